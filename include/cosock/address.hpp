@@ -1,0 +1,111 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/config.hpp>
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <iosfwd>
+#include <string>
+#include <string_view>
+
+namespace cosock {
+
+/// An IPv4 or IPv6 address, with a scope id if it is link-local IPv6 (RFC 4007). A value; the
+/// default is 0.0.0.0.
+class COSOCK_API address {
+ public:
+  using v4_bytes = std::array<unsigned char, 4>;
+  using v6_bytes = std::array<unsigned char, 16>;
+
+  constexpr address() noexcept = default;
+  constexpr explicit address(const v4_bytes& bytes) noexcept {
+    for (std::size_t i = 0; i != 4; ++i) bytes_[i] = bytes[i];
+  }
+  constexpr explicit address(const v6_bytes& bytes, std::uint32_t scope_id = 0) noexcept
+      : bytes_(bytes), scope_id_(scope_id), v6_(true) {}
+
+  /// Parses `192.0.2.1`, `2001:db8::1`, `fe80::1%eth0` or `fe80::1%2`. Throws system_error with
+  /// `error::not_an_address`, and the text in what(), for anything else: no names, no ports.
+  [[nodiscard]] static address parse(std::string_view text);
+  /// The same without a throw: false, and `into` unchanged, for what is no address.
+  [[nodiscard]] static bool try_parse(std::string_view text, address& into) noexcept;
+
+  /// 127.0.0.1, ::1, and the addresses that mean all interfaces, 0.0.0.0 and ::.
+  [[nodiscard]] static constexpr address loopback_v4() noexcept {
+    return address(v4_bytes{127, 0, 0, 1});
+  }
+  [[nodiscard]] static constexpr address loopback_v6() noexcept {
+    return address(v6_bytes{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
+  }
+  [[nodiscard]] static constexpr address any_v4() noexcept { return address(v4_bytes{}); }
+  [[nodiscard]] static constexpr address any_v6() noexcept { return address(v6_bytes{}); }
+
+  [[nodiscard]] constexpr bool is_v4() const noexcept { return !v6_; }
+  [[nodiscard]] constexpr bool is_v6() const noexcept { return v6_; }
+  /// 127.0.0.0/8 or ::1.
+  [[nodiscard]] bool is_loopback() const noexcept;
+  /// 0.0.0.0 or ::.
+  [[nodiscard]] bool is_any() const noexcept;
+  /// 224.0.0.0/4 or ff00::/8.
+  [[nodiscard]] bool is_multicast() const noexcept;
+  /// ::ffff:0:0/96: an IPv4 address as an IPv6 socket shows it.
+  [[nodiscard]] bool is_v4_mapped() const noexcept;
+  /// The IPv4 address inside an IPv4-mapped one; any other address unchanged.
+  [[nodiscard]] address unmapped() const noexcept;
+
+  /// The bytes in network order: for IPv4 the first four count.
+  [[nodiscard]] constexpr const v6_bytes& bytes() const noexcept { return bytes_; }
+  [[nodiscard]] constexpr std::uint32_t scope_id() const noexcept { return scope_id_; }
+
+  /// The usual text, RFC 5952 for IPv6; a scope id as the name of its interface, or as a number.
+  [[nodiscard]] std::string to_string() const;
+
+  /// IPv4 before IPv6, then by bytes.
+  friend constexpr bool operator==(const address&, const address&) noexcept = default;
+  friend constexpr std::strong_ordering operator<=>(const address& a, const address& b) noexcept {
+    if (auto c = a.v6_ <=> b.v6_; c != 0) return c;
+    if (auto c = a.bytes_ <=> b.bytes_; c != 0) return c;
+    return a.scope_id_ <=> b.scope_id_;
+  }
+  friend COSOCK_API std::ostream& operator<<(std::ostream&, const address&);
+
+ private:
+  v6_bytes bytes_{};
+  std::uint32_t scope_id_ = 0;
+  bool v6_ = false;
+};
+
+/// An address and a port. A value; the default is 0.0.0.0:0.
+class COSOCK_API endpoint {
+ public:
+  constexpr endpoint() noexcept = default;
+  constexpr endpoint(const cosock::address& address, std::uint16_t port) noexcept
+      : address_(address), port_(port) {}
+
+  /// Parses `192.0.2.1:80`, `[2001:db8::1]:80` or `[fe80::1%eth0]:80`. Throws system_error with
+  /// `error::not_an_address`, and the text in what(), for anything else.
+  [[nodiscard]] static endpoint parse(std::string_view text);
+
+  [[nodiscard]] constexpr const cosock::address& address() const noexcept { return address_; }
+  [[nodiscard]] constexpr std::uint16_t port() const noexcept { return port_; }
+
+  /// `192.0.2.1:80`, or `[2001:db8::1]:80`.
+  [[nodiscard]] std::string to_string() const;
+
+  friend constexpr bool operator==(const endpoint&, const endpoint&) noexcept = default;
+  friend constexpr auto operator<=>(const endpoint&, const endpoint&) noexcept = default;
+  friend COSOCK_API std::ostream& operator<<(std::ostream&, const endpoint&);
+
+ private:
+  cosock::address address_;
+  std::uint16_t port_ = 0;
+};
+
+/// Parses a decimal port from 0 to 65535. Throws system_error with `error::service_not_found`, and
+/// the text in what(), for anything else: no names, signs, spaces.
+[[nodiscard]] COSOCK_API std::uint16_t parse_port(std::string_view text);
+
+}  // namespace cosock

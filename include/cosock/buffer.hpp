@@ -1,0 +1,151 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <iterator>
+#include <type_traits>
+
+namespace cosock {
+
+namespace detail {
+
+template <class T>
+concept byte_like =
+    std::same_as<T, char> || std::same_as<T, unsigned char> || std::same_as<T, signed char> ||
+    std::same_as<T, char8_t> || std::same_as<T, std::byte> || std::is_void_v<T>;
+
+template <class R>
+using element = std::remove_pointer_t<decltype(std::declval<R&>().data())>;
+
+/// Has data() and size(): vectors, strings, spans and arrays of bytes or chars, Asio's buffers.
+template <class R>
+concept contiguous_bytes = requires(R& r) {
+  requires std::is_pointer_v<decltype(r.data())>;
+  requires byte_like<std::remove_cv_t<element<R>>>;
+  { r.size() } -> std::convertible_to<std::size_t>;
+};
+template <class R>
+concept writable_bytes = contiguous_bytes<R> && !std::is_const_v<element<R>>;
+
+}  // namespace detail
+
+/// Memory to receive into: an address and a size. Owns nothing; the memory outlives the operation.
+/// Made from anything contiguous and writable of bytes or chars, or from a pointer and a size.
+class mutable_buffer {
+ public:
+  mutable_buffer() noexcept = default;
+  mutable_buffer(void* data, std::size_t size) noexcept : data_(data), size_(size) {}
+  template <class R>
+    requires(!std::is_array_v<std::remove_reference_t<R>> &&
+             detail::writable_bytes<std::remove_reference_t<R>>)
+  mutable_buffer(R&& range) noexcept : data_(range.data()), size_(range.size()) {}
+  template <class T, std::size_t N>
+    requires detail::byte_like<T>
+  mutable_buffer(T (&array)[N]) noexcept : data_(array), size_(N) {}
+
+  [[nodiscard]] void* data() const noexcept { return data_; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+ private:
+  void* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// Memory to send from: an address and a size. Owns nothing; the memory outlives the operation.
+/// Made from anything contiguous of bytes or chars, or from a pointer and a size. A string literal
+/// counts without its terminating zero; so does any array of const char that ends in a zero.
+class const_buffer {
+ public:
+  const_buffer() noexcept = default;
+  const_buffer(const void* data, std::size_t size) noexcept : data_(data), size_(size) {}
+  template <class R>
+    requires(!std::is_array_v<std::remove_reference_t<R>> &&
+             detail::contiguous_bytes<std::remove_reference_t<R>>)
+  const_buffer(R&& range) noexcept : data_(range.data()), size_(range.size()) {}
+  template <class T, std::size_t N>
+    requires detail::byte_like<std::remove_const_t<T>>
+  const_buffer(T (&array)[N]) noexcept : data_(array), size_(N) {
+    if constexpr (std::same_as<T, const char>)
+      if (array[N - 1] == '\0') --size_;
+  }
+
+  [[nodiscard]] const void* data() const noexcept { return data_; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+ private:
+  const void* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// Names memory by address and size, for a part of a larger buffer.
+[[nodiscard]] inline mutable_buffer buffer(void* data, std::size_t size) noexcept {
+  return {data, size};
+}
+[[nodiscard]] inline const_buffer buffer(const void* data, std::size_t size) noexcept {
+  return {data, size};
+}
+/// The first `most` bytes of something contiguous, or all if it is shorter.
+template <class R>
+  requires std::constructible_from<mutable_buffer, R&>
+[[nodiscard]] mutable_buffer buffer(R&& range, std::size_t most = static_cast<std::size_t>(-1)) {
+  const mutable_buffer all(range);
+  return {all.data(), all.size() < most ? all.size() : most};
+}
+template <class R>
+  requires(!std::constructible_from<mutable_buffer, R&> &&
+           std::constructible_from<const_buffer, R&>)
+[[nodiscard]] const_buffer buffer(R&& range, std::size_t most = static_cast<std::size_t>(-1)) {
+  const const_buffer all(range);
+  return {all.data(), all.size() < most ? all.size() : most};
+}
+
+/// A range of things that are memory to receive into, to be filled one after the other (scatter).
+template <class S>
+concept mutable_buffer_sequence =
+    !std::constructible_from<mutable_buffer, const S&> && requires(const S& s) {
+      { *std::begin(s) } -> std::convertible_to<mutable_buffer>;
+      std::next(std::begin(s)) != std::end(s);
+    };
+
+/// A range of things that are memory to send, one after the other (gather).
+template <class S>
+concept const_buffer_sequence =
+    !std::constructible_from<const_buffer, const S&> && requires(const S& s) {
+      { *std::begin(s) } -> std::convertible_to<const_buffer>;
+      std::next(std::begin(s)) != std::end(s);
+    };
+
+namespace detail {
+
+/// The layout of the system's iovec.
+struct piece {
+  void* data;
+  std::size_t size;
+};
+
+/// Writes the pieces of the sequence that begin `skip` bytes into it, `most` of them at the most.
+using gather_function = std::size_t (*)(const void* sequence, std::size_t skip, piece* out,
+                                        std::size_t most);
+
+template <class Buffer, class Sequence>
+std::size_t gather(const void* sequence, std::size_t skip, piece* out, std::size_t most) {
+  std::size_t count = 0;
+  for (const auto& each : *static_cast<const Sequence*>(sequence)) {
+    const Buffer b(each);
+    if (b.size() <= skip) {
+      skip -= b.size();
+      continue;
+    }
+    if (count == most) break;
+    out[count++] = {static_cast<char*>(const_cast<void*>(static_cast<const void*>(b.data()))) +
+                        skip,
+                    b.size() - skip};
+    skip = 0;
+  }
+  return count;
+}
+
+}  // namespace detail
+}  // namespace cosock

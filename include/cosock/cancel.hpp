@@ -1,0 +1,241 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/duration.hpp>
+#include <cosock/detail/timer.hpp>
+
+namespace cosock {
+
+namespace detail {
+
+/// A scope around an operand, with a deadline or without.
+class COSOCK_API limit : public waiting, public timer {
+ public:
+  limit() = default;
+  ~limit() {
+    if (outer_ && outer_->pending == this) outer_->pending = nullptr;
+  }
+
+  void cancel() noexcept override { inner_.cancel(); }  // from outside
+  void expire() noexcept override;
+
+ protected:
+  void enter(scope& outer) noexcept {
+    outer_ = &outer;
+    inner_.on = outer.on;
+    if (outer.cancelled || expired_) inner_.cancelled = true;
+  }
+  void leave() noexcept {
+    if (!outer_) return;
+    if (outer_->pending == this) outer_->pending = nullptr;
+    if (wheel_of) stop_timer();
+  }
+  /// The deadline of this scope, and not an outer cancellation, is why its inside was cancelled.
+  bool timed_out() const noexcept { return expired_ && !(outer_ && outer_->cancelled); }
+  failure translated(failure inner) const noexcept;
+  /// To be called where an exception is being handled: throws it on, `cancelled` as `timed_out`.
+  [[noreturn]] void rethrow() const;
+
+  template <class A>
+  decltype(auto) result_of_operand(A& operand) {
+    leave();
+    if (!expired_) return operand.result();
+    try {
+      return operand.result();
+    } catch (...) {
+      rethrow();
+    }
+  }
+
+  scope inner_;
+  scope* outer_ = nullptr;
+  bool expired_ = false;
+};
+
+template <class A>
+class with_limit : public awaiter_of<with_limit<A>>, public limit {
+ public:
+  template <class B>
+  with_limit(std::int64_t ns, bool absolute, B&& of)
+      : ns_(ns), absolute_(absolute), of_(operand(std::forward<B>(of))) {}
+  with_limit(with_limit&& other) noexcept
+      : limit(), ns_(other.ns_), absolute_(other.absolute_), of_(std::move(other.of_)) {}
+
+  bool start(std::coroutine_handle<> awaiting, scope& outer) {
+    if (absolute_ ? ns_ <= steady_now() : ns_ <= 0) expired_ = true;
+    enter(outer);
+    // An operation that ends at once needs no clock; a task may compute before it first waits.
+    const bool at_once = std::derived_from<A, operation>;
+    std::int64_t begun = absolute_ || at_once ? 0 : steady_now();
+    if (!of_.start(awaiting, inner_)) return false;
+    outer.pending = this;
+    if (expired_) return true;
+    if (!absolute_ && at_once) begun = steady_now();
+    start_timer(*outer.on, absolute_ ? ns_ : later(begun, ns_));
+    return true;
+  }
+  decltype(auto) result() { return result_of_operand(of_); }
+  failure fail() noexcept {
+    leave();
+    return translated(of_.fail());
+  }
+
+ private:
+  std::int64_t ns_;
+  bool absolute_;
+  A of_;
+};
+
+/// A scope that keeps outer cancellations out.
+class COSOCK_API shield : public waiting {
+ public:
+  shield() = default;
+  ~shield() { leave(); }
+  void cancel() noexcept override {}
+
+ protected:
+  void leave() noexcept {
+    if (outer_ && outer_->pending == this) outer_->pending = nullptr;
+  }
+  scope inner_;
+  scope* outer_ = nullptr;
+};
+
+template <class A>
+class with_shield : public awaiter_of<with_shield<A>>, public shield {
+ public:
+  template <class B>
+  explicit with_shield(B&& of) : of_(operand(std::forward<B>(of))) {}
+  with_shield(with_shield&& other) noexcept : shield(), of_(std::move(other.of_)) {}
+
+  bool start(std::coroutine_handle<> awaiting, scope& outer) {
+    inner_.on = outer.on;
+    outer_ = &outer;
+    if (!of_.start(awaiting, inner_)) return false;
+    outer.pending = this;
+    return true;
+  }
+  decltype(auto) result() {
+    leave();
+    return of_.result();
+  }
+  failure fail() noexcept {
+    leave();
+    return of_.fail();
+  }
+
+ private:
+  A of_;
+};
+
+template <class A>
+class in_scope;
+
+}  // namespace detail
+
+/// Awaits `of`, for at most `limit`: a task, or an operation such as `socket.receive(buffer)`.
+///
+/// Gives what `of` gives. If the limit passes first, everything that waits inside, name look-ups
+/// included, ends with `error::cancelled`, and the await throws `error::timed_out`. A value that
+/// comes all the same is given, not lost. An error of another kind passes unchanged. A cancellation
+/// from outside passes as `error::cancelled`, so the two are never mistaken for each other. Limits
+/// nest: the nearer one wins.
+///
+/// A limit of zero or less has passed already: nothing is attempted. The time counts from the
+/// `co_await`. Costs no allocation, and no timer of the system.
+template <class Rep, class Period, class A>
+[[nodiscard]] auto with_timeout(std::chrono::duration<Rep, Period> limit, A&& of) {
+  return detail::with_limit<detail::operand_t<A>>(detail::to_ns(limit), false,
+                                                  std::forward<A>(of));
+}
+
+/// As with_timeout, with a point of the monotonic clock instead of a duration.
+template <class A>
+[[nodiscard]] auto with_deadline(std::chrono::steady_clock::time_point deadline, A&& of) {
+  return detail::with_limit<detail::operand_t<A>>(detail::to_ns(deadline.time_since_epoch()), true,
+                                                  std::forward<A>(of));
+}
+
+/// Awaits `of` out of reach of the cancellations around it, for clean-up that has to wait: a
+/// farewell message, say. Give it a limit of its own: `shielded(with_timeout(1s, goodbye()))`.
+/// After it, what was cancelled outside is still cancelled.
+template <class A>
+[[nodiscard]] auto shielded(A&& of) {
+  return detail::with_shield<detail::operand_t<A>>(std::forward<A>(of));
+}
+
+/// A region of work that can be cancelled from elsewhere on the same loop.
+///
+/// `co_await scope.run(work())` runs the work inside the scope. After cancel() everything that waits
+/// inside, and everything that is going to, ends with `error::cancelled`, until control leaves the
+/// scope. Cancellation is a state, not an event: cancel() before run() counts. The object must
+/// outlive the run(), holds one run() at a time, and belongs to one loop; from another thread,
+/// cancel through loop::post.
+class COSOCK_API cancel_scope : private detail::limit {
+ public:
+  cancel_scope() = default;
+  ~cancel_scope() = default;
+
+  /// Cancels the scope. Returns at once; what is inside ends when the loop comes to it. Idempotent.
+  void cancel() noexcept override { inner_.cancel(); }
+  /// Whether the inside is cancelled: by cancel(), by the deadline, or from outside.
+  [[nodiscard]] bool is_cancelled() const noexcept { return inner_.cancelled; }
+  /// Whether the deadline of this scope has passed while it ran.
+  [[nodiscard]] bool timed_out() const noexcept { return limit::timed_out(); }
+
+  /// Sets the time at which the scope cancels itself, also while it runs: sooner, later, or, with
+  /// clear_deadline, not at all. One that has passed already counts at once.
+  void set_deadline(std::chrono::steady_clock::time_point deadline);
+  void clear_deadline() noexcept;
+
+  /// Awaits `of` inside the scope. Gives what it gives; throws `error::timed_out` if the deadline
+  /// ended it, `error::cancelled` if cancel() or an outer scope did. Throws std::logic_error if the
+  /// scope is running already.
+  template <class A>
+  [[nodiscard]] auto run(A&& of) {
+    return detail::in_scope<detail::operand_t<A>>(*this, std::forward<A>(of));
+  }
+
+ private:
+  template <class A>
+  friend class detail::in_scope;
+  void begin(detail::scope& outer);
+  void began(detail::scope& outer);
+  void end() noexcept {
+    leave();
+    outer_ = nullptr;
+  }
+  std::int64_t deadline_ = INT64_MAX;
+};
+
+template <class A>
+class detail::in_scope : public awaiter_of<in_scope<A>> {
+ public:
+  template <class B>
+  in_scope(cancel_scope& in, B&& of) : in_(in), of_(operand(std::forward<B>(of))) {}
+  in_scope(in_scope&& other) noexcept : in_(other.in_), of_(std::move(other.of_)) {}
+  ~in_scope() {
+    if (running_) in_.end();
+  }
+
+  bool start(std::coroutine_handle<> awaiting, scope& outer) {
+    in_.begin(outer);
+    running_ = true;
+    if (!of_.start(awaiting, in_.inner_)) return false;
+    in_.began(outer);
+    return true;
+  }
+  decltype(auto) result() { return in_.result_of_operand(of_); }
+  failure fail() noexcept {
+    in_.leave();
+    return in_.translated(of_.fail());
+  }
+
+ private:
+  cancel_scope& in_;
+  A of_;
+  bool running_ = false;
+};
+
+}  // namespace cosock

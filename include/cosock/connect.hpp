@@ -1,0 +1,76 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/resolve.hpp>
+#include <cosock/tcp.hpp>
+
+#include <chrono>
+#include <optional>
+#include <span>
+
+namespace cosock {
+
+/// How a connection is made. The defaults are what a client wants.
+struct connect_options {
+  /// Limit for all of it, look-up included; `error::timed_out` when it passes.
+  std::chrono::nanoseconds timeout = std::chrono::seconds(30);
+  /// How long one address is tried alone before the next one joins (RFC 8305).
+  std::chrono::nanoseconds attempt_delay = std::chrono::milliseconds(250);
+  /// Look up addresses of this family only.
+  cosock::family family = cosock::family::any;
+  /// Bind to this before connecting; addresses of the other family are then not tried.
+  std::optional<endpoint> local;
+  bool no_delay = true;    ///< Nagle's algorithm off
+  bool fast_open = false;  ///< the first send goes out with the SYN (RFC 7413), if the system can
+  int receive_buffer = 0;  ///< bytes; 0: the system's
+  int send_buffer = 0;     ///< bytes; 0: the system's
+};
+
+/// Connects to an endpoint. Gives a tcp_socket. Throws system_error with the endpoint in what():
+/// connection_refused, and so on; a connection to oneself, which loopback makes possible, is refused
+/// too. The timeout of the options does not apply: see with_timeout. Cancelled: the connection is
+/// closed, whatever it had come to.
+[[nodiscard]] detail::connect_operation connect(const endpoint& to,
+                                                const connect_options& options = {});
+
+/// Looks a host up and connects to it: Happy Eyeballs, RFC 8305. Address families take turns, the
+/// next address is tried after `attempt_delay` or as soon as one fails, and the first connection
+/// wins. Throws system_error with a code as that of the first failure and, in what(), every address
+/// that was tried with the reason why it failed; `error::timed_out` for the limit, look-up included;
+/// the errors of resolve(). Cancelled: everything is closed.
+[[nodiscard]] COSOCK_API task<tcp_socket> connect(std::string host, std::string service,
+                                                  connect_options options = {});
+[[nodiscard]] COSOCK_API task<tcp_socket> connect(std::string host, std::uint16_t port,
+                                                  connect_options options = {});
+/// The same for endpoints that are known already, tried in this order after the families were made
+/// to take turns.
+[[nodiscard]] COSOCK_API task<tcp_socket> connect(std::vector<endpoint> to,
+                                                  connect_options options = {});
+
+// Implementation
+
+class COSOCK_API detail::connect_operation final : public awaiter_of<connect_operation>,
+                                                   public side_operation {
+ public:
+  connect_operation(const endpoint& to, const connect_options& options) noexcept
+      : to_(to), options_(options) {}
+  connect_operation(connect_operation&& other) noexcept
+      : side_operation(), to_(other.to_), options_(other.options_) {}
+  bool start(std::coroutine_handle<> awaiting, scope& where);
+  tcp_socket result();
+  failure fail() noexcept { return failure_; }
+
+ private:
+  bool attempt() override;
+  bool give_up(int error) noexcept;
+  endpoint to_;
+  connect_options options_;
+  tcp_socket connected_;
+};
+
+inline detail::connect_operation connect(const endpoint& to, const connect_options& options) {
+  return {to, options};
+}
+
+}  // namespace cosock

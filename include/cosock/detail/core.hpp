@@ -1,0 +1,172 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+// What every awaitable of the library shares: the part of a loop that headers must see, the nodes of
+// the cancellation tree, and the base of everything that can wait. Not for direct use.
+
+#include <cosock/detail/config.hpp>
+
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <exception>
+#include <type_traits>
+#include <utility>
+
+namespace cosock::detail {
+
+/// An error code that costs no header: the value and the address of its category. No category means
+/// no error.
+struct failure {
+  int value = 0;
+  const void* category = nullptr;
+  explicit operator bool() const noexcept { return category != nullptr; }
+};
+
+COSOCK_API failure cancelled_failure() noexcept;
+COSOCK_API bool is_cancelled(const failure&) noexcept;
+[[noreturn]] COSOCK_API void raise(const failure&);
+
+/// The failure carried by an exception that is a system_error; none for any other exception.
+COSOCK_API failure failure_of(const std::exception_ptr&) noexcept;
+
+/// The part of a loop that inlined code touches.
+struct core {
+  /// The coroutine to run next. Coroutines hand over control by setting this and returning to the
+  /// loop, never by calling each other without bound: compilers make tail calls only when they
+  /// optimise, and sanitizers forbid them.
+  std::coroutine_handle<> next;
+  /// How deep tasks that start each other are nested on the stack right now.
+  int depth = 0;
+  /// How many more operations the running task may complete at once before it has to yield.
+  int budget = 0;
+};
+
+inline constexpr int max_depth = 32;
+
+/// Anything that a scope may have to wake: an operation, a nested scope, a group of tasks.
+class waiting {
+ public:
+  /// Makes it end soon. Never resumes a coroutine itself: the loop does, later.
+  virtual void cancel() noexcept = 0;
+
+ protected:
+  waiting() = default;
+  waiting(const waiting&) = delete;
+  waiting& operator=(const waiting&) = delete;
+  ~waiting() = default;
+};
+
+/// A node of the cancellation tree. A chain of tasks that await each other waits for one thing at a
+/// time, so one pointer is all that a scope needs to reach what is inside it.
+struct scope {
+  core* on = nullptr;
+  waiting* pending = nullptr;
+  bool cancelled = false;
+
+  void cancel() noexcept {
+    if (cancelled) return;
+    cancelled = true;
+    if (pending) pending->cancel();
+  }
+};
+
+/// An element, or the head, of a circular intrusive list.
+struct link {
+  link* previous = nullptr;  // null: in no list
+  link* following = nullptr;
+
+  bool linked() const noexcept { return previous != nullptr; }
+  void unlink() noexcept {
+    if (!previous) return;
+    previous->following = following;
+    following->previous = previous;
+    previous = following = nullptr;
+  }
+  /// Puts this element in front of `at`: at the end of the list when `at` is its head.
+  void insert_before(link& at) noexcept {
+    previous = at.previous;
+    following = &at;
+    at.previous->following = this;
+    at.previous = this;
+  }
+};
+
+/// Anything that waits for the loop: put into one of its queues, and fired when its turn has come.
+class operation : public waiting, public link {
+ public:
+  virtual void fire() = 0;
+
+ protected:
+  operation() = default;
+  ~operation() { unlink(); }
+};
+
+/// An operation that a coroutine awaits.
+class awaited : public operation {
+ protected:
+  awaited() = default;
+  ~awaited() {
+    if (scope_ && scope_->pending == this) scope_->pending = nullptr;
+  }
+
+  /// Comes first: false, and `cancelled` as the failure, where the scope has been cancelled.
+  bool enter(std::coroutine_handle<> awaiting, scope& where) noexcept {
+    awaiting_ = awaiting;
+    scope_ = &where;
+    if (!where.cancelled) return true;
+    failure_ = cancelled_failure();
+    return false;
+  }
+  void suspend() noexcept { scope_->pending = this; }
+  void resume() noexcept {
+    scope_->pending = nullptr;
+    scope_->on->next = awaiting_;
+  }
+
+  std::coroutine_handle<> awaiting_;
+  scope* scope_ = nullptr;
+  failure failure_;
+};
+
+/// What with_timeout, as_result and the others need of an operand: start(), which says whether the
+/// coroutine has to wait; result(), which gives the value or throws; and fail(), which gives the
+/// error if there is one and it is no more than a code.
+template <class A>
+concept startable = requires(A& a, std::coroutine_handle<> h, scope& s) {
+  { a.start(h, s) } -> std::same_as<bool>;
+  { a.fail() } noexcept -> std::same_as<failure>;
+  a.result();
+};
+
+/// The awaiter interface over start() and result().
+template <class Derived>
+struct awaiter_of {
+  bool await_ready() const noexcept { return false; }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> awaiting) {
+    static_assert(requires { awaiting.promise().where; },
+                  "cosock operations can be awaited in a cosock::task only");
+    return static_cast<Derived*>(this)->start(awaiting, *awaiting.promise().where);
+  }
+  decltype(auto) await_resume() { return static_cast<Derived*>(this)->result(); }
+};
+
+/// The operand behind whatever `co_await` accepts: a task gives its awaiter, an operation itself.
+template <class A>
+decltype(auto) operand(A&& a) {
+  if constexpr (requires { std::forward<A>(a).operator co_await(); }) {
+    return std::forward<A>(a).operator co_await();
+  } else {
+    static_assert(!std::is_lvalue_reference_v<A>, "an operation is awaited once: use std::move");
+    static_assert(startable<A>, "not a cosock task or operation");
+    return std::forward<A>(a);
+  }
+}
+template <class A>
+using operand_t = std::remove_cvref_t<decltype(operand(std::declval<A>()))>;
+template <class A>
+using result_of = decltype(std::declval<operand_t<A>&>().result());
+
+}  // namespace cosock::detail

@@ -1,0 +1,134 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/task.hpp>
+
+#include <functional>
+
+namespace cosock {
+
+/// Stands for the result of an operand that gives nothing.
+struct nothing {
+  friend bool operator==(nothing, nothing) noexcept { return true; }
+};
+
+namespace detail {
+
+class group;
+struct error_list;
+
+/// The coroutine around a task that runs beside others.
+class branch {
+ public:
+  struct promise_type;
+  struct sibling_link final : link {
+    explicit sibling_link(promise_type& of) noexcept : of(of) {}
+    promise_type& of;
+  };
+  struct promise_type final : promise_base, operation {
+    group* in = nullptr;
+    sibling_link sibling{*this};
+    scope own;
+
+    branch get_return_object() noexcept {
+      return branch(std::coroutine_handle<promise_type>::from_promise(*this));
+    }
+    struct end_awaiter {
+      bool await_ready() const noexcept { return false; }
+      void await_suspend(std::coroutine_handle<promise_type> ended) noexcept;
+      void await_resume() const noexcept {}
+    };
+    end_awaiter final_suspend() const noexcept { return {}; }
+    void return_void() const noexcept {}
+    void fire() override { own.on->next = std::coroutine_handle<promise_type>::from_promise(*this); }
+    void cancel() noexcept override {}
+  };
+  explicit branch(std::coroutine_handle<promise_type> of) noexcept : of_(of) {}
+  branch(branch&& other) noexcept : of_(std::exchange(other.of_, {})) {}
+  ~branch() {
+    if (of_) of_.destroy();
+  }
+  std::coroutine_handle<promise_type> take() noexcept { return std::exchange(of_, {}); }
+
+ private:
+  std::coroutine_handle<promise_type> of_;
+};
+
+/// Branches that run side by side, and the coroutine that waits until all have ended.
+class COSOCK_API group : public waiting {
+ public:
+  void cancel() noexcept override;  // from outside
+  void ended(std::coroutine_handle<branch::promise_type> which) noexcept;
+
+ protected:
+  group() noexcept;
+  ~group();
+  /// Before add(): what the branches belong to.
+  void enter(std::coroutine_handle<> awaiting, scope& outer) noexcept;
+  void add(branch started);
+  /// Runs the branch as far as it goes before anything else.
+  void add_now(branch started);
+  /// After add(): whether there is something to wait for.
+  bool wait() noexcept;
+  void cancel_branches() noexcept;
+  /// Destroys the branches that are left. First of all in the destructor of every derived class:
+  /// the branches refer to its members.
+  void leave() noexcept;
+  /// Throws the error of the branches, or all of them as multiple_errors.
+  void rethrow_errors();
+  /// Whether an outer scope ended a branch.
+  bool unwound() const noexcept { return unwound_ && outer_->cancelled; }
+  /// The error, if there is just one and it is a code.
+  failure error_code() const noexcept;
+  bool has_errors() const noexcept { return errors_ != nullptr; }
+
+  /// Called when the last branch has ended while something waited for it.
+  virtual void all_ended() noexcept {}
+
+  std::size_t active_ = 0;
+  bool first_end_cancels_ = false;
+  bool cancelled_ = false;
+
+ private:
+  std::coroutine_handle<branch::promise_type> adopt(branch&) noexcept;
+  scope* outer_ = nullptr;
+  core* on_ = nullptr;
+  std::coroutine_handle<> awaiting_;
+  link branches_;
+  bool waiting_ = false;
+  bool unwound_ = false;  // a branch ended because of a cancellation
+  error_list* errors_ = nullptr;
+};
+
+inline void branch::promise_type::end_awaiter::await_suspend(
+    std::coroutine_handle<promise_type> ended) noexcept {
+  ended.promise().in->ended(ended);
+}
+
+template <class F, class... Args>
+branch run_branch(F function, Args... arguments) {
+  co_await std::invoke(std::move(function), std::move(arguments)...);
+}
+
+template <class T>
+using storable = std::conditional_t<
+    std::is_void_v<T>, nothing,
+    std::conditional_t<std::is_reference_v<T>,
+                       std::reference_wrapper<std::remove_reference_t<T>>, T>>;
+
+inline constexpr std::size_t nobody = static_cast<std::size_t>(-1);
+
+template <class A, class Slot>
+branch fill_slot(A of, Slot& slot, std::size_t index, std::size_t& first) {
+  if constexpr (std::is_void_v<decltype(of.result())>) {
+    co_await std::move(of);
+    slot.emplace();
+  } else {
+    slot.emplace(co_await std::move(of));
+  }
+  if (first == nobody) first = index;
+}
+
+}  // namespace detail
+}  // namespace cosock

@@ -1,0 +1,153 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/buffer.hpp>
+#include <cosock/detail/core.hpp>
+
+namespace cosock::detail {
+
+enum side : unsigned char { reading, writing };
+
+class stream_operation;
+class side_operation;
+
+/// Something that has a reading and a writing side, on each of which one operation can wait until it
+/// is ready: a descriptor, or a stream in memory.
+class COSOCK_API source {
+ public:
+  core* on = nullptr;
+  side_operation* waiter[2] = {};
+  /// Whether an attempt is likely to succeed. Where it is false, readiness will be reported.
+  bool hint[2] = {false, true};
+
+  /// Makes sure that ready() will be called when the side becomes ready.
+  virtual void arm(side) = 0;
+  /// Attempts to move bytes: false where it would have to wait.
+  virtual bool transfer(stream_operation&) = 0;
+  /// Whether the side is ready, and sets the hint.
+  virtual bool is_ready(side) noexcept = 0;
+
+  /// Reports that a side is ready.
+  void ready(side) noexcept;
+  /// Ends what waits with this failure.
+  void abandon(failure) noexcept;
+
+ protected:
+  source() = default;
+  source(const source&) = delete;
+  source& operator=(const source&) = delete;
+  ~source() = default;
+};
+
+/// An operation on one side of a source.
+class COSOCK_API side_operation : public awaited {
+ public:
+  void fire() override;
+  void cancel() noexcept override;
+  void end_with(failure) noexcept;
+
+ protected:
+  side_operation() = default;
+  ~side_operation() { leave(); }
+
+  /// One attempt: true if the operation has ended, with a result or a failure_.
+  virtual bool attempt() = 0;
+  /// Attempts or waits; true if the coroutine has to wait.
+  bool launch(source* where, side which);
+  void leave() noexcept {
+    if (on_) on_->waiter[side_] = nullptr;
+    on_ = nullptr;
+  }
+
+  source* on_ = nullptr;
+  side side_ = reading;
+};
+
+/// Moves bytes between memory and a stream.
+class COSOCK_API stream_operation : public side_operation {
+ public:
+  enum class kind : unsigned char { receive, receive_exactly, send, send_some };
+
+  /// What is left to move, as pieces; at most `most` of them.
+  std::size_t pieces(piece* out, std::size_t most) const;
+  /// For the one contiguous buffer that most operations have.
+  bool contiguous() const noexcept { return gather_ == nullptr; }
+  void* data() const noexcept { return static_cast<char*>(const_cast<void*>(memory_)) + moved_; }
+  std::size_t left() const noexcept { return size_ - moved_; }
+  kind what() const noexcept { return kind_; }
+  side which() const noexcept { return kind_ < kind::send ? reading : writing; }
+
+  /// For the source's transfer(): so many bytes were moved, 0 for the end of the stream. True if
+  /// that ends the operation.
+  bool moved(std::size_t bytes) noexcept;
+  /// For the source's transfer(): ends the operation with an error. Always true.
+  bool failed(failure why) noexcept {
+    failure_ = why;
+    return true;
+  }
+
+ protected:
+  stream_operation(kind what, source* of, const void* data, std::size_t size) noexcept
+      : of_(of), memory_(data), size_(size), kind_(what) {}
+  stream_operation(kind what, source* of, const void* sequence, gather_function gather) noexcept
+      : of_(of), memory_(sequence), size_(static_cast<std::size_t>(-1)), gather_(gather),
+        kind_(what) {}
+  stream_operation(stream_operation&& other) noexcept
+      : of_(other.of_), memory_(other.memory_), size_(other.size_), gather_(other.gather_),
+        kind_(other.kind_) {}
+  ~stream_operation() = default;
+
+  bool attempt() override;
+  [[noreturn]] void raise_failure() const;
+
+  bool start_operation(std::coroutine_handle<> awaiting, scope& where);
+
+  source* of_;          // null: closed
+  const void* memory_;  // the buffer, or the sequence
+  std::size_t size_;
+  std::size_t moved_ = 0;
+  gather_function gather_ = nullptr;
+  kind kind_;
+};
+
+/// The awaitable that the functions of a stream return: gives the number of bytes.
+class COSOCK_API byte_operation final : public awaiter_of<byte_operation>,
+                                        public stream_operation {
+ public:
+  byte_operation(kind what, source* of, const void* data, std::size_t size) noexcept
+      : stream_operation(what, of, data, size) {}
+  byte_operation(kind what, source* of, const void* sequence, gather_function gather) noexcept
+      : stream_operation(what, of, sequence, gather) {}
+  byte_operation(byte_operation&& other) noexcept = default;
+
+  bool start(std::coroutine_handle<> awaiting, scope& where) {
+    return start_operation(awaiting, where);
+  }
+  std::size_t result() {
+    if (failure_) raise_failure();
+    return moved_;
+  }
+  failure fail() noexcept { return failure_; }
+};
+
+/// Waits until a side of a stream is ready.
+class COSOCK_API ready_operation final : public awaiter_of<ready_operation>,
+                                         public side_operation {
+ public:
+  ready_operation(source* of, side which) noexcept : of_(of), which_(which) {}
+  ready_operation(ready_operation&& other) noexcept
+      : side_operation(), of_(other.of_), which_(other.which_) {}
+  bool start(std::coroutine_handle<> awaiting, scope& where);
+  void result() {
+    if (failure_) raise(failure_);
+  }
+  failure fail() noexcept { return failure_; }
+
+ private:
+  bool attempt() override;
+  source* of_;
+  side which_;
+};
+
+}  // namespace cosock::detail

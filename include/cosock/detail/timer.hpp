@@ -1,0 +1,38 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/core.hpp>
+
+#include <cstdint>
+
+namespace cosock::detail {
+
+/// Something that happens at a time: an element of its loop's timer wheel. Nanoseconds are those of
+/// std::chrono::steady_clock.
+class COSOCK_API timer : public link {
+ public:
+  virtual void expire() noexcept = 0;
+  /// Starts, or starts anew. Never early, late by at most 66 us besides the kernel's own delay.
+  void start_timer(core& on, std::int64_t at);
+  void stop_timer() noexcept;
+
+  std::uint64_t tick = 0;
+  core* wheel_of = nullptr;  // null: not running
+
+ protected:
+  timer() = default;
+  timer(const timer&) = delete;
+  timer& operator=(const timer&) = delete;
+  ~timer() {
+    if (wheel_of) stop_timer();
+  }
+};
+
+COSOCK_API std::int64_t steady_now() noexcept;
+/// `from + by` without overflow.
+constexpr std::int64_t later(std::int64_t from, std::int64_t by) noexcept {
+  return by > INT64_MAX - from ? INT64_MAX : from + by;
+}
+
+}  // namespace cosock::detail

@@ -1,0 +1,108 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/core.hpp>
+
+#include <boost/system/error_code.hpp>
+#include <boost/system/result.hpp>
+#include <boost/system/system_error.hpp>
+
+#include <vector>
+
+namespace cosock {
+
+/// The conditions that are the library's own; everything else is the system's code. Operations throw
+/// boost::system::system_error with one of these or with an errno of the system category. Each
+/// equals the portable condition of boost::system::errc named behind it.
+enum class error {
+  cancelled = 1,      ///< a cancellation scope ended the operation (operation_canceled)
+  timed_out,          ///< a deadline scope ended what it covers (timed_out)
+  closed,             ///< the socket was closed on this side (bad_file_descriptor)
+  busy,               ///< another task waits for the same direction (device_or_resource_busy)
+  end_of_stream,      ///< the peer ended the stream before all was received (no_message_available)
+  host_not_found,     ///< no such name, or it has no address (host_unreachable)
+  service_not_found,  ///< neither a port from 0 to 65535 nor a known service (invalid_argument)
+  name_server,        ///< the name server failed or did not answer (resource_unavailable_try_again)
+  not_an_address,     ///< the text is no address or endpoint (invalid_argument)
+  other_loop,         ///< the object belongs to another loop (operation_not_permitted)
+};
+
+/// The category of the codes above, called "cosock".
+[[nodiscard]] COSOCK_API const boost::system::error_category& cosock_category() noexcept;
+
+/// Lets an error stand where an error_code is expected.
+[[nodiscard]] inline boost::system::error_code make_error_code(error e) noexcept {
+  return {static_cast<int>(e), cosock_category()};
+}
+
+/// Thrown by `send` and `receive_exactly` when they end after a part of the bytes has gone: it says
+/// how many. Otherwise they throw a plain system_error, and no byte has gone.
+class COSOCK_API transfer_error : public boost::system::system_error {
+ public:
+  transfer_error(boost::system::error_code why, std::size_t bytes);
+  ~transfer_error() override;
+  /// How many bytes were sent, or received into the buffer, before the error.
+  [[nodiscard]] std::size_t bytes_transferred() const noexcept { return bytes_; }
+
+ private:
+  std::size_t bytes_;
+};
+
+/// Several tasks that ran side by side failed, each for a reason of its own. The code is that of the
+/// first, or `state_not_recoverable` if that was no system_error; what() names them all.
+class COSOCK_API multiple_errors : public boost::system::system_error {
+ public:
+  explicit multiple_errors(std::vector<std::exception_ptr> errors);
+  ~multiple_errors() override;
+  /// All errors, in the order in which they were raised; at least two.
+  [[nodiscard]] const std::vector<std::exception_ptr>& errors() const noexcept { return errors_; }
+
+ private:
+  std::vector<std::exception_ptr> errors_;
+};
+
+/// The text of an exception, "unknown error" for one that has none.
+[[nodiscard]] COSOCK_API std::string describe(const std::exception_ptr&);
+
+namespace detail {
+
+COSOCK_API boost::system::error_code to_error_code(const failure&) noexcept;
+
+template <class A>
+class result_awaiter final : public awaiter_of<result_awaiter<A>> {
+ public:
+  using value = decltype(std::declval<A&>().result());
+  template <class B>
+  result_awaiter(std::in_place_t, B&& of) : of_(operand(std::forward<B>(of))) {}
+
+  bool start(std::coroutine_handle<> awaiting, scope& where) { return of_.start(awaiting, where); }
+  boost::system::result<value> result() {
+    if (const failure f = of_.fail()) return to_error_code(f);
+    if constexpr (std::is_void_v<value>) {
+      of_.result();
+      return {};
+    } else {
+      return of_.result();
+    }
+  }
+  failure fail() noexcept { return {}; }
+
+ private:
+  A of_;
+};
+
+}  // namespace detail
+
+/// Awaits `of`, a task or an operation, and gives a boost::system::result: the value, or the error
+/// code that would have been thrown. An operation costs no exception this way. Exceptions that are
+/// no system_error pass unchanged.
+template <class A>
+[[nodiscard]] auto as_result(A&& of) {
+  return detail::result_awaiter<detail::operand_t<A>>(std::in_place, std::forward<A>(of));
+}
+
+}  // namespace cosock
+
+template <>
+struct boost::system::is_error_code_enum<cosock::error> : std::true_type {};

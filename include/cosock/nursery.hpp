@@ -1,0 +1,98 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/group.hpp>
+
+namespace cosock {
+
+namespace detail {
+template <class Body>
+class nursery_awaiter;
+}
+
+/// The place where child tasks live: they run side by side, and the `with_nursery` that made the
+/// place ends when all of them have.
+///
+/// The first error that leaves the body or a child cancels all the others; when they have ended it
+/// is thrown from `with_nursery`. If others failed with errors of their own meanwhile, none is lost:
+/// `multiple_errors` (error.hpp) carries them all. Belongs to one loop, like everything inside it.
+class COSOCK_API nursery : private detail::group {
+ public:
+  /// Starts a child: `function(arguments...)`, which returns a task. The function and its arguments
+  /// are moved or copied into the child, so a lambda may capture, and the arguments reach the
+  /// function as rvalues. The child first runs when the caller next waits. In a nursery that has
+  /// been cancelled it runs as far as its first wait, which fails.
+  template <class F, class... Args>
+  void start(F&& function, Args&&... arguments) {
+    static_assert(std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>,
+                  "a child is started from a function and arguments it takes by value, rvalue or "
+                  "const reference");
+    add(detail::run_branch<std::decay_t<F>, std::decay_t<Args>...>(
+        std::forward<F>(function), std::forward<Args>(arguments)...));
+  }
+
+  /// Cancels the body and every child, now and later. `with_nursery` then returns normally, unless
+  /// there is an error to throw. Idempotent.
+  void cancel_all() noexcept {
+    cancelled_ = true;
+    cancel_branches();
+  }
+  /// Whether cancel_all() was called, an error cancelled the nursery, or an outer scope did.
+  [[nodiscard]] bool is_cancelled() const noexcept { return cancelled_; }
+
+  /// How many tasks have not ended: children, and the body.
+  [[nodiscard]] std::size_t active() const noexcept { return active_; }
+
+ protected:
+  nursery() = default;
+  ~nursery() = default;
+
+ private:
+  template <class Body>
+  friend class detail::nursery_awaiter;
+};
+
+template <class Body>
+class detail::nursery_awaiter final : public awaiter_of<nursery_awaiter<Body>>, public nursery {
+ public:
+  explicit nursery_awaiter(Body body) : body_(std::move(body)) {}
+  nursery_awaiter(nursery_awaiter&& other) noexcept : nursery(), body_(std::move(other.body_)) {}
+
+  ~nursery_awaiter() { leave(); }
+
+  bool start(std::coroutine_handle<> awaiting, scope& outer) {
+    enter(awaiting, outer);
+    add_now(run_body(*this));
+    return wait();
+  }
+  void result() {
+    rethrow_errors();
+    if (unwound()) raise(cancelled_failure());
+  }
+  failure fail() noexcept {
+    return has_errors() ? error_code() : unwound() ? cancelled_failure() : failure{};
+  }
+
+ private:
+  static branch run_body(nursery_awaiter& self) {
+    co_await std::invoke(self.body_, static_cast<nursery&>(self));
+  }
+  Body body_;
+};
+
+/// Opens a nursery, runs `body(nursery&)` in it, which returns `task<>`, and waits until the body
+/// and every child have ended: there is no way to leave one behind.
+///
+/// Throws the first error, after all have ended. Cancelled from outside, it cancels all, waits, and
+/// throws `error::cancelled`, unless everything completed all the same. The body may be a lambda
+/// that captures by reference; the closure is kept until the end. Write one that captures by value
+/// as a named variable first (GCC 12 destroys such a temporary of a `co_await` twice).
+template <class Body>
+[[nodiscard]] auto with_nursery(Body&& body) {
+  static_assert(std::is_invocable_r_v<task<>, std::decay_t<Body>&, nursery&>,
+                "the body of a nursery takes cosock::nursery& and returns cosock::task<>");
+  return detail::nursery_awaiter<std::decay_t<Body>>(std::forward<Body>(body));
+}
+
+}  // namespace cosock

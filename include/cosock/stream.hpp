@@ -1,0 +1,94 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/source.hpp>
+
+namespace cosock {
+
+/// A two-way stream of bytes: TCP, local, or any other kind, through one interface. It does not own
+/// the loop, and belongs to the loop it was made on: only tasks of that loop may use it. One task
+/// may receive while another sends; a second one in the same direction gets `error::busy`, and
+/// nothing is mixed up.
+///
+/// Every function that returns an awaitable is a cancellation point, also where it could complete at
+/// once: inside a cancelled scope it ends with `error::cancelled`. After close() each gives
+/// `error::closed`; an operation that is pending then ends with it. Buffers, and sequences of them,
+/// outlive the `co_await`. All errors are thrown as boost::system::system_error (error.hpp).
+class COSOCK_API byte_stream {
+ public:
+  virtual ~byte_stream();
+
+  /// Waits for bytes and receives what is there, as recv(2) does: at least 1 byte, or 0 at the
+  /// orderly end of the stream. An empty buffer gives 0 at once. Errors: the system's, such as
+  /// connection_reset. Cancelled: no byte was taken.
+  [[nodiscard]] detail::byte_operation receive(mutable_buffer into) {
+    return {kind::receive, source(), into.data(), into.size()};
+  }
+  /// The same into several buffers, filled one after the other.
+  template <mutable_buffer_sequence Buffers>
+  [[nodiscard]] detail::byte_operation receive(const Buffers& into) {
+    return {kind::receive, source(), &into, &detail::gather<mutable_buffer, Buffers>};
+  }
+
+  /// Receives until the buffer is full. The end of the stream before that is
+  /// `error::end_of_stream`. Cancelled or failed after a part: throws transfer_error, which says how
+  /// many bytes are in the buffer; those are gone from the stream.
+  [[nodiscard]] detail::byte_operation receive_exactly(mutable_buffer into) {
+    return {kind::receive_exactly, source(), into.data(), into.size()};
+  }
+  template <mutable_buffer_sequence Buffers>
+  [[nodiscard]] detail::byte_operation receive_exactly(const Buffers& into) {
+    return {kind::receive_exactly, source(), &into, &detail::gather<mutable_buffer, Buffers>};
+  }
+
+  /// Sends all of it, and gives its size. That the peer has gone is an error (broken_pipe,
+  /// connection_reset), never a signal. Cancelled or failed after a part: throws transfer_error,
+  /// which says how many bytes have gone; the peer will read those.
+  [[nodiscard]] detail::byte_operation send(const_buffer from) {
+    return {kind::send, source(), from.data(), from.size()};
+  }
+  /// The same from several buffers, one after the other, with as few system calls as can be.
+  template <const_buffer_sequence Buffers>
+  [[nodiscard]] detail::byte_operation send(const Buffers& from) {
+    return {kind::send, source(), &from, &detail::gather<const_buffer, Buffers>};
+  }
+
+  /// Waits for room and sends what fits, as send(2) does: at least 1 byte of what is not empty.
+  /// Cancelled: nothing was sent.
+  [[nodiscard]] detail::byte_operation send_some(const_buffer from) {
+    return {kind::send_some, source(), from.data(), from.size()};
+  }
+  template <const_buffer_sequence Buffers>
+  [[nodiscard]] detail::byte_operation send_some(const Buffers& from) {
+    return {kind::send_some, source(), &from, &detail::gather<const_buffer, Buffers>};
+  }
+
+  /// Waits until receive would not have to wait: bytes, end of stream or error. May wake early.
+  /// Takes the place of a receiver while it waits. Cancelled: nothing has happened.
+  [[nodiscard]] detail::ready_operation wait_readable() { return {source(), detail::reading}; }
+  /// Waits until send_some would not have to wait. May wake early. Takes the place of a sender.
+  [[nodiscard]] detail::ready_operation wait_writable() { return {source(), detail::writing}; }
+
+  /// Ends the sending direction: the peer reads what was sent, then the end of the stream; receiving
+  /// goes on. Later sends fail. Does not wait. Idempotent. While a send is pending: `error::busy`.
+  virtual void shutdown_send() = 0;
+
+  /// Closes the stream both ways: pending operations end with `error::closed`. What was sent and is
+  /// still in the system's buffer is delivered, as far as the system can. Idempotent.
+  virtual void close() noexcept = 0;
+  [[nodiscard]] bool is_open() const noexcept { return source() != nullptr; }
+
+ protected:
+  byte_stream() = default;
+  byte_stream(const byte_stream&) = default;
+  byte_stream& operator=(const byte_stream&) = default;
+
+  /// For those who implement a stream: what its operations work on, or null when closed.
+  virtual detail::source* source() const noexcept = 0;
+
+ private:
+  using kind = detail::stream_operation::kind;
+};
+
+}  // namespace cosock

@@ -1,0 +1,176 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/core.hpp>
+
+#include <memory>
+
+namespace cosock {
+
+template <class T = void>
+class task;
+
+namespace detail {
+
+COSOCK_API void* allocate_frame(std::size_t size);
+COSOCK_API void release_frame(void* frame, std::size_t size) noexcept;
+[[noreturn]] COSOCK_API void raise_empty_task();
+
+/// What every coroutine of the library has in its frame.
+struct promise_base {
+  std::coroutine_handle<> continuation;
+  scope* where = nullptr;
+  bool nested = false;  // started by, and still on the stack above, its continuation
+  std::exception_ptr error;
+
+  struct final_awaiter {
+    bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> ended) noexcept {
+      promise_base& promise = ended.promise();
+      if (promise.nested)
+        promise.nested = false;
+      else
+        promise.where->on->next = promise.continuation;
+    }
+    void await_resume() const noexcept {}
+  };
+
+  std::suspend_always initial_suspend() const noexcept { return {}; }
+  final_awaiter final_suspend() const noexcept { return {}; }
+  void unhandled_exception() noexcept { error = std::current_exception(); }
+
+  static void* operator new(std::size_t size) { return allocate_frame(size); }
+  static void operator delete(void* frame, std::size_t size) { release_frame(frame, size); }
+};
+
+template <class T>
+struct promise : promise_base {
+  union {
+    std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T> value;
+  };
+  bool filled = false;
+
+  promise() noexcept {}
+  ~promise() {
+    if (filled) std::destroy_at(&value);
+  }
+  task<T> get_return_object() noexcept;
+  template <class U = T>
+    requires std::convertible_to<U&&, T>
+  void return_value(U&& from) {
+    if constexpr (std::is_reference_v<T>)
+      value = std::addressof(from);
+    else
+      std::construct_at(&value, std::forward<U>(from));
+    filled = true;
+  }
+  T take() {
+    if constexpr (std::is_reference_v<T>)
+      return static_cast<T>(*value);
+    else
+      return std::move(value);
+  }
+};
+
+template <>
+struct promise<void> : promise_base {
+  task<void> get_return_object() noexcept;
+  void return_void() const noexcept {}
+  void take() const noexcept {}
+};
+
+/// Starts a coroutine from `awaiting` and says whether that one has to wait for it.
+inline bool start_nested(std::coroutine_handle<> started, promise_base& promise,
+                         std::coroutine_handle<> awaiting, scope& where) {
+  core& on = *where.on;
+  promise.continuation = awaiting;
+  promise.where = &where;
+  if (on.depth >= max_depth) {
+    on.next = started;
+    return true;
+  }
+  promise.nested = true;
+  ++on.depth;
+  started.resume();
+  --on.depth;
+  return std::exchange(promise.nested, false);
+}
+
+template <class T>
+class task_awaiter : public awaiter_of<task_awaiter<T>> {
+ public:
+  using handle = std::coroutine_handle<promise<T>>;
+  explicit task_awaiter(handle of) noexcept : of_(of) {}
+  task_awaiter(task_awaiter&& other) noexcept : of_(std::exchange(other.of_, {})) {}
+  ~task_awaiter() {
+    if (of_) of_.destroy();
+  }
+
+  bool start(std::coroutine_handle<> awaiting, scope& where) {
+    if (!of_) raise_empty_task();
+    return start_nested(of_, of_.promise(), awaiting, where);
+  }
+  T result() {
+    if (of_.promise().error) std::rethrow_exception(of_.promise().error);
+    return of_.promise().take();
+  }
+  failure fail() noexcept { return failure_of(of_.promise().error); }
+
+ private:
+  handle of_;
+};
+
+}  // namespace detail
+
+/// A coroutine that has not begun, and its result: nothing runs until the task is awaited, and then
+/// it runs on the awaiting task's loop, inside the awaiting task's cancellation scope.
+///
+/// A task is awaited once, as an rvalue: `co_await work()` or `co_await std::move(kept)`. The await
+/// gives what the coroutine returned, or throws what left it. A task that is destroyed before it
+/// was awaited never ran; one that is destroyed while it waits ends at that point, and the locals of
+/// its coroutine are destroyed.
+///
+/// Arguments passed by value live as long as the task; those passed by reference or view must
+/// outlive the `co_await`. The frame is recycled on the thread that ends it.
+template <class T>
+class [[nodiscard("a task does nothing until it is awaited")]] task {
+ public:
+  using promise_type = detail::promise<T>;
+  using value_type = T;
+
+  task(task&& other) noexcept : of_(std::exchange(other.of_, {})) {}
+  task& operator=(task&& other) noexcept {
+    task(std::move(other)).swap(*this);
+    return *this;
+  }
+  ~task() {
+    if (of_) of_.destroy();
+  }
+  void swap(task& other) noexcept { std::swap(of_, other.of_); }
+
+  /// Starts the coroutine and waits for its result. Throws std::logic_error for a task that was
+  /// awaited or moved from before.
+  detail::task_awaiter<T> operator co_await() && noexcept {
+    return detail::task_awaiter<T>(std::exchange(of_, {}));
+  }
+  /// A task is awaited once, and `std::move` says so.
+  void operator co_await() & = delete;
+
+ private:
+  friend promise_type;
+  explicit task(std::coroutine_handle<promise_type> of) noexcept : of_(of) {}
+  std::coroutine_handle<promise_type> of_;
+};
+
+template <class T>
+task<T> detail::promise<T>::get_return_object() noexcept {
+  return task<T>(std::coroutine_handle<promise>::from_promise(*this));
+}
+
+inline task<void> detail::promise<void>::get_return_object() noexcept {
+  return task<void>(std::coroutine_handle<promise>::from_promise(*this));
+}
+
+}  // namespace cosock

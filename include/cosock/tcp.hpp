@@ -1,0 +1,155 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/address.hpp>
+#include <cosock/stream.hpp>
+
+namespace cosock {
+
+class loop;
+class tcp_socket;
+
+namespace detail {
+class descriptor;
+class accept_operation;
+class connect_operation;
+}  // namespace detail
+
+/// When and how often an idle connection is probed (tcp(7)). Zero leaves the system's value.
+struct keep_alive {
+  bool enabled = true;
+  int idle_seconds = 0;      ///< silence before the first probe
+  int interval_seconds = 0;  ///< between probes
+  int count = 0;             ///< unanswered probes before the connection is given up
+};
+
+/// How an acceptor is opened. The defaults are what a server wants.
+struct acceptor_options {
+  int backlog = 4096;         ///< connections that may wait to be accepted; the system may cut it
+  bool reuse_address = true;  ///< bind although old connections linger (SO_REUSEADDR)
+  bool reuse_port = false;    ///< let several acceptors share the port (SO_REUSEPORT)
+  bool v6_only = false;       ///< an IPv6 acceptor takes no IPv4 connections
+  int fast_open = 0;          ///< pending TCP Fast Open requests (RFC 7413); 0: off
+  int receive_buffer = 0;     ///< bytes, for every connection from its start; 0: the system's
+  int send_buffer = 0;        ///< bytes, likewise
+};
+
+/// One connected TCP stream; closed when destroyed. Made by connect() or by a tcp_acceptor; one made
+/// by default is closed. May be moved while operations are pending on it. Nagle's algorithm is off
+/// (no_delay on) unless told otherwise. The descriptor is close-on-exec.
+///
+/// A second way to close is abort(). The options are those of tcp(7) and socket(7); a setter throws
+/// system_error with the system's code, or `error::closed`.
+class COSOCK_API tcp_socket final : public byte_stream {
+ public:
+  tcp_socket() noexcept = default;
+  tcp_socket(tcp_socket&& other) noexcept : of_(other.of_) { other.of_ = nullptr; }
+  tcp_socket& operator=(tcp_socket&& other) noexcept;
+  ~tcp_socket() override;
+
+  /// Takes over a connected descriptor: makes it non-blocking and close-on-exec, and closes it in
+  /// the end, also if this throws. It belongs to the running loop.
+  [[nodiscard]] static tcp_socket adopt(int descriptor);
+  /// Gives up the descriptor, open and non-blocking, to the caller. Pending operations end with
+  /// `error::closed`; the socket is closed for this library. Gives -1 if it was closed before.
+  [[nodiscard]] int release() noexcept;
+
+  void shutdown_send() override;
+  void close() noexcept override;
+  /// Closes with a reset: the peer's next operation fails, and what was not delivered is lost.
+  void abort() noexcept;
+
+  [[nodiscard]] endpoint local_endpoint() const;
+  [[nodiscard]] endpoint remote_endpoint() const;
+
+  void set_no_delay(bool on);
+  [[nodiscard]] bool no_delay() const;
+  void set_keep_alive(const keep_alive& how);
+  [[nodiscard]] keep_alive get_keep_alive() const;
+  /// Bytes. The system doubles what it is told, and gives the double.
+  void set_receive_buffer(int bytes);
+  [[nodiscard]] int receive_buffer() const;
+  void set_send_buffer(int bytes);
+  [[nodiscard]] int send_buffer() const;
+  /// Seconds for which close() goes on delivering, and blocks the thread (socket(7)); 0 resets the
+  /// connection; negative, the default, delivers behind the scenes.
+  void set_linger(int seconds);
+  [[nodiscard]] int linger() const;
+  /// Milliseconds for which sent data may stay unacknowledged before the connection fails with
+  /// timed_out (TCP_USER_TIMEOUT); 0: the system's.
+  void set_user_timeout(int milliseconds);
+  [[nodiscard]] int user_timeout() const;
+
+  /// The descriptor, for options this class does not have, or -1. It stays the socket's own.
+  [[nodiscard]] int native_handle() const noexcept;
+
+ protected:
+  detail::source* source() const noexcept override;
+
+ private:
+  friend class detail::accept_operation;
+  friend class detail::connect_operation;
+  explicit tcp_socket(detail::descriptor* of) noexcept : of_(of) {}
+  detail::descriptor* of_ = nullptr;
+};
+
+/// Listens for TCP connections; closed when destroyed. Belongs to one loop.
+class COSOCK_API tcp_acceptor {
+ public:
+  /// Closed.
+  tcp_acceptor() noexcept = default;
+  /// Binds and listens, on the running loop. Port 0 lets the system pick one; see local_endpoint().
+  /// Throws system_error with the address in what(): address_in_use, permission_denied, and so on.
+  explicit tcp_acceptor(const endpoint& at, const acceptor_options& options = {});
+  /// The same on a loop that need not run yet.
+  tcp_acceptor(loop& on, const endpoint& at, const acceptor_options& options = {});
+  tcp_acceptor(tcp_acceptor&& other) noexcept : of_(other.of_) { other.of_ = nullptr; }
+  tcp_acceptor& operator=(tcp_acceptor&& other) noexcept;
+  ~tcp_acceptor();
+
+  /// Waits for a connection. A connection that was aborted before it could be accepted is skipped.
+  /// Throws the system's errors, such as too_many_files_open, after which accepting can go on;
+  /// `error::busy` for a second one at the same time; `error::closed`. Cancelled: no connection is
+  /// lost, the next accept gets it.
+  [[nodiscard]] detail::accept_operation accept();
+  /// The same, and writes where the connection comes from. `peer` outlives the `co_await`.
+  [[nodiscard]] detail::accept_operation accept(endpoint& peer);
+
+  /// Stops listening. A pending accept ends with `error::closed`. Idempotent.
+  void close() noexcept;
+  [[nodiscard]] bool is_open() const noexcept { return of_ != nullptr; }
+  [[nodiscard]] endpoint local_endpoint() const;
+  /// The descriptor, or -1. It stays the acceptor's own.
+  [[nodiscard]] int native_handle() const noexcept;
+
+ private:
+  detail::descriptor* of_ = nullptr;
+};
+
+// Implementation
+
+class COSOCK_API detail::accept_operation final : public awaiter_of<accept_operation>,
+                                                  public side_operation {
+ public:
+  accept_operation(descriptor* of, endpoint* peer) noexcept : of_(of), peer_(peer) {}
+  accept_operation(accept_operation&& other) noexcept
+      : side_operation(), of_(other.of_), peer_(other.peer_) {}
+  bool start(std::coroutine_handle<> awaiting, scope& where);
+  tcp_socket result() {
+    if (failure_) raise(failure_);
+    return std::move(accepted_);
+  }
+  failure fail() noexcept { return failure_; }
+
+ private:
+  bool attempt() override;
+  descriptor* of_;
+  endpoint* peer_;
+  tcp_socket accepted_;
+};
+
+inline detail::accept_operation tcp_acceptor::accept() { return {of_, nullptr}; }
+inline detail::accept_operation tcp_acceptor::accept(endpoint& peer) { return {of_, &peer}; }
+
+}  // namespace cosock

@@ -1,0 +1,55 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/duration.hpp>
+#include <cosock/detail/timer.hpp>
+
+namespace cosock {
+
+namespace detail {
+
+/// Waits for a time of the monotonic clock.
+class COSOCK_API sleep_operation final : public awaiter_of<sleep_operation>,
+                                         public awaited,
+                                         public timer {
+ public:
+  sleep_operation(std::int64_t ns, bool absolute) noexcept : ns_(ns), absolute_(absolute) {}
+  sleep_operation(sleep_operation&& other) noexcept
+      : awaited(), timer(), ns_(other.ns_), absolute_(other.absolute_) {}
+
+  bool start(std::coroutine_handle<> awaiting, scope& where);
+  void result() {
+    if (failure_) raise(failure_);
+  }
+  failure fail() noexcept { return failure_; }
+
+  void fire() override { resume(); }
+  void cancel() noexcept override;
+  void expire() noexcept override;
+
+ private:
+  std::int64_t ns_;
+  bool absolute_;
+};
+
+}  // namespace detail
+
+/// Waits for as long as `duration`, never less. A duration of zero or less lets every other task
+/// that is ready run once. Throws `error::cancelled`.
+template <class Rep, class Period>
+[[nodiscard]] detail::sleep_operation sleep_for(std::chrono::duration<Rep, Period> duration) {
+  return {detail::to_ns(duration), false};
+}
+
+/// Waits until a point of the monotonic clock, never less. Throws `error::cancelled`.
+[[nodiscard]] inline detail::sleep_operation sleep_until(
+    std::chrono::steady_clock::time_point time) {
+  return {detail::to_ns(time.time_since_epoch()), true};
+}
+
+/// Lets every other task that is ready run, and the loop look for new events, before this one goes
+/// on: for a long computation between operations. Throws `error::cancelled`.
+[[nodiscard]] inline detail::sleep_operation yield() { return {0, false}; }
+
+}  // namespace cosock

@@ -1,0 +1,160 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/group.hpp>
+
+#include <optional>
+#include <tuple>
+#include <vector>
+
+namespace cosock {
+
+/// What when_any gives: which operand ended first, and the result of every one that has one.
+template <class Results>
+struct any_result {
+  /// The operand that was the first to complete, counted from 0.
+  std::size_t index = 0;
+  /// For each operand an optional: its result, or empty if it was cancelled before it had one.
+  Results results;
+
+  /// The optional of operand I.
+  template <std::size_t I>
+  [[nodiscard]] auto& get() noexcept {
+    return std::get<I>(results);
+  }
+};
+
+namespace detail {
+template <class... A>
+struct operands_of_types;
+template <class T>
+struct operands_of_vector;
+template <bool Any, class Operands>
+class together;
+}  // namespace detail
+
+/// Awaits all operands at once, tasks or operations, and gives a tuple of their results, `nothing`
+/// for an operand without one and a std::reference_wrapper for one that gives a reference.
+///
+/// The first error cancels the others; when all have ended it is thrown, alone, or in
+/// `multiple_errors` (error.hpp) if there were more. Cancelled from outside before all have
+/// completed, it throws `error::cancelled`.
+template <class... A>
+[[nodiscard]] auto when_all(A&&... of) {
+  return detail::together<false, detail::operands_of_types<detail::operand_t<A>...>>(
+      detail::operand(std::forward<A>(of))...);
+}
+
+/// The same for any number of tasks of one kind: gives a vector of results.
+template <class T>
+[[nodiscard]] auto when_all(std::vector<task<T>> of) {
+  return detail::together<false, detail::operands_of_vector<T>>(std::move(of));
+}
+
+/// Awaits all operands at once until the first one completes, then cancels the others and waits
+/// until they have ended. Gives an any_result.
+///
+/// A loser that completes all the same hands over its result too, so no byte that was read is lost.
+/// If an operand fails, its error is thrown as from when_all, and results of others go with it: wrap
+/// the operands in as_result where those matter. Cancelled from outside, it throws
+/// `error::cancelled` unless an operand has completed.
+template <class... A>
+[[nodiscard]] auto when_any(A&&... of) {
+  static_assert(sizeof...(A) != 0, "when_any of nothing would wait for ever");
+  return detail::together<true, detail::operands_of_types<detail::operand_t<A>...>>(
+      detail::operand(std::forward<A>(of))...);
+}
+
+/// The same for any number of tasks of one kind: the results are a vector. Throws
+/// std::invalid_argument for an empty one, which would wait for ever.
+template <class T>
+[[nodiscard]] auto when_any(std::vector<task<T>> of) {
+  return detail::together<true, detail::operands_of_vector<T>>(std::move(of));
+}
+
+// Implementation
+
+namespace detail {
+
+[[noreturn]] COSOCK_API void raise_empty_when_any();
+
+/// Several operands of different types and their results.
+template <class... A>
+struct operands_of_types {
+  std::tuple<A...> of;
+  std::tuple<std::optional<storable<decltype(std::declval<A&>().result())>>...> slots;
+
+  explicit operands_of_types(A&&... each) : of(std::move(each)...) {}
+  template <class F>
+  void each(F f) {
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      (f(std::move(std::get<I>(of)), std::get<I>(slots), I), ...);
+    }(std::index_sequence_for<A...>());
+  }
+  auto all() {
+    return std::apply([](auto&... slot) { return std::tuple(std::move(*slot)...); }, slots);
+  }
+};
+
+/// Any number of tasks of one type and their results.
+template <class T>
+struct operands_of_vector {
+  std::vector<task<T>> of;
+  std::vector<std::optional<storable<T>>> slots;
+
+  explicit operands_of_vector(std::vector<task<T>>&& from)
+      : of(std::move(from)), slots(of.size()) {}
+  template <class F>
+  void each(F f) {
+    for (std::size_t i = 0; i != of.size(); ++i) f(operand(std::move(of[i])), slots[i], i);
+  }
+  auto all() {
+    std::vector<storable<T>> results;
+    results.reserve(slots.size());
+    for (auto& slot : slots) results.push_back(std::move(*slot));
+    return results;
+  }
+};
+
+template <bool Any, class Operands>
+class together final : public awaiter_of<together<Any, Operands>>, group {
+ public:
+  template <class... From>
+  explicit together(From&&... from) : of_(std::forward<From>(from)...) {}
+  together(together&& other) noexcept : group(), of_(std::move(other.of_)) {}
+
+  ~together() { leave(); }
+
+  bool start(std::coroutine_handle<> awaiting, scope& outer) {
+    enter(awaiting, outer);
+    first_end_cancels_ = Any;
+    of_.each([this]<class A>(A&& each, auto& slot, std::size_t i) {
+      add(fill_slot<std::remove_cvref_t<A>>(std::forward<A>(each), slot, i, first_));
+    });
+    return wait();
+  }
+  auto result() {
+    rethrow_errors();
+    if constexpr (Any) {
+      if (first_ == nobody && !unwound()) raise_empty_when_any();
+      if (first_ == nobody) raise(cancelled_failure());
+      return any_result<decltype(of_.slots)>{first_, std::move(of_.slots)};
+    } else {
+      if (unwound()) raise(cancelled_failure());
+      return of_.all();
+    }
+  }
+  failure fail() noexcept {
+    if (has_errors()) return error_code();
+    if (unwound() && (!Any || first_ == nobody)) return cancelled_failure();
+    return {};
+  }
+
+ private:
+  Operands of_;
+  std::size_t first_ = nobody;
+};
+
+}  // namespace detail
+}  // namespace cosock

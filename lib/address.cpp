@@ -1,0 +1,162 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/address.hpp>
+
+#include "detail/system.hpp"
+
+#include <boost/asio/ip/address.hpp>
+
+#include <arpa/inet.h>
+#include <net/if.h>
+
+#include <charconv>
+#include <cstring>
+#include <ostream>
+
+namespace cosock {
+
+namespace ip = boost::asio::ip;
+
+namespace {
+
+std::string quoted(std::string_view text) {
+  return '"' + std::string(text.substr(0, 128)) + (text.size() > 128 ? "...\"" : "\"");
+}
+
+ip::address_v6::bytes_type to_asio(const address::v6_bytes& bytes) noexcept {
+  ip::address_v6::bytes_type copy;
+  std::memcpy(copy.data(), bytes.data(), bytes.size());
+  return copy;
+}
+
+bool parse_scope(const std::string& name, std::uint32_t& id) noexcept {
+  const char* end = name.data() + name.size();
+  const auto [stop, error] = std::from_chars(name.data(), end, id);
+  if (error == std::errc() && stop == end) return true;
+  id = ::if_nametoindex(name.c_str());
+  return id != 0;
+}
+
+}  // namespace
+
+bool address::try_parse(std::string_view text, address& into) noexcept {
+  const std::size_t percent = text.find('%');
+  const std::string_view plain = text.substr(0, percent);
+  char copy[64];
+  if (plain.size() >= sizeof copy || plain.find('\0') != plain.npos) return false;
+  copy[plain.copy(copy, plain.size())] = '\0';
+  v4_bytes v4;
+  if (percent == text.npos && ::inet_pton(AF_INET, copy, v4.data()) == 1) {
+    into = address(v4);
+    return true;
+  }
+  v6_bytes v6;
+  if (::inet_pton(AF_INET6, copy, v6.data()) != 1) return false;
+  std::uint32_t scope_id = 0;
+  if (percent != text.npos) {
+    const std::string_view name = text.substr(percent + 1);
+    if (name.empty() || name.size() > 15 || name.find('\0') != name.npos) return false;
+    if (!parse_scope(std::string(name), scope_id)) return false;
+  }
+  into = address(v6, scope_id);
+  return true;
+}
+
+address address::parse(std::string_view text) {
+  address parsed;
+  if (!try_parse(text, parsed))
+    detail::raise(detail::own_failure(error::not_an_address), quoted(text));
+  return parsed;
+}
+
+bool address::is_loopback() const noexcept {
+  return v6_ ? bytes_ == loopback_v6().bytes_ : bytes_[0] == 127;
+}
+
+bool address::is_any() const noexcept { return bytes_ == v6_bytes{}; }
+
+bool address::is_multicast() const noexcept {
+  return v6_ ? bytes_[0] == 0xff : (bytes_[0] & 0xf0) == 0xe0;
+}
+
+bool address::is_v4_mapped() const noexcept {
+  static constexpr unsigned char prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  return v6_ && std::memcmp(bytes_.data(), prefix, sizeof prefix) == 0;
+}
+
+address address::unmapped() const noexcept {
+  return is_v4_mapped() ? address(v4_bytes{bytes_[12], bytes_[13], bytes_[14], bytes_[15]}) : *this;
+}
+
+std::string address::to_string() const {
+  if (v6_) return ip::address_v6(to_asio(bytes_), scope_id_).to_string();
+  return ip::address_v4({bytes_[0], bytes_[1], bytes_[2], bytes_[3]}).to_string();
+}
+
+std::ostream& operator<<(std::ostream& out, const address& a) { return out << a.to_string(); }
+
+endpoint endpoint::parse(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  cosock::address parsed;
+  if (colon != text.npos) {
+    std::string_view host = text.substr(0, colon);
+    const bool brackets = host.size() > 1 && host.front() == '[' && host.back() == ']';
+    if (brackets) host = host.substr(1, host.size() - 2);
+    if (address::try_parse(host, parsed) && parsed.is_v6() == brackets)
+      return {parsed, parse_port(text.substr(colon + 1))};
+  }
+  detail::raise(detail::own_failure(error::not_an_address),
+                quoted(text) + ", expected ADDRESS:PORT or [ADDRESS]:PORT");
+}
+
+std::string endpoint::to_string() const {
+  const std::string host = address_.is_v6() ? '[' + address_.to_string() + ']'
+                                            : address_.to_string();
+  return host + ':' + std::to_string(port_);
+}
+
+std::ostream& operator<<(std::ostream& out, const endpoint& e) { return out << e.to_string(); }
+
+std::uint16_t parse_port(std::string_view text) {
+  std::uint16_t port = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, port);
+  if (error != std::errc() || stop != end)
+    detail::raise(detail::own_failure(cosock::error::service_not_found), quoted(text));
+  return port;
+}
+
+namespace detail {
+
+system_address::system_address(const endpoint& e) noexcept {
+  if (e.address().is_v6()) {
+    auto& v6 = reinterpret_cast<sockaddr_in6&>(storage);
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(e.port());
+    v6.sin6_scope_id = e.address().scope_id();
+    std::memcpy(&v6.sin6_addr, e.address().bytes().data(), 16);
+    size = sizeof v6;
+  } else {
+    auto& v4 = reinterpret_cast<sockaddr_in&>(storage);
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(e.port());
+    std::memcpy(&v4.sin_addr, e.address().bytes().data(), 4);
+    size = sizeof v4;
+  }
+}
+
+endpoint system_address::to_endpoint() const noexcept {
+  if (storage.ss_family == AF_INET6) {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(storage);
+    address::v6_bytes bytes;
+    std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
+    return {address(bytes, v6.sin6_scope_id), ntohs(v6.sin6_port)};
+  }
+  const auto& v4 = reinterpret_cast<const sockaddr_in&>(storage);
+  address::v4_bytes bytes;
+  std::memcpy(bytes.data(), &v4.sin_addr, bytes.size());
+  return {address(bytes), ntohs(v4.sin_port)};
+}
+
+}  // namespace detail
+}  // namespace cosock

@@ -1,0 +1,58 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/cancel.hpp>
+
+#include "detail/system.hpp"
+
+#include <stdexcept>
+
+namespace cosock {
+
+namespace detail {
+
+void limit::expire() noexcept {
+  if (inner_.cancelled) return;
+  expired_ = true;
+  inner_.cancel();
+}
+
+failure limit::translated(failure inner) const noexcept {
+  return timed_out() && is_cancelled(inner) ? own_failure(error::timed_out) : inner;
+}
+
+void limit::rethrow() const {
+  try {
+    throw;
+  } catch (const transfer_error& e) {
+    if (e.code() != error::cancelled || !timed_out()) throw;
+    throw transfer_error(error::timed_out, e.bytes_transferred());
+  } catch (const boost::system::system_error& e) {
+    if (e.code() != error::cancelled || !timed_out()) throw;
+    raise(own_failure(error::timed_out));
+  }
+}
+
+}  // namespace detail
+
+void cancel_scope::set_deadline(std::chrono::steady_clock::time_point deadline) {
+  deadline_ = detail::to_ns(deadline.time_since_epoch());
+  if (outer_) start_timer(*outer_->on, deadline_);
+}
+
+void cancel_scope::clear_deadline() noexcept {
+  deadline_ = INT64_MAX;
+  if (wheel_of) stop_timer();
+}
+
+void cancel_scope::begin(detail::scope& outer) {
+  if (outer_) throw std::logic_error("cosock: a cancel_scope holds one run() at a time");
+  if (!inner_.cancelled && deadline_ <= detail::steady_now()) expired_ = true;
+  enter(outer);
+}
+
+void cancel_scope::began(detail::scope& outer) {
+  outer.pending = this;
+  if (deadline_ != INT64_MAX && !inner_.cancelled) start_timer(*outer.on, deadline_);
+}
+
+}  // namespace cosock

@@ -1,0 +1,269 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include "detail/descriptor.hpp"
+
+#include "detail/system.hpp"
+
+#include <netinet/tcp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <csignal>
+#include <cstring>
+#include <memory>
+
+namespace cosock::detail {
+
+static_assert(sizeof(piece) == sizeof(iovec) && offsetof(piece, size) == offsetof(iovec, iov_len));
+
+namespace {
+
+constexpr std::size_t most_pieces = 256;  // a call; the system takes 1024
+
+/// recvmsg with what TCP_INQ tells: bytes left in the socket, and 1 for an end of stream.
+ssize_t receive_message(int fd, iovec* pieces, std::size_t count, int& left) noexcept {
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  msghdr message;
+  message.msg_name = nullptr;
+  message.msg_namelen = 0;
+  message.msg_iov = pieces;
+  message.msg_iovlen = count;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  message.msg_flags = 0;
+  const ssize_t n = ::recvmsg(fd, &message, MSG_DONTWAIT);
+  const auto* header = reinterpret_cast<const cmsghdr*>(control);
+  if (n > 0 && message.msg_controllen >= sizeof control && header->cmsg_type == TCP_CM_INQ &&
+      header->cmsg_level == IPPROTO_TCP)
+    std::memcpy(&left, CMSG_DATA(header), sizeof left);
+  return n;
+}
+
+/// Whether poll(2) sees the events, or an end or an error; otherwise sets EAGAIN.
+bool can(int fd, short events) noexcept {
+  pollfd asked = {fd, events, 0};
+  if (::poll(&asked, 1, 0) > 0) return true;
+  errno = EAGAIN;
+  return false;
+}
+
+/// write(2) with EPIPE but without SIGPIPE, which the process may need for itself.
+ssize_t write_without_signal(int fd, const void* data, std::size_t size) noexcept {
+  sigset_t pipe;
+  sigset_t before;
+  sigset_t pending;
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+  sigpending(&pending);
+  pthread_sigmask(SIG_BLOCK, &pipe, &before);
+  const ssize_t n = ::write(fd, data, size);
+  const int error = errno;
+  if (n < 0 && error == EPIPE && !sigismember(&pending, SIGPIPE)) {
+    const timespec at_once = {};
+    sigtimedwait(&pipe, nullptr, &at_once);
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  errno = error;
+  return n;
+}
+
+}  // namespace
+
+descriptor::descriptor(engine& on, int fd, medium what, bool shared) noexcept
+    : fd_(fd),
+      what_(what),
+      shared_(shared),
+      drained_by_short_(what == medium::tcp),
+      read_(*this, asio::detail::reactor::read_op),
+      write_(*this, asio::detail::reactor::write_op),
+      except_(*this, asio::detail::reactor::except_op) {
+  this->on = &on;
+  insert_before(on.descriptors_);
+}
+
+descriptor* descriptor::open(engine& on, int fd, medium what, bool shared) {
+  descriptor* d;
+  try {
+    d = new descriptor(on, fd, what, shared);
+  } catch (...) {
+    ::close(fd);
+    throw;
+  }
+  if (what == medium::file) {
+    d->hint[reading] = true;
+    return d;
+  }
+  if (const int error = on.reactor_.register_descriptor(fd, d->registration_)) {
+    d->close();
+    raise(system_failure(error));
+  }
+  // From here on, so that no event is missed before the first receive.
+  d->watch_for(d->read_);
+  if (what == medium::tcp) {
+    const int yes = 1;
+    d->drained_by_short_ = ::setsockopt(fd, IPPROTO_TCP, TCP_INQ, &yes, sizeof yes) == 0;
+    d->watch_for(d->except_);
+  }
+  return d;
+}
+
+descriptor::watch::status descriptor::watch::perform(reactor_op* base) {
+  watch& self = *static_cast<watch*>(base);
+  if (!self.armed) return not_done;  // tried while it is being queued: no event
+  if (self.queue == asio::detail::reactor::read_op)
+    self.of.ready(reading);
+  else if (self.queue == asio::detail::reactor::write_op)
+    self.of.ready(writing);
+  else
+    self.of.drained_by_short_ = false;
+  return not_done;
+}
+
+void descriptor::watch::complete(void*, asio::detail::scheduler_operation* base,
+                                 const boost::system::error_code&, std::size_t) {
+  static_cast<watch*>(base)->of.drop();
+}
+
+void descriptor::watch_for(watch& w) noexcept {
+  engine& e = engine::of(*on);
+  ++shares_;
+  e.reactor_.start_op(w.queue, fd_, registration_, &w, true, true);
+  // It does not count as work: what waits for it does.
+  e.scheduler_.work_finished();
+  w.armed = true;
+}
+
+void descriptor::arm(side which) {
+  if (what_ == medium::file) {  // always ready
+    ready(which);
+    return;
+  }
+  if (which == writing && !write_.armed) watch_for(write_);
+}
+
+int descriptor::detach() noexcept {
+  abandon(closed_failure());
+  unlink();
+  engine& e = engine::of(*on);
+  if (registration_) {
+    for (const watch* w : {&read_, &write_, &except_})
+      if (w->armed) e.scheduler_.work_started();
+    e.reactor_.deregister_descriptor(fd_, registration_, !shared_);
+    e.reactor_.cleanup_descriptor_data(registration_);
+  }
+  return std::exchange(fd_, -1);
+}
+
+void descriptor::close() noexcept {
+  if (is_open()) ::close(detach());
+  drop();
+}
+
+int descriptor::release() noexcept {
+  shared_ = true;  // it stays open, so the reactor must be told
+  const int fd = is_open() ? detach() : -1;
+  drop();
+  return fd;
+}
+
+void descriptor::shut_down() noexcept {
+  if (is_open()) ::close(detach());
+}
+
+bool descriptor::is_ready(side which) noexcept {
+  return hint[which] = what_ == medium::file || can(fd_, which == reading ? POLLIN : POLLOUT);
+}
+
+bool descriptor::transfer(stream_operation& op) {
+  return op.which() == reading ? receive(op) : send(op);
+}
+
+bool descriptor::receive(stream_operation& op) {
+  if (broken_) return op.failed(system_failure(broken_));
+  int left = 1;  // unless the system says otherwise
+  ssize_t n;
+  if (op.contiguous()) {
+    iovec one = {op.data(), op.left()};
+    n = read_pieces(&one, 1, left);
+  } else {
+    iovec many[most_pieces];
+    n = read_pieces(many, op.pieces(reinterpret_cast<piece*>(many), most_pieces), left);
+  }
+  if (n < 0) {
+    if (errno != EAGAIN && errno != EWOULDBLOCK) return broke(op, errno);
+    hint[reading] = false;
+    return false;
+  }
+  // The end of the stream is reported once only: the next call has to look for itself.
+  hint[reading] = n == 0 || left != 0 || !drained_by_short_;
+  return op.moved(static_cast<std::size_t>(n));
+}
+
+bool descriptor::send(stream_operation& op) {
+  if (broken_) return op.failed(system_failure(broken_));
+  for (;;) {
+    ssize_t n;
+    if (op.contiguous()) {
+      iovec one = {op.data(), op.left()};
+      n = write_pieces(&one, 1);
+    } else {
+      iovec many[most_pieces];
+      n = write_pieces(many, op.pieces(reinterpret_cast<piece*>(many), most_pieces));
+    }
+    if (n < 0) {
+      if (errno != EAGAIN && errno != EWOULDBLOCK) return broke(op, errno);
+      hint[writing] = false;
+      return false;
+    }
+    if (op.moved(static_cast<std::size_t>(n))) return true;
+  }
+}
+
+bool descriptor::broke(stream_operation& op, int error) noexcept {
+  // The system tells of a lost connection once, and calls it the end of the stream from then on.
+  if (error == ECONNRESET || error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH)
+    broken_ = error;
+  return op.failed(system_failure(error));
+}
+
+ssize_t descriptor::read_pieces(iovec* pieces, std::size_t count, int& left) noexcept {
+  ssize_t n;
+  do {
+    if (what_ == medium::tcp)
+      n = receive_message(fd_, pieces, count, left);
+    else if (what_ == medium::other && !can(fd_, POLLIN))
+      return -1;
+    else
+      n = ::readv(fd_, pieces, static_cast<int>(count));
+  } while (n < 0 && errno == EINTR);
+  return n;
+}
+
+ssize_t descriptor::write_pieces(iovec* pieces, std::size_t count) noexcept {
+  ssize_t n;
+  do {
+    if (what_ == medium::file) {
+      n = ::writev(fd_, pieces, static_cast<int>(count));
+    } else if (what_ == medium::other) {
+      // It may be in blocking mode, if it is shared with other processes: no more than fits for sure.
+      if (!can(fd_, POLLOUT)) return -1;
+      n = write_without_signal(fd_, pieces[0].iov_base,
+                               std::min<std::size_t>(pieces[0].iov_len, PIPE_BUF));
+    } else if (count == 1) {
+      n = ::send(fd_, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } else {
+      msghdr message = {};
+      message.msg_iov = pieces;
+      message.msg_iovlen = count;
+      n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+  } while (n < 0 && errno == EINTR);
+  return n;
+}
+
+}  // namespace cosock::detail

@@ -1,0 +1,90 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/source.hpp>
+
+#include "detail/engine.hpp"
+
+#include <boost/asio/detail/reactor_op.hpp>
+
+#include <sys/uio.h>
+
+namespace cosock::detail {
+
+/// What a descriptor is: it decides how bytes move, and how much readiness tells.
+enum class medium : unsigned char {
+  tcp,     // recvmsg tells what is left (TCP_INQ), so that no call has to find out
+  socket,  // any other socket
+  other,   // a pipe, a terminal: read and write
+  file,    // a regular file: always ready, never waits
+};
+
+/// A descriptor and its registration with Asio's reactor. Shared by its socket and by the reactor.
+///
+/// Two things in it never end while it is open: an operation in the reactor's queue of readers, and,
+/// once a send had to wait, one in its queue of writers. Their perform(), which the reactor calls for
+/// every event, reports readiness and asks to be kept. Waiting therefore costs no call into Asio at
+/// all, and cancelling touches it neither. A third one sits in the queue for exceptional events,
+/// which comes first: it learns of errors and urgent data, after which a short read no longer proves
+/// that the socket is drained (the reactor reports edges, and no second one would come).
+class descriptor final : public source, public link {
+ public:
+  /// Registers `fd`, which is non-blocking and close-on-exec, and owns it from now on, even if this
+  /// throws.
+  static descriptor* open(engine& on, int fd, medium what, bool shared);
+
+  int fd() const noexcept { return fd_; }
+  medium what() const noexcept { return what_; }
+  bool is_open() const noexcept { return fd_ >= 0; }
+
+  /// Ends what is pending with `closed`, closes, and drops the owner's share.
+  void close() noexcept;
+  /// The same, but leaves the descriptor open and gives it to the caller.
+  int release() noexcept;
+
+  /// For the loop that ends: closes, and leaves the owner's share to the owner.
+  void shut_down() noexcept;
+
+  void arm(side) override;
+  bool transfer(stream_operation&) override;
+  bool is_ready(side) noexcept override;
+
+ private:
+  struct watch final : asio::detail::reactor_op {
+    watch(descriptor& of, int queue) noexcept
+        : reactor_op({}, &perform, &complete), of(of), queue(queue) {}
+    static status perform(reactor_op* base);
+    static void complete(void* owner, asio::detail::scheduler_operation* base,
+                         const boost::system::error_code&, std::size_t);
+    descriptor& of;
+    int queue;
+    bool armed = false;
+  };
+
+  descriptor(engine& on, int fd, medium what, bool shared) noexcept;
+  ~descriptor() = default;
+  int detach() noexcept;
+  void drop() noexcept {
+    if (--shares_ == 0) delete this;
+  }
+  void watch_for(watch&) noexcept;
+  bool receive(stream_operation&);
+  bool send(stream_operation&);
+  bool broke(stream_operation&, int error) noexcept;
+  ssize_t read_pieces(iovec* pieces, std::size_t count, int& left) noexcept;
+  ssize_t write_pieces(iovec* pieces, std::size_t count) noexcept;
+
+  int fd_;
+  int shares_ = 1;
+  int broken_ = 0;  // the error that ended the connection
+  medium what_;
+  bool shared_;             // others may hold the descriptor too
+  bool drained_by_short_;   // a short read means that nothing is left
+  asio::detail::reactor::per_descriptor_data registration_ = {};
+  watch read_;
+  watch write_;
+  watch except_;
+};
+
+}  // namespace cosock::detail

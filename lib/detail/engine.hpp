@@ -1,0 +1,108 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/core.hpp>
+#include <cosock/loop.hpp>
+
+#include "detail/wheel.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <memory>
+#include <mutex>
+#include <optional>
+
+// The fast path under all sockets: readiness straight from Asio's reactor, see descriptor.hpp.
+#include <boost/asio/detail/reactor.hpp>
+#include <boost/asio/detail/scheduler.hpp>
+
+namespace cosock::detail {
+
+namespace asio = boost::asio;
+
+/// A way to reach a loop from other threads that may outlive it.
+struct remote {
+  std::mutex mutex;
+  engine* to = nullptr;  // null: the loop has gone
+
+  /// False if the loop has gone; the function is then dropped here.
+  bool post(std::unique_ptr<posted> what);
+};
+
+/// What a loop is made of: queues of things that are ready, beside an io_context.
+///
+/// Readiness, timers and wake-ups put operations into `ready_`; one handler, posted to the io_context
+/// when the queue fills, fires them all. So a batch of events costs one trip through Asio's scheduler,
+/// and no coroutine is ever resumed from inside the code that made it ready.
+class engine final : public core {
+ public:
+  explicit engine(loop& owner);
+  ~engine();
+
+  static engine& of(core& c) noexcept { return static_cast<engine&>(c); }
+  static engine& of(loop& l) noexcept { return *l.engine_; }
+  /// The engine that runs on this thread, or null.
+  static engine* current() noexcept;
+  /// The same, or std::logic_error.
+  static engine& required();
+
+  /// Fires the operation soon, before the loop next waits.
+  void make_ready(operation& op) noexcept {
+    op.insert_before(ready_);
+    if (!draining_) post_drain();
+  }
+  /// Fires the operation after the loop has looked for events.
+  void make_ready_later(operation& op) noexcept {
+    op.insert_before(later_);
+    post_drain();
+  }
+
+  /// Runs until the root task has ended.
+  void run_until(class root& r);
+  void run_some();
+  std::size_t poll();
+  void stop() noexcept { context_.stop(); }
+
+  void set_timer(timer& t, std::int64_t at);
+  void remove_timer(timer& t) noexcept;
+
+  loop& owner;
+  asio::io_context context_;
+  asio::detail::scheduler& scheduler_;
+  asio::detail::reactor& reactor_;
+  std::shared_ptr<remote> remote_;
+  link roots_;
+  link descriptors_;
+  root* running_root_ = nullptr;
+
+ private:
+  struct drain_operation final : asio::detail::scheduler_operation {
+    drain_operation() : scheduler_operation(&complete) {}
+    static void complete(void* owner, scheduler_operation* base, const boost::system::error_code&,
+                         std::size_t);
+    engine* of = nullptr;
+  };
+
+  void post_drain() noexcept;
+  void drain() noexcept;
+  void fire_timers() noexcept;
+  void arm_timer();
+
+  link ready_;
+  link later_;
+  drain_operation drain_;
+  bool drain_posted_ = false;
+  bool draining_ = false;
+  bool inside_ = false;
+
+  wheel wheel_;
+  asio::steady_timer timer_;
+  std::uint64_t armed_ = wheel::never;  // the tick timer_ waits for
+  asio::executor_work_guard<asio::io_context::executor_type> work_;
+};
+
+inline void make_circular(link& head) noexcept { head.previous = head.following = &head; }
+
+}  // namespace cosock::detail

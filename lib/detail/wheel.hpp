@@ -1,0 +1,99 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/timer.hpp>
+
+#include <bit>
+#include <cstdint>
+
+namespace cosock::detail {
+
+/// A hierarchical timer wheel: insertion and removal in constant time, whatever the number of timers.
+/// Level k has 64 slots of 64^k ticks each; an entry sits on the level of the highest digit (base 64)
+/// in which its tick differs from the present, and moves down as its time comes near.
+class wheel {
+ public:
+  static constexpr std::uint64_t never = UINT64_MAX;
+  static constexpr int tick_bits = 16;  // a tick is 2^16 ns, 66 us
+
+  static std::uint64_t tick_at_or_before(std::int64_t ns) noexcept {
+    return ns < 0 ? 0 : static_cast<std::uint64_t>(ns) >> tick_bits;
+  }
+  static std::uint64_t tick_at_or_after(std::int64_t ns) noexcept {
+    return ns < 0 ? 0
+                  : (static_cast<std::uint64_t>(ns) + (1u << tick_bits) - 1) >> tick_bits;
+  }
+  static std::int64_t time_of(std::uint64_t tick) noexcept {
+    return tick >= static_cast<std::uint64_t>(INT64_MAX >> tick_bits)
+               ? INT64_MAX
+               : static_cast<std::int64_t>(tick << tick_bits);
+  }
+
+  wheel() noexcept {
+    for (auto& level : slots_)
+      for (auto& slot : level) slot.previous = slot.following = &slot;
+  }
+
+  /// Files the timer under its tick, or under the next one if that has passed.
+  void insert(timer& t) noexcept {
+    if (t.tick <= now_) t.tick = now_ + 1;
+    const int level = (63 - std::countl_zero(t.tick ^ now_)) / 6;
+    const int slot = static_cast<int>(t.tick >> (level * 6)) & 63;
+    t.insert_before(slots_[level][slot]);
+    occupied_[level] |= std::uint64_t{1} << slot;
+  }
+
+  /// The tick at which advance() has something to do, or never. May be sooner than the first timer.
+  std::uint64_t next() noexcept { return first().at; }
+
+  /// Moves the present to `tick`, and gives the timers that are due to `due`, one after the other.
+  template <class F>
+  void advance(std::uint64_t tick, F due) noexcept {
+    for (place p; (p = first()).at <= tick;) {
+      now_ = p.at;
+      occupied_[p.level] &= ~(std::uint64_t{1} << p.slot);
+      // Due timers may stop others of the same slot, so the list is read anew each time.
+      for (link& head = slots_[p.level][p.slot]; head.following != &head;) {
+        timer& t = static_cast<timer&>(*head.following);
+        t.unlink();
+        if (t.tick <= tick)
+          due(t);
+        else
+          insert(t);
+      }
+    }
+    if (tick > now_) now_ = tick;
+  }
+
+ private:
+  static constexpr int levels = 8;  // 48 bits of ticks: more than 63 bits of nanoseconds
+  struct place {
+    std::uint64_t at = never;
+    int level = 0;
+    int slot = 0;
+  };
+
+  /// The first slot that holds something. All on one level comes before anything on the next.
+  place first() noexcept {
+    for (int level = 0; level != levels; ++level) {
+      while (occupied_[level]) {
+        const int slot = std::countr_zero(occupied_[level]);
+        const link& head = slots_[level][slot];
+        if (head.following == &head) {  // its timers were stopped
+          occupied_[level] &= ~(std::uint64_t{1} << slot);
+          continue;
+        }
+        const std::uint64_t block = now_ >> (level * 6 + 6) << 6;
+        return {(block + static_cast<unsigned>(slot)) << (level * 6), level, slot};
+      }
+    }
+    return {};
+  }
+
+  link slots_[levels][64];
+  std::uint64_t occupied_[levels] = {};
+  std::uint64_t now_ = 0;
+};
+
+}  // namespace cosock::detail

@@ -1,0 +1,137 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/detail/group.hpp>
+
+#include "detail/engine.hpp"
+#include "detail/system.hpp"
+
+#include <cosock/when.hpp>
+
+#include <stdexcept>
+
+namespace cosock::detail {
+
+struct error_list {
+  std::vector<std::exception_ptr> all;
+};
+
+namespace {
+
+branch::promise_type& promise_of(link& sibling) noexcept {
+  return static_cast<branch::sibling_link&>(sibling).of;
+}
+
+}  // namespace
+
+group::group() noexcept { make_circular(branches_); }
+
+group::~group() {
+  leave();
+  delete errors_;
+}
+
+void group::leave() noexcept {
+  while (branches_.following != &branches_) {
+    auto& promise = promise_of(*branches_.following);
+    promise.sibling.unlink();
+    std::coroutine_handle<branch::promise_type>::from_promise(promise).destroy();
+    --active_;
+  }
+  if (outer_ && outer_->pending == this) outer_->pending = nullptr;
+}
+
+void group::enter(std::coroutine_handle<> awaiting, scope& outer) noexcept {
+  awaiting_ = awaiting;
+  outer_ = &outer;
+  on_ = outer.on;
+  cancelled_ = outer.cancelled;
+}
+
+std::coroutine_handle<branch::promise_type> group::adopt(branch& started) noexcept {
+  const auto handle = started.take();
+  auto& promise = handle.promise();
+  promise.in = this;
+  promise.where = &promise.own;
+  promise.own.on = on_;
+  promise.own.cancelled = cancelled_;
+  promise.sibling.insert_before(branches_);
+  ++active_;
+  return handle;
+}
+
+void group::add(branch started) {
+  engine::of(*on_).make_ready(adopt(started).promise());
+}
+
+void group::add_now(branch started) {
+  const auto handle = adopt(started);
+  if (on_->depth >= max_depth) {
+    engine::of(*on_).make_ready(handle.promise());
+    return;
+  }
+  ++on_->depth;
+  handle.resume();
+  --on_->depth;
+}
+
+bool group::wait() noexcept {
+  if (active_ == 0) return false;
+  waiting_ = true;
+  outer_->pending = this;
+  return true;
+}
+
+void group::cancel() noexcept {
+  cancelled_ = true;
+  cancel_branches();
+}
+
+void group::cancel_branches() noexcept {
+  for (link* l = branches_.following; l != &branches_; l = l->following)
+    promise_of(*l).own.cancel();
+}
+
+void group::ended(std::coroutine_handle<branch::promise_type> which) noexcept {
+  auto& promise = which.promise();
+  bool stop = first_end_cancels_;
+  if (promise.error) {
+    if (promise.own.cancelled && is_cancelled(failure_of(promise.error))) {
+      unwound_ = true;
+    } else {
+      if (!errors_) errors_ = new error_list;
+      errors_->all.push_back(promise.error);
+      stop = true;
+    }
+  }
+  promise.sibling.unlink();
+  which.destroy();
+  --active_;
+  if (stop && !cancelled_) {
+    cancelled_ = true;
+    cancel_branches();
+  }
+  if (active_ == 0 && waiting_) {
+    waiting_ = false;
+    outer_->pending = nullptr;
+    on_->next = awaiting_;
+    all_ended();
+  }
+}
+
+void group::rethrow_errors() {
+  if (!errors_) return;
+  std::vector<std::exception_ptr> all = std::move(errors_->all);
+  if (all.empty()) throw std::logic_error("cosock: the result was taken before");
+  if (all.size() == 1) std::rethrow_exception(std::move(all.front()));
+  throw multiple_errors(std::move(all));
+}
+
+failure group::error_code() const noexcept {
+  return errors_ && errors_->all.size() == 1 ? failure_of(errors_->all.front()) : failure{};
+}
+
+void raise_empty_when_any() {
+  throw std::invalid_argument("cosock: when_any of nothing would wait for ever");
+}
+
+}  // namespace cosock::detail

@@ -1,0 +1,214 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/loop.hpp>
+
+#include "detail/descriptor.hpp"
+#include "detail/engine.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <stdexcept>
+
+namespace cosock {
+
+namespace detail {
+
+namespace {
+
+thread_local engine* running_engine = nullptr;
+
+struct in_engine {
+  explicit in_engine(engine* e) noexcept : before(std::exchange(running_engine, e)) {}
+  ~in_engine() { running_engine = before; }
+  engine* before;
+};
+
+/// Operations that one handler fires before the io_context has its turn again.
+constexpr int most_fired = 1024;
+/// Operations that a task may complete at once before others have their turn.
+constexpr int operations_a_turn = 32;
+
+void disperse(link& head) noexcept {
+  while (head.following != &head) head.following->unlink();
+}
+
+}  // namespace
+
+engine* engine::current() noexcept { return running_engine; }
+
+engine& engine::required() {
+  if (running_engine) return *running_engine;
+  throw std::logic_error("cosock: no loop runs on this thread; make sockets inside a task");
+}
+
+// One thread runs the loop and its sockets, so the reactor takes no locks; the scheduler does, for
+// post() and for whatever else of Asio posts from threads of its own.
+engine::engine(loop& owner)
+    : owner(owner),
+      context_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO),
+      scheduler_(asio::use_service<asio::detail::scheduler>(context_)),
+      reactor_(asio::use_service<asio::detail::reactor>(context_)),
+      remote_(std::make_shared<remote>()),
+      timer_(context_),
+      work_(context_.get_executor()) {
+  reactor_.init_task();
+  for (link* head : {&roots_, &descriptors_, &ready_, &later_}) make_circular(*head);
+  drain_.of = this;
+  remote_->to = this;
+}
+
+engine::~engine() {
+  {
+    const std::lock_guard lock(remote_->mutex);
+    remote_->to = nullptr;
+  }
+  while (roots_.following != &roots_) static_cast<root*>(roots_.following)->drop();
+  while (descriptors_.following != &descriptors_)
+    static_cast<descriptor*>(descriptors_.following)->shut_down();
+  disperse(ready_);
+  disperse(later_);
+}
+
+void engine::drain_operation::complete(void* owner, scheduler_operation* base,
+                                       const boost::system::error_code&, std::size_t) {
+  if (owner) static_cast<drain_operation*>(base)->of->drain();
+}
+
+void engine::post_drain() noexcept {
+  if (drain_posted_) return;
+  drain_posted_ = true;
+  scheduler_.post_immediate_completion(&drain_, true);
+}
+
+void engine::drain() noexcept {
+  drain_posted_ = false;
+  draining_ = true;
+  const in_engine here(this);
+  while (later_.following != &later_) {
+    link& first = *later_.following;
+    first.unlink();
+    first.insert_before(ready_);
+  }
+  for (int fired = 0; ready_.following != &ready_ && fired != most_fired; ++fired) {
+    auto& op = static_cast<operation&>(*ready_.following);
+    op.unlink();
+    budget = operations_a_turn;
+    op.fire();
+    while (next) std::exchange(next, nullptr).resume();
+  }
+  draining_ = false;
+  if (ready_.following != &ready_ || later_.following != &later_) post_drain();
+}
+
+void engine::set_timer(timer& t, std::int64_t at) {
+  if (armed_ == wheel::never)  // nothing to fire: the wheel may have stood still for long
+    wheel_.advance(wheel::tick_at_or_before(steady_now()), [](timer&) {});
+  t.tick = wheel::tick_at_or_after(at);
+  wheel_.insert(t);
+  if (t.tick < armed_) arm_timer();
+}
+
+void engine::arm_timer() {
+  armed_ = wheel_.next();
+  if (armed_ == wheel::never) return;
+  timer_.expires_at(std::chrono::steady_clock::time_point(
+      std::chrono::nanoseconds(wheel::time_of(armed_))));
+  timer_.async_wait([this](const boost::system::error_code& ec) {
+    if (!ec) fire_timers();
+  });
+}
+
+void engine::fire_timers() noexcept {
+  armed_ = wheel::never;
+  wheel_.advance(wheel::tick_at_or_before(steady_now()), [](timer& t) {
+    t.wheel_of = nullptr;
+    t.expire();
+  });
+  arm_timer();
+}
+
+void engine::run_until(root& r) {
+  if (inside_) throw std::logic_error("cosock: loop::run inside a task of the same loop");
+  inside_ = true;
+  running_root_ = &r;
+  const in_engine here(this);
+  while (!r.done()) {
+    context_.restart();
+    context_.run();
+  }
+  running_root_ = nullptr;
+  inside_ = false;
+}
+
+void engine::run_some() {
+  const in_engine here(this);
+  context_.restart();
+  context_.run_one();
+}
+
+std::size_t engine::poll() {
+  const in_engine here(this);
+  context_.restart();
+  return context_.poll();
+}
+
+bool remote::post(std::unique_ptr<posted> what) {
+  const std::lock_guard lock(mutex);
+  if (!to) return false;
+  asio::post(to->context_, [what = std::move(what), e = to]() mutable {
+    const in_engine here(e);
+    what->call();
+  });
+  return true;
+}
+
+root::root(core& on) noexcept : loop_(on) {
+  scope_.on = &on;
+  insert_before(engine::of(on).roots_);
+}
+
+void root::begin(branch started) {
+  enter(nullptr, scope_);
+  add(std::move(started));
+  wait();
+}
+
+void root::all_ended() noexcept {
+  engine& e = engine::of(loop_);
+  if (e.running_root_ == this) e.stop();
+}
+
+void root::drop() noexcept {
+  unlink();
+  dropped_ = !done();
+  leave();
+}
+
+void root::finish() noexcept {
+  unlink();
+  leave();
+}
+
+void root::check_done() const {
+  if (dropped_) throw std::logic_error("cosock: the task was destroyed with its loop");
+  if (!done()) throw std::logic_error("cosock: the task has not ended");
+  if (!has_errors() && unwound()) raise(cancelled_failure());
+}
+
+}  // namespace detail
+
+loop::loop() : engine_(new detail::engine(*this)) {}
+loop::~loop() { delete engine_; }
+
+loop& loop::current() { return detail::engine::required().owner; }
+
+detail::core& loop::core() noexcept { return *engine_; }
+void loop::run_root(detail::root& r) { engine_->run_until(r); }
+std::size_t loop::poll() { return engine_->poll(); }
+void loop::run_some() { engine_->run_some(); }
+
+void loop::post_posted(detail::posted* what) {
+  engine_->remote_->post(std::unique_ptr<detail::posted>(what));
+}
+
+}  // namespace cosock

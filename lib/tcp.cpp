@@ -1,0 +1,234 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/tcp.hpp>
+
+#include "detail/descriptor.hpp"
+#include "detail/system.hpp"
+
+#include <cosock/loop.hpp>
+
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <netinet/in.h>
+#include <unistd.h>
+
+namespace cosock {
+
+using detail::descriptor;
+using detail::engine;
+using detail::medium;
+using detail::system_failure;
+
+namespace {
+
+int handle_of(const descriptor* of) {
+  if (!of || !of->is_open()) detail::raise(detail::closed_failure());
+  return of->fd();
+}
+
+template <class T>
+void set(const descriptor* of, int level, int name, const T& value) {
+  if (::setsockopt(handle_of(of), level, name, &value, sizeof value) != 0)
+    detail::raise(system_failure(errno));
+}
+
+template <class T = int>
+T get(const descriptor* of, int level, int name) {
+  T value{};
+  socklen_t size = sizeof value;
+  if (::getsockopt(handle_of(of), level, name, &value, &size) != 0)
+    detail::raise(system_failure(errno));
+  return value;
+}
+
+using name_function = int(int, sockaddr*, socklen_t*);
+
+endpoint name_of(const descriptor* of, name_function* ask) {
+  detail::system_address name;
+  if (ask(handle_of(of), name.get(), &name.size) != 0) detail::raise(system_failure(errno));
+  return name.to_endpoint();
+}
+
+void check(int result, const endpoint& at) {
+  if (result != 0) detail::raise(system_failure(errno), at.to_string());
+}
+
+descriptor* listen(engine& on, const endpoint& at, const acceptor_options& options) {
+  const bool v6 = at.address().is_v6();
+  detail::owned_descriptor socket(
+      ::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  check(socket.get() < 0 ? -1 : 0, at);
+  const auto set_int = [&](int level, int name, int value) {
+    check(::setsockopt(socket.get(), level, name, &value, sizeof value), at);
+  };
+  if (options.reuse_address) set_int(SOL_SOCKET, SO_REUSEADDR, 1);
+  if (options.reuse_port) set_int(SOL_SOCKET, SO_REUSEPORT, 1);
+  if (v6) set_int(IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only);
+  if (options.receive_buffer) set_int(SOL_SOCKET, SO_RCVBUF, options.receive_buffer);
+  if (options.send_buffer) set_int(SOL_SOCKET, SO_SNDBUF, options.send_buffer);
+  if (options.fast_open) set_int(IPPROTO_TCP, TCP_FASTOPEN, options.fast_open);
+  detail::system_address name(at);
+  check(::bind(socket.get(), name.get(), name.size), at);
+  check(::listen(socket.get(), options.backlog), at);
+  return descriptor::open(on, socket.take(), medium::socket, false);
+}
+
+}  // namespace
+
+tcp_socket& tcp_socket::operator=(tcp_socket&& other) noexcept {
+  if (this != &other) {
+    close();
+    of_ = std::exchange(other.of_, nullptr);
+  }
+  return *this;
+}
+
+tcp_socket::~tcp_socket() { close(); }
+
+tcp_socket tcp_socket::adopt(int fd) {
+  detail::owned_descriptor taken(fd);
+  engine& on = engine::required();
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+      ::fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+    detail::raise(system_failure(errno));
+  return tcp_socket(descriptor::open(on, taken.take(), medium::tcp, true));
+}
+
+int tcp_socket::release() noexcept {
+  return of_ ? std::exchange(of_, nullptr)->release() : -1;
+}
+
+void tcp_socket::close() noexcept {
+  if (of_) std::exchange(of_, nullptr)->close();
+}
+
+void tcp_socket::abort() noexcept {
+  if (of_ && of_->is_open()) {
+    const ::linger at_once = {1, 0};
+    ::setsockopt(of_->fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  }
+  close();
+}
+
+void tcp_socket::shutdown_send() {
+  const int fd = handle_of(of_);
+  if (of_->waiter[detail::writing]) detail::raise(detail::own_failure(error::busy));
+  if (::shutdown(fd, SHUT_WR) != 0 && errno != ENOTCONN) detail::raise(system_failure(errno));
+}
+
+detail::source* tcp_socket::source() const noexcept {
+  return of_ && of_->is_open() ? of_ : nullptr;
+}
+
+int tcp_socket::native_handle() const noexcept { return of_ ? of_->fd() : -1; }
+
+endpoint tcp_socket::local_endpoint() const { return name_of(of_, &::getsockname); }
+endpoint tcp_socket::remote_endpoint() const { return name_of(of_, &::getpeername); }
+
+void tcp_socket::set_no_delay(bool on) { set<int>(of_, IPPROTO_TCP, TCP_NODELAY, on); }
+bool tcp_socket::no_delay() const { return get(of_, IPPROTO_TCP, TCP_NODELAY) != 0; }
+
+void tcp_socket::set_keep_alive(const keep_alive& how) {
+  if (how.idle_seconds) set(of_, IPPROTO_TCP, TCP_KEEPIDLE, how.idle_seconds);
+  if (how.interval_seconds) set(of_, IPPROTO_TCP, TCP_KEEPINTVL, how.interval_seconds);
+  if (how.count) set(of_, IPPROTO_TCP, TCP_KEEPCNT, how.count);
+  set<int>(of_, SOL_SOCKET, SO_KEEPALIVE, how.enabled);
+}
+keep_alive tcp_socket::get_keep_alive() const {
+  return {get(of_, SOL_SOCKET, SO_KEEPALIVE) != 0, get(of_, IPPROTO_TCP, TCP_KEEPIDLE),
+          get(of_, IPPROTO_TCP, TCP_KEEPINTVL), get(of_, IPPROTO_TCP, TCP_KEEPCNT)};
+}
+
+void tcp_socket::set_receive_buffer(int bytes) { set(of_, SOL_SOCKET, SO_RCVBUF, bytes); }
+int tcp_socket::receive_buffer() const { return get(of_, SOL_SOCKET, SO_RCVBUF); }
+void tcp_socket::set_send_buffer(int bytes) { set(of_, SOL_SOCKET, SO_SNDBUF, bytes); }
+int tcp_socket::send_buffer() const { return get(of_, SOL_SOCKET, SO_SNDBUF); }
+
+void tcp_socket::set_linger(int seconds) {
+  set(of_, SOL_SOCKET, SO_LINGER, ::linger{seconds >= 0, seconds >= 0 ? seconds : 0});
+}
+int tcp_socket::linger() const {
+  const auto how = get<::linger>(of_, SOL_SOCKET, SO_LINGER);
+  return how.l_onoff ? how.l_linger : -1;
+}
+
+void tcp_socket::set_user_timeout(int milliseconds) {
+  set(of_, IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds);
+}
+int tcp_socket::user_timeout() const { return get(of_, IPPROTO_TCP, TCP_USER_TIMEOUT); }
+
+tcp_acceptor::tcp_acceptor(const endpoint& at, const acceptor_options& options)
+    : of_(listen(engine::required(), at, options)) {}
+
+tcp_acceptor::tcp_acceptor(loop& on, const endpoint& at, const acceptor_options& options)
+    : of_(listen(engine::of(on), at, options)) {}
+
+tcp_acceptor& tcp_acceptor::operator=(tcp_acceptor&& other) noexcept {
+  if (this != &other) {
+    close();
+    of_ = std::exchange(other.of_, nullptr);
+  }
+  return *this;
+}
+
+tcp_acceptor::~tcp_acceptor() { close(); }
+
+void tcp_acceptor::close() noexcept {
+  if (of_) std::exchange(of_, nullptr)->close();
+}
+
+endpoint tcp_acceptor::local_endpoint() const { return name_of(of_, &::getsockname); }
+int tcp_acceptor::native_handle() const noexcept { return of_ ? of_->fd() : -1; }
+
+namespace detail {
+
+bool accept_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+  return enter(awaiting, where) && launch(of_ && of_->is_open() ? of_ : nullptr, reading);
+}
+
+bool accept_operation::attempt() {
+  for (;;) {
+    system_address peer;
+    const int fd =
+        ::accept4(of_->fd(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      const int yes = 1;
+      ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+      try {
+        accepted_ = tcp_socket(descriptor::open(engine::of(*of_->on), fd, medium::tcp, false));
+      } catch (const boost::system::system_error& e) {
+        failure_ = to_failure(e.code());
+        return true;
+      } catch (...) {
+        failure_ = system_failure(ENOMEM);
+        return true;
+      }
+      if (peer_) *peer_ = peer.to_endpoint();
+      return true;
+    }
+    switch (errno) {
+      case EAGAIN:
+        of_->hint[reading] = false;
+        return false;
+      // The connection has died while it waited; accept(2) wants these tried again.
+      case EINTR:
+      case ECONNABORTED:
+      case EPROTO:
+      case ENETDOWN:
+      case ENOPROTOOPT:
+      case EHOSTDOWN:
+      case ENONET:
+      case EHOSTUNREACH:
+      case EOPNOTSUPP:
+      case ENETUNREACH:
+        continue;
+      default:
+        failure_ = system_failure(errno);
+        return true;
+    }
+  }
+}
+
+}  // namespace detail
+}  // namespace cosock
