@@ -41,7 +41,7 @@ void cancel_scope::set_deadline(std::chrono::steady_clock::time_point deadline) 
 
 void cancel_scope::clear_deadline() noexcept {
   deadline_ = INT64_MAX;
-  if (wheel_of) stop_timer();
+  stop_timer();
 }
 
 void cancel_scope::begin(detail::scope& outer) {

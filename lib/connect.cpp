@@ -54,8 +54,8 @@ bool connect_operation::start(std::coroutine_handle<> awaiting, scope& where) {
   if (!at_once && errno != EINPROGRESS && errno != EINTR) return !give_up(errno);
   connected_ = tcp_socket(
       descriptor::open(engine::of(*where.on), socket.take(), medium::tcp, false));
-  connected_.of_->hint[writing] = at_once;
-  return launch(connected_.of_, writing);
+  connected_.of()->hint[writing] = at_once;
+  return launch(connected_.of(), writing);
 }
 
 bool connect_operation::attempt() {

@@ -156,6 +156,7 @@ int descriptor::detach() noexcept {
     e.reactor_.deregister_descriptor(fd_, registration_, !shared_);
     e.reactor_.cleanup_descriptor_data(registration_);
   }
+  on = nullptr;
   return std::exchange(fd_, -1);
 }
 
@@ -185,37 +186,48 @@ bool descriptor::transfer(stream_operation& op) {
 
 bool descriptor::receive(stream_operation& op) {
   if (broken_) return op.failed(system_failure(broken_));
-  int left = 1;  // unless the system says otherwise
-  ssize_t n;
-  if (op.contiguous()) {
-    iovec one = {op.data(), op.left()};
-    n = read_pieces(&one, 1, left);
-  } else {
-    iovec many[most_pieces];
-    n = read_pieces(many, op.pieces(reinterpret_cast<piece*>(many), most_pieces), left);
-  }
-  if (n < 0) {
-    if (errno != EAGAIN && errno != EWOULDBLOCK) return broke(op, errno);
-    hint[reading] = false;
-    return false;
-  }
-  // The end of the stream is reported once only: the next call has to look for itself.
-  hint[reading] = n == 0 || left != 0 || !drained_by_short_;
-  return op.moved(static_cast<std::size_t>(n));
+  do {
+    int left = 1;  // unless the system says otherwise
+    ssize_t n;
+    if (op.contiguous()) [[likely]] {
+      iovec one = {op.data(), op.left()};
+      n = what_ == medium::tcp ? receive_message(fd_, &one, 1, left) : read_pieces(&one, 1);
+    } else {
+      n = receive_scattered(op, left);
+    }
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN && errno != EWOULDBLOCK) return broke(op, errno);
+      hint[reading] = false;
+      return false;
+    }
+    // The end of the stream is reported once only: the next call has to look for itself.
+    hint[reading] = n == 0 || left != 0 || !drained_by_short_;
+    if (op.moved(static_cast<std::size_t>(n))) return true;
+  } while (hint[reading]);
+  return false;
+}
+
+ssize_t descriptor::receive_scattered(stream_operation& op, int& left) noexcept {
+  iovec many[most_pieces];
+  const std::size_t count = op.pieces(reinterpret_cast<piece*>(many), most_pieces);
+  return what_ == medium::tcp ? receive_message(fd_, many, count, left) : read_pieces(many, count);
 }
 
 bool descriptor::send(stream_operation& op) {
   if (broken_) return op.failed(system_failure(broken_));
   for (;;) {
     ssize_t n;
-    if (op.contiguous()) {
+    if (!op.contiguous()) {
+      n = send_gathered(op);
+    } else if (what_ <= medium::socket) {
+      n = ::send(fd_, op.data(), op.left(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    } else {
       iovec one = {op.data(), op.left()};
       n = write_pieces(&one, 1);
-    } else {
-      iovec many[most_pieces];
-      n = write_pieces(many, op.pieces(reinterpret_cast<piece*>(many), most_pieces));
     }
     if (n < 0) {
+      if (errno == EINTR) continue;
       if (errno != EAGAIN && errno != EWOULDBLOCK) return broke(op, errno);
       hint[writing] = false;
       return false;
@@ -231,39 +243,28 @@ bool descriptor::broke(stream_operation& op, int error) noexcept {
   return op.failed(system_failure(error));
 }
 
-ssize_t descriptor::read_pieces(iovec* pieces, std::size_t count, int& left) noexcept {
-  ssize_t n;
-  do {
-    if (what_ == medium::tcp)
-      n = receive_message(fd_, pieces, count, left);
-    else if (what_ == medium::other && !can(fd_, POLLIN))
-      return -1;
-    else
-      n = ::readv(fd_, pieces, static_cast<int>(count));
-  } while (n < 0 && errno == EINTR);
-  return n;
+ssize_t descriptor::read_pieces(iovec* pieces, std::size_t count) noexcept {
+  if (what_ == medium::other && !can(fd_, POLLIN)) return -1;
+  return ::readv(fd_, pieces, static_cast<int>(count));
+}
+
+ssize_t descriptor::send_gathered(stream_operation& op) noexcept {
+  iovec many[most_pieces];
+  return write_pieces(many, op.pieces(reinterpret_cast<piece*>(many), most_pieces));
 }
 
 ssize_t descriptor::write_pieces(iovec* pieces, std::size_t count) noexcept {
-  ssize_t n;
-  do {
-    if (what_ == medium::file) {
-      n = ::writev(fd_, pieces, static_cast<int>(count));
-    } else if (what_ == medium::other) {
-      // It may be in blocking mode, if it is shared with other processes: no more than fits for sure.
-      if (!can(fd_, POLLOUT)) return -1;
-      n = write_without_signal(fd_, pieces[0].iov_base,
-                               std::min<std::size_t>(pieces[0].iov_len, PIPE_BUF));
-    } else if (count == 1) {
-      n = ::send(fd_, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    } else {
-      msghdr message = {};
-      message.msg_iov = pieces;
-      message.msg_iovlen = count;
-      n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    }
-  } while (n < 0 && errno == EINTR);
-  return n;
+  if (what_ == medium::file) return ::writev(fd_, pieces, static_cast<int>(count));
+  if (what_ == medium::other) {
+    // It may be in blocking mode, if it is shared with other processes: no more than fits for sure.
+    if (!can(fd_, POLLOUT)) return -1;
+    return write_without_signal(fd_, pieces[0].iov_base,
+                                std::min<std::size_t>(pieces[0].iov_len, PIPE_BUF));
+  }
+  msghdr message = {};
+  message.msg_iov = pieces;
+  message.msg_iovlen = count;
+  return ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 }  // namespace cosock::detail

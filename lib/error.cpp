@@ -121,7 +121,7 @@ failure system_failure(int error_number) noexcept {
 }
 failure cancelled_failure() noexcept { return own_failure(error::cancelled); }
 bool is_cancelled(const failure& f) noexcept {
-  return f.value == static_cast<int>(error::cancelled) && f.category == &the_category;
+  return f.category == &the_category && f.value == static_cast<int>(error::cancelled);
 }
 
 boost::system::error_code to_error_code(const failure& f) noexcept {

@@ -121,7 +121,6 @@ void engine::arm_timer() {
 void engine::fire_timers() noexcept {
   armed_ = wheel::never;
   wheel_.advance(wheel::tick_at_or_before(steady_now()), [](timer& t) {
-    t.wheel_of = nullptr;
     t.expire();
   });
   arm_timer();

@@ -24,38 +24,37 @@ void source::abandon(failure why) noexcept {
     if (op) op->end_with(why);
 }
 
-bool side_operation::launch(source* where, side which) {
-  if (!where) {
+void side_operation::refuse(source* where, side which) noexcept {
+  if (!where || !where->on)
     failure_ = closed_failure();
-    return false;
-  }
-  if (where->on != scope_->on) {
-    failure_ = own_failure(where->on ? error::other_loop : error::closed);
-    return false;
-  }
-  if (where->waiter[which]) {
-    failure_ = own_failure(error::busy);
-    return false;
-  }
-  core& loop = *where->on;
-  side_ = which;
-  const bool try_now = where->hint[which];
-  if (try_now && loop.budget > 0) {
-    --loop.budget;
-    on_ = where;
-    if (attempt()) {
-      on_ = nullptr;
-      return false;
-    }
-  }
+  else
+    failure_ = own_failure(where->waiter[which] && where->on == scope_->on ? error::busy
+                                                                           : error::other_loop);
+}
+
+bool side_operation::wait(source* where, side which, bool yields) {
   on_ = where;
+  side_ = which;
   where->waiter[which] = this;
   suspend();
-  if (try_now && loop.budget <= 0)
-    engine::of(loop).make_ready_later(*this);
+  if (yields)
+    engine::of(*where->on).make_ready_later(*this);
   else
     where->arm(which);
   return true;
+}
+
+bool side_operation::launch(source* where, side which) {
+  if (!may_begin(where, which)) return false;
+  if (where->hint[which]) {
+    if (where->on->budget-- <= 0) return wait(where, which, true);
+    on_ = where;
+    side_ = which;
+    const bool ended = attempt();
+    on_ = nullptr;
+    if (ended) return false;
+  }
+  return wait(where, which, false);
 }
 
 void side_operation::fire() {
@@ -83,39 +82,29 @@ std::size_t stream_operation::pieces(piece* out, std::size_t most) const {
   return gather_(memory_, moved_, out, most);
 }
 
-bool stream_operation::moved(std::size_t bytes) noexcept {
-  moved_ += bytes;
-  switch (kind_) {
-    case kind::receive:
-    case kind::send_some:
-      return true;
-    case kind::receive_exactly:
-      if (bytes == 0) {
-        failure_ = own_failure(error::end_of_stream);
-        return true;
-      }
-      break;
-    case kind::send:
-      break;
+/// The rarer half of moved(): a sequence of buffers, or the end of the stream.
+bool stream_operation::ended_without(std::size_t bytes) noexcept {
+  if (bytes == 0 && kind_ == kind::receive_exactly) {
+    failure_ = own_failure(error::end_of_stream);
+    return true;
   }
   if (contiguous()) return moved_ == size_;
   piece rest;
   return pieces(&rest, 1) == 0;
 }
 
-bool stream_operation::attempt() {
-  // A source that has moved a part knows best whether it can go on at once.
-  while (!on_->transfer(*this))
-    if (!on_->hint[side_]) return false;
-  return true;
-}
-
 bool stream_operation::start_operation(std::coroutine_handle<> awaiting, scope& where) {
   if (!enter(awaiting, where)) return false;
+  source* const of = of_;
+  const side which = this->which();
+  if (!may_begin(of, which)) return false;
   piece first;
-  const bool empty = contiguous() ? size_ == 0 : pieces(&first, 1) == 0;
-  if (empty && of_) return false;
-  return launch(of_, which());
+  if (contiguous() ? size_ == 0 : pieces(&first, 1) == 0) return false;
+  if (of->hint[which]) {
+    if (of->on->budget-- <= 0) return wait(of, which, true);
+    if (of->transfer(*this)) return false;
+  }
+  return wait(of, which, false);
 }
 
 void stream_operation::raise_failure() const {

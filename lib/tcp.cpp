@@ -75,10 +75,13 @@ descriptor* listen(engine& on, const endpoint& at, const acceptor_options& optio
 
 }  // namespace
 
+tcp_socket::tcp_socket(descriptor* of) noexcept : byte_stream(of) {}
+descriptor* tcp_socket::of() const noexcept { return static_cast<descriptor*>(source_); }
+
 tcp_socket& tcp_socket::operator=(tcp_socket&& other) noexcept {
   if (this != &other) {
     close();
-    of_ = std::exchange(other.of_, nullptr);
+    source_ = std::exchange(other.source_, nullptr);
   }
   return *this;
 }
@@ -96,67 +99,67 @@ tcp_socket tcp_socket::adopt(int fd) {
 }
 
 int tcp_socket::release() noexcept {
-  return of_ ? std::exchange(of_, nullptr)->release() : -1;
+  descriptor* const open = of();
+  source_ = nullptr;
+  return open ? open->release() : -1;
 }
 
 void tcp_socket::close() noexcept {
-  if (of_) std::exchange(of_, nullptr)->close();
+  descriptor* const open = of();
+  source_ = nullptr;
+  if (open) open->close();
 }
 
 void tcp_socket::abort() noexcept {
-  if (of_ && of_->is_open()) {
+  if (is_open()) {
     const ::linger at_once = {1, 0};
-    ::setsockopt(of_->fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    ::setsockopt(of()->fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   }
   close();
 }
 
 void tcp_socket::shutdown_send() {
-  const int fd = handle_of(of_);
-  if (of_->waiter[detail::writing]) detail::raise(detail::own_failure(error::busy));
+  const int fd = handle_of(of());
+  if (of()->waiter[detail::writing]) detail::raise(detail::own_failure(error::busy));
   if (::shutdown(fd, SHUT_WR) != 0 && errno != ENOTCONN) detail::raise(system_failure(errno));
 }
 
-detail::source* tcp_socket::source() const noexcept {
-  return of_ && of_->is_open() ? of_ : nullptr;
-}
+int tcp_socket::native_handle() const noexcept { return is_open() ? of()->fd() : -1; }
 
-int tcp_socket::native_handle() const noexcept { return of_ ? of_->fd() : -1; }
+endpoint tcp_socket::local_endpoint() const { return name_of(of(), &::getsockname); }
+endpoint tcp_socket::remote_endpoint() const { return name_of(of(), &::getpeername); }
 
-endpoint tcp_socket::local_endpoint() const { return name_of(of_, &::getsockname); }
-endpoint tcp_socket::remote_endpoint() const { return name_of(of_, &::getpeername); }
-
-void tcp_socket::set_no_delay(bool on) { set<int>(of_, IPPROTO_TCP, TCP_NODELAY, on); }
-bool tcp_socket::no_delay() const { return get(of_, IPPROTO_TCP, TCP_NODELAY) != 0; }
+void tcp_socket::set_no_delay(bool on) { set<int>(of(), IPPROTO_TCP, TCP_NODELAY, on); }
+bool tcp_socket::no_delay() const { return get(of(), IPPROTO_TCP, TCP_NODELAY) != 0; }
 
 void tcp_socket::set_keep_alive(const keep_alive& how) {
-  if (how.idle_seconds) set(of_, IPPROTO_TCP, TCP_KEEPIDLE, how.idle_seconds);
-  if (how.interval_seconds) set(of_, IPPROTO_TCP, TCP_KEEPINTVL, how.interval_seconds);
-  if (how.count) set(of_, IPPROTO_TCP, TCP_KEEPCNT, how.count);
-  set<int>(of_, SOL_SOCKET, SO_KEEPALIVE, how.enabled);
+  if (how.idle_seconds) set(of(), IPPROTO_TCP, TCP_KEEPIDLE, how.idle_seconds);
+  if (how.interval_seconds) set(of(), IPPROTO_TCP, TCP_KEEPINTVL, how.interval_seconds);
+  if (how.count) set(of(), IPPROTO_TCP, TCP_KEEPCNT, how.count);
+  set<int>(of(), SOL_SOCKET, SO_KEEPALIVE, how.enabled);
 }
 keep_alive tcp_socket::get_keep_alive() const {
-  return {get(of_, SOL_SOCKET, SO_KEEPALIVE) != 0, get(of_, IPPROTO_TCP, TCP_KEEPIDLE),
-          get(of_, IPPROTO_TCP, TCP_KEEPINTVL), get(of_, IPPROTO_TCP, TCP_KEEPCNT)};
+  return {get(of(), SOL_SOCKET, SO_KEEPALIVE) != 0, get(of(), IPPROTO_TCP, TCP_KEEPIDLE),
+          get(of(), IPPROTO_TCP, TCP_KEEPINTVL), get(of(), IPPROTO_TCP, TCP_KEEPCNT)};
 }
 
-void tcp_socket::set_receive_buffer(int bytes) { set(of_, SOL_SOCKET, SO_RCVBUF, bytes); }
-int tcp_socket::receive_buffer() const { return get(of_, SOL_SOCKET, SO_RCVBUF); }
-void tcp_socket::set_send_buffer(int bytes) { set(of_, SOL_SOCKET, SO_SNDBUF, bytes); }
-int tcp_socket::send_buffer() const { return get(of_, SOL_SOCKET, SO_SNDBUF); }
+void tcp_socket::set_receive_buffer(int bytes) { set(of(), SOL_SOCKET, SO_RCVBUF, bytes); }
+int tcp_socket::receive_buffer() const { return get(of(), SOL_SOCKET, SO_RCVBUF); }
+void tcp_socket::set_send_buffer(int bytes) { set(of(), SOL_SOCKET, SO_SNDBUF, bytes); }
+int tcp_socket::send_buffer() const { return get(of(), SOL_SOCKET, SO_SNDBUF); }
 
 void tcp_socket::set_linger(int seconds) {
-  set(of_, SOL_SOCKET, SO_LINGER, ::linger{seconds >= 0, seconds >= 0 ? seconds : 0});
+  set(of(), SOL_SOCKET, SO_LINGER, ::linger{seconds >= 0, seconds >= 0 ? seconds : 0});
 }
 int tcp_socket::linger() const {
-  const auto how = get<::linger>(of_, SOL_SOCKET, SO_LINGER);
+  const auto how = get<::linger>(of(), SOL_SOCKET, SO_LINGER);
   return how.l_onoff ? how.l_linger : -1;
 }
 
 void tcp_socket::set_user_timeout(int milliseconds) {
-  set(of_, IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds);
+  set(of(), IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds);
 }
-int tcp_socket::user_timeout() const { return get(of_, IPPROTO_TCP, TCP_USER_TIMEOUT); }
+int tcp_socket::user_timeout() const { return get(of(), IPPROTO_TCP, TCP_USER_TIMEOUT); }
 
 tcp_acceptor::tcp_acceptor(const endpoint& at, const acceptor_options& options)
     : of_(listen(engine::required(), at, options)) {}
@@ -184,7 +187,7 @@ int tcp_acceptor::native_handle() const noexcept { return of_ ? of_->fd() : -1; 
 namespace detail {
 
 bool accept_operation::start(std::coroutine_handle<> awaiting, scope& where) {
-  return enter(awaiting, where) && launch(of_ && of_->is_open() ? of_ : nullptr, reading);
+  return enter(awaiting, where) && launch(of_, reading);
 }
 
 bool accept_operation::attempt() {

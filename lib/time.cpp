@@ -11,14 +11,8 @@ std::int64_t steady_now() noexcept {
 }
 
 void timer::start_timer(core& on, std::int64_t at) {
-  if (wheel_of) stop_timer();
+  stop_timer();
   engine::of(on).set_timer(*this, at);
-  wheel_of = &on;
-}
-
-void timer::stop_timer() noexcept {
-  unlink();
-  wheel_of = nullptr;
 }
 
 bool sleep_operation::start(std::coroutine_handle<> awaiting, scope& where) {
@@ -36,14 +30,9 @@ bool sleep_operation::start(std::coroutine_handle<> awaiting, scope& where) {
 void sleep_operation::expire() noexcept { engine::of(*scope_->on).make_ready(*this); }
 
 void sleep_operation::cancel() noexcept {
-  if (operation::linked() && !wheel_of) {
-    failure_ = cancelled_failure();
-    return;
-  }
-  if (!wheel_of) return;
-  stop_timer();
   failure_ = cancelled_failure();
-  engine::of(*scope_->on).make_ready(*this);
+  stop_timer();
+  if (!operation::linked()) engine::of(*scope_->on).make_ready(*this);
 }
 
 }  // namespace cosock::detail

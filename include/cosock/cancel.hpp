@@ -12,24 +12,21 @@ namespace detail {
 /// A scope around an operand, with a deadline or without.
 class COSOCK_API limit : public waiting, public timer {
  public:
-  limit() = default;
-  ~limit() {
-    if (outer_ && outer_->pending == this) outer_->pending = nullptr;
-  }
-
   void cancel() noexcept override { inner_.cancel(); }  // from outside
   void expire() noexcept override;
 
  protected:
+  limit() noexcept {}
+  ~limit() { leave(); }
+
   void enter(scope& outer) noexcept {
     outer_ = &outer;
     inner_.on = outer.on;
     if (outer.cancelled || expired_) inner_.cancelled = true;
   }
   void leave() noexcept {
-    if (!outer_) return;
-    if (outer_->pending == this) outer_->pending = nullptr;
-    if (wheel_of) stop_timer();
+    if (outer_ && outer_->pending == this) outer_->pending = nullptr;
+    stop_timer();
   }
   /// The deadline of this scope, and not an outer cancellation, is why its inside was cancelled.
   bool timed_out() const noexcept { return expired_ && !(outer_ && outer_->cancelled); }
@@ -40,7 +37,8 @@ class COSOCK_API limit : public waiting, public timer {
   template <class A>
   decltype(auto) result_of_operand(A& operand) {
     leave();
-    if (!expired_) return operand.result();
+    if (!expired_) [[likely]]
+      return operand.result();
     try {
       return operand.result();
     } catch (...) {
@@ -53,26 +51,25 @@ class COSOCK_API limit : public waiting, public timer {
   bool expired_ = false;
 };
 
-template <class A>
-class with_limit : public awaiter_of<with_limit<A>>, public limit {
+/// What with_timeout and with_deadline give.
+template <class A, bool Absolute>
+class with_limit final : public awaiter_of<with_limit<A, Absolute>>, public limit {
  public:
   template <class B>
-  with_limit(std::int64_t ns, bool absolute, B&& of)
-      : ns_(ns), absolute_(absolute), of_(operand(std::forward<B>(of))) {}
-  with_limit(with_limit&& other) noexcept
-      : limit(), ns_(other.ns_), absolute_(other.absolute_), of_(std::move(other.of_)) {}
+  with_limit(std::int64_t ns, B&& of) : ns_(ns), of_(operand(std::forward<B>(of))) {}
+  with_limit(with_limit&& other) noexcept : limit(), ns_(other.ns_), of_(std::move(other.of_)) {}
 
   bool start(std::coroutine_handle<> awaiting, scope& outer) {
-    if (absolute_ ? ns_ <= steady_now() : ns_ <= 0) expired_ = true;
-    enter(outer);
     // An operation that ends at once needs no clock; a task may compute before it first waits.
-    const bool at_once = std::derived_from<A, operation>;
-    std::int64_t begun = absolute_ || at_once ? 0 : steady_now();
+    constexpr bool is_task = !std::derived_from<A, operation>;
+    std::int64_t at = Absolute ? ns_ : is_task ? later(steady_now(), ns_) : 0;
+    expired_ = Absolute ? ns_ <= steady_now() : ns_ <= 0;
+    enter(outer);
     if (!of_.start(awaiting, inner_)) return false;
     outer.pending = this;
     if (expired_) return true;
-    if (!absolute_ && at_once) begun = steady_now();
-    start_timer(*outer.on, absolute_ ? ns_ : later(begun, ns_));
+    if (!Absolute && !is_task) at = later(steady_now(), ns_);
+    start_timer(*outer.on, at);
     return true;
   }
   decltype(auto) result() { return result_of_operand(of_); }
@@ -83,18 +80,17 @@ class with_limit : public awaiter_of<with_limit<A>>, public limit {
 
  private:
   std::int64_t ns_;
-  bool absolute_;
   A of_;
 };
 
 /// A scope that keeps outer cancellations out.
 class COSOCK_API shield : public waiting {
  public:
-  shield() = default;
-  ~shield() { leave(); }
   void cancel() noexcept override {}
 
  protected:
+  shield() noexcept {}
+  ~shield() { leave(); }
   void leave() noexcept {
     if (outer_ && outer_->pending == this) outer_->pending = nullptr;
   }
@@ -103,7 +99,7 @@ class COSOCK_API shield : public waiting {
 };
 
 template <class A>
-class with_shield : public awaiter_of<with_shield<A>>, public shield {
+class with_shield final : public awaiter_of<with_shield<A>>, public shield {
  public:
   template <class B>
   explicit with_shield(B&& of) : of_(operand(std::forward<B>(of))) {}
@@ -146,15 +142,15 @@ class in_scope;
 /// `co_await`. Costs no allocation, and no timer of the system.
 template <class Rep, class Period, class A>
 [[nodiscard]] auto with_timeout(std::chrono::duration<Rep, Period> limit, A&& of) {
-  return detail::with_limit<detail::operand_t<A>>(detail::to_ns(limit), false,
-                                                  std::forward<A>(of));
+  return detail::with_limit<detail::operand_t<A>, false>(detail::to_ns(limit),
+                                                         std::forward<A>(of));
 }
 
 /// As with_timeout, with a point of the monotonic clock instead of a duration.
 template <class A>
 [[nodiscard]] auto with_deadline(std::chrono::steady_clock::time_point deadline, A&& of) {
-  return detail::with_limit<detail::operand_t<A>>(detail::to_ns(deadline.time_since_epoch()), true,
-                                                  std::forward<A>(of));
+  return detail::with_limit<detail::operand_t<A>, true>(
+      detail::to_ns(deadline.time_since_epoch()), std::forward<A>(of));
 }
 
 /// Awaits `of` out of reach of the cancellations around it, for clean-up that has to wait: a
@@ -172,7 +168,7 @@ template <class A>
 /// scope. Cancellation is a state, not an event: cancel() before run() counts. The object must
 /// outlive the run(), holds one run() at a time, and belongs to one loop; from another thread,
 /// cancel through loop::post.
-class COSOCK_API cancel_scope : private detail::limit {
+class COSOCK_API cancel_scope final : private detail::limit {
  public:
   cancel_scope() = default;
   ~cancel_scope() = default;

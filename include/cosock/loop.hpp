@@ -114,7 +114,10 @@ class [[nodiscard]] running : private detail::root {
   /// Whether the task has ended.
   [[nodiscard]] bool done() const noexcept { return root::done(); }
   /// Cancels the scope around the task; it ends when the loop comes to it.
-  void cancel() noexcept override { scope_.cancel(); }
+  void cancel() noexcept override {
+    scope_.cancelled = true;
+    group::cancel();
+  }
   /// The result of a task that is done, or throws what left it; once. Throws std::logic_error for
   /// one that is not done, or was destroyed with its loop.
   T result() {

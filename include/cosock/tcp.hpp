@@ -44,7 +44,7 @@ struct acceptor_options {
 class COSOCK_API tcp_socket final : public byte_stream {
  public:
   tcp_socket() noexcept = default;
-  tcp_socket(tcp_socket&& other) noexcept : of_(other.of_) { other.of_ = nullptr; }
+  tcp_socket(tcp_socket&& other) noexcept : byte_stream(other.source_) { other.source_ = nullptr; }
   tcp_socket& operator=(tcp_socket&& other) noexcept;
   ~tcp_socket() override;
 
@@ -84,14 +84,11 @@ class COSOCK_API tcp_socket final : public byte_stream {
   /// The descriptor, for options this class does not have, or -1. It stays the socket's own.
   [[nodiscard]] int native_handle() const noexcept;
 
- protected:
-  detail::source* source() const noexcept override;
-
  private:
   friend class detail::accept_operation;
   friend class detail::connect_operation;
-  explicit tcp_socket(detail::descriptor* of) noexcept : of_(of) {}
-  detail::descriptor* of_ = nullptr;
+  explicit tcp_socket(detail::descriptor* of) noexcept;
+  detail::descriptor* of() const noexcept;
 };
 
 /// Listens for TCP connections; closed when destroyed. Belongs to one loop.

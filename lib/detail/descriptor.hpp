@@ -72,7 +72,9 @@ class descriptor final : public source, public link {
   bool receive(stream_operation&);
   bool send(stream_operation&);
   bool broke(stream_operation&, int error) noexcept;
-  ssize_t read_pieces(iovec* pieces, std::size_t count, int& left) noexcept;
+  ssize_t receive_scattered(stream_operation&, int& left) noexcept;
+  ssize_t read_pieces(iovec* pieces, std::size_t count) noexcept;
+  ssize_t send_gathered(stream_operation&) noexcept;
   ssize_t write_pieces(iovec* pieces, std::size_t count) noexcept;
 
   int fd_;

@@ -19,7 +19,9 @@ namespace cosock::detail {
 /// An error code that costs no header: the value and the address of its category. No category means
 /// no error.
 struct failure {
-  int value = 0;
+  failure() noexcept {}
+  failure(int v, const void* c) noexcept : value(v), category(c) {}
+  int value;
   const void* category = nullptr;
   explicit operator bool() const noexcept { return category != nullptr; }
 };
@@ -74,15 +76,16 @@ struct scope {
 
 /// An element, or the head, of a circular intrusive list.
 struct link {
-  link* previous = nullptr;  // null: in no list
-  link* following = nullptr;
+  link() noexcept {}
+  link* previous = nullptr;  // null: in no list, and the other pointer says nothing
+  link* following;
 
   bool linked() const noexcept { return previous != nullptr; }
   void unlink() noexcept {
     if (!previous) return;
     previous->following = following;
     following->previous = previous;
-    previous = following = nullptr;
+    previous = nullptr;
   }
   /// Puts this element in front of `at`: at the end of the list when `at` is its head.
   void insert_before(link& at) noexcept {
@@ -106,14 +109,14 @@ class operation : public waiting, public link {
 /// An operation that a coroutine awaits.
 class awaited : public operation {
  protected:
-  awaited() = default;
+  awaited() noexcept {}
   ~awaited() {
     if (scope_ && scope_->pending == this) scope_->pending = nullptr;
   }
 
   /// Comes first: false, and `cancelled` as the failure, where the scope has been cancelled.
   bool enter(std::coroutine_handle<> awaiting, scope& where) noexcept {
-    awaiting_ = awaiting;
+    awaiting_ = awaiting.address();
     scope_ = &where;
     if (!where.cancelled) return true;
     failure_ = cancelled_failure();
@@ -122,11 +125,11 @@ class awaited : public operation {
   void suspend() noexcept { scope_->pending = this; }
   void resume() noexcept {
     scope_->pending = nullptr;
-    scope_->on->next = awaiting_;
+    scope_->on->next = std::coroutine_handle<>::from_address(awaiting_);
   }
 
-  std::coroutine_handle<> awaiting_;
-  scope* scope_ = nullptr;
+  scope* scope_ = nullptr;  // null: not started
+  void* awaiting_;          // a coroutine_handle, which would be cleared first
   failure failure_;
 };
 

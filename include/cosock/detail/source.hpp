@@ -23,7 +23,7 @@ class COSOCK_API source {
 
   /// Makes sure that ready() will be called when the side becomes ready.
   virtual void arm(side) = 0;
-  /// Attempts to move bytes: false where it would have to wait.
+  /// Moves bytes until the operation has ended: false where it has to wait for that.
   virtual bool transfer(stream_operation&) = 0;
   /// Whether the side is ready, and sets the hint.
   virtual bool is_ready(side) noexcept = 0;
@@ -48,20 +48,28 @@ class COSOCK_API side_operation : public awaited {
   void end_with(failure) noexcept;
 
  protected:
-  side_operation() = default;
+  side_operation() noexcept {}
   ~side_operation() { leave(); }
 
   /// One attempt: true if the operation has ended, with a result or a failure_.
   virtual bool attempt() = 0;
   /// Attempts or waits; true if the coroutine has to wait.
   bool launch(source* where, side which);
+  /// Whether an operation may begin there; otherwise it has failed.
+  bool may_begin(source* where, side which) noexcept {
+    if (where && where->on == scope_->on && !where->waiter[which]) [[likely]] return true;
+    refuse(where, which);
+    return false;
+  }
+  void refuse(source* where, side which) noexcept;
+  bool wait(source* where, side which, bool yields);
   void leave() noexcept {
     if (on_) on_->waiter[side_] = nullptr;
     on_ = nullptr;
   }
 
   source* on_ = nullptr;
-  side side_ = reading;
+  side side_;
 };
 
 /// Moves bytes between memory and a stream.
@@ -80,7 +88,11 @@ class COSOCK_API stream_operation : public side_operation {
 
   /// For the source's transfer(): so many bytes were moved, 0 for the end of the stream. True if
   /// that ends the operation.
-  bool moved(std::size_t bytes) noexcept;
+  bool moved(std::size_t bytes) noexcept {
+    moved_ += bytes;
+    if (kind_ == kind::receive || kind_ == kind::send_some) return true;
+    return bytes == 0 || !contiguous() ? ended_without(bytes) : moved_ == size_;
+  }
   /// For the source's transfer(): ends the operation with an error. Always true.
   bool failed(failure why) noexcept {
     failure_ = why;
@@ -98,7 +110,8 @@ class COSOCK_API stream_operation : public side_operation {
         kind_(other.kind_) {}
   ~stream_operation() = default;
 
-  bool attempt() override;
+  bool attempt() override { return on_->transfer(*this); }
+  bool ended_without(std::size_t bytes) noexcept;
   [[noreturn]] void raise_failure() const;
 
   bool start_operation(std::coroutine_handle<> awaiting, scope& where);

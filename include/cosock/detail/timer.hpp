@@ -15,18 +15,16 @@ class COSOCK_API timer : public link {
   virtual void expire() noexcept = 0;
   /// Starts, or starts anew. Never early, late by at most 66 us besides the kernel's own delay.
   void start_timer(core& on, std::int64_t at);
-  void stop_timer() noexcept;
+  void stop_timer() noexcept { unlink(); }
+  bool is_running() const noexcept { return linked(); }
 
-  std::uint64_t tick = 0;
-  core* wheel_of = nullptr;  // null: not running
+  std::uint64_t tick;
 
  protected:
-  timer() = default;
+  timer() noexcept {}
   timer(const timer&) = delete;
   timer& operator=(const timer&) = delete;
-  ~timer() {
-    if (wheel_of) stop_timer();
-  }
+  ~timer() { stop_timer(); }
 };
 
 COSOCK_API std::int64_t steady_now() noexcept;
