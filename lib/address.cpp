@@ -3,8 +3,7 @@
 #include <cosock/address.hpp>
 
 #include "detail/system.hpp"
-
-#include <boost/asio/ip/address.hpp>
+#include "detail/text.hpp"
 
 #include <arpa/inet.h>
 #include <net/if.h>
@@ -15,18 +14,32 @@
 
 namespace cosock {
 
-namespace ip = boost::asio::ip;
+namespace detail {
+
+std::string printable(std::string_view text) {
+  static constexpr char digits[] = "0123456789abcdef";
+  constexpr std::size_t most = 128;
+  std::string shown;
+  for (const char c : text.substr(0, most)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= ' ' && byte != 0x7f)
+      shown += c;
+    else
+      shown.append("\\x").append({digits[byte >> 4], digits[byte & 15]});
+  }
+  return text.size() > most ? shown + "..." : shown;
+}
+
+std::string quoted(std::string_view text) { return '"' + printable(text) + '"'; }
+
+}  // namespace detail
 
 namespace {
 
-std::string quoted(std::string_view text) {
-  return '"' + std::string(text.substr(0, 128)) + (text.size() > 128 ? "...\"" : "\"");
-}
-
-ip::address_v6::bytes_type to_asio(const address::v6_bytes& bytes) noexcept {
-  ip::address_v6::bytes_type copy;
-  std::memcpy(copy.data(), bytes.data(), bytes.size());
-  return copy;
+bool try_parse_port(std::string_view text, std::uint16_t& port) noexcept {
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, port);
+  return error == std::errc() && stop == end;
 }
 
 bool parse_scope(const std::string& name, std::uint32_t& id) noexcept {
@@ -65,7 +78,7 @@ bool address::try_parse(std::string_view text, address& into) noexcept {
 address address::parse(std::string_view text) {
   address parsed;
   if (!try_parse(text, parsed))
-    detail::raise(detail::own_failure(error::not_an_address), quoted(text));
+    detail::raise(detail::own_failure(error::not_an_address), detail::quoted(text));
   return parsed;
 }
 
@@ -89,8 +102,12 @@ address address::unmapped() const noexcept {
 }
 
 std::string address::to_string() const {
-  if (v6_) return ip::address_v6(to_asio(bytes_), scope_id_).to_string();
-  return ip::address_v4({bytes_[0], bytes_[1], bytes_[2], bytes_[3]}).to_string();
+  char text[INET6_ADDRSTRLEN];
+  std::string shown = ::inet_ntop(v6_ ? AF_INET6 : AF_INET, bytes_.data(), text, sizeof text);
+  if (scope_id_ == 0) return shown;
+  char name[IF_NAMESIZE];
+  return shown + '%' +
+         (::if_indextoname(scope_id_, name) ? std::string(name) : std::to_string(scope_id_));
 }
 
 std::ostream& operator<<(std::ostream& out, const address& a) { return out << a.to_string(); }
@@ -98,15 +115,18 @@ std::ostream& operator<<(std::ostream& out, const address& a) { return out << a.
 endpoint endpoint::parse(std::string_view text) {
   const std::size_t colon = text.rfind(':');
   cosock::address parsed;
+  std::uint16_t port = 0;
   if (colon != text.npos) {
     std::string_view host = text.substr(0, colon);
     const bool brackets = host.size() > 1 && host.front() == '[' && host.back() == ']';
     if (brackets) host = host.substr(1, host.size() - 2);
-    if (address::try_parse(host, parsed) && parsed.is_v6() == brackets)
-      return {parsed, parse_port(text.substr(colon + 1))};
+    if (address::try_parse(host, parsed) && parsed.is_v6() == brackets) {
+      if (try_parse_port(text.substr(colon + 1), port)) return {parsed, port};
+      detail::raise(detail::own_failure(error::service_not_found), detail::quoted(text));
+    }
   }
   detail::raise(detail::own_failure(error::not_an_address),
-                quoted(text) + ", expected ADDRESS:PORT or [ADDRESS]:PORT");
+                detail::quoted(text) + ", expected ADDRESS:PORT or [ADDRESS]:PORT");
 }
 
 std::string endpoint::to_string() const {
@@ -119,10 +139,8 @@ std::ostream& operator<<(std::ostream& out, const endpoint& e) { return out << e
 
 std::uint16_t parse_port(std::string_view text) {
   std::uint16_t port = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, port);
-  if (error != std::errc() || stop != end)
-    detail::raise(detail::own_failure(cosock::error::service_not_found), quoted(text));
+  if (!try_parse_port(text, port))
+    detail::raise(detail::own_failure(error::service_not_found), detail::quoted(text));
   return port;
 }
 

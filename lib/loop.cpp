@@ -100,12 +100,9 @@ void engine::drain() noexcept {
   if (ready_.following != &ready_ || later_.following != &later_) post_drain();
 }
 
-void engine::set_timer(timer& t, std::int64_t at) {
-  if (armed_ == wheel::never)  // nothing to fire: the wheel may have stood still for long
-    wheel_.advance(wheel::tick_at_or_before(steady_now()), [](timer&) {});
-  t.tick = wheel::tick_at_or_after(at);
-  wheel_.insert(t);
-  if (t.tick < armed_) arm_timer();
+/// Without timers the wheel stands still.
+void engine::catch_up() noexcept {
+  wheel_.advance(wheel::tick_at_or_before(steady_now()), [](timer&) {});
 }
 
 void engine::arm_timer() {

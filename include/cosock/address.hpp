@@ -28,7 +28,8 @@ class COSOCK_API address {
       : bytes_(bytes), scope_id_(scope_id), v6_(true) {}
 
   /// Parses `192.0.2.1`, `2001:db8::1`, `fe80::1%eth0` or `fe80::1%2`. Throws system_error with
-  /// `error::not_an_address`, and the text in what(), for anything else: no names, no ports.
+  /// `error::not_an_address`, and the text in what(), for anything else: no names, no ports, no
+  /// short or octal forms, no interface that does not exist.
   [[nodiscard]] static address parse(std::string_view text);
   /// The same without a throw: false, and `into` unchanged, for what is no address.
   [[nodiscard]] static bool try_parse(std::string_view text, address& into) noexcept;
@@ -53,7 +54,7 @@ class COSOCK_API address {
   [[nodiscard]] bool is_multicast() const noexcept;
   /// ::ffff:0:0/96: an IPv4 address as an IPv6 socket shows it.
   [[nodiscard]] bool is_v4_mapped() const noexcept;
-  /// The IPv4 address inside an IPv4-mapped one; any other address unchanged.
+  /// The IPv4 address inside an IPv4-mapped one, without its scope id; any other unchanged.
   [[nodiscard]] address unmapped() const noexcept;
 
   /// The bytes in network order: for IPv4 the first four count.
@@ -63,7 +64,7 @@ class COSOCK_API address {
   /// The usual text, RFC 5952 for IPv6; a scope id as the name of its interface, or as a number.
   [[nodiscard]] std::string to_string() const;
 
-  /// IPv4 before IPv6, then by bytes.
+  /// IPv4 before IPv6, then by bytes, then by scope id.
   friend constexpr bool operator==(const address&, const address&) noexcept = default;
   friend constexpr std::strong_ordering operator<=>(const address& a, const address& b) noexcept {
     if (auto c = a.v6_ <=> b.v6_; c != 0) return c;
@@ -85,8 +86,9 @@ class COSOCK_API endpoint {
   constexpr endpoint(const cosock::address& address, std::uint16_t port) noexcept
       : address_(address), port_(port) {}
 
-  /// Parses `192.0.2.1:80`, `[2001:db8::1]:80` or `[fe80::1%eth0]:80`. Throws system_error with
-  /// `error::not_an_address`, and the text in what(), for anything else.
+  /// Parses `192.0.2.1:80`, `[2001:db8::1]:80` or `[fe80::1%eth0]:80`. Throws system_error with the
+  /// text in what() for anything else: `error::service_not_found` where only the port is wrong,
+  /// `error::not_an_address` otherwise.
   [[nodiscard]] static endpoint parse(std::string_view text);
 
   [[nodiscard]] constexpr const cosock::address& address() const noexcept { return address_; }

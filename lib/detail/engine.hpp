@@ -65,8 +65,12 @@ class engine final : public core {
   std::size_t poll();
   void stop() noexcept { context_.stop(); }
 
-  void set_timer(timer& t, std::int64_t at);
-  void remove_timer(timer& t) noexcept;
+  void set_timer(timer& t, std::int64_t at) {
+    t.tick = wheel::tick_at_or_after(at);
+    if (armed_ == wheel::never) catch_up();
+    wheel_.insert(t);
+    if (t.tick < armed_) arm_timer();
+  }
 
   loop& owner;
   asio::io_context context_;
@@ -89,6 +93,7 @@ class engine final : public core {
   void drain() noexcept;
   void fire_timers() noexcept;
   void arm_timer();
+  void catch_up() noexcept;
 
   link ready_;
   link later_;

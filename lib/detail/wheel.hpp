@@ -21,8 +21,8 @@ class wheel {
     return ns < 0 ? 0 : static_cast<std::uint64_t>(ns) >> tick_bits;
   }
   static std::uint64_t tick_at_or_after(std::int64_t ns) noexcept {
-    return ns < 0 ? 0
-                  : (static_cast<std::uint64_t>(ns) + (1u << tick_bits) - 1) >> tick_bits;
+    if (ns < 0) return 0;
+    return (static_cast<std::uint64_t>(ns) + (1u << tick_bits) - 1) >> tick_bits;
   }
   static std::int64_t time_of(std::uint64_t tick) noexcept {
     return tick >= static_cast<std::uint64_t>(INT64_MAX >> tick_bits)
