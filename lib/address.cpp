@@ -125,8 +125,9 @@ endpoint endpoint::parse(std::string_view text) {
       detail::raise(detail::own_failure(error::service_not_found), detail::quoted(text));
     }
   }
-  detail::raise(detail::own_failure(error::not_an_address),
-                detail::quoted(text) + ", expected ADDRESS:PORT or [ADDRESS]:PORT");
+  detail::raise_as(detail::own_failure(error::not_an_address),
+                   detail::quoted(text) + ": not an address and a port, as 192.0.2.1:80 or " +
+                       "[2001:db8::1]:80");
 }
 
 std::string endpoint::to_string() const {

@@ -32,6 +32,13 @@ void limit::rethrow() const {
   }
 }
 
+void shield::cancel() noexcept {
+  if (grace_ <= 0)
+    inner_.cancel();
+  else if (grace_ != INT64_MAX && !is_running())
+    start_timer(*inner_.on, later(steady_now(), grace_));
+}
+
 }  // namespace detail
 
 void cancel_scope::set_deadline(std::chrono::steady_clock::time_point deadline) {
@@ -48,10 +55,10 @@ void cancel_scope::begin(detail::scope& outer) {
   if (outer_) throw std::logic_error("cosock: a cancel_scope holds one run() at a time");
   if (!inner_.cancelled && deadline_ <= detail::steady_now()) expired_ = true;
   enter(outer);
+  outer.pending = this;  // the work may cancel the outer scope before it first waits
 }
 
 void cancel_scope::began(detail::scope& outer) {
-  outer.pending = this;
   if (deadline_ != INT64_MAX && !inner_.cancelled) start_timer(*outer.on, deadline_);
 }
 

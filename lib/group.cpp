@@ -45,6 +45,7 @@ void group::enter(std::coroutine_handle<> awaiting, scope& outer) noexcept {
   outer_ = &outer;
   on_ = outer.on;
   cancelled_ = outer.cancelled;
+  outer.pending = this;  // the body of a nursery may cancel the outer scope before it first waits
 }
 
 std::coroutine_handle<branch::promise_type> group::adopt(branch& started) noexcept {
@@ -75,9 +76,11 @@ void group::add_now(branch started) {
 }
 
 bool group::wait() noexcept {
-  if (active_ == 0) return false;
+  if (active_ == 0) {
+    outer_->pending = nullptr;
+    return false;
+  }
   waiting_ = true;
-  outer_->pending = this;
   return true;
 }
 

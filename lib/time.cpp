@@ -10,7 +10,7 @@ std::int64_t steady_now() noexcept {
   return std::chrono::steady_clock::now().time_since_epoch().count();
 }
 
-void timer::start_timer(core& on, std::int64_t at) {
+void timer::start_timer(core& on, std::int64_t at) noexcept {
   stop_timer();
   engine::of(on).set_timer(*this, at);
 }

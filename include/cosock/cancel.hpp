@@ -60,13 +60,15 @@ class with_limit final : public awaiter_of<with_limit<A, Absolute>>, public limi
   with_limit(with_limit&& other) noexcept : limit(), ns_(other.ns_), of_(std::move(other.of_)) {}
 
   bool start(std::coroutine_handle<> awaiting, scope& outer) {
-    // An operation that ends at once needs no clock; a task may compute before it first waits.
+    // An operation that ends at once needs no clock; a task may compute before it first waits, and
+    // may cancel the outer scope meanwhile.
     constexpr bool is_task = !std::derived_from<A, operation>;
     std::int64_t at = Absolute ? ns_ : is_task ? later(steady_now(), ns_) : 0;
     expired_ = Absolute ? ns_ <= steady_now() : ns_ <= 0;
     enter(outer);
+    if (is_task) outer.pending = this;
     if (!of_.start(awaiting, inner_)) return false;
-    outer.pending = this;
+    if (!is_task) outer.pending = this;
     if (expired_) return true;
     if (!Absolute && !is_task) at = later(steady_now(), ns_);
     start_timer(*outer.on, at);
@@ -83,33 +85,39 @@ class with_limit final : public awaiter_of<with_limit<A, Absolute>>, public limi
   A of_;
 };
 
-/// A scope that keeps outer cancellations out.
-class COSOCK_API shield : public waiting {
+/// A scope that keeps outer cancellations out, for ever or for a time of grace.
+class COSOCK_API shield : public waiting, public timer {
  public:
-  void cancel() noexcept override {}
+  void cancel() noexcept override;  // from outside
+  void expire() noexcept override { inner_.cancel(); }
 
  protected:
-  shield() noexcept {}
+  explicit shield(std::int64_t grace) noexcept : grace_(grace) {}
   ~shield() { leave(); }
+
   void leave() noexcept {
     if (outer_ && outer_->pending == this) outer_->pending = nullptr;
+    stop_timer();
   }
   scope inner_;
   scope* outer_ = nullptr;
+  std::int64_t grace_;
 };
 
+/// What shielded and with_grace give.
 template <class A>
 class with_shield final : public awaiter_of<with_shield<A>>, public shield {
  public:
   template <class B>
-  explicit with_shield(B&& of) : of_(operand(std::forward<B>(of))) {}
-  with_shield(with_shield&& other) noexcept : shield(), of_(std::move(other.of_)) {}
+  with_shield(std::int64_t grace, B&& of) : shield(grace), of_(operand(std::forward<B>(of))) {}
+  with_shield(with_shield&& other) noexcept : shield(other.grace_), of_(std::move(other.of_)) {}
 
   bool start(std::coroutine_handle<> awaiting, scope& outer) {
     inner_.on = outer.on;
     outer_ = &outer;
     if (!of_.start(awaiting, inner_)) return false;
     outer.pending = this;
+    if (outer.cancelled) cancel();
     return true;
   }
   decltype(auto) result() {
@@ -158,7 +166,15 @@ template <class A>
 /// After it, what was cancelled outside is still cancelled.
 template <class A>
 [[nodiscard]] auto shielded(A&& of) {
-  return detail::with_shield<detail::operand_t<A>>(std::forward<A>(of));
+  return detail::with_shield<detail::operand_t<A>>(INT64_MAX, std::forward<A>(of));
+}
+
+/// Awaits `of`, and lets a cancellation from outside reach it only after a time of grace: what has
+/// begun may end in order while everything around it stops. The time counts from the cancellation;
+/// zero or less is none.
+template <class Rep, class Period, class A>
+[[nodiscard]] auto with_grace(std::chrono::duration<Rep, Period> grace, A&& of) {
+  return detail::with_shield<detail::operand_t<A>>(detail::to_ns(grace), std::forward<A>(of));
 }
 
 /// A region of work that can be cancelled from elsewhere on the same loop.

@@ -7,38 +7,42 @@
 
 #include <chrono>
 #include <optional>
-#include <span>
 
 namespace cosock {
 
 /// How a connection is made. The defaults are what a client wants.
 struct connect_options {
-  /// Limit for all of it, look-up included; `error::timed_out` when it passes.
+  /// Limit for all of it, look-up included; `error::timed_out` when it passes. For none:
+  /// std::chrono::nanoseconds::max().
   std::chrono::nanoseconds timeout = std::chrono::seconds(30);
-  /// How long one address is tried alone before the next one joins (RFC 8305).
+  /// How long an address is tried before the next one joins (RFC 8305); zero: all at once.
   std::chrono::nanoseconds attempt_delay = std::chrono::milliseconds(250);
-  /// Look up addresses of this family only.
+  /// Use addresses of this family only.
   cosock::family family = cosock::family::any;
   /// Bind to this before connecting; addresses of the other family are then not tried.
   std::optional<endpoint> local;
   bool no_delay = true;    ///< Nagle's algorithm off
-  bool fast_open = false;  ///< the first send goes out with the SYN (RFC 7413), if the system can
+  /// The first send goes out with the SYN (RFC 7413), if the system can. Only for protocols in which
+  /// the client speaks first: with a peer that is known to take part, nothing is sent before that,
+  /// connect() succeeds without having asked anybody, and errors show in send().
+  bool fast_open = false;
   int receive_buffer = 0;  ///< bytes; 0: the system's
   int send_buffer = 0;     ///< bytes; 0: the system's
 };
 
 /// Connects to an endpoint. Gives a tcp_socket. Throws system_error with the endpoint in what():
 /// connection_refused, and so on; a connection to oneself, which loopback makes possible, is refused
-/// too. The timeout of the options does not apply: see with_timeout. Cancelled: the connection is
-/// closed, whatever it had come to.
+/// too. Of the options, `timeout`, `attempt_delay` and `family` do not apply: see with_timeout.
+/// Cancelled: the connection is closed, whatever it had come to.
 [[nodiscard]] detail::connect_operation connect(const endpoint& to,
                                                 const connect_options& options = {});
 
 /// Looks a host up and connects to it: Happy Eyeballs, RFC 8305. Address families take turns, the
 /// next address is tried after `attempt_delay` or as soon as one fails, and the first connection
-/// wins. Throws system_error with a code as that of the first failure and, in what(), every address
-/// that was tried with the reason why it failed; `error::timed_out` for the limit, look-up included;
-/// the errors of resolve(). Cancelled: everything is closed.
+/// wins. Throws system_error with the code of the first failure and, in what(), every address that
+/// was tried with the reason why it failed; `error::timed_out`, with the same list, for the limit;
+/// `error::host_not_found` if no address is left to try; the errors of resolve(). Cancelled:
+/// everything is closed.
 [[nodiscard]] COSOCK_API task<tcp_socket> connect(std::string host, std::string service,
                                                   connect_options options = {});
 [[nodiscard]] COSOCK_API task<tcp_socket> connect(std::string host, std::uint16_t port,

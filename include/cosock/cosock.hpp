@@ -1,0 +1,37 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+/// Everything, for those who do not mind the compile time.
+///
+/// The rules of lifetime, which the comments of the headers take for granted: arguments passed by
+/// reference, view or span outlive the `co_await`; objects passed to a constructor by reference
+/// outlive the object; a task owns what was passed to it by value. A socket may be closed or
+/// destroyed, and a loop destroyed, while operations are pending: they end, and nothing is touched
+/// after. Everything belongs to one loop, and a loop to one thread; `loop::post` alone may be called
+/// from others.
+
+// Tasks, and what runs them
+#include <cosock/loop.hpp>
+#include <cosock/run.hpp>
+#include <cosock/task.hpp>
+
+// Side by side, within limits
+#include <cosock/cancel.hpp>
+#include <cosock/nursery.hpp>
+#include <cosock/time.hpp>
+#include <cosock/when.hpp>
+
+// Streams
+#include <cosock/buffer.hpp>
+#include <cosock/connect.hpp>
+#include <cosock/descriptor_stream.hpp>
+#include <cosock/stream.hpp>
+#include <cosock/tcp.hpp>
+
+// Names
+#include <cosock/address.hpp>
+#include <cosock/resolve.hpp>
+
+#include <cosock/error.hpp>
+#include <cosock/version.hpp>

@@ -1,0 +1,79 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+
+// Many clients at once: each sends random bytes to an echo server while it receives them back, and
+// compares every one.
+//
+//   echo_check HOST PORT [CONNECTIONS [MEBIBYTES]]      default 100 connections, 64 MiB in all
+
+#include <cosock/cosock.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <random>
+#include <stdexcept>
+#include <vector>
+
+using bytes = std::vector<unsigned char>;
+
+// The same seed gives the same bytes, so the receiver needs no copy of what was sent.
+void fill(bytes& block, std::mt19937_64& random) {
+  std::generate(block.begin(), block.end(), [&] { return static_cast<unsigned char>(random()); });
+}
+
+cosock::task<> send_all(cosock::tcp_socket& server, std::size_t left, unsigned seed) {
+  std::mt19937_64 random(seed);
+  for (bytes block(16384); left != 0; left -= block.size()) {
+    block.resize(std::min(left, block.size()));
+    fill(block, random);
+    co_await server.send(block);
+  }
+  server.shutdown_send();
+}
+
+cosock::task<> compare_all(cosock::tcp_socket& server, std::size_t left, unsigned seed) {
+  std::mt19937_64 random(seed);
+  bytes expected(16384);
+  for (bytes block(16384); left != 0; left -= block.size()) {
+    block.resize(std::min(left, block.size()));
+    expected.resize(block.size());
+    fill(expected, random);
+    co_await server.receive_exactly(block);
+    if (block != expected) throw std::runtime_error("a byte came back changed");
+  }
+  if (co_await server.receive(expected) != 0) throw std::runtime_error("too much came back");
+}
+
+cosock::task<> client(std::string host, std::string port, std::size_t size, unsigned seed) {
+  cosock::tcp_socket server = co_await cosock::connect(host, port);
+  co_await cosock::when_all(send_all(server, size, seed), compare_all(server, size, seed));
+}
+
+cosock::task<> check(std::string host, std::string port, unsigned connections, unsigned mebibytes) {
+  const std::size_t all = std::size_t{mebibytes} << 20;
+  const auto begin = std::chrono::steady_clock::now();
+  co_await cosock::with_nursery([&](cosock::nursery& clients) -> cosock::task<> {
+    for (unsigned i = 0; i != connections; ++i)
+      clients.start(client, host, port, all / connections + (i < all % connections), i);
+    co_return;
+  });
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  std::printf("%zu bytes sent over %u connections at once and received back, every byte the same: "
+              "%.2f s, %.0f MiB/s each way\n",
+              all, connections, took.count(), mebibytes / took.count());
+}
+
+int main(int argc, char** argv) {
+  unsigned numbers[] = {100, 64};
+  for (int i = 3; i < argc && i < 5; ++i) {
+    const std::string_view text = argv[i];
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), numbers[i - 3]);
+    if (error != std::errc() || end != text.data() + text.size() || numbers[i - 3] == 0 ||
+        numbers[i - 3] > 10000)
+      return cosock::usage_error(std::string(text) + " is not a number from 1 to 10000");
+  }
+  if (argc < 3 || argc > 5)
+    return cosock::usage_error("usage: echo_check HOST PORT [CONNECTIONS [MEBIBYTES]]");
+  return cosock::run(check(argv[1], argv[2], numbers[0], numbers[1]));
+}

@@ -1,0 +1,37 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+
+// Sends its standard input to a server, and prints what comes back, both at the same time, until both
+// have ended.
+//
+//   echo_client HOST PORT < some_file > its_copy
+
+#include <cosock/connect.hpp>
+#include <cosock/descriptor_stream.hpp>
+#include <cosock/run.hpp>
+#include <cosock/when.hpp>
+
+#include <vector>
+
+cosock::task<> copy(cosock::byte_stream& from, cosock::byte_stream& to) {
+  std::vector<char> buffer(65536);
+  while (std::size_t n = co_await from.receive(buffer))
+    co_await to.send(cosock::buffer(buffer, n));
+}
+
+cosock::task<> send_input(cosock::tcp_socket& server) {
+  cosock::descriptor_stream input = cosock::standard_input();
+  co_await copy(input, server);
+  server.shutdown_send();  // the server sees the end; what it still sends is printed
+}
+
+cosock::task<> client(std::string host, std::string port) {
+  cosock::tcp_socket server = co_await cosock::connect(host, port);
+  cosock::descriptor_stream output = cosock::standard_output();
+  co_await cosock::when_all(send_input(server), copy(server, output));
+}
+
+int main(int argc, char** argv) {
+  if (argc != 3) return cosock::usage_error("usage: echo_client HOST PORT");
+  return cosock::run(client(argv[1], argv[2]));
+}

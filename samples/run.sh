@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# Copyright the cosock authors
+# SPDX-License-Identifier: BSL-1.0
+#
+# run.sh TEST FOLDER: runs the samples in FOLDER as a user would, and checks what they say.
+set -u
+test=$1
+cd "$2" || exit 1
+work=$(mktemp -d)
+server=
+trap '[ -n "$server" ] && kill -KILL $server 2>/dev/null; rm -rf "$work"' EXIT
+
+die() {
+  echo "FAILED: $*" >&2
+  exit 1
+}
+
+# start_server [OPTIONS]: starts echo_server, sets $server and $port.
+start_server() {
+  mkfifo "$work/said"
+  ./echo_server --port 0 "$@" >"$work/said" 2>"$work/server-errors" &
+  server=$!
+  read -r line <"$work/said" || die "the server said nothing: $(cat "$work/server-errors")"
+  [[ $line =~ ^listening\ on\ (.*):([0-9]+)$ ]] || die "first line of the server: $line"
+  port=${BASH_REMATCH[2]}
+}
+
+# stop_server: SIGTERM, and status 0.
+stop_server() {
+  kill -TERM $server
+  wait $server
+  status=$?
+  server=
+  [ $status = 0 ] || die "the server ended with status $status"
+  [ ! -s "$work/server-errors" ] || die "the server complained: $(cat "$work/server-errors")"
+}
+
+# refused STATUS PATTERN COMMAND...: COMMAND ends with STATUS, and one line like PATTERN on stderr.
+refused() {
+  local expected=$1 pattern=$2
+  shift 2
+  timeout 20 "$@" >"$work/out" 2>"$work/err" </dev/null
+  local status=$?
+  [ $status = "$expected" ] || die "$*: status $status instead of $expected, $(cat "$work/err")"
+  [ "$(wc -l <"$work/err")" = 1 ] || die "$*: not one line: $(cat "$work/err")"
+  grep -qE -- "^$(basename "$1"): $pattern" "$work/err" || die "$*: said $(cat "$work/err")"
+}
+
+case $test in
+hello)
+  start_server
+  [ "$(timeout 20 ./hello 127.0.0.1 $port)" = hello ] || die "hello got no answer"
+  [ "$(timeout 20 ./hello localhost $port)" = hello ] || die "hello got no answer by name"
+  stop_server
+  ;;
+echo)
+  for host in 127.0.0.1 ::1; do
+    rm -f "$work/said"
+    start_server --host $host
+    head -c 16000000 /dev/urandom >"$work/sent"
+    timeout 60 ./echo_client $host $port <"$work/sent" >"$work/received" || die "echo_client failed"
+    cmp "$work/sent" "$work/received" || die "file: not what was sent"
+    cat "$work/sent" | timeout 60 ./echo_client $host $port | cmp - "$work/sent" || die "pipe"
+    timeout 60 ./echo_client $host $port </dev/null | cmp - /dev/null || die "nothing in, nothing out"
+    timeout 60 ./echo_check $host $port 100 8 | grep -q "every byte the same" || die "echo_check"
+    # A client that is being served when the server is told to end is served to its end.
+    mkfifo "$work/slow"
+    ./echo_client $host $port <"$work/slow" >"$work/slow-out" &
+    client=$!
+    exec 7>"$work/slow"
+    echo before >&7
+    until [ -s "$work/slow-out" ]; do read -rt 0.01 <> <(:); done
+    kill -TERM $server
+    until ! (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; do :; done
+    echo after >&7
+    exec 7>&-
+    wait $client || die "the client was not served to its end"
+    [ "$(cat "$work/slow-out")" = $'before\nafter' ] || die "lost while draining: $(cat "$work/slow-out")"
+    wait $server || die "the server did not end in order"
+    server=
+    rm -f "$work/slow" "$work/slow-out"
+  done
+  # Nobody reads what the client prints.
+  rm -f "$work/said"
+  start_server
+  timeout 20 ./echo_client 127.0.0.1 $port <"$work/sent" 2>"$work/err" | head -c 1 >/dev/null
+  [ "${PIPESTATUS[0]}" = 1 ] || die "a broken pipe is status 1"
+  grep -q "^echo_client: .*Broken pipe" "$work/err" || die "broken pipe: $(cat "$work/err")"
+  kill -TERM $server
+  wait $server || die "status of the server"
+  server=
+  ;;
+usage)
+  refused 2 'unknown option --prot, usage: ' ./echo_server --prot 7
+  refused 2 'unknown option extra, usage: ' ./echo_server extra
+  refused 2 '--port needs a value' ./echo_server --port
+  refused 2 '--port "70000": not a port from 0 to 65535' ./echo_server --port 70000
+  refused 2 '--port "abc": not a port from 0 to 65535' ./echo_server --port abc
+  refused 2 '--port "-1": not a port' ./echo_server --port -1
+  refused 2 '--port "": not a port' ./echo_server --port ''
+  refused 2 '--host "300.1.1.1": not an address' ./echo_server --host 300.1.1.1
+  refused 2 '--host "example": not an address' ./echo_server --host example
+  refused 2 'usage: echo_client HOST PORT' ./echo_client
+  refused 2 'usage: echo_client HOST PORT' ./echo_client a b c
+  refused 2 'usage: hello HOST PORT' ./hello
+  refused 2 'usage: echo_check HOST PORT' ./echo_check
+  refused 2 '0 is not a number from 1 to 10000' ./echo_check 127.0.0.1 7 0
+  refused 2 'x is not a number from 1 to 10000' ./echo_check 127.0.0.1 7 1 x
+  ;;
+errors)
+  start_server
+  refused 1 "127.0.0.1:$port: Address already in use" ./echo_server --port $port
+  refused 1 '192.0.2.1:7000: Cannot assign requested address' ./echo_server --host 192.0.2.1
+  stop_server
+  # Nobody listens there any more.
+  refused 1 "cannot connect to 127.0.0.1:$port: Connection refused" ./echo_client 127.0.0.1 $port
+  refused 1 "cannot connect to localhost:$port: .*127.0.0.1:$port: Connection refused" \
+    ./echo_client localhost $port
+  refused 1 "cannot connect to \[::1\]:$port: Connection refused" ./hello ::1 $port
+  refused 1 'nobody.invalid: (no such host|the name server)' ./echo_client nobody.invalid 7
+  refused 1 '"70000": not a port from 0 to 65535' ./echo_client 127.0.0.1 70000
+  refused 1 '"abc!": (not|neither) a port' ./echo_client 127.0.0.1 'abc!'
+  refused 1 "cannot connect to 127.0.0.1:$port: .*Connection refused" ./echo_check 127.0.0.1 $port 1
+  # Ctrl-C while nothing happens ends a server at once.
+  rm -f "$work/said"
+  start_server
+  kill -INT $server
+  wait $server || die "SIGINT: status $?"
+  server=
+  ;;
+*)
+  die "no test $test"
+  ;;
+esac
