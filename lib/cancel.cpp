@@ -17,17 +17,19 @@ void limit::expire() noexcept {
 }
 
 failure limit::translated(failure inner) const noexcept {
-  return timed_out() && is_cancelled(inner) ? own_failure(error::timed_out) : inner;
+  return expired_ && is_cancelled(inner) ? own_failure(error::timed_out) : inner;
 }
 
 void limit::rethrow() const {
   try {
     throw;
+  } catch (const multiple_errors&) {
+    throw;
   } catch (const transfer_error& e) {
-    if (e.code() != error::cancelled || !timed_out()) throw;
+    if (e.code() != error::cancelled || !expired_) throw;
     throw transfer_error(error::timed_out, e.bytes_transferred());
   } catch (const boost::system::system_error& e) {
-    if (e.code() != error::cancelled || !timed_out()) throw;
+    if (e.code() != error::cancelled || !expired_) throw;
     raise(own_failure(error::timed_out));
   }
 }
@@ -43,7 +45,12 @@ void shield::cancel() noexcept {
 
 void cancel_scope::set_deadline(std::chrono::steady_clock::time_point deadline) {
   deadline_ = detail::to_ns(deadline.time_since_epoch());
-  if (outer_) start_timer(*outer_->on, deadline_);
+  if (!outer_) return;
+  stop_timer();
+  if (deadline_ <= detail::steady_now())
+    expire();
+  else
+    start_timer(*outer_->on, deadline_);
 }
 
 void cancel_scope::clear_deadline() noexcept {
@@ -55,7 +62,6 @@ void cancel_scope::begin(detail::scope& outer) {
   if (outer_) throw std::logic_error("cosock: a cancel_scope holds one run() at a time");
   if (!inner_.cancelled && deadline_ <= detail::steady_now()) expired_ = true;
   enter(outer);
-  outer.pending = this;  // the work may cancel the outer scope before it first waits
 }
 
 void cancel_scope::began(detail::scope& outer) {

@@ -130,7 +130,10 @@ void group::rethrow_errors() {
 }
 
 failure group::error_code() const noexcept {
-  return errors_ && errors_->all.size() == 1 ? failure_of(errors_->all.front()) : failure{};
+  if (!errors_ || errors_->all.empty()) return {};
+  const failure first = failure_of(errors_->all.front());
+  if (first || errors_->all.size() == 1) return first;
+  return to_failure(boost::system::errc::make_error_code(boost::system::errc::state_not_recoverable));
 }
 
 void raise_empty_when_any() {

@@ -2,16 +2,20 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/resolve.hpp>
 
+#include "detail/checkpoint.hpp"
 #include "detail/engine.hpp"
 #include "detail/system.hpp"
+#include "detail/text.hpp"
 
 #include <netdb.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
+#include <cstring>
 #include <deque>
 #include <thread>
 
@@ -24,23 +28,35 @@ namespace {
 class lookup_operation;
 
 /// One question to the system. Shared by whoever waits for the answer and the thread that asks, each
-/// of which may be gone before the other.
-struct lookup {
+/// of which may be gone before the other. It is also the message that brings the answer back, so
+/// that a thread of the pool has nothing left to allocate once it has asked.
+struct lookup final : asio::detail::scheduler_operation {
+  enum class question : unsigned char { addresses, port, name };
+
+  explicit lookup(question what) : scheduler_operation(&complete), what(what) {}
+
+  const question what;
   std::string host;
-  std::string service;
-  resolve_options options;
-  endpoint reverse;
-  bool is_reverse = false;
+  std::string service;  // empty: port 0
+  cosock::family family = cosock::family::any;
+  address of;
 
   std::vector<endpoint> endpoints;
   std::string name;
   failure failed;
 
   std::shared_ptr<remote> back;
+  std::shared_ptr<lookup> self;        // while it is on its way back
   lookup_operation* waiter = nullptr;  // touched on the loop only
   std::atomic<bool> abandoned = false;
 
-  void ask();
+  void ask() noexcept;
+
+ private:
+  void ask_address();
+  void ask_name();
+  static void complete(void* owner, scheduler_operation* base, const boost::system::error_code&,
+                       std::size_t);
 };
 
 failure failure_of_lookup(int code) noexcept {
@@ -50,37 +66,47 @@ failure failure_of_lookup(int code) noexcept {
     case EAI_AGAIN:
     case EAI_FAIL: return own_failure(error::name_server);
     case EAI_MEMORY: return system_failure(ENOMEM);
-    case EAI_SYSTEM: return system_failure(errno);
+    case EAI_SYSTEM: return system_failure(errno ? errno : EIO);
     default: return own_failure(error::host_not_found);
   }
 }
 
-void lookup::ask() {
-  if (is_reverse) {
-    system_address of(reverse);
-    char text[NI_MAXHOST];
-    const int code =
-        ::getnameinfo(of.get(), of.size, text, sizeof text, nullptr, 0, NI_NAMEREQD);
-    failed = failure_of_lookup(code);
-    if (code == 0) name = text;
-    return;
+void lookup::ask() noexcept {
+  try {
+    what == question::name ? ask_name() : ask_address();
+  } catch (...) {
+    failed = system_failure(ENOMEM);
   }
+}
+
+void lookup::ask_address() {
   addrinfo hints = {};
   hints.ai_socktype = SOCK_STREAM;
-  hints.ai_family = options.family == family::v4   ? AF_INET
-                    : options.family == family::v6 ? AF_INET6
-                                                   : AF_UNSPEC;
-  addrinfo* found = nullptr;
-  failed = failure_of_lookup(::getaddrinfo(host.c_str(), service.c_str(), &hints, &found));
-  for (const addrinfo* each = found; each; each = each->ai_next) {
+  hints.ai_family = family == family::v4 ? AF_INET : family == family::v6 ? AF_INET6 : AF_UNSPEC;
+  addrinfo* list = nullptr;
+  failed = failure_of_lookup(::getaddrinfo(what == question::port ? nullptr : host.c_str(),
+                                           service.empty() ? nullptr : service.c_str(), &hints,
+                                           &list));
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> found(
+      list, [](addrinfo* a) { if (a) ::freeaddrinfo(a); });
+  for (const addrinfo* each = list; each; each = each->ai_next) {
     if (each->ai_family != AF_INET && each->ai_family != AF_INET6) continue;
     system_address at;
-    std::copy_n(reinterpret_cast<const char*>(each->ai_addr), each->ai_addrlen,
-                reinterpret_cast<char*>(&at.storage));
-    endpoints.push_back(at.to_endpoint());
+    std::memcpy(&at.storage, each->ai_addr, each->ai_addrlen);
+    const endpoint one = at.to_endpoint();
+    // glibc gives an address twice that stands in two lines of /etc/hosts.
+    if (std::find(endpoints.begin(), endpoints.end(), one) == endpoints.end())
+      endpoints.push_back(one);
   }
-  if (found) ::freeaddrinfo(found);
   if (!failed && endpoints.empty()) failed = own_failure(error::host_not_found);
+}
+
+void lookup::ask_name() {
+  system_address at(endpoint(of, 0));
+  char text[NI_MAXHOST];
+  failed = failure_of_lookup(
+      ::getnameinfo(at.get(), at.size, text, sizeof text, nullptr, 0, NI_NAMEREQD));
+  if (!failed) name = text;
 }
 
 /// Waits for the answer to a lookup.
@@ -102,8 +128,8 @@ class lookup_operation final : public awaiter_of<lookup_operation>, public await
   }
   void fire() override { resume(); }
   void cancel() noexcept override {
+    if (!of_->waiter) return;  // has its answer, and will be resumed
     failure_ = cancelled_failure();
-    if (linked()) return;
     leave();
     engine::of(*scope_->on).make_ready(*this);
   }
@@ -117,13 +143,21 @@ class lookup_operation final : public awaiter_of<lookup_operation>, public await
   std::shared_ptr<lookup> of_;
 };
 
-struct answer final : posted {
-  explicit answer(std::shared_ptr<lookup> to) : to(std::move(to)) {}
-  void call() override {
-    if (to->waiter) to->waiter->answered();
-  }
-  std::shared_ptr<lookup> to;
-};
+void lookup::complete(void* owner, scheduler_operation* base, const boost::system::error_code&,
+                      std::size_t) {
+  const auto self = std::move(static_cast<lookup*>(base)->self);
+  if (owner && self->waiter) self->waiter->answered();
+}
+
+/// Sends the answer to the loop that asked, if that is still there.
+void hand_back(std::shared_ptr<lookup> answered) noexcept {
+  const std::shared_ptr<remote> back = answered->back;
+  const std::lock_guard lock(back->mutex);
+  if (!back->to || answered->abandoned) return;
+  lookup& on_its_way = *answered;
+  on_its_way.self = std::move(answered);
+  back->to->scheduler_.post_immediate_completion(&on_its_way, false);
+}
 
 /// The threads that ask. They are started when needed, end when idle, and nobody waits for them: the
 /// system's resolver cannot be interrupted, so neither a loop nor the process may depend on it.
@@ -132,43 +166,57 @@ class pool {
   static constexpr std::size_t most_threads = 16;
   static constexpr std::size_t most_queued = 4096;
 
+  /// The pool of this process. Never destroyed: threads may be using it at exit. A child that is
+  /// forked has none of its parent's threads, so it gets a pool of its own.
   static pool& get() {
-    static pool* const one = new pool;  // never destroyed: threads may be using it at exit
-    return *one;
+    static const int forking = pthread_atfork(nullptr, nullptr, [] {
+      if (pool* const of_parent = current_.exchange(nullptr)) of_parent_ = of_parent;
+    });
+    (void)forking;
+    pool* there = current_;
+    if (there) return *there;
+    auto fresh = std::make_unique<pool>();
+    if (current_.compare_exchange_strong(there, fresh.get())) return *fresh.release();
+    return *there;
   }
 
   failure add(std::shared_ptr<lookup> what) {
     const std::lock_guard lock(mutex_);
+    if (queue_.size() >= most_queued)
+      std::erase_if(queue_, [](const auto& each) { return each->abandoned.load(); });
     if (queue_.size() >= most_queued) return system_failure(ENOBUFS);
-    if (idle_ <= queue_.size() && threads_ < most_threads) {
-      try {
-        start_thread();
-      } catch (const std::system_error& e) {
-        if (threads_ == 0) return system_failure(e.code().value());
+    queue_.push_back(std::move(what));
+    if (idle_ < queue_.size() && threads_ < most_threads) {
+      if (const failure f = start_thread(); f && threads_ == 0) {
+        queue_.pop_back();
+        return f;
       }
     }
-    queue_.push_back(std::move(what));
     wake_.notify_one();
     return {};
   }
 
  private:
-  void start_thread() {
+  failure start_thread() {
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the program's own threads
+    failure failed;
     try {
       std::thread([this] { work(); }).detach();
       ++threads_;
+    } catch (const std::system_error& e) {
+      failed = system_failure(e.code().value());
     } catch (...) {
-      pthread_sigmask(SIG_SETMASK, &before, nullptr);
-      throw;
+      failed = system_failure(ENOMEM);
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return failed;
   }
 
-  void work() {
+  void work() noexcept {
+    pthread_setname_np(pthread_self(), "cosock-resolve");
     std::unique_lock lock(mutex_);
     for (;;) {
       ++idle_;
@@ -181,14 +229,17 @@ class pool {
       lock.unlock();
       if (!job->abandoned) {
         job->ask();
-        const auto back = job->back;
-        back->post(std::make_unique<answer>(std::move(job)));
+        hand_back(std::move(job));
       }
       job.reset();
       lock.lock();
     }
     --threads_;
   }
+
+  inline static std::atomic<pool*> current_ = nullptr;
+  inline static pool* of_parent_ = nullptr;  // so that it does not look like a leak
+  [[maybe_unused]] pool* const before_ = of_parent_;
 
   std::mutex mutex_;
   std::condition_variable wake_;
@@ -203,22 +254,38 @@ bool lookup_operation::start(std::coroutine_handle<> awaiting, scope& where) {
   of_->waiter = this;
   if (const failure f = pool::get().add(of_)) {
     of_->waiter = nullptr;
-    failure_ = f;
+    of_->failed = f;
     return false;
   }
   suspend();
   return true;
 }
 
-/// Asks the system and throws what it says, with the host in front.
-task<> ask_system(std::shared_ptr<lookup> what, std::string about) {
-  co_await lookup_operation(what);
-  if (what->failed) raise(what->failed, about);
-}
-
-bool is_number(const std::string& text) {
+bool is_number(std::string_view text) noexcept {
   return !text.empty() &&
          std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+/// Whether the system may be asked for a service of this name: it takes " 80" and "-1" for ports.
+bool may_be_service(std::string_view text) noexcept {
+  const auto good = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  };
+  return !text.empty() && text.size() < 64 && good(text[0]) && text.find('\0') == text.npos;
+}
+
+[[noreturn]] void raise_service(std::string_view service) {
+  raise_as(own_failure(error::service_not_found),
+           quoted(service) + ": neither a port from 0 to 65535 nor a known service");
+}
+
+/// The addresses that a host stands for which is none to be looked up.
+std::vector<address> numeric(const std::string& host, bool passive) {
+  address parsed;
+  if (address::try_parse(host, parsed)) return {parsed};
+  if (!host.empty()) return {};
+  if (passive) return {address::any_v6(), address::any_v4()};
+  return {address::loopback_v6(), address::loopback_v4()};
 }
 
 bool wanted(const address& a, family which) noexcept {
@@ -231,37 +298,41 @@ bool wanted(const address& a, family which) noexcept {
 task<std::vector<endpoint>> resolve(std::string host, std::string service,
                                     resolve_options options) {
   using namespace detail;
-  std::vector<endpoint> found;
-  std::vector<address> numeric;
-  address parsed;
-  if (host.empty() && options.passive)
-    numeric = {address::any_v6(), address::any_v4()};
-  else if (host.empty())
-    numeric = {address::loopback_v6(), address::loopback_v4()};
-  else if (address::try_parse(host, parsed))
-    numeric = {parsed};
-
-  // A service that is not a number is looked up by the system, which takes "7x" for 7 in places.
+  co_await checkpoint();
   const bool number = is_number(service);
-  const std::uint16_t port = number ? parse_port(service) : 0;
-  if (!number && (service.empty() || service[0] < 'A' || service.find('\0') != service.npos))
-    (void)parse_port(service.empty() ? std::string_view("") : std::string_view(service));
-  if (number && !numeric.empty()) {
-    for (const address& a : numeric)
-      if (wanted(a, options.family)) found.emplace_back(a, port);
-    if (found.empty()) raise(own_failure(error::host_not_found), host);
-    co_return found;
-  }
+  std::uint16_t port = number ? parse_port(service) : 0;
+  if (!number && !may_be_service(service)) raise_service(service);
   if (host.size() > 255 || host.find('\0') != host.npos)
-    raise(own_failure(error::host_not_found), host.substr(0, 64) + "...");
+    raise(own_failure(error::host_not_found), printable(host));
 
-  auto question = std::make_shared<lookup>();
-  question->host = numeric.empty() ? host : numeric.front().to_string();
-  question->service = service;
-  question->options = options;
-  if (!number) host += ':' + service;
-  co_await ask_system(question, std::move(host));  // a plain argument: see docs/gcc-12.md
-  co_return std::move(question->endpoints);
+  const std::vector<address> addresses = numeric(host, options.passive);
+  if (addresses.empty()) {
+    auto asked = std::make_shared<lookup>(lookup::question::addresses);
+    asked->host = host;
+    asked->family = options.family;
+    if (!number) asked->service = service;
+    co_await lookup_operation(asked);
+    if (to_error_code(asked->failed) == error::service_not_found) raise_service(service);
+    if (asked->failed) raise(asked->failed, printable(host));
+    if (number)
+      for (endpoint& each : asked->endpoints) each = {each.address(), port};
+    co_return std::move(asked->endpoints);
+  }
+
+  if (!number) {
+    auto asked = std::make_shared<lookup>(lookup::question::port);
+    asked->service = service;
+    co_await lookup_operation(asked);
+    if (to_error_code(asked->failed) == error::service_not_found) raise_service(service);
+    if (asked->failed) raise(asked->failed, service);
+    port = asked->endpoints.front().port();
+  }
+  std::vector<endpoint> found;
+  for (const address& each : addresses)
+    if (wanted(each, options.family)) found.emplace_back(each, port);
+  if (found.empty())
+    raise_as(own_failure(error::host_not_found), host + ": not an address of the wanted family");
+  co_return found;
 }
 
 task<std::vector<endpoint>> resolve(std::string host, std::uint16_t port,
@@ -270,11 +341,11 @@ task<std::vector<endpoint>> resolve(std::string host, std::uint16_t port,
 }
 
 task<std::string> reverse_resolve(address of) {
-  auto question = std::make_shared<detail::lookup>();
-  question->is_reverse = true;
-  question->reverse = endpoint(of, 0);
-  co_await detail::ask_system(question, of.to_string());
-  co_return std::move(question->name);
+  auto asked = std::make_shared<detail::lookup>(detail::lookup::question::name);
+  asked->of = of;
+  co_await detail::lookup_operation(asked);
+  if (asked->failed) detail::raise(asked->failed, of.to_string());
+  co_return std::move(asked->name);
 }
 
 }  // namespace cosock

@@ -45,14 +45,14 @@ bool side_operation::wait(source* where, side which, bool yields) {
 }
 
 bool side_operation::launch(source* where, side which) {
-  if (!may_begin(where, which)) return false;
+  if (!may_begin(where, which)) return ended();
   if (where->hint[which]) {
     if (where->on->budget-- <= 0) return wait(where, which, true);
     on_ = where;
     side_ = which;
-    const bool ended = attempt();
+    const bool done = attempt();
     on_ = nullptr;
-    if (ended) return false;
+    if (done) return ended();
   }
   return wait(where, which, false);
 }
@@ -97,12 +97,12 @@ bool stream_operation::start_operation(std::coroutine_handle<> awaiting, scope& 
   if (!enter(awaiting, where)) return false;
   source* const of = of_;
   const side which = this->which();
-  if (!may_begin(of, which)) return false;
+  if (!may_begin(of, which)) return ended();
   piece first;
-  if (contiguous() ? size_ == 0 : pieces(&first, 1) == 0) return false;
+  if (contiguous() ? size_ == 0 : pieces(&first, 1) == 0) return ended();
   if (of->hint[which]) {
     if (of->on->budget-- <= 0) return wait(of, which, true);
-    if (of->transfer(*this)) return false;
+    if (of->transfer(*this)) return ended();
   }
   return wait(of, which, false);
 }

@@ -22,14 +22,18 @@ class COSOCK_API limit : public waiting, public timer {
   void enter(scope& outer) noexcept {
     outer_ = &outer;
     inner_.on = outer.on;
+    outer.pending = this;  // before the inside runs: it may cancel what is around it
     if (outer.cancelled || expired_) inner_.cancelled = true;
   }
+  /// The inside has ended, or is destroyed.
   void leave() noexcept {
-    if (outer_ && outer_->pending == this) outer_->pending = nullptr;
+    if (!outer_) return;
+    if (outer_->pending == this) outer_->pending = nullptr;
+    // Where the outside was cancelled too, that is the reason, and not this deadline.
+    if (outer_->cancelled) expired_ = false;
+    outer_ = nullptr;
     stop_timer();
   }
-  /// The deadline of this scope, and not an outer cancellation, is why its inside was cancelled.
-  bool timed_out() const noexcept { return expired_ && !(outer_ && outer_->cancelled); }
   failure translated(failure inner) const noexcept;
   /// To be called where an exception is being handled: throws it on, `cancelled` as `timed_out`.
   [[noreturn]] void rethrow() const;
@@ -60,15 +64,12 @@ class with_limit final : public awaiter_of<with_limit<A, Absolute>>, public limi
   with_limit(with_limit&& other) noexcept : limit(), ns_(other.ns_), of_(std::move(other.of_)) {}
 
   bool start(std::coroutine_handle<> awaiting, scope& outer) {
-    // An operation that ends at once needs no clock; a task may compute before it first waits, and
-    // may cancel the outer scope meanwhile.
+    // An operation that ends at once needs no clock; a task may compute before it first waits.
     constexpr bool is_task = !std::derived_from<A, operation>;
     std::int64_t at = Absolute ? ns_ : is_task ? later(steady_now(), ns_) : 0;
     expired_ = Absolute ? ns_ <= steady_now() : ns_ <= 0;
     enter(outer);
-    if (is_task) outer.pending = this;
     if (!of_.start(awaiting, inner_)) return false;
-    if (!is_task) outer.pending = this;
     if (expired_) return true;
     if (!Absolute && !is_task) at = later(steady_now(), ns_);
     start_timer(*outer.on, at);
@@ -96,7 +97,9 @@ class COSOCK_API shield : public waiting, public timer {
   ~shield() { leave(); }
 
   void leave() noexcept {
-    if (outer_ && outer_->pending == this) outer_->pending = nullptr;
+    if (!outer_) return;
+    if (outer_->pending == this) outer_->pending = nullptr;
+    outer_ = nullptr;
     stop_timer();
   }
   scope inner_;
@@ -115,10 +118,9 @@ class with_shield final : public awaiter_of<with_shield<A>>, public shield {
   bool start(std::coroutine_handle<> awaiting, scope& outer) {
     inner_.on = outer.on;
     outer_ = &outer;
-    if (!of_.start(awaiting, inner_)) return false;
     outer.pending = this;
     if (outer.cancelled) cancel();
-    return true;
+    return of_.start(awaiting, inner_);
   }
   decltype(auto) result() {
     leave();
@@ -194,7 +196,7 @@ class COSOCK_API cancel_scope final : private detail::limit {
   /// Whether the inside is cancelled: by cancel(), by the deadline, or from outside.
   [[nodiscard]] bool is_cancelled() const noexcept { return inner_.cancelled; }
   /// Whether the deadline of this scope has passed while it ran.
-  [[nodiscard]] bool timed_out() const noexcept { return limit::timed_out(); }
+  [[nodiscard]] bool timed_out() const noexcept { return expired_; }
 
   /// Sets the time at which the scope cancels itself, also while it runs: sooner, later, or, with
   /// clear_deadline, not at all. One that has passed already counts at once.
@@ -214,10 +216,6 @@ class COSOCK_API cancel_scope final : private detail::limit {
   friend class detail::in_scope;
   void begin(detail::scope& outer);
   void began(detail::scope& outer);
-  void end() noexcept {
-    leave();
-    outer_ = nullptr;
-  }
   std::int64_t deadline_ = INT64_MAX;
 };
 
@@ -228,7 +226,7 @@ class detail::in_scope : public awaiter_of<in_scope<A>> {
   in_scope(cancel_scope& in, B&& of) : in_(in), of_(operand(std::forward<B>(of))) {}
   in_scope(in_scope&& other) noexcept : in_(other.in_), of_(std::move(other.of_)) {}
   ~in_scope() {
-    if (running_) in_.end();
+    if (running_) in_.leave();
   }
 
   bool start(std::coroutine_handle<> awaiting, scope& outer) {
@@ -238,8 +236,12 @@ class detail::in_scope : public awaiter_of<in_scope<A>> {
     in_.began(outer);
     return true;
   }
-  decltype(auto) result() { return in_.result_of_operand(of_); }
+  decltype(auto) result() {
+    running_ = false;
+    return in_.result_of_operand(of_);
+  }
   failure fail() noexcept {
+    running_ = false;
     in_.leave();
     return in_.translated(of_.fail());
   }

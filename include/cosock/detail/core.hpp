@@ -103,7 +103,7 @@ class operation : public waiting, public link {
 
  protected:
   operation() = default;
-  ~operation() { unlink(); }
+  ~operation() = default;  // those derived unlink it, if it may be in a queue
 };
 
 /// An operation that a coroutine awaits.
@@ -111,24 +111,38 @@ class awaited : public operation {
  protected:
   awaited() noexcept {}
   ~awaited() {
-    if (scope_ && scope_->pending == this) scope_->pending = nullptr;
+    if (scope_) [[unlikely]]
+      forsake();
+  }
+  /// Destroyed while it waits: out of the queue it is in, and out of the scope.
+  void forsake() noexcept {
+    if (scope_->pending == this) scope_->pending = nullptr;
+    unlink();
   }
 
   /// Comes first: false, and `cancelled` as the failure, where the scope has been cancelled.
   bool enter(std::coroutine_handle<> awaiting, scope& where) noexcept {
     awaiting_ = awaiting.address();
     scope_ = &where;
-    if (!where.cancelled) return true;
+    if (!where.cancelled) [[likely]]
+      return true;
     failure_ = cancelled_failure();
+    scope_ = nullptr;
+    return false;
+  }
+  /// For start(): has ended without a wait.
+  bool ended() noexcept {
+    scope_ = nullptr;
     return false;
   }
   void suspend() noexcept { scope_->pending = this; }
   void resume() noexcept {
     scope_->pending = nullptr;
     scope_->on->next = std::coroutine_handle<>::from_address(awaiting_);
+    scope_ = nullptr;
   }
 
-  scope* scope_ = nullptr;  // null: not started
+  scope* scope_ = nullptr;  // null: not started, or ended
   void* awaiting_;          // a coroutine_handle, which would be cleared first
   failure failure_;
 };

@@ -31,6 +31,7 @@ class branch {
     sibling_link sibling{*this};
     scope own;
 
+    ~promise_type() { unlink(); }
     branch get_return_object() noexcept {
       return branch(std::coroutine_handle<promise_type>::from_promise(*this));
     }
@@ -79,7 +80,7 @@ class COSOCK_API group : public waiting {
   void rethrow_errors();
   /// Whether an outer scope ended a branch.
   bool unwound() const noexcept { return unwound_ && outer_->cancelled; }
-  /// The error, if there is just one and it is a code.
+  /// The code of the error, as failure_of() would give it for what rethrow_errors() throws.
   failure error_code() const noexcept;
   bool has_errors() const noexcept { return errors_ != nullptr; }
 

@@ -49,7 +49,10 @@ class COSOCK_API side_operation : public awaited {
 
  protected:
   side_operation() noexcept {}
-  ~side_operation() { leave(); }
+  ~side_operation() {
+    if (scope_) [[unlikely]]
+      leave();
+  }
 
   /// One attempt: true if the operation has ended, with a result or a failure_.
   virtual bool attempt() = 0;

@@ -1,0 +1,15 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace cosock::detail {
+
+/// Text from outside as a message may show it: control characters as \xNN, and cut if it is long.
+std::string printable(std::string_view text);
+/// The same in quotes.
+std::string quoted(std::string_view text);
+
+}  // namespace cosock::detail
