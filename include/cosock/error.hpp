@@ -78,12 +78,12 @@ class result_awaiter final : public awaiter_of<result_awaiter<A>> {
 
   bool start(std::coroutine_handle<> awaiting, scope& where) { return of_.start(awaiting, where); }
   boost::system::result<value> result() {
-    if (const failure f = of_.fail()) return to_error_code(f);
+    if (const failure f = of_.fail()) return {boost::system::in_place_error, to_error_code(f)};
     if constexpr (std::is_void_v<value>) {
       of_.result();
       return {};
     } else {
-      return of_.result();
+      return {boost::system::in_place_value, of_.result()};
     }
   }
   failure fail() noexcept { return {}; }

@@ -2,9 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <cosock/detail/group.hpp>
-
-#include <optional>
+#include <cosock/detail/slots.hpp>
 
 namespace cosock {
 

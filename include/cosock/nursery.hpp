@@ -76,7 +76,7 @@ class detail::nursery_awaiter final : public awaiter_of<nursery_awaiter<Body>>, 
 
  private:
   static branch run_body(nursery_awaiter& self) {
-    co_await std::invoke(self.body_, static_cast<nursery&>(self));
+    co_await self.body_(static_cast<nursery&>(self));
   }
   Body body_;
 };

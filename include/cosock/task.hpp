@@ -4,7 +4,7 @@
 
 #include <cosock/detail/core.hpp>
 
-#include <memory>
+#include <new>
 
 namespace cosock {
 
@@ -54,17 +54,22 @@ struct promise : promise_base {
 
   promise() noexcept {}
   ~promise() {
-    if (filled) std::destroy_at(&value);
+    if constexpr (!std::is_trivially_destructible_v<decltype(value)>)
+      if (filled) destroy(value);
   }
   task<T> get_return_object() noexcept;
   template <class U = T>
     requires std::convertible_to<U&&, T>
   void return_value(U&& from) {
     if constexpr (std::is_reference_v<T>)
-      value = std::addressof(from);
+      value = __builtin_addressof(from);
     else
-      std::construct_at(&value, std::forward<U>(from));
+      ::new (static_cast<void*>(__builtin_addressof(value))) T(std::forward<U>(from));
     filled = true;
+  }
+  template <class U>
+  static void destroy(U& u) noexcept {
+    u.~U();
   }
   T take() {
     if constexpr (std::is_reference_v<T>)

@@ -2,9 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <cosock/detail/group.hpp>
+#include <cosock/detail/slots.hpp>
 
-#include <optional>
 #include <tuple>
 #include <vector>
 

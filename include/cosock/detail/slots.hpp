@@ -1,0 +1,39 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/group.hpp>
+
+#include <functional>
+#include <optional>
+
+namespace cosock {
+
+/// Stands for the result of an operand that gives nothing.
+struct nothing {
+  friend bool operator==(nothing, nothing) noexcept { return true; }
+};
+
+namespace detail {
+
+template <class T>
+using storable = std::conditional_t<
+    std::is_void_v<T>, nothing,
+    std::conditional_t<std::is_reference_v<T>,
+                       std::reference_wrapper<std::remove_reference_t<T>>, T>>;
+
+inline constexpr std::size_t nobody = static_cast<std::size_t>(-1);
+
+template <class A, class Slot>
+branch fill_slot(A of, Slot& slot, std::size_t index, std::size_t& first) {
+  if constexpr (std::is_void_v<decltype(of.result())>) {
+    co_await std::move(of);
+    slot.emplace();
+  } else {
+    slot.emplace(co_await std::move(of));
+  }
+  if (first == nobody) first = index;
+}
+
+}  // namespace detail
+}  // namespace cosock
