@@ -20,7 +20,7 @@ struct connect_options {
   /// Use addresses of this family only.
   cosock::family family = cosock::family::any;
   /// Bind to this before connecting; addresses of the other family are then not tried.
-  std::optional<endpoint> local;
+  std::optional<endpoint> local = std::nullopt;
   bool no_delay = true;    ///< Nagle's algorithm off
   /// The first send goes out with the SYN (RFC 7413), if the system can. Only for protocols in which
   /// the client speaks first: with a peer that is known to take part, nothing is sent before that,

@@ -1,0 +1,49 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+// Replaces operator new, so that a test may have any allocation fail. To be included once a
+// program.
+
+namespace test {
+
+/// How many allocations, on any thread, succeed before one fails; negative: none fails.
+inline std::atomic<long> allocations_until_failure = -1;
+
+/// For a thread that is no part of what is tested.
+inline thread_local bool spares_allocations = false;
+
+/// Has `work` run again and again, with the first allocation failing, then the second, and so on,
+/// until it comes through some times without any. Gives how often `work` returned false.
+template <class F>
+int fail_each_allocation(F work) {
+  int failures = 0;
+  for (long n = 0, untouched = 0; untouched != 5; ++n) {
+    allocations_until_failure = n;
+    const bool good = work();
+    untouched = allocations_until_failure.exchange(-1) < 0 ? 0 : untouched + 1;
+    if (!good) ++failures;
+  }
+  return failures;
+}
+
+}  // namespace test
+
+[[gnu::noinline]] void* operator new(std::size_t size) {
+  using test::allocations_until_failure;
+  if (allocations_until_failure.load(std::memory_order_relaxed) >= 0 && !test::spares_allocations &&
+      allocations_until_failure.fetch_sub(1) == 0)
+    throw std::bad_alloc();
+  if (void* const memory = std::malloc(size)) return memory;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}

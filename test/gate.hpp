@@ -1,0 +1,72 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/cancel.hpp>
+#include <cosock/error.hpp>
+#include <cosock/loop.hpp>
+#include <cosock/task.hpp>
+#include <cosock/time.hpp>
+
+#include <chrono>
+#include <ostream>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define COSOCK_TEST_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define COSOCK_TEST_SANITIZED 1
+#endif
+#endif
+#ifndef COSOCK_TEST_SANITIZED
+#define COSOCK_TEST_SANITIZED 0
+#endif
+
+namespace cosock {
+inline std::ostream& boost_test_print_type(std::ostream& to, error e) {
+  return to << make_error_code(e).message();
+}
+}  // namespace cosock
+
+namespace test {
+
+/// Runs what is ready, and what becomes ready by that, without waiting.
+inline void settle(cosock::loop& loop) {
+  while (loop.poll() != 0) continue;
+}
+
+/// Waits for ever.
+inline auto forever() {
+  return cosock::sleep_for(std::chrono::hours::max());
+}
+
+/// What a task waits for until the test opens it. Takes one waiter; it completes although it was
+/// cancelled, if it was opened all the same.
+class gate {
+ public:
+  void open() {
+    open_ = true;
+    scope_.cancel();
+  }
+  cosock::task<> wait() {
+    const auto waited = co_await cosock::as_result(scope_.run(forever()));
+    if (!open_) throw boost::system::system_error(waited.error());
+  }
+
+ private:
+  bool open_ = false;
+  cosock::cancel_scope scope_;
+};
+
+/// Counts the objects that are alive.
+class counted {
+ public:
+  counted() noexcept { ++alive; }
+  counted(const counted&) noexcept { ++alive; }
+  counted(counted&&) noexcept { ++alive; }
+  counted& operator=(const counted&) = default;
+  ~counted() { --alive; }
+  static inline int alive = 0;
+};
+
+}  // namespace test

@@ -1,0 +1,46 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/stream.hpp>
+
+#define BOOST_TEST_MODULE stream
+#include "stream_conformance.hpp"
+
+#include <cosock/connect.hpp>
+#include <cosock/tcp.hpp>
+
+namespace {
+
+using namespace test::stream_conformance;
+using cosock::address;
+using cosock::endpoint;
+using cosock::tcp_socket;
+
+task<stream_pair> connected(address host, cosock::acceptor_options accepting,
+                            cosock::connect_options connecting) {
+  cosock::tcp_acceptor acceptor(endpoint(host, 0), accepting);
+  const endpoint at = acceptor.local_endpoint();
+  auto [client, server] =
+      co_await cosock::when_all(cosock::connect(at, connecting), acceptor.accept());
+  co_return stream_pair(std::make_unique<tcp_socket>(std::move(client)),
+                        std::make_unique<tcp_socket>(std::move(server)));
+}
+
+task<stream_pair> tcp_v4() { return connected(address::loopback_v4(), {}, {}); }
+task<stream_pair> tcp_v6() { return connected(address::loopback_v6(), {}, {}); }
+
+/// Small buffers, so that much is partial; smaller than a segment, they would make TCP itself slow.
+task<stream_pair> tcp_small() {
+  cosock::acceptor_options accepting;
+  accepting.send_buffer = 40000;
+  cosock::connect_options connecting;
+  connecting.send_buffer = 40000;
+  return connected(address::loopback_v4(), accepting, connecting);
+}
+
+void reset(byte_stream& s) { static_cast<tcp_socket&>(s).abort(); }
+
+const register_suite v4("tcp_v4", {.make_pair = tcp_v4, .reset = reset});
+const register_suite v6("tcp_v6", {.make_pair = tcp_v6, .reset = reset});
+const register_suite small("tcp_with_small_buffers", {.make_pair = tcp_small, .reset = reset});
+
+}  // namespace
