@@ -52,6 +52,11 @@
   }                                                        \
   static cosock::task<> name##_task()
 
+#ifdef __SANITIZE_THREAD__
+// The children end often, and a second each is what it would wait at their end.
+extern "C" const char* __tsan_default_options() { return "atexit_sleep_ms=0"; }
+#endif
+
 namespace test {
 
 /// The files of /etc in such a network.
@@ -59,6 +64,7 @@ struct etc {
   std::string resolv_conf = "nameserver 127.0.0.53\nsearch .\n";  // 5 s for an answer, twice
   std::string hosts = "127.0.0.1 localhost\n::1 localhost\n";
   std::string services = "http 80/tcp\n3com-tsmux 106/tcp\n";
+  std::string nsswitch_conf = "hosts: files dns\nservices: files\n";
 };
 
 inline void check(bool good, const char* what) {
@@ -72,7 +78,7 @@ inline void write_file(const char* path, std::string_view text) {
   ::close(fd);
 }
 
-/// Sets flags of a network interface.
+/// Sets a network interface up.
 inline void bring_up(const char* interface) {
   const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   ifreq request = {};
@@ -93,7 +99,7 @@ inline void enter_network(const etc& files = {}) {
   write_file("/etc/hosts", files.hosts);
   write_file("/etc/host.conf", "multi on\n");
   write_file("/etc/services", files.services);
-  write_file("/etc/nsswitch.conf", "hosts: files dns\nservices: files\n");
+  write_file("/etc/nsswitch.conf", files.nsswitch_conf);
   bring_up("lo");
 }
 

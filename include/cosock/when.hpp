@@ -22,6 +22,10 @@ struct any_result {
   [[nodiscard]] auto& get() noexcept {
     return std::get<I>(results);
   }
+  template <std::size_t I>
+  [[nodiscard]] const auto& get() const noexcept {
+    return std::get<I>(results);
+  }
 };
 
 namespace detail {
@@ -92,7 +96,9 @@ struct operands_of_types {
     }(std::index_sequence_for<A...>());
   }
   auto all() {
-    return std::apply([](auto&... slot) { return std::tuple(std::move(*slot)...); }, slots);
+    return std::apply(
+        []<class... T>(std::optional<T>&... slot) { return std::tuple<T...>(std::move(*slot)...); },
+        slots);
   }
 };
 

@@ -47,7 +47,8 @@ class wheel {
   /// The tick at which advance() has something to do, or never. May be sooner than the first timer.
   std::uint64_t next() noexcept { return first().at; }
 
-  /// Moves the present to `tick`, and gives the timers that are due to `due`, one after the other.
+  /// Moves the present to `tick`, and gives the timers that are due to `due`, in the order of their
+  /// ticks, and of their insertion where those are equal.
   template <class F>
   void advance(std::uint64_t tick, F due) noexcept {
     for (place p; (p = first()).at <= tick;) {
@@ -57,7 +58,7 @@ class wheel {
       for (link& head = slots_[p.level][p.slot]; head.following != &head;) {
         timer& t = static_cast<timer&>(*head.following);
         t.unlink();
-        if (t.tick <= tick)
+        if (t.tick <= now_)
           due(t);
         else
           insert(t);
