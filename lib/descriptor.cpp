@@ -98,7 +98,14 @@ descriptor* descriptor::open(engine& on, int fd, medium what, bool shared) {
     d->hint[reading] = true;
     return d;
   }
-  if (const int error = on.reactor_.register_descriptor(fd, d->registration_)) {
+  int error = 0;
+  try {
+    error = on.reactor_.register_descriptor(fd, d->registration_);
+  } catch (...) {
+    d->close();
+    throw;
+  }
+  if (error) {
     d->close();
     raise(system_failure(error));
   }

@@ -91,6 +91,11 @@ tcp_socket::~tcp_socket() { close(); }
 tcp_socket tcp_socket::adopt(int fd) {
   detail::owned_descriptor taken(fd);
   engine& on = engine::required();
+  int type = 0;
+  socklen_t size = sizeof type;
+  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0)
+    detail::raise(system_failure(errno));
+  if (type != SOCK_STREAM) detail::raise(system_failure(EPROTOTYPE));
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
       ::fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
@@ -191,15 +196,16 @@ bool accept_operation::start(std::coroutine_handle<> awaiting, scope& where) {
 }
 
 bool accept_operation::attempt() {
+  auto& from = static_cast<descriptor&>(*on_);  // not of_: the acceptor may have been moved
   for (;;) {
     system_address peer;
     const int fd =
-        ::accept4(of_->fd(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        ::accept4(from.fd(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       const int yes = 1;
       ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
       try {
-        accepted_ = tcp_socket(descriptor::open(engine::of(*of_->on), fd, medium::tcp, false));
+        accepted_ = tcp_socket(descriptor::open(engine::of(*from.on), fd, medium::tcp, false));
       } catch (const boost::system::system_error& e) {
         failure_ = to_failure(e.code());
         return true;
@@ -212,7 +218,7 @@ bool accept_operation::attempt() {
     }
     switch (errno) {
       case EAGAIN:
-        of_->hint[reading] = false;
+        from.hint[reading] = false;
         return false;
       // The connection has died while it waited; accept(2) wants these tried again.
       case EINTR:

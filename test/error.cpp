@@ -5,6 +5,7 @@
 #define BOOST_TEST_MODULE error
 #include "support.hpp"
 
+#include <memory>
 #include <stdexcept>
 
 namespace errc = boost::system::errc;
@@ -25,10 +26,16 @@ cosock::task<> throw_other() {
   throw std::runtime_error("other");
 }
 
-cosock::task<std::string> give_text() { co_return "text"; }
-cosock::task<> give_nothing() { co_return; }
+cosock::task<std::string> give_text() {
+  co_return "text";
+}
+cosock::task<> give_nothing() {
+  co_return;
+}
 
-std::exception_ptr of(auto e) { return std::make_exception_ptr(e); }
+std::exception_ptr of(auto e) {
+  return std::make_exception_ptr(e);
+}
 
 }  // namespace
 
@@ -74,6 +81,37 @@ COROUTINE_TEST_CASE(as_result_gives_values_and_codes) {
   BOOST_TEST(slept.has_value());
 }
 
+COROUTINE_TEST_CASE(as_result_gives_values_of_every_type) {
+  int target = 1;
+  const auto refer = [&]() -> cosock::task<int&> { co_return target; };
+  const auto own = []() -> cosock::task<std::unique_ptr<int>> {
+    co_return std::make_unique<int>(2);
+  };
+  const auto reference = co_await cosock::as_result(refer());
+  BOOST_TEST(&reference->get() == &target);
+  auto owner = co_await cosock::as_result(own());
+  BOOST_TEST(**owner == 2);
+  const auto nested = co_await cosock::as_result(cosock::as_result(give_text()));
+  BOOST_TEST(**nested == "text");
+  const auto failed = co_await cosock::as_result(cosock::as_result(fail_with(error::busy)));
+  BOOST_TEST((failed->error() == error::busy));
+}
+
+COROUTINE_TEST_CASE(as_result_gives_the_code_of_errors_that_are_derived) {
+  const auto partial = []() -> cosock::task<int> {
+    throw cosock::transfer_error(error::closed, 5);
+    co_return 0;
+  };
+  const auto several = []() -> cosock::task<int> {
+    throw cosock::multiple_errors({of(system_error(error::busy)), of(7)});
+    co_return 0;
+  };
+  const auto one = co_await cosock::as_result(partial());
+  BOOST_TEST((one.error() == error::closed));
+  const auto many = co_await cosock::as_result(several());
+  BOOST_TEST((many.error() == error::busy));
+}
+
 COROUTINE_TEST_CASE(as_result_lets_other_exceptions_pass) {
   BOOST_CHECK_EXCEPTION(co_await cosock::as_result(throw_other()), std::runtime_error,
                         [](const auto& e) { return e.what() == std::string("other"); });
@@ -94,7 +132,8 @@ BOOST_AUTO_TEST_CASE(a_transfer_error_tells_the_bytes) {
 }
 
 BOOST_AUTO_TEST_CASE(multiple_errors_keep_all_and_name_all) {
-  const cosock::multiple_errors e({of(system_error(error::busy)), of(std::runtime_error("second"))});
+  const cosock::multiple_errors e(
+      {of(system_error(error::busy)), of(std::runtime_error("second"))});
   BOOST_TEST(e.errors().size() == 2u);
   BOOST_TEST((e.code() == error::busy));
   const std::string text = cosock::describe(of(e));
@@ -103,6 +142,25 @@ BOOST_AUTO_TEST_CASE(multiple_errors_keep_all_and_name_all) {
   BOOST_TEST(text.find("second") != text.npos);
   const cosock::multiple_errors other({of(std::runtime_error("a")), of(system_error(error::busy))});
   BOOST_TEST((other.code() == errc::state_not_recoverable));
+}
+
+BOOST_AUTO_TEST_CASE(errors_are_caught_as_system_errors_and_as_themselves) {
+  try {
+    throw cosock::transfer_error(error::timed_out, 3);
+  } catch (const system_error& e) {
+    BOOST_TEST((e.code() == errc::timed_out));
+  }
+  const cosock::multiple_errors several({of(1), of(2), of(3)});
+  const cosock::multiple_errors copy = several;
+  BOOST_TEST(copy.errors().size() == 3u);
+  BOOST_CHECK_THROW(std::rethrow_exception(copy.errors()[1]), int);
+  BOOST_CHECK_THROW(throw copy, system_error);
+}
+
+BOOST_AUTO_TEST_CASE(several_errors_inside_several_errors_are_all_named) {
+  const cosock::multiple_errors inner({of(std::runtime_error("a")), of(std::runtime_error("b"))});
+  const cosock::multiple_errors outer({of(std::runtime_error("c")), of(inner)});
+  BOOST_TEST(cosock::describe(of(outer)) == "2 tasks failed: c; 2 tasks failed: a; b");
 }
 
 BOOST_AUTO_TEST_CASE(describe_takes_any_exception) {

@@ -54,7 +54,9 @@
 
 #ifdef __SANITIZE_THREAD__
 // The children end often, and a second each is what it would wait at their end.
-extern "C" const char* __tsan_default_options() { return "atexit_sleep_ms=0"; }
+extern "C" const char* __tsan_default_options() {
+  return "atexit_sleep_ms=0";
+}
 #endif
 
 namespace test {

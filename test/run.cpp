@@ -55,13 +55,17 @@ ending in_child(F program, void (*when_waiting)(pid_t) = nullptr) {
   return e;
 }
 
-void tell(int fd) { BOOST_REQUIRE(::write(fd, "x", 1) == 1); }
+void tell(int fd) {
+  BOOST_REQUIRE(::write(fd, "x", 1) == 1);
+}
 
 cosock::task<int> give(int status) {
   co_await cosock::yield();
   co_return status;
 }
-cosock::task<> succeed() { co_await cosock::yield(); }
+cosock::task<> succeed() {
+  co_await cosock::yield();
+}
 cosock::task<> fail() {
   co_await cosock::yield();
   throw std::runtime_error("the reason");
@@ -103,6 +107,30 @@ BOOST_AUTO_TEST_CASE(an_error_is_printed_and_gives_1) {
   BOOST_TEST(e.errors == "test_run: the reason\n");
 }
 
+BOOST_AUTO_TEST_CASE(errors_of_every_kind_are_printed_and_give_1) {
+  const auto throwing = [](auto what) {
+    return in_child([what](int) {
+      const auto program = [&]() -> cosock::task<int> {
+        throw what;
+        co_return 0;
+      };
+      return cosock::run(program());
+    });
+  };
+  const ending number = throwing(42);
+  BOOST_TEST(exited_with(number, 1));
+  BOOST_TEST(number.errors == "test_run: unknown error\n");
+  const ending own = throwing(boost::system::system_error(cosock::error::cancelled));
+  BOOST_TEST(exited_with(own, 1));  // nobody asked it to stop
+  BOOST_TEST(own.errors.find("test_run: the operation was cancelled") == 0u);
+  const auto text = [](const char* what) {
+    return std::make_exception_ptr(std::runtime_error(what));
+  };
+  const ending several = throwing(cosock::multiple_errors({text("one"), text("two")}));
+  BOOST_TEST(exited_with(several, 1));
+  BOOST_TEST(several.errors == "test_run: 2 tasks failed: one; two\n");
+}
+
 BOOST_AUTO_TEST_CASE(a_usage_error_is_printed_and_gives_2) {
   const ending e = in_child([](int) { return cosock::usage_error("usage: test"); });
   BOOST_TEST(exited_with(e, 2));
@@ -124,6 +152,31 @@ BOOST_AUTO_TEST_CASE(a_stopped_task_may_clean_up_and_give_its_own_status) {
   BOOST_TEST(exited_with(e, 5));
 }
 
+BOOST_AUTO_TEST_CASE(a_signal_cancels_everything_in_the_task) {
+  const auto program = [](int fd) {
+    const auto work = [&]() -> cosock::task<> {
+      co_await cosock::with_nursery([&](cosock::nursery& n) -> cosock::task<> {
+        n.start(wait_for_ever, fd);
+        co_await cosock::with_timeout(1h, cosock::sleep_for(2h));
+      });
+    };
+    return cosock::run(work());
+  };
+  const ending e = in_child(program, [](pid_t child) { ::kill(child, SIGTERM); });
+  BOOST_TEST(exited_with(e, 0));
+  BOOST_TEST(e.errors == "");
+}
+
+BOOST_AUTO_TEST_CASE(a_task_that_returns_when_it_is_stopped_has_not_failed) {
+  const auto program = [](int fd) {
+    const auto work = [&]() -> cosock::task<> {
+      static_cast<void>(co_await cosock::as_result(wait_for_ever(fd)));
+    };
+    return cosock::run(work());
+  };
+  BOOST_TEST(exited_with(in_child(program, [](pid_t child) { ::kill(child, SIGINT); }), 0));
+}
+
 BOOST_AUTO_TEST_CASE(an_error_while_stopping_is_an_error) {
   const ending e = in_child([](int fd) { return cosock::run(fail_when_stopped(fd)); },
                             [](pid_t child) { ::kill(child, SIGTERM); });
@@ -132,15 +185,16 @@ BOOST_AUTO_TEST_CASE(an_error_while_stopping_is_an_error) {
 }
 
 BOOST_AUTO_TEST_CASE(a_second_signal_ends_the_process_at_once) {
-  const ending e = in_child([](int fd) { return cosock::run(refuse_to_end(fd)); },
-                            [](pid_t child) {
-                              // The first one may not have been handled yet when the next one comes.
-                              siginfo_t ended = {};
-                              while (::waitid(P_PID, static_cast<id_t>(child), &ended,
-                                              WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == 0 &&
-                                     ::kill(child, SIGTERM) == 0 && ::usleep(1000) == 0) {
-                              }
-                            });
+  const ending e =
+      in_child([](int fd) { return cosock::run(refuse_to_end(fd)); },
+               [](pid_t child) {
+                 // The first one may not have been handled yet when the next one comes.
+                 siginfo_t ended = {};
+                 while (::waitid(P_PID, static_cast<id_t>(child), &ended,
+                                 WEXITED | WNOHANG | WNOWAIT) == 0 &&
+                        ended.si_pid == 0 && ::kill(child, SIGTERM) == 0 && ::usleep(1000) == 0) {
+                 }
+               });
   BOOST_TEST(WIFSIGNALED(e.status));
   BOOST_TEST(WTERMSIG(e.status) == SIGTERM);
 }

@@ -13,6 +13,8 @@ namespace {
 using namespace test::stream_conformance;
 using cosock::address;
 using cosock::endpoint;
+using cosock::byte_stream;
+using cosock::task;
 using cosock::tcp_socket;
 
 task<stream_pair> connected(address host, cosock::acceptor_options accepting,

@@ -8,6 +8,7 @@
 #include <boost/system/result.hpp>
 #include <boost/system/system_error.hpp>
 
+#include <functional>
 #include <vector>
 
 namespace cosock {
@@ -72,7 +73,10 @@ COSOCK_API boost::system::error_code to_error_code(const failure&) noexcept;
 template <class A>
 class result_awaiter final : public awaiter_of<result_awaiter<A>> {
  public:
-  using value = decltype(std::declval<A&>().result());
+  using given = decltype(std::declval<A&>().result());
+  using value =
+      std::conditional_t<std::is_reference_v<given>,
+                         std::reference_wrapper<std::remove_reference_t<given>>, given>;
   template <class B>
   result_awaiter(std::in_place_t, B&& of) : of_(operand(std::forward<B>(of))) {}
 
@@ -86,7 +90,7 @@ class result_awaiter final : public awaiter_of<result_awaiter<A>> {
       return {boost::system::in_place_value, of_.result()};
     }
   }
-  failure fail() noexcept { return {}; }
+  failure fail() noexcept { return {0, nullptr}; }
 
  private:
   A of_;
@@ -94,9 +98,9 @@ class result_awaiter final : public awaiter_of<result_awaiter<A>> {
 
 }  // namespace detail
 
-/// Awaits `of`, a task or an operation, and gives a boost::system::result: the value, or the error
-/// code that would have been thrown. An operation costs no exception this way. Exceptions that are
-/// no system_error pass unchanged.
+/// Awaits `of`, a task or an operation, and gives a boost::system::result: the value, which for a
+/// reference is a std::reference_wrapper, or the error code that would have been thrown. An
+/// operation costs no exception this way. Exceptions that are no system_error pass unchanged.
 template <class A>
 [[nodiscard]] auto as_result(A&& of) {
   return detail::result_awaiter<detail::operand_t<A>>(std::in_place, std::forward<A>(of));

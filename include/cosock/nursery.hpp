@@ -71,7 +71,7 @@ class detail::nursery_awaiter final : public awaiter_of<nursery_awaiter<Body>>, 
     if (unwound()) raise(cancelled_failure());
   }
   failure fail() noexcept {
-    return has_errors() ? error_code() : unwound() ? cancelled_failure() : failure{};
+    return has_errors() ? error_code() : unwound() ? cancelled_failure() : failure{0, nullptr};
   }
 
  private:

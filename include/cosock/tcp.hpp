@@ -115,7 +115,7 @@ class COSOCK_API tcp_acceptor {
 
   /// Stops listening. A pending accept ends with `error::closed`. Idempotent.
   void close() noexcept;
-  [[nodiscard]] bool is_open() const noexcept { return of_ != nullptr; }
+  [[nodiscard]] bool is_open() const noexcept { return native_handle() >= 0; }
   [[nodiscard]] endpoint local_endpoint() const;
   /// The descriptor, or -1. It stays the acceptor's own.
   [[nodiscard]] int native_handle() const noexcept;
@@ -129,7 +129,7 @@ class COSOCK_API tcp_acceptor {
 class COSOCK_API detail::accept_operation final : public awaiter_of<accept_operation>,
                                                   public side_operation {
  public:
-  accept_operation(descriptor* of, endpoint* peer) noexcept : of_(of), peer_(peer) {}
+  accept_operation(descriptor* const& of, endpoint* peer) noexcept : of_(of), peer_(peer) {}
   accept_operation(accept_operation&& other) noexcept
       : side_operation(), of_(other.of_), peer_(other.peer_) {}
   bool start(std::coroutine_handle<> awaiting, scope& where);
@@ -141,7 +141,7 @@ class COSOCK_API detail::accept_operation final : public awaiter_of<accept_opera
 
  private:
   bool attempt() override;
-  descriptor* of_;
+  descriptor* const& of_;
   endpoint* peer_;
   tcp_socket accepted_;
 };

@@ -153,7 +153,7 @@ class together final : public awaiter_of<together<Any, Operands>>, group {
   failure fail() noexcept {
     if (has_errors()) return error_code();
     if (unwound() && (!Any || first_ == nobody)) return cancelled_failure();
-    return {};
+    return {0, nullptr};
   }
 
  private:

@@ -75,7 +75,8 @@ class COSOCK_API side_operation : public awaited {
   side side_;
 };
 
-/// Moves bytes between memory and a stream.
+/// Moves bytes between memory and a stream. Refers to the stream, not to its source, until it starts:
+/// the stream may be closed before that.
 class COSOCK_API stream_operation : public side_operation {
  public:
   enum class kind : unsigned char { receive, receive_exactly, send, send_some };
@@ -103,9 +104,9 @@ class COSOCK_API stream_operation : public side_operation {
   }
 
  protected:
-  stream_operation(kind what, source* of, const void* data, std::size_t size) noexcept
+  stream_operation(kind what, source* const& of, const void* data, std::size_t size) noexcept
       : of_(of), memory_(data), size_(size), kind_(what) {}
-  stream_operation(kind what, source* of, const void* sequence, gather_function gather) noexcept
+  stream_operation(kind what, source* const& of, const void* sequence, gather_function gather) noexcept
       : of_(of), memory_(sequence), size_(static_cast<std::size_t>(-1)), gather_(gather),
         kind_(what) {}
   stream_operation(stream_operation&& other) noexcept
@@ -119,7 +120,7 @@ class COSOCK_API stream_operation : public side_operation {
 
   bool start_operation(std::coroutine_handle<> awaiting, scope& where);
 
-  source* of_;          // null: closed
+  source* const& of_;   // null: closed
   const void* memory_;  // the buffer, or the sequence
   std::size_t size_;
   std::size_t moved_ = 0;
@@ -131,9 +132,9 @@ class COSOCK_API stream_operation : public side_operation {
 class COSOCK_API byte_operation final : public awaiter_of<byte_operation>,
                                         public stream_operation {
  public:
-  byte_operation(kind what, source* of, const void* data, std::size_t size) noexcept
+  byte_operation(kind what, source* const& of, const void* data, std::size_t size) noexcept
       : stream_operation(what, of, data, size) {}
-  byte_operation(kind what, source* of, const void* sequence, gather_function gather) noexcept
+  byte_operation(kind what, source* const& of, const void* sequence, gather_function gather) noexcept
       : stream_operation(what, of, sequence, gather) {}
   byte_operation(byte_operation&& other) noexcept = default;
 
@@ -151,7 +152,7 @@ class COSOCK_API byte_operation final : public awaiter_of<byte_operation>,
 class COSOCK_API ready_operation final : public awaiter_of<ready_operation>,
                                          public side_operation {
  public:
-  ready_operation(source* of, side which) noexcept : of_(of), which_(which) {}
+  ready_operation(source* const& of, side which) noexcept : of_(of), which_(which) {}
   ready_operation(ready_operation&& other) noexcept
       : side_operation(), of_(other.of_), which_(other.which_) {}
   bool start(std::coroutine_handle<> awaiting, scope& where);
@@ -162,7 +163,7 @@ class COSOCK_API ready_operation final : public awaiter_of<ready_operation>,
 
  private:
   bool attempt() override;
-  source* of_;
+  source* const& of_;
   side which_;
 };
 
