@@ -5,8 +5,12 @@
 // What tests of streams have in common.
 
 #include <cosock/stream.hpp>
+#include <cosock/tcp.hpp>
 
 #include "support.hpp"
+
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <cstring>
@@ -147,12 +151,24 @@ inline task<> drain_to_end(byte_stream& from, ledger& l) {
   BOOST_TEST(l.on_the_way() == 0u);
 }
 
-/// Fills the stream until a sender would have to wait.
+/// What TCP has sent and the peer has not acknowledged. While there is such, room may still be made
+/// although nobody reads.
+inline int in_flight(byte_stream& s) {
+  const auto* tcp = dynamic_cast<cosock::tcp_socket*>(&s);
+  int held = 0;
+  int unsent = 0;
+  if (tcp && ::ioctl(tcp->native_handle(), SIOCOUTQ, &held) == 0 &&
+      ::ioctl(tcp->native_handle(), SIOCOUTQNSD, &unsent) == 0)
+    return held - unsent;
+  return 0;
+}
+
+/// Fills the stream until a sender would have to wait, for as long as nobody reads.
 inline task<> clog(byte_stream& to, ledger& l) {
   for (;;) {
-    l.sent(co_await outcome_of(cosock::with_timeout(5ms, to.send(l.next(huge)))));
-    const outcome writable = co_await outcome_of(cosock::with_timeout(5ms, to.wait_writable()));
-    if (writable.error) co_return;
+    l.sent(co_await outcome_of(cosock::with_timeout(1ms, to.send(l.next(huge)))));
+    for (int i = 0; in_flight(to) != 0 && i != 500; ++i) co_await cosock::sleep_for(500us);
+    if ((co_await outcome_of(cosock::with_timeout(1ms, to.wait_writable()))).error) co_return;
   }
 }
 

@@ -713,7 +713,7 @@ task<> play(tcp_acceptor& acceptor, unsigned seed) {
 
 COROUTINE_TEST_CASE(a_reader_misses_nothing_whatever_the_peer_does) {
   tcp_acceptor acceptor(any_port_v4);
-  constexpr unsigned rounds = COSOCK_TEST_SANITIZED ? 400 : 3000;
+  constexpr unsigned rounds = COSOCK_TEST_SANITIZED ? 400 : 1500;
   for (unsigned seed = 0; seed != rounds; ++seed) {
     BOOST_TEST_INFO_SCOPE("seed " << seed);
     co_await cosock::with_timeout(10s, play(acceptor, seed));
@@ -758,7 +758,7 @@ COROUTINE_TEST_CASE(many_readers_miss_nothing_whatever_their_peers_do) {
 /// And with a peer that really acts at the same time.
 COROUTINE_TEST_CASE(a_reader_misses_nothing_of_a_peer_on_another_thread) {
   tcp_acceptor acceptor(any_port_v4);
-  constexpr int connections = COSOCK_TEST_SANITIZED ? 30 : 200;
+  constexpr int connections = COSOCK_TEST_SANITIZED ? 30 : 100;
   const endpoint to = acceptor.local_endpoint();
   std::atomic<bool> good = true;
   std::thread peer([&] {
