@@ -4,6 +4,7 @@
 
 #define BOOST_TEST_MODULE connect
 #include "allocations.hpp"
+#include "gate.hpp"
 #include "netns.hpp"
 
 #include <linux/if_tun.h>
@@ -353,6 +354,8 @@ COROUTINE_TEST_CASE(a_thousand_connects_leak_no_descriptor) {
   BOOST_TEST(test::open_descriptors() == before);
 }
 
+// UndefinedBehaviorSanitizer needs descriptors itself to look at memory.
+#if !COSOCK_TEST_SANITIZED
 BOOST_AUTO_TEST_CASE(no_descriptor_left_is_an_error_and_no_more) {
   test::in_child([] {
     const auto body = []() -> task<> {
@@ -374,6 +377,7 @@ BOOST_AUTO_TEST_CASE(no_descriptor_left_is_an_error_and_no_more) {
     test::run_case(body());
   });
 }
+#endif
 
 COROUTINE_TEST_CASE(trying_again_without_end_lets_other_tasks_run) {
   const closed_port closed;
