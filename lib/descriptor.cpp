@@ -211,7 +211,7 @@ bool descriptor::receive(stream_operation& op) {
     // The end of the stream is reported once only: the next call has to look for itself.
     hint[reading] = n == 0 || left != 0 || !drained_by_short_;
     if (op.moved(static_cast<std::size_t>(n))) return true;
-  } while (hint[reading]);
+  } while (hint[reading] && --on->budget > 0);  // or others starve while a peer is as fast
   return false;
 }
 
@@ -240,6 +240,7 @@ bool descriptor::send(stream_operation& op) {
       return false;
     }
     if (op.moved(static_cast<std::size_t>(n))) return true;
+    if (--on->budget <= 0) return false;
   }
 }
 

@@ -60,7 +60,10 @@ bool side_operation::launch(source* where, side which) {
 void side_operation::fire() {
   if (on_) {
     if (!attempt()) {
-      on_->arm(side_);
+      if (on_->hint[side_])  // could go on, but has had its turn
+        engine::of(*on_->on).make_ready_later(*this);
+      else
+        on_->arm(side_);
       return;
     }
     leave();
@@ -104,7 +107,7 @@ bool stream_operation::start_operation(std::coroutine_handle<> awaiting, scope& 
     if (of->on->budget-- <= 0) return wait(of, which, true);
     if (of->transfer(*this)) return ended();
   }
-  return wait(of, which, false);
+  return wait(of, which, of->hint[which]);
 }
 
 void stream_operation::raise_failure() const {

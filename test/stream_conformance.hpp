@@ -853,7 +853,7 @@ STREAM_CHECK(CloseAfterCancelledOp, &kind::bounded) {
 /// Of a peer that has gone a receiver sees the end or an error, never data, and it never hangs.
 STREAM_CHECK(ForcefulCloseReceive) {
   char into[8];
-  ledger l;
+  [[maybe_unused]] ledger l;
   co_await b.send("unread");  // TCP answers this close with a reset
   a.close();
   for (int i = 0; i != 3; ++i) {
@@ -963,7 +963,7 @@ STREAM_CHECK(CancelBeforeStart) {
 }
 
 STREAM_CHECK(CancelWhilePending, &kind::bounded) {
-  ledger to_a;
+  [[maybe_unused]] ledger to_a;
   ledger to_b;
   co_await clog(a, to_b);
   for (const operation which : all_operations) {
@@ -1267,7 +1267,7 @@ STREAM_CHECK(TimeoutClearWhilePending) {
 /// Nothing is attempted, although it would succeed.
 STREAM_CHECK(ZeroTimeout) {
   ledger to_a;
-  ledger to_b;
+  [[maybe_unused]] ledger to_b;
   co_await send(b, to_a, 100);
   char into[100];
   BOOST_TEST((co_await outcome_of(cosock::with_timeout(0s, a.receive(into))))

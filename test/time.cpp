@@ -163,7 +163,10 @@ COROUTINE_TEST_CASE(a_yield_lets_the_loop_look_for_events) {
   bool called = false;
   cosock::loop::current().post([&] { called = true; });
   int yields = 0;
-  for (; !called; ++yields) co_await yield();
+  while (!called) {
+    co_await yield();
+    ++yields;
+  }
   BOOST_TEST(yields <= 3);
   // Timers, too, are not starved by a task that never waits for anything else.
   bool slept = false;

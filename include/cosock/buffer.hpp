@@ -67,8 +67,8 @@ class const_buffer {
   template <class T, std::size_t N>
     requires detail::byte_like<std::remove_const_t<T>>
   const_buffer(T (&array)[N]) noexcept : data_(array), size_(N) {
-    if constexpr (std::same_as<T, const char>)
-      if (array[N - 1] == '\0') --size_;
+    if constexpr (std::same_as<T, const char> || std::same_as<T, const char8_t>)
+      if (array[N - 1] == 0) --size_;
   }
 
   [[nodiscard]] const void* data() const noexcept { return data_; }

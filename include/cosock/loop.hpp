@@ -105,7 +105,7 @@ class COSOCK_API root : public group, public link {
 /// A task that was started on a loop, and its result. Destroying the object destroys the task where
 /// it stands: there is no way to let go of one.
 template <class T>
-class [[nodiscard]] running : private detail::root {
+class [[nodiscard]] running final : private detail::root {
  public:
   ~running() { finish(); }
 
