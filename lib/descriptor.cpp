@@ -24,6 +24,27 @@ static_assert(sizeof(piece) == sizeof(iovec) && offsetof(piece, size) == offseto
 namespace {
 
 constexpr std::size_t most_pieces = 256;  // a call; the system takes 1024
+/// A call moves no more: it goes on for as long as the peer keeps up, and nothing else runs meanwhile.
+constexpr std::size_t most_bytes = 1 << 20;
+/// Of what a turn of the loop may do, so many bytes count as much as one operation.
+constexpr int bytes_shift = 16;
+
+/// The pieces of an operation that one call moves.
+std::size_t pieces_of(const stream_operation& op, iovec* out) {
+  const std::size_t count = op.pieces(reinterpret_cast<piece*>(out), most_pieces);
+  std::size_t room = most_bytes;
+  for (std::size_t i = 0; i != count; ++i) {
+    if (out[i].iov_len >= room) {
+      out[i].iov_len = room;
+      return i + 1;
+    }
+    room -= out[i].iov_len;
+  }
+  return count;
+}
+iovec piece_of(const stream_operation& op) noexcept {
+  return {op.data(), std::min(op.left(), most_bytes)};
+}
 
 /// recvmsg with what TCP_INQ tells: bytes left in the socket, and 1 for an end of stream.
 ssize_t receive_message(int fd, iovec* pieces, std::size_t count, int& left) noexcept {
@@ -197,7 +218,7 @@ bool descriptor::receive(stream_operation& op) {
     int left = 1;  // unless the system says otherwise
     ssize_t n;
     if (op.contiguous()) [[likely]] {
-      iovec one = {op.data(), op.left()};
+      iovec one = piece_of(op);
       n = what_ == medium::tcp ? receive_message(fd_, &one, 1, left) : read_pieces(&one, 1);
     } else {
       n = receive_scattered(op, left);
@@ -210,6 +231,7 @@ bool descriptor::receive(stream_operation& op) {
     }
     // The end of the stream is reported once only: the next call has to look for itself.
     hint[reading] = n == 0 || left != 0 || !drained_by_short_;
+    on->budget -= static_cast<int>(n >> bytes_shift);
     if (op.moved(static_cast<std::size_t>(n))) return true;
   } while (hint[reading] && --on->budget > 0);  // or others starve while a peer is as fast
   return false;
@@ -217,7 +239,7 @@ bool descriptor::receive(stream_operation& op) {
 
 ssize_t descriptor::receive_scattered(stream_operation& op, int& left) noexcept {
   iovec many[most_pieces];
-  const std::size_t count = op.pieces(reinterpret_cast<piece*>(many), most_pieces);
+  const std::size_t count = pieces_of(op, many);
   return what_ == medium::tcp ? receive_message(fd_, many, count, left) : read_pieces(many, count);
 }
 
@@ -228,9 +250,9 @@ bool descriptor::send(stream_operation& op) {
     if (!op.contiguous()) {
       n = send_gathered(op);
     } else if (what_ <= medium::socket) {
-      n = ::send(fd_, op.data(), op.left(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      n = ::send(fd_, op.data(), std::min(op.left(), most_bytes), MSG_NOSIGNAL | MSG_DONTWAIT);
     } else {
-      iovec one = {op.data(), op.left()};
+      iovec one = piece_of(op);
       n = write_pieces(&one, 1);
     }
     if (n < 0) {
@@ -239,6 +261,7 @@ bool descriptor::send(stream_operation& op) {
       hint[writing] = false;
       return false;
     }
+    on->budget -= static_cast<int>(n >> bytes_shift);
     if (op.moved(static_cast<std::size_t>(n))) return true;
     if (--on->budget <= 0) return false;
   }
@@ -258,7 +281,7 @@ ssize_t descriptor::read_pieces(iovec* pieces, std::size_t count) noexcept {
 
 ssize_t descriptor::send_gathered(stream_operation& op) noexcept {
   iovec many[most_pieces];
-  return write_pieces(many, op.pieces(reinterpret_cast<piece*>(many), most_pieces));
+  return write_pieces(many, pieces_of(op, many));
 }
 
 ssize_t descriptor::write_pieces(iovec* pieces, std::size_t count) noexcept {

@@ -611,9 +611,8 @@ COROUTINE_TEST_CASE(a_limit_around_it_and_a_cancellation_are_told_from_its_own) 
 }
 
 COROUTINE_TEST_CASE(a_bad_port_is_refused_with_its_text) {
-  for (const char* port : {"70000", "-1", "80x", "", "!"}) {
+  for (const char* port : {"70000", "-1", "", "!"}) {
     const refusal why = co_await failure_of(connect("127.0.0.1", port));
-    if (*port == '8') continue;
     BOOST_TEST(why.code == make_error_code(error::service_not_found));
     BOOST_TEST(contains(why.text, '"' + std::string(port) + '"'), why.text);
   }

@@ -43,6 +43,6 @@ void reset(byte_stream& s) { static_cast<tcp_socket&>(s).abort(); }
 
 const register_suite v4("tcp_v4", {.make_pair = tcp_v4, .reset = reset});
 const register_suite v6("tcp_v6", {.make_pair = tcp_v6, .reset = reset});
-const register_suite small("tcp_with_small_buffers", {.make_pair = tcp_small, .reset = reset, .bounded = false});
+const register_suite small("tcp_with_small_buffers", {.make_pair = tcp_small, .reset = reset});
 
 }  // namespace

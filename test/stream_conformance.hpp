@@ -1599,10 +1599,12 @@ STREAM_CHECK(SendSomeSendsWhatFits, &kind::bounded) {
   BOOST_TEST(n < huge);
   co_await drain(b, l);
   const std::array<std::string_view, 3> parts = {"", "gat", "her"};
-  BOOST_TEST(co_await a.send_some(parts) == 6u);
   char into[6];
-  co_await b.receive_exactly(into);
-  BOOST_TEST(std::string_view(into, 6) == "gather");
+  const std::size_t some = co_await a.send_some(parts);
+  BOOST_TEST(some > 0u);
+  BOOST_REQUIRE(some <= 6u);
+  co_await b.receive_exactly(cosock::buffer(into, some));
+  BOOST_TEST(std::string_view("gather").starts_with(std::string_view(into, some)));
 }
 
 /// A peer that does not read stops the sender, after a bounded number of bytes.
