@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "detail/descriptor.hpp"
 
+#include "detail/socket_options.hpp"
 #include "detail/system.hpp"
 
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -47,7 +49,7 @@ iovec piece_of(const stream_operation& op) noexcept {
 }
 
 /// recvmsg with what TCP_INQ tells: bytes left in the socket, and 1 for an end of stream.
-ssize_t receive_message(int fd, iovec* pieces, std::size_t count, int& left) noexcept {
+ssize_t receive_counted(int fd, iovec* pieces, std::size_t count, int& left) noexcept {
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
   msghdr message;
   message.msg_name = nullptr;
@@ -172,9 +174,11 @@ void descriptor::arm(side which) {
     return;
   }
   if (which == writing && !write_.armed) watch_for(write_);
+  if (which == writing && datagrams_ && datagrams_->polls) datagrams_->retry.start(*on);
 }
 
 int descriptor::detach() noexcept {
+  if (datagrams_) datagrams_->retry.reset();
   abandon(closed_failure());
   unlink();
   engine& e = engine::of(*on);
@@ -205,6 +209,8 @@ void descriptor::shut_down() noexcept {
 }
 
 bool descriptor::is_ready(side which) noexcept {
+  if (which == reading && datagrams_ && (datagrams_->has_joined() || datagrams_->error_later))
+    return hint[which] = true;
   return hint[which] = what_ == medium::file || can(fd_, which == reading ? POLLIN : POLLOUT);
 }
 
@@ -219,7 +225,7 @@ bool descriptor::receive(stream_operation& op) {
     ssize_t n;
     if (op.contiguous()) [[likely]] {
       iovec one = piece_of(op);
-      n = what_ == medium::tcp ? receive_message(fd_, &one, 1, left) : read_pieces(&one, 1);
+      n = what_ == medium::tcp ? receive_counted(fd_, &one, 1, left) : read_pieces(&one, 1);
     } else {
       n = receive_scattered(op, left);
     }
@@ -240,7 +246,7 @@ bool descriptor::receive(stream_operation& op) {
 ssize_t descriptor::receive_scattered(stream_operation& op, int& left) noexcept {
   iovec many[most_pieces];
   const std::size_t count = pieces_of(op, many);
-  return what_ == medium::tcp ? receive_message(fd_, many, count, left) : read_pieces(many, count);
+  return what_ == medium::tcp ? receive_counted(fd_, many, count, left) : read_pieces(many, count);
 }
 
 bool descriptor::send(stream_operation& op) {
@@ -296,6 +302,17 @@ ssize_t descriptor::write_pieces(iovec* pieces, std::size_t count) noexcept {
   message.msg_iov = pieces;
   message.msg_iovlen = count;
   return ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void take_over(int fd, int type) {
+  int found = 0;
+  socklen_t size = sizeof found;
+  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &found, &size) != 0) raise(system_failure(errno));
+  if (found != type) raise(system_failure(EPROTOTYPE));
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+      ::fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+    raise(system_failure(errno));
 }
 
 }  // namespace cosock::detail

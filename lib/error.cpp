@@ -93,6 +93,11 @@ transfer_error::transfer_error(boost::system::error_code why, std::size_t bytes)
     : system_error(why, "after " + std::to_string(bytes) + " bytes"), bytes_(bytes) {}
 transfer_error::~transfer_error() = default;
 
+batch_error::batch_error(boost::system::error_code why, std::size_t datagrams)
+    : system_error(why, "after " + std::to_string(datagrams) + " datagrams"),
+      datagrams_(datagrams) {}
+batch_error::~batch_error() = default;
+
 multiple_errors::multiple_errors(std::vector<std::exception_ptr> errors)
     : system_error(first_code(errors), list(errors)), errors_(std::move(errors)) {}
 multiple_errors::~multiple_errors() = default;

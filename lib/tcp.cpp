@@ -2,56 +2,27 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/tcp.hpp>
 
-#include "detail/descriptor.hpp"
-#include "detail/system.hpp"
+#include "detail/socket_options.hpp"
 
 #include <cosock/loop.hpp>
 
-#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <netinet/in.h>
 #include <unistd.h>
 
 namespace cosock {
 
+using detail::check;
 using detail::descriptor;
 using detail::engine;
+using detail::get;
+using detail::handle_of;
 using detail::medium;
+using detail::name_of;
+using detail::set;
 using detail::system_failure;
 
 namespace {
-
-int handle_of(const descriptor* of) {
-  if (!of || !of->is_open()) detail::raise(detail::closed_failure());
-  return of->fd();
-}
-
-template <class T>
-void set(const descriptor* of, int level, int name, const T& value) {
-  if (::setsockopt(handle_of(of), level, name, &value, sizeof value) != 0)
-    detail::raise(system_failure(errno));
-}
-
-template <class T = int>
-T get(const descriptor* of, int level, int name) {
-  T value{};
-  socklen_t size = sizeof value;
-  if (::getsockopt(handle_of(of), level, name, &value, &size) != 0)
-    detail::raise(system_failure(errno));
-  return value;
-}
-
-using name_function = int(int, sockaddr*, socklen_t*);
-
-endpoint name_of(const descriptor* of, name_function* ask) {
-  detail::system_address name;
-  if (ask(handle_of(of), name.get(), &name.size) != 0) detail::raise(system_failure(errno));
-  return name.to_endpoint();
-}
-
-void check(int result, const endpoint& at) {
-  if (result != 0) detail::raise(system_failure(errno), at.to_string());
-}
 
 descriptor* listen(engine& on, const endpoint& at, const acceptor_options& options) {
   const bool v6 = at.address().is_v6();
@@ -91,15 +62,7 @@ tcp_socket::~tcp_socket() { close(); }
 tcp_socket tcp_socket::adopt(int fd) {
   detail::owned_descriptor taken(fd);
   engine& on = engine::required();
-  int type = 0;
-  socklen_t size = sizeof type;
-  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0)
-    detail::raise(system_failure(errno));
-  if (type != SOCK_STREAM) detail::raise(system_failure(EPROTOTYPE));
-  const int flags = ::fcntl(fd, F_GETFL);
-  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
-      ::fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-    detail::raise(system_failure(errno));
+  detail::take_over(fd, SOCK_STREAM);
   return tcp_socket(descriptor::open(on, taken.take(), medium::tcp, true));
 }
 

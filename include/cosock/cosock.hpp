@@ -29,6 +29,10 @@
 #include <cosock/stream.hpp>
 #include <cosock/tcp.hpp>
 
+// Datagrams
+#include <cosock/datagram.hpp>
+#include <cosock/udp.hpp>
+
 // Names
 #include <cosock/address.hpp>
 #include <cosock/resolve.hpp>

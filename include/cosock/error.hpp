@@ -50,6 +50,18 @@ class COSOCK_API transfer_error : public boost::system::system_error {
   std::size_t bytes_;
 };
 
+/// Thrown by `send_batch` when it ends after a part of the datagrams has gone: it says how many.
+class COSOCK_API batch_error : public boost::system::system_error {
+ public:
+  batch_error(boost::system::error_code why, std::size_t datagrams);
+  ~batch_error() override;
+  /// How many datagrams, counted from the first, were sent before the error.
+  [[nodiscard]] std::size_t datagrams_sent() const noexcept { return datagrams_; }
+
+ private:
+  std::size_t datagrams_;
+};
+
 /// Several tasks that ran side by side failed, each for a reason of its own. The code is that of the
 /// first, or `state_not_recoverable` if that was no system_error; what() names them all.
 class COSOCK_API multiple_errors : public boost::system::system_error {

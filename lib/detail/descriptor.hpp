@@ -4,11 +4,14 @@
 
 #include <cosock/detail/source.hpp>
 
+#include "detail/datagram.hpp"
 #include "detail/engine.hpp"
 
 #include <boost/asio/detail/reactor_op.hpp>
 
 #include <sys/uio.h>
+
+#include <memory>
 
 namespace cosock::detail {
 
@@ -40,14 +43,21 @@ class descriptor final : public source, public link {
 
   /// Ends what is pending with `closed`, closes, and drops the owner's share.
   void close() noexcept;
-  /// The same, but leaves the descriptor open and gives it to the caller.
+  /// Others may hold the descriptor too.
+  void share() noexcept { shared_ = true; }
+  /// The same as close(), but leaves the descriptor open and gives it to the caller.
   int release() noexcept;
+
+  /// Makes it take datagram operations.
+  void become_datagram(int family);
+  datagram_state* datagrams() const noexcept { return datagrams_.get(); }
 
   /// For the loop that ends: closes, and leaves the owner's share to the owner.
   void shut_down() noexcept;
 
   void arm(side) override;
   bool transfer(stream_operation&) override;
+  bool transfer(message_operation&) override;
   bool is_ready(side) noexcept override;
 
  private:
@@ -77,6 +87,19 @@ class descriptor final : public source, public link {
   ssize_t send_gathered(stream_operation&) noexcept;
   ssize_t write_pieces(iovec* pieces, std::size_t count) noexcept;
 
+  // datagram.cpp
+  bool receive_message(message_operation&);
+  bool receive_messages(message_operation&);
+  bool receive_split(message_operation&);
+  bool send_message(message_operation&);
+  bool send_messages(message_operation&);
+  bool message_failed(message_operation&, int error) noexcept;
+  bool fill_joined();
+  ssize_t receive_control(iovec* pieces, std::size_t count, name_buffer&, unsigned& name_size,
+                          control_buffer&, std::size_t& control_size) noexcept;
+  void describe_slot(batch_memory&, std::size_t) const noexcept;
+  static bool refused_to_split(int error) noexcept;
+
   int fd_;
   int shares_ = 1;
   int broken_ = 0;  // the error that ended the connection
@@ -87,6 +110,7 @@ class descriptor final : public source, public link {
   watch read_;
   watch write_;
   watch except_;
+  std::unique_ptr<datagram_state> datagrams_;
 };
 
 }  // namespace cosock::detail

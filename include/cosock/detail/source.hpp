@@ -9,6 +9,7 @@ namespace cosock::detail {
 
 enum side : unsigned char { reading, writing };
 
+class message_operation;
 class stream_operation;
 class side_operation;
 
@@ -25,6 +26,8 @@ class COSOCK_API source {
   virtual void arm(side) = 0;
   /// Moves bytes until the operation has ended: false where it has to wait for that.
   virtual bool transfer(stream_operation&) = 0;
+  /// Moves a datagram, or a batch: false where the operation has to wait.
+  virtual bool transfer(message_operation&);
   /// Whether the side is ready, and sets the hint.
   virtual bool is_ready(side) noexcept = 0;
 

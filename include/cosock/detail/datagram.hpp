@@ -1,0 +1,208 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+// The operations of datagram.hpp, which includes this.
+
+#include <cosock/datagram.hpp>
+
+namespace cosock {
+namespace detail {
+
+template <>
+struct COSOCK_API peers<endpoint> {
+  static const peer_codec codec;
+};
+
+class COSOCK_API receive_message final : public awaiter_of<receive_message>,
+                                         public message_operation {
+ public:
+  receive_message(source* const& of, const void* memory, std::size_t size,
+                  gather_function gather) noexcept
+      : message_operation(kind::receive, of, memory, size, gather, nullptr) {}
+  receive_message(receive_message&&) noexcept = default;
+  received result() const {
+    check();
+    return {moved_, length_, length_ > moved_, false};
+  }
+};
+
+template <class Endpoint>
+class receive_message_from final : public awaiter_of<receive_message_from<Endpoint>>,
+                                   public message_operation {
+ public:
+  receive_message_from(source* const& of, const void* memory, std::size_t size,
+                       gather_function gather, packet_info* info) noexcept
+      : message_operation(kind::receive, of, memory, size, gather, &peers<Endpoint>::codec) {
+    info_ = info;
+  }
+  receive_message_from(receive_message_from&&) noexcept = default;
+  bool start(std::coroutine_handle<> awaiting, scope& where) {
+    peer_ = &from_;
+    return message_operation::start(awaiting, where);
+  }
+  received_from<Endpoint> result() const {
+    check();
+    received_from<Endpoint> r;
+    r.size = moved_;
+    r.length = length_;
+    r.truncated = length_ > moved_;
+    r.from = from_;
+    return r;
+  }
+
+ private:
+  Endpoint from_;
+};
+
+class COSOCK_API receive_messages final : public awaiter_of<receive_messages>,
+                                          public message_operation {
+ public:
+  receive_messages(source* const& of, batch_memory& into) noexcept
+      : message_operation(kind::receive_batch, of, &into, 0, nullptr, nullptr) {}
+  receive_messages(receive_messages&&) noexcept = default;
+  std::size_t result() const {
+    check();
+    return batch().datagrams;
+  }
+};
+
+template <class Endpoint>
+class send_message final : public awaiter_of<send_message<Endpoint>>, public message_operation {
+ public:
+  send_message(source* const& of, const void* memory, std::size_t size, gather_function gather,
+               const Endpoint* to, const packet_info* as) noexcept
+      : message_operation(kind::send, of, memory, size, gather, &peers<Endpoint>::codec) {
+    info_ = const_cast<packet_info*>(as);
+    if (to) to_ = *to;
+    addressed_ = to != nullptr;
+  }
+  send_message(send_message&&) noexcept = default;
+  bool start(std::coroutine_handle<> awaiting, scope& where) {
+    if (addressed_) peer_ = &to_;
+    return message_operation::start(awaiting, where);
+  }
+  std::size_t result() const {
+    check();
+    return moved_;
+  }
+
+ private:
+  Endpoint to_;
+  bool addressed_;
+};
+
+template <class Endpoint>
+class send_messages final : public awaiter_of<send_messages<Endpoint>>, public message_operation {
+ public:
+  send_messages(source* const& of, const outgoing_list& list, const Endpoint* to) noexcept
+      : message_operation(kind::send_batch, of, nullptr, 0, nullptr, &peers<Endpoint>::codec),
+        list_(list) {
+    if (to) to_ = *to;
+    addressed_ = to != nullptr;
+  }
+  send_messages(send_messages&&) noexcept = default;
+  bool start(std::coroutine_handle<> awaiting, scope& where) {
+    memory_ = &list_;
+    if (addressed_) list_.peer = &to_;
+    return message_operation::start(awaiting, where);
+  }
+  std::size_t result() const {
+    if (failure_) [[unlikely]]
+      raise_batch_failure();
+    return moved_;
+  }
+
+ private:
+  outgoing_list list_;
+  Endpoint to_;
+  bool addressed_;
+};
+
+}  // namespace detail
+
+template <class E>
+detail::receive_message basic_datagram_socket<E>::receive(mutable_buffer into) {
+  return {source_, into.data(), into.size(), nullptr};
+}
+template <class E>
+template <mutable_buffer_sequence Buffers>
+detail::receive_message basic_datagram_socket<E>::receive(const Buffers& into) {
+  return {source_, &into, 0, &detail::gather<mutable_buffer, Buffers>};
+}
+template <class E>
+detail::receive_message_from<E> basic_datagram_socket<E>::receive_from(mutable_buffer into) {
+  return {source_, into.data(), into.size(), nullptr, nullptr};
+}
+template <class E>
+template <mutable_buffer_sequence Buffers>
+detail::receive_message_from<E> basic_datagram_socket<E>::receive_from(const Buffers& into) {
+  return {source_, &into, 0, &detail::gather<mutable_buffer, Buffers>, nullptr};
+}
+template <class E>
+detail::receive_message_from<E> basic_datagram_socket<E>::receive_from(mutable_buffer into,
+                                                                       packet_info& info) {
+  return {source_, into.data(), into.size(), nullptr, &info};
+}
+
+template <class E>
+detail::send_message<E> basic_datagram_socket<E>::send(const_buffer data) {
+  return {source_, data.data(), data.size(), nullptr, nullptr, nullptr};
+}
+template <class E>
+template <const_buffer_sequence Buffers>
+detail::send_message<E> basic_datagram_socket<E>::send(const Buffers& data) {
+  return {source_, &data, 0, &detail::gather<const_buffer, Buffers>, nullptr, nullptr};
+}
+template <class E>
+detail::send_message<E> basic_datagram_socket<E>::send_to(const_buffer data, const E& to) {
+  return {source_, data.data(), data.size(), nullptr, &to, nullptr};
+}
+template <class E>
+template <const_buffer_sequence Buffers>
+detail::send_message<E> basic_datagram_socket<E>::send_to(const Buffers& data, const E& to) {
+  return {source_, &data, 0, &detail::gather<const_buffer, Buffers>, &to, nullptr};
+}
+template <class E>
+detail::send_message<E> basic_datagram_socket<E>::send_to(const_buffer data, const E& to,
+                                                          const packet_info& as) {
+  return {source_, data.data(), data.size(), nullptr, &to, &as};
+}
+
+template <class E>
+detail::receive_messages basic_datagram_socket<E>::receive_batch(batch& into) {
+  return {source_, into};
+}
+
+namespace detail {
+template <class T>
+outgoing_list list_of(std::span<const T> all) noexcept {
+  outgoing_list list;
+  list.first = reinterpret_cast<const char*>(all.data());
+  list.count = all.size();
+  list.stride = sizeof(T);
+  if constexpr (!std::same_as<T, const_buffer>) {
+    list.peer_at = offsetof(T, to);
+    list.info_at = offsetof(T, as);
+  }
+  return list;
+}
+}  // namespace detail
+
+template <class E>
+template <detail::array_of<const_buffer> Buffers>
+detail::send_messages<E> basic_datagram_socket<E>::send_batch(const Buffers& all) {
+  return {source_, detail::list_of(std::span<const const_buffer>(all)), nullptr};
+}
+template <class E>
+template <detail::array_of<const_buffer> Buffers>
+detail::send_messages<E> basic_datagram_socket<E>::send_batch(const Buffers& all, const E& to) {
+  return {source_, detail::list_of(std::span<const const_buffer>(all)), &to};
+}
+template <class E>
+template <detail::array_of<basic_outgoing<E>> Datagrams>
+detail::send_messages<E> basic_datagram_socket<E>::send_batch(const Datagrams& all) {
+  return {source_, detail::list_of(std::span<const outgoing>(all)), nullptr};
+}
+
+}  // namespace cosock

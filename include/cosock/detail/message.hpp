@@ -1,0 +1,144 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/source.hpp>
+#include <cosock/received.hpp>
+
+#include <memory>
+
+namespace cosock {
+struct packet_info;
+}
+
+namespace cosock::detail {
+
+/// How the addresses of one family are written for the system.
+struct COSOCK_API peer_codec {
+  /// Into a sockaddr_storage; gives its size. `mapped`: the socket is IPv6, IPv4 addresses are mapped.
+  unsigned (*encode)(const void* endpoint, void* storage, bool mapped) noexcept;
+  void (*decode)(const void* storage, unsigned size, void* endpoint) noexcept;
+};
+/// One for each type of endpoint.
+template <class Endpoint>
+struct peers;
+
+/// The datagrams of a batch that is sent, whatever they are stored in: each has a const_buffer at its
+/// start, and perhaps an endpoint and a pointer to a packet_info.
+struct outgoing_list {
+  const char* first = nullptr;
+  std::size_t count = 0;
+  std::size_t stride = 0;
+  std::size_t peer_at = 0;  // 0: `peer` for all
+  std::size_t info_at = 0;  // 0: none
+  const void* peer = nullptr;  // null: connected
+
+  const const_buffer& data(std::size_t i) const noexcept {
+    return *reinterpret_cast<const const_buffer*>(first + i * stride);
+  }
+  const void* to(std::size_t i) const noexcept {
+    return peer_at ? first + i * stride + peer_at : peer;
+  }
+  const packet_info* as(std::size_t i) const noexcept {
+    return info_at ? *reinterpret_cast<const packet_info* const*>(first + i * stride + info_at)
+                   : nullptr;
+  }
+};
+
+/// What one message of a received batch brought: one datagram, or several of the same size and a last
+/// one that may be shorter, which the system had joined.
+struct batch_slot {
+  const char* data;
+  std::size_t size;     // in memory
+  std::size_t length;   // as sent
+  std::size_t segment;  // the size of each datagram but the last
+};
+
+/// The memory of a received batch, laid out for the system.
+struct message_slots;
+struct COSOCK_API message_slots_deleter {
+  void operator()(message_slots*) const noexcept;
+};
+
+class COSOCK_API batch_memory {
+ public:
+  batch_memory(std::size_t count, std::size_t bytes_each);
+  batch_memory(const mutable_buffer* buffers, std::size_t count);
+
+  batch_slot* slots() const noexcept { return slots_.get(); }
+  message_slots& system() const noexcept { return *system_; }
+  const void* name(const batch_slot*, unsigned& size) const noexcept;
+  void info(const batch_slot*, packet_info&) const noexcept;
+
+  std::size_t messages = 0;   // slots that are filled
+  std::size_t datagrams = 0;  // in them
+
+ private:
+  std::unique_ptr<batch_slot[]> slots_;
+  std::unique_ptr<message_slots, message_slots_deleter> system_;
+};
+
+/// Moves one datagram, or a batch. Refers to the socket, not to its source, until it starts.
+class COSOCK_API message_operation : public side_operation {
+ public:
+  enum class kind : unsigned char { receive, receive_batch, send, send_batch };
+
+  bool start(std::coroutine_handle<> awaiting, scope& where);
+  failure fail() noexcept { return failure_; }
+
+  // For the source's transfer().
+  kind what() const noexcept { return kind_; }
+  side which() const noexcept { return kind_ < kind::send ? reading : writing; }
+  bool contiguous() const noexcept { return gather_ == nullptr; }
+  void* data() const noexcept { return const_cast<void*>(memory_); }
+  std::size_t size() const noexcept { return size_; }
+  std::size_t pieces(piece* out, std::size_t most) const { return gather_(memory_, 0, out, most); }
+  const outgoing_list& list() const noexcept { return *static_cast<const outgoing_list*>(memory_); }
+  batch_memory& batch() const noexcept { return *static_cast<batch_memory*>(data()); }
+  /// The endpoint to write to, or to send to, or null.
+  void* peer() const noexcept { return peer_; }
+  const peer_codec& codec() const noexcept { return *codec_; }
+  packet_info* info() const noexcept { return info_; }
+
+  /// For the source's transfer(): so many bytes, of so many. Always true.
+  bool moved(std::size_t bytes, std::size_t length) noexcept {
+    moved_ = bytes;
+    length_ = length;
+    return true;
+  }
+  /// For a batch that is sent: how many datagrams have gone so far.
+  std::size_t& count() noexcept { return moved_; }
+  bool failed(failure why) noexcept {
+    failure_ = why;
+    return true;
+  }
+
+ protected:
+  message_operation(kind what, source* const& of, const void* memory, std::size_t size,
+                    gather_function gather, const peer_codec* codec) noexcept
+      : of_(of), memory_(memory), size_(size), gather_(gather), codec_(codec), kind_(what) {}
+  message_operation(message_operation&& other) noexcept
+      : of_(other.of_), memory_(other.memory_), size_(other.size_), gather_(other.gather_),
+        codec_(other.codec_), info_(other.info_), kind_(other.kind_) {}
+  ~message_operation() = default;
+
+  bool attempt() override { return on_->transfer(*this); }
+  void check() const {
+    if (failure_) [[unlikely]]
+      raise(failure_);
+  }
+  [[noreturn]] void raise_batch_failure() const;
+
+  source* const& of_;
+  const void* memory_;  // a buffer, a sequence of them, an outgoing_list or a batch_memory
+  std::size_t size_;
+  gather_function gather_;
+  void* peer_ = nullptr;
+  const peer_codec* codec_;
+  packet_info* info_ = nullptr;
+  std::size_t moved_ = 0;
+  std::size_t length_ = 0;
+  kind kind_;
+};
+
+}  // namespace cosock::detail

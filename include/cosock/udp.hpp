@@ -1,0 +1,149 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/datagram.hpp>
+#include <cosock/task.hpp>
+
+#include <string>
+#include <string_view>
+
+namespace cosock {
+
+class loop;
+namespace detail {
+class descriptor;
+}
+
+/// How a UDP socket is opened. What packet_info tells is asked for here.
+struct udp_options {
+  bool reuse_address = false;    ///< bind although another socket that allows it too is bound there;
+                                 ///< for receivers of the same multicast group (SO_REUSEADDR)
+  bool reuse_port = false;       ///< share the port: each peer gets one of the sockets (SO_REUSEPORT)
+  bool v6_only = false;          ///< an IPv6 socket takes no IPv4 datagrams
+  bool broadcast = false;        ///< may send to broadcast addresses
+  bool receive_address = false;  ///< packet_info::local and interface_index
+  bool receive_traffic_class = false;  ///< packet_info::traffic_class
+  bool receive_hops = false;     ///< packet_info::hops
+  bool receive_time = false;     ///< packet_info::at
+  bool receive_dropped = false;  ///< packet_info::dropped
+  bool receive_offload = false;  ///< let the system join datagrams on their way in (UDP_GRO)
+  bool send_offload = true;      ///< let the system split what send_batch has joined (UDP_SEGMENT)
+  int receive_buffer = 0;        ///< bytes; 0: the system's
+  int send_buffer = 0;           ///< bytes; 0: the system's
+};
+
+/// A network interface of this machine, for multicast. A value; the default leaves it to the system.
+class COSOCK_API network_interface {
+ public:
+  constexpr network_interface() noexcept = default;
+  /// Throws system_error with the name, no_such_device, if there is none.
+  [[nodiscard]] static network_interface by_name(std::string_view name);
+  [[nodiscard]] static constexpr network_interface by_index(unsigned index) noexcept {
+    return network_interface(index);
+  }
+  /// The one that has this address. Throws system_error with it, address_not_available, if none has.
+  [[nodiscard]] static network_interface by_address(const address& own);
+
+  /// 0: left to the system.
+  [[nodiscard]] constexpr unsigned index() const noexcept { return index_; }
+
+ private:
+  constexpr explicit network_interface(unsigned index) noexcept : index_(index) {}
+  unsigned index_ = 0;
+};
+
+/// A UDP socket, connected or not (RFC 768, udp(7)); closed when destroyed. One made by default is
+/// closed. Sends and receives as every datagram_socket does. May be moved while operations are
+/// pending on it. The descriptor is close-on-exec. Setters throw system_error with the system's
+/// code, or `error::closed`.
+///
+/// An IPv6 socket takes IPv4 too unless told otherwise: an IPv4 peer shows as an IPv4-mapped address,
+/// and may be given as either.
+class COSOCK_API udp_socket final : public datagram_socket {
+ public:
+  udp_socket() noexcept = default;
+  /// Opens and binds a socket on the running loop; port 0 lets the system pick one. Throws
+  /// system_error with the address in what().
+  explicit udp_socket(const endpoint& at, const udp_options& options = {});
+  /// The same on a loop that need not run yet.
+  udp_socket(loop& on, const endpoint& at, const udp_options& options = {});
+  udp_socket(udp_socket&& other) noexcept : datagram_socket(other.source_) {
+    other.source_ = nullptr;
+  }
+  udp_socket& operator=(udp_socket&& other) noexcept;
+  ~udp_socket() override;
+
+  /// A socket with a port that the system picks, connected to a peer, on the running loop.
+  [[nodiscard]] static udp_socket connected_to(const endpoint& peer,
+                                               const udp_options& options = {});
+
+  /// Takes over a UDP descriptor: makes it non-blocking and close-on-exec, and closes it in the end,
+  /// also if this throws. It belongs to the running loop. What was asked for on it with
+  /// setsockopt(2) is filled into packet_info.
+  [[nodiscard]] static udp_socket adopt(int descriptor);
+  /// Gives up the descriptor, open and non-blocking, to the caller. Pending operations end with
+  /// `error::closed`. Gives -1 if it was closed before.
+  [[nodiscard]] int release() noexcept;
+
+  void close() noexcept override;
+
+  /// Sends to this peer from now on where none is given, and receives from no other. Sends nothing.
+  void connect(const endpoint& peer);
+  /// Takes that back: any peer again.
+  void disconnect();
+
+  [[nodiscard]] endpoint local_endpoint() const;
+  /// The peer it is connected to; not_connected if it is not.
+  [[nodiscard]] endpoint remote_endpoint() const;
+
+  /// Receives what is sent to a multicast group, on one interface. Errors: address_in_use if it has
+  /// joined already, no_such_device, invalid_argument for an address that is no group's.
+  void join(const address& group, const network_interface& on = {});
+  /// The same, from one sender only (RFC 4607); may be called for several.
+  void join(const address& group, const address& sender, const network_interface& on = {});
+  /// Takes a join back. Errors: address_not_available if it has not joined.
+  void leave(const address& group, const network_interface& on = {});
+  void leave(const address& group, const address& sender, const network_interface& on = {});
+  /// The interface that multicast goes out on.
+  void set_multicast_interface(const network_interface& out);
+  /// How many routers multicast passes, 0 to 255; the system's default is 1, none.
+  void set_multicast_hops(int most);
+  [[nodiscard]] int multicast_hops() const;
+  /// Whether this machine's members of a group get what is sent here. The default is true.
+  void set_multicast_loopback(bool on);
+  [[nodiscard]] bool multicast_loopback() const;
+
+  void set_broadcast(bool allowed);
+  [[nodiscard]] bool broadcast() const;
+  /// TTL or hop limit of what is sent, 1 to 255; -1: the system's.
+  void set_hops(int most);
+  [[nodiscard]] int hops() const;
+  /// TOS or traffic class of what is sent, 0 to 255; its low two bits are ECN.
+  void set_traffic_class(int byte);
+  [[nodiscard]] int traffic_class() const;
+  /// Bytes. The system doubles what it is told, and gives the double.
+  void set_receive_buffer(int bytes);
+  [[nodiscard]] int receive_buffer() const;
+  void set_send_buffer(int bytes);
+  [[nodiscard]] int send_buffer() const;
+  /// How many datagrams were lost so far because the receive buffer was full, or they were damaged.
+  [[nodiscard]] std::uint32_t dropped() const;
+
+  /// The descriptor, for options this class does not have, or -1. It stays the socket's own.
+  [[nodiscard]] int native_handle() const noexcept;
+
+ private:
+  explicit udp_socket(detail::descriptor* of) noexcept;
+  detail::descriptor* of() const noexcept;
+  void change_membership(int name, const address& group, const address* sender,
+                         const network_interface& on);
+};
+
+/// Looks up a host and gives a socket that is connected to its first address for which there is a
+/// route. Nothing is sent: that nobody listens shows when something is. Errors: those of resolve(),
+/// or the system's, with the address.
+[[nodiscard]] COSOCK_API task<udp_socket> connect_udp(std::string host, std::string service,
+                                                      udp_options options = {});
+
+}  // namespace cosock

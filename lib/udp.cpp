@@ -1,0 +1,307 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/udp.hpp>
+
+#include "detail/socket_options.hpp"
+#include "detail/text.hpp"
+
+#include <cosock/loop.hpp>
+#include <cosock/resolve.hpp>
+
+#include <ifaddrs.h>
+#include <linux/sock_diag.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+
+#include <cstring>
+#include <memory>
+
+namespace cosock {
+
+using detail::check;
+using detail::descriptor;
+using detail::engine;
+using detail::get;
+using detail::handle_of;
+using detail::medium;
+using detail::set;
+using detail::system_failure;
+
+namespace {
+
+bool is_v6(const descriptor* of) { return handle_of(of), of->datagrams()->family == AF_INET6; }
+
+/// An option that has a name of its own for each family.
+struct option {
+  int v4;
+  int v6;
+};
+constexpr option unicast_hops = {IP_TTL, IPV6_UNICAST_HOPS};
+constexpr option group_hops = {IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS};
+constexpr option group_loopback = {IP_MULTICAST_LOOP, IPV6_MULTICAST_LOOP};
+constexpr option type_of_service = {IP_TOS, IPV6_TCLASS};
+
+void set(const descriptor* of, option name, int value) {
+  const bool v6 = is_v6(of);
+  if (v6) set(of, IPPROTO_IPV6, name.v6, value);
+  // An IPv6 socket that takes IPv4 too needs it for both; one that does not refuses.
+  if (::setsockopt(of->fd(), IPPROTO_IP, name.v4, &value, sizeof value) != 0 && !v6)
+    detail::raise(system_failure(errno));
+}
+
+int get(const descriptor* of, option name) {
+  return is_v6(of) ? get(of, IPPROTO_IPV6, name.v6) : get(of, IPPROTO_IP, name.v4);
+}
+
+detail::system_address name_for(const endpoint& peer, bool v6) {
+  detail::system_address name;
+  name.size = detail::peers<endpoint>::codec.encode(&peer, &name.storage, v6);
+  return name;
+}
+
+void ask_for_info(int fd, bool v6, const udp_options& options, const endpoint& at) {
+  const auto ask = [&](bool wanted, int level, int name) {
+    const int yes = 1;
+    if (wanted) check(::setsockopt(fd, level, name, &yes, sizeof yes), at);
+  };
+  const auto ask_both = [&](bool wanted, int name_v4, int name_v6) {
+    ask(wanted && v6, IPPROTO_IPV6, name_v6);
+    ask(wanted, IPPROTO_IP, name_v4);
+  };
+  ask(options.receive_address && v6, IPPROTO_IPV6, IPV6_RECVPKTINFO);  // for IPv4 too
+  ask(options.receive_address && !v6, IPPROTO_IP, IP_PKTINFO);
+  ask_both(options.receive_traffic_class, IP_RECVTOS, IPV6_RECVTCLASS);
+  ask_both(options.receive_hops, IP_RECVTTL, IPV6_RECVHOPLIMIT);
+  ask(options.receive_time, SOL_SOCKET, SO_TIMESTAMPNS);
+  ask(options.receive_dropped, SOL_SOCKET, SO_RXQ_OVFL);
+}
+
+descriptor* prepare(engine& on, int fd, bool v6) {
+  descriptor* const d = descriptor::open(on, fd, medium::socket, false);
+  try {
+    d->become_datagram(v6 ? AF_INET6 : AF_INET);
+  } catch (...) {
+    d->close();
+    throw;
+  }
+  return d;
+}
+
+descriptor* open(engine& on, const endpoint& at, const udp_options& options, bool bound) {
+  const bool v6 = at.address().is_v6();
+  detail::owned_descriptor socket(
+      ::socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  check(socket.get() < 0 ? -1 : 0, at);
+  const auto set_int = [&](int level, int name, int value) {
+    check(::setsockopt(socket.get(), level, name, &value, sizeof value), at);
+  };
+  if (options.reuse_address) set_int(SOL_SOCKET, SO_REUSEADDR, 1);
+  if (options.reuse_port) set_int(SOL_SOCKET, SO_REUSEPORT, 1);
+  if (v6) set_int(IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only);
+  if (options.broadcast) set_int(SOL_SOCKET, SO_BROADCAST, 1);
+  if (options.receive_buffer) set_int(SOL_SOCKET, SO_RCVBUF, options.receive_buffer);
+  if (options.send_buffer) set_int(SOL_SOCKET, SO_SNDBUF, options.send_buffer);
+  ask_for_info(socket.get(), v6, options, at);
+  const int yes = 1;
+  // An old system does not join; the results are the same.
+  const bool joins = options.receive_offload &&
+                     ::setsockopt(socket.get(), SOL_UDP, UDP_GRO, &yes, sizeof yes) == 0;
+  detail::system_address name(at);
+  if (bound) check(::bind(socket.get(), name.get(), name.size), at);
+  descriptor* const d = prepare(on, socket.take(), v6);
+  detail::datagram_state& state = *d->datagrams();
+  state.joins = joins;
+  state.controls = joins || options.receive_address || options.receive_traffic_class ||
+                   options.receive_hops || options.receive_time || options.receive_dropped;
+  if (!options.send_offload) state.unsplit_from = 0;
+  return d;
+}
+
+}  // namespace
+
+network_interface network_interface::by_name(std::string_view name) {
+  const std::string terminated(name);
+  const unsigned index = terminated.size() == name.size() ? ::if_nametoindex(terminated.c_str()) : 0;
+  if (index == 0) detail::raise(system_failure(ENODEV), detail::quoted(name));
+  return by_index(index);
+}
+
+network_interface network_interface::by_address(const address& own) {
+  ifaddrs* all = nullptr;
+  if (::getifaddrs(&all) != 0) detail::raise(system_failure(errno));
+  const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner(all, &::freeifaddrs);
+  for (const ifaddrs* each = all; each; each = each->ifa_next) {
+    if (!each->ifa_addr) continue;
+    const int family = each->ifa_addr->sa_family;
+    if (family != (own.is_v6() ? AF_INET6 : AF_INET)) continue;
+    detail::system_address name;
+    std::memcpy(&name.storage, each->ifa_addr,
+                family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in));
+    const address found = name.to_endpoint().address();
+    if (found.bytes() == own.bytes() && (!own.scope_id() || found.scope_id() == own.scope_id()))
+      return by_index(::if_nametoindex(each->ifa_name));
+  }
+  detail::raise(system_failure(EADDRNOTAVAIL), own.to_string());
+}
+
+udp_socket::udp_socket(descriptor* of) noexcept : datagram_socket(of) {}
+descriptor* udp_socket::of() const noexcept { return static_cast<descriptor*>(source_); }
+
+udp_socket::udp_socket(const endpoint& at, const udp_options& options)
+    : udp_socket(open(engine::required(), at, options, true)) {}
+udp_socket::udp_socket(loop& on, const endpoint& at, const udp_options& options)
+    : udp_socket(open(engine::of(on), at, options, true)) {}
+
+udp_socket& udp_socket::operator=(udp_socket&& other) noexcept {
+  if (this != &other) {
+    close();
+    source_ = std::exchange(other.source_, nullptr);
+  }
+  return *this;
+}
+
+udp_socket::~udp_socket() { close(); }
+
+udp_socket udp_socket::connected_to(const endpoint& peer, const udp_options& options) {
+  udp_socket s(open(engine::required(), peer, options, false));
+  s.connect(peer);
+  return s;
+}
+
+udp_socket udp_socket::adopt(int fd) {
+  detail::owned_descriptor taken(fd);
+  engine& on = engine::required();
+  detail::take_over(fd, SOCK_DGRAM);
+  const auto option_of = [fd](int level, int name) {
+    int value = 0;
+    socklen_t size = sizeof value;
+    return ::getsockopt(fd, level, name, &value, &size) == 0 ? value : 0;
+  };
+  const int family = option_of(SOL_SOCKET, SO_DOMAIN);
+  if (family != AF_INET && family != AF_INET6) detail::raise(system_failure(EAFNOSUPPORT));
+  descriptor* const d = prepare(on, taken.take(), family == AF_INET6);
+  d->share();
+  d->datagrams()->joins = option_of(SOL_UDP, UDP_GRO) != 0;
+  d->datagrams()->controls = true;
+  return udp_socket(d);
+}
+
+int udp_socket::release() noexcept {
+  descriptor* const open = of();
+  source_ = nullptr;
+  return open ? open->release() : -1;
+}
+
+void udp_socket::close() noexcept {
+  descriptor* const open = of();
+  source_ = nullptr;
+  if (open) open->close();
+}
+
+void udp_socket::connect(const endpoint& peer) {
+  detail::system_address name = name_for(peer, is_v6(of()));
+  check(::connect(of()->fd(), name.get(), name.size), peer);
+}
+
+void udp_socket::disconnect() {
+  const endpoint before = local_endpoint();
+  sockaddr none = {};
+  none.sa_family = AF_UNSPEC;
+  if (::connect(of()->fd(), &none, sizeof none) != 0) detail::raise(system_failure(errno));
+  // A port that the system has picked goes with the connection.
+  const endpoint after = local_endpoint();
+  if (after.port() != 0) return;
+  const endpoint again(after.address(), before.port());
+  detail::system_address name(again);
+  check(::bind(of()->fd(), name.get(), name.size), again);
+}
+
+endpoint udp_socket::local_endpoint() const { return detail::name_of(of(), &::getsockname); }
+endpoint udp_socket::remote_endpoint() const { return detail::name_of(of(), &::getpeername); }
+int udp_socket::native_handle() const noexcept { return is_open() ? of()->fd() : -1; }
+
+void udp_socket::change_membership(int name, const address& group, const address* sender,
+                                   const network_interface& on) {
+  const int fd = handle_of(of());
+  const int level = group.is_v6() ? IPPROTO_IPV6 : IPPROTO_IP;
+  const auto fill = [](sockaddr_storage& into, const address& a) {
+    into = detail::system_address(endpoint(a, 0)).storage;
+  };
+  int result;
+  if (sender) {
+    group_source_req request = {};
+    request.gsr_interface = on.index();
+    fill(request.gsr_group, group);
+    fill(request.gsr_source, *sender);
+    result = ::setsockopt(fd, level, name, &request, sizeof request);
+  } else {
+    group_req request = {};
+    request.gr_interface = on.index();
+    fill(request.gr_group, group);
+    result = ::setsockopt(fd, level, name, &request, sizeof request);
+  }
+  if (result != 0) detail::raise(system_failure(errno), group.to_string());
+}
+
+void udp_socket::join(const address& group, const network_interface& on) {
+  change_membership(MCAST_JOIN_GROUP, group, nullptr, on);
+}
+void udp_socket::join(const address& group, const address& sender, const network_interface& on) {
+  change_membership(MCAST_JOIN_SOURCE_GROUP, group, &sender, on);
+}
+void udp_socket::leave(const address& group, const network_interface& on) {
+  change_membership(MCAST_LEAVE_GROUP, group, nullptr, on);
+}
+void udp_socket::leave(const address& group, const address& sender, const network_interface& on) {
+  change_membership(MCAST_LEAVE_SOURCE_GROUP, group, &sender, on);
+}
+
+void udp_socket::set_multicast_interface(const network_interface& out) {
+  const int index = static_cast<int>(out.index());
+  ip_mreqn v4 = {};
+  v4.imr_ifindex = index;
+  const bool v6 = is_v6(of());
+  if (v6) set(of(), IPPROTO_IPV6, IPV6_MULTICAST_IF, index);
+  if (::setsockopt(of()->fd(), IPPROTO_IP, IP_MULTICAST_IF, &v4, sizeof v4) != 0 && !v6)
+    detail::raise(system_failure(errno));
+}
+
+void udp_socket::set_multicast_hops(int most) { set(of(), group_hops, most); }
+int udp_socket::multicast_hops() const { return get(of(), group_hops); }
+void udp_socket::set_multicast_loopback(bool on) { set(of(), group_loopback, on); }
+bool udp_socket::multicast_loopback() const { return get(of(), group_loopback) != 0; }
+
+void udp_socket::set_broadcast(bool allowed) { set<int>(of(), SOL_SOCKET, SO_BROADCAST, allowed); }
+bool udp_socket::broadcast() const { return get(of(), SOL_SOCKET, SO_BROADCAST) != 0; }
+void udp_socket::set_hops(int most) { set(of(), unicast_hops, most); }
+int udp_socket::hops() const { return get(of(), unicast_hops); }
+void udp_socket::set_traffic_class(int byte) { set(of(), type_of_service, byte); }
+int udp_socket::traffic_class() const { return get(of(), type_of_service); }
+void udp_socket::set_receive_buffer(int bytes) { set(of(), SOL_SOCKET, SO_RCVBUF, bytes); }
+int udp_socket::receive_buffer() const { return get(of(), SOL_SOCKET, SO_RCVBUF); }
+void udp_socket::set_send_buffer(int bytes) { set(of(), SOL_SOCKET, SO_SNDBUF, bytes); }
+int udp_socket::send_buffer() const { return get(of(), SOL_SOCKET, SO_SNDBUF); }
+
+std::uint32_t udp_socket::dropped() const {
+  std::uint32_t memory[SK_MEMINFO_VARS] = {};
+  socklen_t size = sizeof memory;
+  if (::getsockopt(handle_of(of()), SOL_SOCKET, SO_MEMINFO, memory, &size) != 0)
+    detail::raise(system_failure(errno));
+  return memory[SK_MEMINFO_DROPS];
+}
+
+task<udp_socket> connect_udp(std::string host, std::string service, udp_options options) {
+  const std::vector<endpoint> found = co_await resolve(std::move(host), std::move(service));
+  for (const endpoint& each : found) {
+    const bool last = &each == &found.back();
+    try {
+      co_return udp_socket::connected_to(each, options);
+    } catch (const boost::system::system_error&) {
+      if (last) throw;
+    }
+  }
+  co_return udp_socket();  // not reached: what resolves has an address
+}
+
+}  // namespace cosock

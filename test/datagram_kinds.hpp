@@ -1,0 +1,53 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+// The kinds of sockets that the cases of datagram.cpp run for.
+
+#include <cosock/udp.hpp>
+
+#include <boost/mpl/list.hpp>
+#include <boost/system/error_code.hpp>
+
+#include <fcntl.h>
+
+#include <thread>
+
+namespace test::datagram_kinds {
+
+struct udp_v4 {
+  using socket = cosock::udp_socket;
+  static socket make() { return socket({cosock::address::loopback_v4(), 0}); }
+  /// Room for the datagrams of the largest test.
+  static void make_room(socket& s) { s.set_receive_buffer(8 << 20); }
+  /// What a send without a peer fails with.
+  static boost::system::error_code no_peer() {
+    return {EDESTADDRREQ, boost::system::system_category()};
+  }
+};
+
+struct udp_v6 : udp_v4 {
+  static socket make() { return socket({cosock::address::loopback_v6(), 0}); }
+};
+
+/// Lets the system join and split; the results are the same.
+struct udp_offload : udp_v4 {
+  static socket make() {
+    cosock::udp_options options;
+    options.receive_offload = true;
+    return socket({cosock::address::loopback_v4(), 0}, options);
+  }
+};
+
+struct udp_no_offload : udp_v4 {
+  static socket make() {
+    cosock::udp_options options;
+    options.send_offload = false;
+    options.receive_dropped = true;
+    return socket({cosock::address::loopback_v6(), 0}, options);
+  }
+};
+
+using every_kind = boost::mpl::list<udp_v4, udp_v6, udp_offload, udp_no_offload>;
+
+}  // namespace test::datagram_kinds
