@@ -92,8 +92,12 @@ void read_ip(const cmsghdr& c, packet_info& into) noexcept {
       into.interface_index = static_cast<unsigned>(info.ipi_ifindex);
       break;
     }
-    case IP_TOS: into.traffic_class = data_of<unsigned char>(c); break;
-    case IP_TTL: into.hops = data_of<int>(c); break;
+    case IP_TOS:
+      into.traffic_class = data_of<unsigned char>(c);
+      break;
+    case IP_TTL:
+      into.hops = data_of<int>(c);
+      break;
   }
 }
 
@@ -106,8 +110,12 @@ void read_ipv6(const cmsghdr& c, packet_info& into) noexcept {
       into.interface_index = info.ipi6_ifindex;
       break;
     }
-    case IPV6_TCLASS: into.traffic_class = data_of<int>(c); break;
-    case IPV6_HOPLIMIT: into.hops = data_of<int>(c); break;
+    case IPV6_TCLASS:
+      into.traffic_class = data_of<int>(c);
+      break;
+    case IPV6_HOPLIMIT:
+      into.hops = data_of<int>(c);
+      break;
   }
 }
 
@@ -153,8 +161,8 @@ std::size_t read_segment(const void* control, std::size_t size) noexcept {
 
 template <class T>
 void add_control(msghdr& message, int level, int type, const T& value) noexcept {
-  auto* c = reinterpret_cast<cmsghdr*>(static_cast<char*>(message.msg_control) +
-                                       message.msg_controllen);
+  auto* c =
+      reinterpret_cast<cmsghdr*>(static_cast<char*>(message.msg_control) + message.msg_controllen);
   c->cmsg_level = level;
   c->cmsg_type = type;
   c->cmsg_len = CMSG_LEN(sizeof value);
@@ -165,10 +173,9 @@ void add_control(msghdr& message, int level, int type, const T& value) noexcept 
 /// Where to send from.
 void add_source(msghdr& message, int family, const packet_info& as) noexcept {
   name_buffer name;
-  const endpoint local(as.local.is_any() && as.local.is_v4() && family == AF_INET6
-                           ? address::any_v6()
-                           : as.local,
-                       0);
+  const endpoint local(
+      as.local.is_any() && as.local.is_v4() && family == AF_INET6 ? address::any_v6() : as.local,
+      0);
   encode_ip(&local, name.bytes, family == AF_INET6);
   if (family == AF_INET6) {
     in6_pktinfo info = {};
@@ -185,7 +192,9 @@ void add_source(msghdr& message, int family, const packet_info& as) noexcept {
 constexpr std::size_t most_sent_control =
     CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(std::uint16_t));
 
-bool would_block(int error) noexcept { return error == EAGAIN || error == EWOULDBLOCK; }
+bool would_block(int error) noexcept {
+  return error == EAGAIN || error == EWOULDBLOCK;
+}
 
 /// The operation's memory, as the system wants it. At most `most_pieces` + 1.
 std::size_t memory_of(const message_operation& op, iovec* out) {
@@ -223,8 +232,8 @@ struct outgoing_messages {
   name_buffer shared_name;
   unsigned shared_size = 0;
   mmsghdr headers[most_messages];
-  unsigned datagrams[most_messages];    // in each
-  std::size_t segment[most_messages];   // their size
+  unsigned datagrams[most_messages];   // in each
+  std::size_t segment[most_messages];  // their size
   name_buffer names[most_messages];
   alignas(cmsghdr) char controls[most_messages][most_sent_control];
   iovec pieces[most_pieces];
@@ -271,8 +280,7 @@ struct outgoing_messages {
     if (as) add_source(m, socket.family, *as);
     datagrams[count] = static_cast<unsigned>(i - first);
     segment[count] = size;
-    if (i - first > 1)
-      add_control(m, SOL_UDP, UDP_SEGMENT, static_cast<std::uint16_t>(size));
+    if (i - first > 1) add_control(m, SOL_UDP, UDP_SEGMENT, static_cast<std::uint16_t>(size));
     if (m.msg_controllen == 0) m.msg_control = nullptr;
     ++count;
     return i;
@@ -282,8 +290,7 @@ struct outgoing_messages {
   void address_to(msghdr& m, const outgoing_list& list, std::size_t i) noexcept {
     if (list.peer_at) {
       m.msg_name = names[count].bytes;
-      m.msg_namelen =
-          op.codec().encode(list.to(i), names[count].bytes, socket.family == AF_INET6);
+      m.msg_namelen = op.codec().encode(list.to(i), names[count].bytes, socket.family == AF_INET6);
     } else {
       m.msg_name = shared_size ? shared_name.bytes : nullptr;
       m.msg_namelen = shared_size;
@@ -328,11 +335,15 @@ void message_operation::raise_batch_failure() const {
   raise(failure_);
 }
 
-bool source::transfer(message_operation& op) { return op.failed(system_failure(EOPNOTSUPP)); }
+bool source::transfer(message_operation& op) {
+  return op.failed(system_failure(EOPNOTSUPP));
+}
 
 // The memory of a batch
 
-void message_slots_deleter::operator()(message_slots* s) const noexcept { delete s; }
+void message_slots_deleter::operator()(message_slots* s) const noexcept {
+  delete s;
+}
 
 batch_memory::batch_memory(std::size_t count, std::size_t bytes_each)
     : slots_(new batch_slot[count]), system_(new message_slots) {
@@ -381,10 +392,14 @@ bool descriptor::transfer(message_operation& op) {
   if (op.which() == reading && datagrams_->error_later)
     return op.failed(system_failure(std::exchange(datagrams_->error_later, 0)));
   switch (op.what()) {
-    case message_operation::kind::receive: return receive_message(op);
-    case message_operation::kind::receive_batch: return receive_messages(op);
-    case message_operation::kind::send: return send_message(op);
-    case message_operation::kind::send_batch: return send_messages(op);
+    case message_operation::kind::receive:
+      return receive_message(op);
+    case message_operation::kind::receive_batch:
+      return receive_messages(op);
+    case message_operation::kind::send:
+      return send_message(op);
+    case message_operation::kind::send_batch:
+      return send_messages(op);
   }
   return true;
 }
@@ -475,8 +490,7 @@ bool descriptor::receive_messages(message_operation& op) {
   batch_memory& into = op.batch();
   const message_slots& s = into.system();
   const datagram_state& d = *datagrams_;
-  if (d.joins && (d.has_joined() || s.smallest < largest_datagram))
-    return receive_split(op);
+  if (d.joins && (d.has_joined() || s.smallest < largest_datagram)) return receive_split(op);
   while (into.messages != s.capacity) {
     const std::size_t most = std::min(s.capacity - into.messages, most_received);
     mmsghdr* const headers = s.headers.get() + into.messages;
@@ -516,8 +530,8 @@ void descriptor::describe_slot(batch_memory& into, std::size_t i) const noexcept
   slot.data = static_cast<const char*>(s.pieces[i].iov_base);
   slot.length = header.msg_len;
   slot.size = std::min<std::size_t>(header.msg_len, s.pieces[i].iov_len);
-  slot.segment = datagrams_->joins ? read_segment(s.controls[i].bytes, header.msg_hdr.msg_controllen)
-                                   : 0;
+  slot.segment =
+      datagrams_->joins ? read_segment(s.controls[i].bytes, header.msg_hdr.msg_controllen) : 0;
   if (slot.segment == 0) slot.segment = slot.size;
   into.datagrams += slot.size == 0 ? 1 : (slot.size + slot.segment - 1) / slot.segment;
 }
@@ -602,8 +616,8 @@ bool descriptor::send_messages(message_operation& op) {
   return true;
 }
 
-/// Whether an error means that the system does not split datagrams of this size on this way: they are
-/// larger than what the way takes, or it cannot at all.
+/// Whether an error means that the system does not split datagrams of this size on this way: they
+/// are larger than what the way takes, or it cannot at all.
 bool descriptor::refused_to_split(int error) noexcept {
   return error == EINVAL || error == EMSGSIZE || error == EIO || error == EOPNOTSUPP ||
          error == ENOPROTOOPT;

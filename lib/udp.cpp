@@ -122,7 +122,7 @@ descriptor* open(engine& on, const endpoint& at, const udp_options& options, boo
 
 network_interface network_interface::by_name(std::string_view name) {
   const std::string terminated(name);
-  const unsigned index = terminated.size() == name.size() ? ::if_nametoindex(terminated.c_str()) : 0;
+  const unsigned index = std::strlen(terminated.c_str()) == name.size() ? ::if_nametoindex(terminated.c_str()) : 0;
   if (index == 0) detail::raise(system_failure(ENODEV), detail::quoted(name));
   return by_index(index);
 }

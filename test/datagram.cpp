@@ -52,13 +52,21 @@ using outgoing_of = typename socket_of<Kind>::outgoing;
 std::string text(const void* data, std::size_t size) {
   return std::string(static_cast<const char*>(data), size);
 }
-std::string text(const_buffer b) { return text(b.data(), b.size()); }
+std::string text(const_buffer b) {
+  return text(b.data(), b.size());
+}
 
 /// Datagram `i` of a test, all of them different.
-std::string numbered(std::size_t i) { return "datagram " + std::to_string(i); }
+std::string numbered(std::size_t i) {
+  return "datagram " + std::to_string(i);
+}
 
-error_code code(cosock::error e) { return make_error_code(e); }
-error_code code(int e) { return {e, boost::system::system_category()}; }
+error_code code(cosock::error e) {
+  return make_error_code(e);
+}
+error_code code(int e) {
+  return {e, boost::system::system_category()};
+}
 
 /// What an operation fails with.
 template <class A>
@@ -250,14 +258,18 @@ template <class Kind>
 task<error_code> perform(operation which, socket_of<Kind>& s, endpoint_of<Kind> to) {
   char into[16];
   switch (which) {
-    case operation::receive: co_return co_await failure_of(s.receive(into));
-    case operation::receive_from: co_return co_await failure_of(s.receive_from(into));
+    case operation::receive:
+      co_return co_await failure_of(s.receive(into));
+    case operation::receive_from:
+      co_return co_await failure_of(s.receive_from(into));
     case operation::receive_batch: {
       batch_of<Kind> batch(4, 16);
       co_return co_await failure_of(s.receive_batch(batch));
     }
-    case operation::wait_readable: co_return co_await failure_of(s.wait_readable());
-    case operation::send_to: co_return co_await failure_of(s.send_to("sent", to));
+    case operation::wait_readable:
+      co_return co_await failure_of(s.wait_readable());
+    case operation::send_to:
+      co_return co_await failure_of(s.send_to("sent", to));
     case operation::send_batch: {
       const std::array<const_buffer, 2> two = {const_buffer("sent"), const_buffer("too")};
       co_return co_await failure_of(s.send_batch(two, to));
