@@ -54,7 +54,7 @@ bool side_operation::launch(source* where, side which) {
     on_ = nullptr;
     if (done) return ended();
   }
-  return wait(where, which, false);
+  return wait(where, which, where->hint[which]);
 }
 
 void side_operation::fire() {

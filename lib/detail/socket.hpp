@@ -1,0 +1,43 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include "detail/descriptor.hpp"
+#include "detail/system.hpp"
+
+// What the socket classes have in common.
+
+namespace cosock::detail {
+
+/// The descriptor; throws `closed` where there is none.
+inline int handle_of(const descriptor* of) {
+  if (!of || !of->is_open()) raise(closed_failure());
+  return of->fd();
+}
+
+template <class T>
+void set(const descriptor* of, int level, int name, const T& value) {
+  if (::setsockopt(handle_of(of), level, name, &value, sizeof value) != 0)
+    raise(system_failure(errno));
+}
+
+template <class T = int>
+T get(const descriptor* of, int level, int name) {
+  T value{};
+  socklen_t size = sizeof value;
+  if (::getsockopt(handle_of(of), level, name, &value, &size) != 0) raise(system_failure(errno));
+  return value;
+}
+
+/// Ends the sending direction of a connection.
+inline void shut_down_sending(const descriptor* of) {
+  const int fd = handle_of(of);
+  if (of->waiter[writing]) raise(own_failure(error::busy));
+  if (::shutdown(fd, SHUT_WR) != 0 && errno != ENOTCONN) raise(system_failure(errno));
+}
+
+/// Makes a descriptor from outside ready for the loop, if it is a socket of this type (SOCK_STREAM,
+/// ...), and of this family (AF_UNIX, ...) unless that is AF_UNSPEC; throws EPROTOTYPE if it is not.
+void prepare_adopted(int fd, int type, int family);
+
+}  // namespace cosock::detail
