@@ -28,6 +28,9 @@ void limit::rethrow() const {
   } catch (const transfer_error& e) {
     if (e.code() != error::cancelled || !expired_) throw;
     throw transfer_error(error::timed_out, e.bytes_transferred());
+  } catch (const batch_error& e) {
+    if (e.code() != error::cancelled || !expired_) throw;
+    throw batch_error(error::timed_out, e.datagrams_sent());
   } catch (const boost::system::system_error& e) {
     if (e.code() != error::cancelled || !expired_) throw;
     raise(own_failure(error::timed_out));

@@ -385,6 +385,7 @@ void batch_memory::info(const batch_slot* slot, packet_info& into) const noexcep
 void descriptor::become_datagram(int family) {
   datagrams_.reset(new datagram_state(*this));
   datagrams_->family = family;
+  if (family == AF_UNIX) datagrams_->unsplit_from = 0;
 }
 
 bool descriptor::transfer(message_operation& op) {

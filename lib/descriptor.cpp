@@ -2,10 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "detail/descriptor.hpp"
 
-#include "detail/socket_options.hpp"
 #include "detail/system.hpp"
 
-#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -26,6 +24,7 @@ static_assert(sizeof(piece) == sizeof(iovec) && offsetof(piece, size) == offseto
 namespace {
 
 constexpr std::size_t most_pieces = 256;  // a call; the system takes 1024
+constexpr std::size_t most_pieces_of_message = 1024;
 /// A call moves no more: it goes on for as long as the peer keeps up, and nothing else runs meanwhile.
 constexpr std::size_t most_bytes = 1 << 20;
 /// Of what a turn of the loop may do, so many bytes count as much as one operation.
@@ -134,8 +133,10 @@ descriptor* descriptor::open(engine& on, int fd, medium what, bool shared) {
   }
   // From here on, so that no event is missed before the first receive.
   d->watch_for(d->read_);
+  const int yes = 1;
+  // A stamp comes with every message, and tells an empty one from the end.
+  if (what == medium::messages) ::setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &yes, sizeof yes);
   if (what == medium::tcp) {
-    const int yes = 1;
     d->drained_by_short_ = ::setsockopt(fd, IPPROTO_TCP, TCP_INQ, &yes, sizeof yes) == 0;
     d->watch_for(d->except_);
   }
@@ -180,6 +181,7 @@ void descriptor::arm(side which) {
 int descriptor::detach() noexcept {
   if (datagrams_) datagrams_->retry.reset();
   abandon(closed_failure());
+  binding_.reset();
   unlink();
   engine& e = engine::of(*on);
   if (registration_) {
@@ -199,6 +201,7 @@ void descriptor::close() noexcept {
 
 int descriptor::release() noexcept {
   shared_ = true;  // it stays open, so the reactor must be told
+  if (binding_) binding_->forget();
   const int fd = is_open() ? detach() : -1;
   drop();
   return fd;
@@ -215,6 +218,8 @@ bool descriptor::is_ready(side which) noexcept {
 }
 
 bool descriptor::transfer(stream_operation& op) {
+  if (what_ == medium::messages) [[unlikely]]
+    return op.which() == reading ? receive_messages(op) : send_message(op);
   return op.which() == reading ? receive(op) : send(op);
 }
 
@@ -231,7 +236,7 @@ bool descriptor::receive(stream_operation& op) {
     }
     if (n < 0) {
       if (errno == EINTR) continue;
-      if (errno != EAGAIN && errno != EWOULDBLOCK) return broke(op, errno);
+      if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
       hint[reading] = false;
       return false;
     }
@@ -263,7 +268,7 @@ bool descriptor::send(stream_operation& op) {
     }
     if (n < 0) {
       if (errno == EINTR) continue;
-      if (errno != EAGAIN && errno != EWOULDBLOCK) return broke(op, errno);
+      if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
       hint[writing] = false;
       return false;
     }
@@ -273,11 +278,81 @@ bool descriptor::send(stream_operation& op) {
   }
 }
 
-bool descriptor::broke(stream_operation& op, int error) noexcept {
-  // The system tells of a lost connection once, and calls it the end of the stream from then on.
+failure descriptor::lost(int error) noexcept {
   if (error == ECONNRESET || error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH)
     broken_ = error;
-  return op.failed(system_failure(error));
+  return system_failure(error);
+}
+
+failure descriptor::broken() const noexcept {
+  return broken_ ? system_failure(broken_) : failure{0, nullptr};
+}
+
+ssize_t descriptor::take_message(iovec* pieces, std::size_t count, bool& end) noexcept {
+  // Room for the stamp, which comes first, and for nothing else: descriptors are closed by the system.
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(timespec))];
+  msghdr message = {};
+  message.msg_iov = pieces;
+  message.msg_iovlen = count;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  const ssize_t n = ::recvmsg(fd_, &message, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+  end = n == 0 && what_ == medium::messages && message.msg_controllen < sizeof(cmsghdr);
+  return n;
+}
+
+bool descriptor::receive_messages(stream_operation& op) {
+  if (broken_) return op.failed(system_failure(broken_));
+  do {
+    iovec pieces[most_pieces_of_message];
+    std::size_t count = 1;
+    if (op.contiguous())
+      pieces[0] = {op.data(), op.left()};
+    else
+      count = op.pieces(reinterpret_cast<piece*>(pieces), most_pieces_of_message);
+    std::size_t room = 0;
+    for (std::size_t i = 0; i != count; ++i) room += pieces[i].iov_len;
+    bool end = false;
+    const ssize_t n = take_message(pieces, count, end);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
+      hint[reading] = false;
+      return false;
+    }
+    hint[reading] = true;
+    const auto length = static_cast<std::size_t>(n);
+    on->budget -= static_cast<int>(length >> bytes_shift);
+    if (length > room) {
+      op.moved(room);
+      return op.failed(own_failure(error::message_truncated));
+    }
+    if ((length != 0 || end) && op.moved(length)) return true;
+  } while (--on->budget > 0);
+  return false;
+}
+
+bool descriptor::send_message(stream_operation& op) {
+  if (broken_) return op.failed(system_failure(broken_));
+  for (;;) {
+    iovec pieces[most_pieces_of_message + 1];  // with one too many the system refuses it
+    msghdr message = {};
+    message.msg_iov = pieces;
+    message.msg_iovlen = 1;
+    if (op.contiguous())
+      pieces[0] = {op.data(), op.left()};
+    else
+      message.msg_iovlen = op.pieces(reinterpret_cast<piece*>(pieces), most_pieces_of_message + 1);
+    const ssize_t n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n >= 0) {
+      on->budget -= static_cast<int>(n >> bytes_shift);
+      return op.moved(static_cast<std::size_t>(n));
+    }
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
+    hint[writing] = false;
+    return false;
+  }
 }
 
 ssize_t descriptor::read_pieces(iovec* pieces, std::size_t count) noexcept {
@@ -302,17 +377,6 @@ ssize_t descriptor::write_pieces(iovec* pieces, std::size_t count) noexcept {
   message.msg_iov = pieces;
   message.msg_iovlen = count;
   return ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
-void take_over(int fd, int type) {
-  int found = 0;
-  socklen_t size = sizeof found;
-  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &found, &size) != 0) raise(system_failure(errno));
-  if (found != type) raise(system_failure(EPROTOTYPE));
-  const int flags = ::fcntl(fd, F_GETFL);
-  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
-      ::fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-    raise(system_failure(errno));
 }
 
 }  // namespace cosock::detail

@@ -32,6 +32,7 @@ class category final : public boost::system::error_category {
       case error::name_server: return make(errc::resource_unavailable_try_again);
       case error::not_an_address: return make(errc::invalid_argument);
       case error::other_loop: return make(errc::operation_not_permitted);
+      case error::message_truncated: return make(errc::message_size);
     }
     return {code, *this};
   }
@@ -52,6 +53,7 @@ class category final : public boost::system::error_category {
       case error::name_server: return "the name server failed or did not answer";
       case error::not_an_address: return "not an address";
       case error::other_loop: return "the object belongs to another loop";
+      case error::message_truncated: return "the message does not fit into the buffer";
     }
     return "unknown error";
   }

@@ -2,13 +2,12 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/tcp.hpp>
 
-#include "detail/socket_options.hpp"
+#include "detail/socket.hpp"
 
 #include <cosock/loop.hpp>
 
 #include <netinet/tcp.h>
 #include <netinet/in.h>
-#include <unistd.h>
 
 namespace cosock {
 
@@ -62,7 +61,7 @@ tcp_socket::~tcp_socket() { close(); }
 tcp_socket tcp_socket::adopt(int fd) {
   detail::owned_descriptor taken(fd);
   engine& on = engine::required();
-  detail::take_over(fd, SOCK_STREAM);
+  detail::prepare_adopted(fd, SOCK_STREAM, AF_UNSPEC);
   return tcp_socket(descriptor::open(on, taken.take(), medium::tcp, true));
 }
 
@@ -86,11 +85,7 @@ void tcp_socket::abort() noexcept {
   close();
 }
 
-void tcp_socket::shutdown_send() {
-  const int fd = handle_of(of());
-  if (of()->waiter[detail::writing]) detail::raise(detail::own_failure(error::busy));
-  if (::shutdown(fd, SHUT_WR) != 0 && errno != ENOTCONN) detail::raise(system_failure(errno));
-}
+void tcp_socket::shutdown_send() { detail::shut_down_sending(of()); }
 
 int tcp_socket::native_handle() const noexcept { return is_open() ? of()->fd() : -1; }
 
@@ -154,53 +149,8 @@ int tcp_acceptor::native_handle() const noexcept { return of_ ? of_->fd() : -1; 
 
 namespace detail {
 
-bool accept_operation::start(std::coroutine_handle<> awaiting, scope& where) {
-  return enter(awaiting, where) && launch(of_, reading);
-}
-
-bool accept_operation::attempt() {
-  auto& from = static_cast<descriptor&>(*on_);  // not of_: the acceptor may have been moved
-  for (;;) {
-    system_address peer;
-    const int fd =
-        ::accept4(from.fd(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-      const int yes = 1;
-      ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-      try {
-        accepted_ = tcp_socket(descriptor::open(engine::of(*from.on), fd, medium::tcp, false));
-      } catch (const boost::system::system_error& e) {
-        failure_ = to_failure(e.code());
-        return true;
-      } catch (...) {
-        failure_ = system_failure(ENOMEM);
-        return true;
-      }
-      if (peer_) *peer_ = peer.to_endpoint();
-      return true;
-    }
-    switch (errno) {
-      case EAGAIN:
-        from.hint[reading] = false;
-        return false;
-      // The connection has died while it waited; accept(2) wants these tried again.
-      case EINTR:
-      case ECONNABORTED:
-      case EPROTO:
-      case ENETDOWN:
-      case ENOPROTOOPT:
-      case EHOSTDOWN:
-      case ENONET:
-      case EHOSTUNREACH:
-      case EOPNOTSUPP:
-      case ENETUNREACH:
-        continue;
-      default:
-        failure_ = system_failure(errno);
-        return true;
-    }
-  }
-}
+accept_operation::accept_operation(descriptor* const& of, endpoint* peer) noexcept
+    : accepting(of, medium::tcp, peer) {}
 
 }  // namespace detail
 }  // namespace cosock

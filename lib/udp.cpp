@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/udp.hpp>
 
-#include "detail/socket_options.hpp"
+#include "detail/socket.hpp"
 #include "detail/text.hpp"
 
 #include <cosock/loop.hpp>
@@ -77,8 +77,8 @@ void ask_for_info(int fd, bool v6, const udp_options& options, const endpoint& a
   ask(options.receive_dropped, SOL_SOCKET, SO_RXQ_OVFL);
 }
 
-descriptor* prepare(engine& on, int fd, bool v6) {
-  descriptor* const d = descriptor::open(on, fd, medium::socket, false);
+descriptor* prepare(engine& on, int fd, bool v6, bool shared) {
+  descriptor* const d = descriptor::open(on, fd, medium::datagrams, shared);
   try {
     d->become_datagram(v6 ? AF_INET6 : AF_INET);
   } catch (...) {
@@ -109,7 +109,7 @@ descriptor* open(engine& on, const endpoint& at, const udp_options& options, boo
                      ::setsockopt(socket.get(), SOL_UDP, UDP_GRO, &yes, sizeof yes) == 0;
   detail::system_address name(at);
   if (bound) check(::bind(socket.get(), name.get(), name.size), at);
-  descriptor* const d = prepare(on, socket.take(), v6);
+  descriptor* const d = prepare(on, socket.take(), v6, false);
   detail::datagram_state& state = *d->datagrams();
   state.joins = joins;
   state.controls = joins || options.receive_address || options.receive_traffic_class ||
@@ -172,7 +172,7 @@ udp_socket udp_socket::connected_to(const endpoint& peer, const udp_options& opt
 udp_socket udp_socket::adopt(int fd) {
   detail::owned_descriptor taken(fd);
   engine& on = engine::required();
-  detail::take_over(fd, SOCK_DGRAM);
+  detail::prepare_adopted(fd, SOCK_DGRAM, AF_UNSPEC);
   const auto option_of = [fd](int level, int name) {
     int value = 0;
     socklen_t size = sizeof value;
@@ -180,8 +180,7 @@ udp_socket udp_socket::adopt(int fd) {
   };
   const int family = option_of(SOL_SOCKET, SO_DOMAIN);
   if (family != AF_INET && family != AF_INET6) detail::raise(system_failure(EAFNOSUPPORT));
-  descriptor* const d = prepare(on, taken.take(), family == AF_INET6);
-  d->share();
+  descriptor* const d = prepare(on, taken.take(), family == AF_INET6, true);
   d->datagrams()->joins = option_of(SOL_UDP, UDP_GRO) != 0;
   d->datagrams()->controls = true;
   return udp_socket(d);

@@ -485,9 +485,10 @@ DATAGRAM_CHECK(batches) {
   BOOST_TEST(co_await a.send_batch(three) == 3u);
   BOOST_TEST(co_await b.receive_batch(batch) == 3u);
   // No more than there is room for: the rest stays.
-  for (int i = 0; i != 4; ++i) co_await a.send_batch(three);
-  BOOST_TEST(co_await b.receive_batch(batch) == 8u);
-  BOOST_TEST(co_await b.receive_batch(batch) == 4u);
+  for (int i = 0; i != 3; ++i) co_await a.send_batch(three);
+  batch_of<Kind> small(6, 64);
+  BOOST_TEST(co_await b.receive_batch(small) == 6u);
+  BOOST_TEST(co_await b.receive_batch(small) == 3u);
   BOOST_TEST(co_await failure_of(cosock::with_timeout(1ms, b.receive_batch(batch))) ==
              code(cosock::error::timed_out));
   BOOST_TEST(batch.empty());
@@ -555,8 +556,8 @@ DATAGRAM_CHECK(a_batch_that_fails_says_how_many_have_gone) {
   socket_of<Kind> a = Kind::make();
   socket_of<Kind> b = Kind::make();
   const std::string too_large(1 << 20, 'x');
-  std::vector<const_buffer> all(100, const_buffer("fine"));
-  all[70] = too_large;
+  std::vector<const_buffer> all(10, const_buffer("fine"));
+  all[7] = too_large;
   std::size_t sent = 0;
   error_code why;
   try {
@@ -565,10 +566,10 @@ DATAGRAM_CHECK(a_batch_that_fails_says_how_many_have_gone) {
     sent = e.datagrams_sent();
     why = e.code();
   }
-  BOOST_TEST(sent == 70u);
+  BOOST_TEST(sent == 7u);
   BOOST_TEST(why == code(EMSGSIZE));
-  batch_of<Kind> batch(100, 16);
-  BOOST_TEST(co_await b.receive_batch(batch) == 70u);
+  batch_of<Kind> batch(10, 16);
+  BOOST_TEST(co_await b.receive_batch(batch) == 7u);
   all[0] = too_large;  // nothing has gone: the plain error
   BOOST_TEST(co_await failure_of(a.send_batch(all, b.local_endpoint())) == code(EMSGSIZE));
 }

@@ -4,13 +4,17 @@
 
 // The kinds of sockets that the cases of datagram.cpp run for.
 
+#include <cosock/local_datagram.hpp>
 #include <cosock/udp.hpp>
 
 #include <boost/mpl/list.hpp>
 #include <boost/system/error_code.hpp>
 
 #include <fcntl.h>
+#include <unistd.h>
 
+#include <atomic>
+#include <string>
 #include <thread>
 
 namespace test::datagram_kinds {
@@ -48,6 +52,24 @@ struct udp_no_offload : udp_v4 {
   }
 };
 
-using every_kind = boost::mpl::list<udp_v4, udp_v6, udp_offload, udp_no_offload>;
+struct local_abstract {
+  using socket = cosock::local_datagram_socket;
+  static socket make() { return socket(cosock::local_endpoint()); }
+  static void make_room(socket&) {}
+  static boost::system::error_code no_peer() {
+    return {ENOTCONN, boost::system::system_category()};
+  }
+};
+
+struct local_path : local_abstract {
+  static socket make() {
+    static std::atomic<int> count = 0;
+    return socket(cosock::local_endpoint::path("/tmp/cosock-datagram-" + std::to_string(::getpid()) +
+                                               '-' + std::to_string(++count)));
+  }
+};
+
+using every_kind = boost::mpl::list<udp_v4, udp_v6, udp_offload, udp_no_offload, local_abstract,
+                                    local_path>;
 
 }  // namespace test::datagram_kinds

@@ -51,6 +51,7 @@ BOOST_AUTO_TEST_CASE(errors_equal_their_portable_conditions) {
       {error::name_server, errc::resource_unavailable_try_again},
       {error::not_an_address, errc::invalid_argument},
       {error::other_loop, errc::operation_not_permitted},
+      {error::message_truncated, errc::message_size},
   };
   for (const auto& [e, condition] : table) {
     const boost::system::error_code code = e;

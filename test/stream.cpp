@@ -6,6 +6,7 @@
 #include "stream_conformance.hpp"
 
 #include <cosock/connect.hpp>
+#include <cosock/local.hpp>
 #include <cosock/tcp.hpp>
 
 namespace {
@@ -39,10 +40,22 @@ task<stream_pair> tcp_small() {
   return connected(address::loopback_v4(), accepting, connecting);
 }
 
+template <class Socket>
+task<stream_pair> local() {
+  auto [one, other] = cosock::local_pair<Socket>();
+  co_return stream_pair(std::make_unique<Socket>(std::move(one)),
+                        std::make_unique<Socket>(std::move(other)));
+}
+
 void reset(byte_stream& s) { static_cast<tcp_socket&>(s).abort(); }
 
 const register_suite v4("tcp_v4", {.make_pair = tcp_v4, .reset = reset});
 const register_suite v6("tcp_v6", {.make_pair = tcp_v6, .reset = reset});
 const register_suite small("tcp_with_small_buffers", {.make_pair = tcp_small, .reset = reset});
+const register_suite local_stream("local_stream",
+                                  {.make_pair = local<cosock::local_stream_socket>});
+const register_suite local_seqpacket("local_seqpacket",
+                                     {.make_pair = local<cosock::local_seqpacket_socket>,
+                                      .bytes = false});
 
 }  // namespace

@@ -44,6 +44,8 @@ struct kind {
   bool bounded = true;
   /// Sending to a peer that has closed fails sooner or later.
   bool tells_of_close = true;
+  /// Bytes only: there are no messages, which have to be received as they were sent.
+  bool bytes = true;
 };
 
 /// One test of the list.
@@ -77,6 +79,7 @@ struct enlisted {
 
 inline task<> perform_check(check c, kind of) {
   const std::size_t before = open_descriptors();
+  largest_send = of.bytes ? huge : 4000;
   {
     const stream_pair pair = co_await of.make_pair();
     co_await c.body(*pair.first, *pair.second, of);
@@ -127,7 +130,7 @@ STREAM_CHECK(PingPong) {
 }
 
 /// Receives that time out all the time, into memory that is freed at once, lose no byte.
-STREAM_CHECK(RacyRead) {
+STREAM_CHECK(RacyRead, &kind::bytes) {
   ledger l;
   constexpr std::size_t total = 256 << 10;
   const auto write = [&]() -> task<> {
@@ -157,7 +160,7 @@ STREAM_CHECK(RacyRead) {
 }
 
 /// Sends that time out all the time say how far they came.
-STREAM_CHECK(RacyWrite, &kind::bounded) {
+STREAM_CHECK(RacyWrite, &kind::bytes, &kind::bounded) {
   ledger l;
   constexpr std::size_t total = 32 << 20;
   int timed_out = 0;
@@ -199,7 +202,7 @@ STREAM_CHECK(ReadTimeout) {
   co_await round_trip(a, b);
 }
 
-STREAM_CHECK(WriteTimeout, &kind::bounded) {
+STREAM_CHECK(WriteTimeout, &kind::bytes, &kind::bounded) {
   ledger l;
   char into[8];
   for (const auto limit : {0ms, 2ms}) {
@@ -239,7 +242,7 @@ STREAM_CHECK(PastTimeout) {
 }
 
 /// A deadline set to the past while operations wait ends them.
-STREAM_CHECK(PresentTimeout, &kind::bounded) {
+STREAM_CHECK(PresentTimeout, &kind::bytes, &kind::bounded) {
   ledger l;
   char into[8];
   cancel_scope read_scope;
@@ -265,7 +268,7 @@ STREAM_CHECK(PresentTimeout, &kind::bounded) {
   co_await round_trip(a, b);
 }
 
-STREAM_CHECK(FutureTimeout, &kind::bounded) {
+STREAM_CHECK(FutureTimeout, &kind::bytes, &kind::bounded) {
   ledger l;
   char into[8];
   const auto begun = steady_clock::now();
@@ -281,7 +284,7 @@ STREAM_CHECK(FutureTimeout, &kind::bounded) {
 }
 
 /// close() ends what waits with `closed`, whatever time is left.
-STREAM_CHECK(CloseTimeout, &kind::bounded) {
+STREAM_CHECK(CloseTimeout, &kind::bytes, &kind::bounded) {
   ledger l;
   char into[8];
   beside read;
@@ -299,7 +302,7 @@ STREAM_CHECK(CloseTimeout, &kind::bounded) {
 }
 
 /// Everybody calls everything: each call works or is refused, and every byte is accounted for.
-STREAM_CHECK(ConcurrentMethods) {
+STREAM_CHECK(ConcurrentMethods, &kind::bytes) {
   std::size_t sent = 0;
   std::size_t received = 0;
   std::size_t echoed = 0;
@@ -387,7 +390,7 @@ STREAM_CHECK(SendEmptyThenData) {
   BOOST_TEST(into[0] == 'x');
 }
 
-STREAM_CHECK(BufferKinds) {
+STREAM_CHECK(BufferKinds, &kind::bytes) {
   const std::string string = "string ";
   const std::vector<unsigned char> vector = {'v', 'e', 'c', ' '};
   std::array<std::byte, 2> bytes = {std::byte{'b'}, std::byte{' '}};
@@ -466,7 +469,7 @@ STREAM_CHECK(DoubleSendBusy, &kind::bounded) {
   co_await round_trip(a, b);
 }
 
-STREAM_CHECK(SendAndEofBusy, &kind::bounded, &kind::half_close) {
+STREAM_CHECK(SendAndEofBusy, &kind::bytes, &kind::bounded, &kind::half_close) {
   ledger l;
   beside write;
   co_await clog(a, l);
@@ -505,7 +508,7 @@ STREAM_CHECK(WaitWritableBusy, &kind::bounded) {
   co_await round_trip(a, b);
 }
 
-STREAM_CHECK(WaitWritableReturnsEarlyNeverLate, &kind::bounded) {
+STREAM_CHECK(WaitWritableReturnsEarlyNeverLate, &kind::bytes, &kind::bounded) {
   ledger l;
   co_await a.wait_writable();
   co_await clog(a, l);
@@ -709,7 +712,7 @@ STREAM_CHECK(ReceiverCloseWakesSender, &kind::bounded, &kind::tells_of_close) {
   BOOST_TEST(is_broken(write.result.error));
 }
 
-STREAM_CHECK(FullDuplexRandomChunks) {
+STREAM_CHECK(FullDuplexRandomChunks, &kind::bytes) {
   constexpr std::size_t total = 1 << 20;
   ledger there;
   ledger back;
@@ -1037,7 +1040,7 @@ STREAM_CHECK(CancelAfterCompletionKeepsResult) {
 }
 
 /// Data and cancellation arrive in the same turn of the loop, in every order: no byte is lost.
-STREAM_CHECK(CancelRaceLedger) {
+STREAM_CHECK(CancelRaceLedger, &kind::bytes) {
   ledger l;
   const stream_pair side = co_await of.make_pair();
   int cancelled = 0;
@@ -1111,7 +1114,7 @@ STREAM_CHECK(CancelRaceLedger) {
 }
 
 /// The same for sends: what is reported as sent is what arrives.
-STREAM_CHECK(CancelRaceLedgerOfSends, &kind::bounded) {
+STREAM_CHECK(CancelRaceLedgerOfSends, &kind::bytes, &kind::bounded) {
   ledger l;
   co_await clog(a, l);
   const std::size_t capacity = l.on_the_way();
@@ -1142,7 +1145,7 @@ STREAM_CHECK(CancelRaceLedgerOfSends, &kind::bounded) {
 }
 
 /// A conversation that is cancelled at every step at which it can be.
-STREAM_CHECK(StepKCancelSweep) {
+STREAM_CHECK(StepKCancelSweep, &kind::bytes) {
   bool completed = false;
   for (int k = 0; !completed; ++k) {
     BOOST_TEST_INFO_SCOPE("step " << k);
@@ -1301,7 +1304,7 @@ STREAM_CHECK(NegativeTimeout) {
   co_await round_trip(a, b);
 }
 
-STREAM_CHECK(InfiniteTimeout) {
+STREAM_CHECK(InfiniteTimeout, &kind::bytes) {
   using seconds = std::chrono::duration<double>;
   ledger l;
   char into[8];
@@ -1488,7 +1491,7 @@ STREAM_CHECK(ReadExactlySplitEverywhere) {
   }
 }
 
-STREAM_CHECK(ScatterGather) {
+STREAM_CHECK(ScatterGather, &kind::bytes) {
   ledger l;
   for (const std::size_t count : {0, 1, 1024, 1025, 2000}) {
     for (const std::size_t each : {1, 3, 4000}) {
@@ -1561,7 +1564,7 @@ STREAM_CHECK(ZeroByteRead) {
 }
 
 /// A gather that was stopped half way says where.
-STREAM_CHECK(WriteVectorPartial, &kind::bounded) {
+STREAM_CHECK(WriteVectorPartial, &kind::bytes, &kind::bounded) {
   ledger l;
   co_await clog(a, l);
   for (int round = 0; round != 5; ++round) {
@@ -1591,7 +1594,7 @@ STREAM_CHECK(WriteVectorPartial, &kind::bounded) {
   co_await round_trip(a, b);
 }
 
-STREAM_CHECK(SendSomeSendsWhatFits, &kind::bounded) {
+STREAM_CHECK(SendSomeSendsWhatFits, &kind::bytes, &kind::bounded) {
   ledger l;
   const std::size_t n = co_await a.send_some(l.next(huge));
   l.sent(n);
@@ -1608,7 +1611,7 @@ STREAM_CHECK(SendSomeSendsWhatFits, &kind::bounded) {
 }
 
 /// A peer that does not read stops the sender, after a bounded number of bytes.
-STREAM_CHECK(SlowReaderMakesSenderWait, &kind::bounded) {
+STREAM_CHECK(SlowReaderMakesSenderWait, &kind::bytes, &kind::bounded) {
   ledger l;
   cancel_scope scope;
   beside write;

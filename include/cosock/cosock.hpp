@@ -26,15 +26,19 @@
 #include <cosock/buffer.hpp>
 #include <cosock/connect.hpp>
 #include <cosock/descriptor_stream.hpp>
+#include <cosock/descriptors.hpp>
+#include <cosock/local.hpp>
 #include <cosock/stream.hpp>
 #include <cosock/tcp.hpp>
 
 // Datagrams
 #include <cosock/datagram.hpp>
+#include <cosock/local_datagram.hpp>
 #include <cosock/udp.hpp>
 
 // Names
 #include <cosock/address.hpp>
+#include <cosock/local_endpoint.hpp>
 #include <cosock/resolve.hpp>
 
 #include <cosock/error.hpp>

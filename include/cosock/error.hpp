@@ -27,6 +27,7 @@ enum class error {
   name_server,        ///< the name server failed or did not answer (resource_unavailable_try_again)
   not_an_address,     ///< the text is no address or endpoint (invalid_argument)
   other_loop,         ///< the object belongs to another loop (operation_not_permitted)
+  message_truncated,  ///< a message did not fit into the buffer; its rest is lost (message_size)
 };
 
 /// The category of the codes above, called "cosock".
@@ -37,8 +38,9 @@ enum class error {
   return {static_cast<int>(e), cosock_category()};
 }
 
-/// Thrown by `send` and `receive_exactly` when they end after a part of the bytes has gone: it says
-/// how many. Otherwise they throw a plain system_error, and no byte has gone.
+/// Thrown by `send` and `receive_exactly` when they end after a part of the bytes has gone, and for a
+/// message that did not fit: it says how many. Otherwise they throw a plain system_error, and no byte
+/// has gone.
 class COSOCK_API transfer_error : public boost::system::system_error {
  public:
   transfer_error(boost::system::error_code why, std::size_t bytes);

@@ -6,12 +6,16 @@
 
 namespace cosock {
 
-/// One message that was received: what of it is in the buffer, and what is not.
+/// What came of receiving one message or datagram.
 struct received {
-  std::size_t size = 0;    ///< bytes that were put into the buffer
-  std::size_t length = 0;  ///< bytes that the message has: more than size if it was cut
-  bool truncated = false;  ///< the message did not fit; the rest of it is gone
-  bool end = false;        ///< no message, the peer has ended the connection (sequenced packets only)
+  /// How many bytes are in the buffer.
+  std::size_t size = 0;
+  /// How many the message had: more than `size` where it did not fit.
+  std::size_t length = 0;
+  /// Whether it did not fit. The bytes that are not in the buffer are lost.
+  bool truncated = false;
+  /// Whether there was no message, because the peer has ended the stream. An empty message is none.
+  bool end = false;
 };
 
 }  // namespace cosock

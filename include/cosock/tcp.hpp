@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cosock/address.hpp>
+#include <cosock/detail/accept.hpp>
 #include <cosock/stream.hpp>
 
 namespace cosock {
@@ -127,23 +128,11 @@ class COSOCK_API tcp_acceptor {
 // Implementation
 
 class COSOCK_API detail::accept_operation final : public awaiter_of<accept_operation>,
-                                                  public side_operation {
+                                                  public accepting {
  public:
-  accept_operation(descriptor* const& of, endpoint* peer) noexcept : of_(of), peer_(peer) {}
-  accept_operation(accept_operation&& other) noexcept
-      : side_operation(), of_(other.of_), peer_(other.peer_) {}
-  bool start(std::coroutine_handle<> awaiting, scope& where);
-  tcp_socket result() {
-    if (failure_) raise(failure_);
-    return std::move(accepted_);
-  }
-  failure fail() noexcept { return failure_; }
-
- private:
-  bool attempt() override;
-  descriptor* const& of_;
-  endpoint* peer_;
-  tcp_socket accepted_;
+  accept_operation(descriptor* const& of, endpoint* peer) noexcept;
+  accept_operation(accept_operation&&) noexcept = default;
+  tcp_socket result() { return tcp_socket(take()); }
 };
 
 inline detail::accept_operation tcp_acceptor::accept() { return {of_, nullptr}; }

@@ -2,10 +2,12 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/detail/medium.hpp>
 #include <cosock/detail/source.hpp>
 
 #include "detail/datagram.hpp"
 #include "detail/engine.hpp"
+#include "detail/local_binding.hpp"
 
 #include <boost/asio/detail/reactor_op.hpp>
 
@@ -14,14 +16,6 @@
 #include <memory>
 
 namespace cosock::detail {
-
-/// What a descriptor is: it decides how bytes move, and how much readiness tells.
-enum class medium : unsigned char {
-  tcp,     // recvmsg tells what is left (TCP_INQ), so that no call has to find out
-  socket,  // any other socket
-  other,   // a pipe, a terminal: read and write
-  file,    // a regular file: always ready, never waits
-};
 
 /// A descriptor and its registration with Asio's reactor. Shared by its socket and by the reactor.
 ///
@@ -43,9 +37,7 @@ class descriptor final : public source, public link {
 
   /// Ends what is pending with `closed`, closes, and drops the owner's share.
   void close() noexcept;
-  /// Others may hold the descriptor too.
-  void share() noexcept { shared_ = true; }
-  /// The same as close(), but leaves the descriptor open and gives it to the caller.
+  /// The same, but leaves the descriptor open and gives it to the caller.
   int release() noexcept;
 
   /// Makes it take datagram operations.
@@ -54,6 +46,19 @@ class descriptor final : public source, public link {
 
   /// For the loop that ends: closes, and leaves the owner's share to the owner.
   void shut_down() noexcept;
+
+  /// Destroys this, what binding the socket left behind, before it closes.
+  void take_binding(std::unique_ptr<local_binding> made) noexcept { binding_ = std::move(made); }
+
+  /// The next message of a socket that has such, recvmsg(2) with MSG_TRUNC: gives its real length.
+  /// Sets `end` where there is none any more, which an empty message is not.
+  ssize_t take_message(iovec* pieces, std::size_t count, bool& end) noexcept;
+
+  /// The failure for this error, which is remembered if it means that the connection is lost: the
+  /// system tells that once, and calls it the end of the stream from then on.
+  failure lost(int error) noexcept;
+  /// That failure; none while the connection is not known to be lost.
+  failure broken() const noexcept;
 
   void arm(side) override;
   bool transfer(stream_operation&) override;
@@ -81,7 +86,8 @@ class descriptor final : public source, public link {
   void watch_for(watch&) noexcept;
   bool receive(stream_operation&);
   bool send(stream_operation&);
-  bool broke(stream_operation&, int error) noexcept;
+  bool receive_messages(stream_operation&);
+  bool send_message(stream_operation&);
   ssize_t receive_scattered(stream_operation&, int& left) noexcept;
   ssize_t read_pieces(iovec* pieces, std::size_t count) noexcept;
   ssize_t send_gathered(stream_operation&) noexcept;
@@ -103,6 +109,7 @@ class descriptor final : public source, public link {
   int fd_;
   int shares_ = 1;
   int broken_ = 0;  // the error that ended the connection
+  std::unique_ptr<local_binding> binding_;
   medium what_;
   bool shared_;             // others may hold the descriptor too
   bool drained_by_short_;   // a short read means that nothing is left

@@ -5,12 +5,11 @@
 #include "detail/descriptor.hpp"
 #include "detail/system.hpp"
 
-#include <sys/socket.h>
-
-// What the sockets' setters and getters share: errors are thrown, `closed` for a closed socket.
+// What the socket classes have in common.
 
 namespace cosock::detail {
 
+/// The descriptor; throws `closed` where there is none.
 inline int handle_of(const descriptor* of) {
   if (!of || !of->is_open()) raise(closed_failure());
   return of->fd();
@@ -30,10 +29,10 @@ T get(const descriptor* of, int level, int name) {
   return value;
 }
 
-using name_function = int(int, sockaddr*, socklen_t*);
-
-inline endpoint name_of(const descriptor* of, name_function* ask) {
-  system_address name;
+/// What getsockname or getpeername says.
+template <class Name = system_address>
+auto name_of(const descriptor* of, int (*ask)(int, sockaddr*, socklen_t*)) {
+  Name name;
   if (ask(handle_of(of), name.get(), &name.size) != 0) raise(system_failure(errno));
   return name.to_endpoint();
 }
@@ -43,8 +42,15 @@ inline void check(int result, const endpoint& at) {
   if (result != 0) raise(system_failure(errno), at.to_string());
 }
 
-/// Makes a descriptor that comes from elsewhere non-blocking and close-on-exec, after a look at its
-/// type.
-void take_over(int fd, int type);
+/// Ends the sending direction of a connection.
+inline void shut_down_sending(const descriptor* of) {
+  const int fd = handle_of(of);
+  if (of->waiter[writing]) raise(own_failure(error::busy));
+  if (::shutdown(fd, SHUT_WR) != 0 && errno != ENOTCONN) raise(system_failure(errno));
+}
+
+/// Makes a descriptor from outside ready for the loop, if it is a socket of this type (SOCK_STREAM,
+/// ...), and of this family (AF_UNIX, ...) unless that is AF_UNSPEC; throws EPROTOTYPE if it is not.
+void prepare_adopted(int fd, int type, int family);
 
 }  // namespace cosock::detail

@@ -1,0 +1,108 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/source.hpp>
+#include <cosock/received.hpp>
+
+#include <span>
+#include <vector>
+
+namespace cosock {
+
+/// Owns a descriptor of the system: closes it when destroyed. Bound to no loop and to no thread.
+class COSOCK_API unique_descriptor {
+ public:
+  /// Owns none.
+  unique_descriptor() noexcept = default;
+  unique_descriptor(unique_descriptor&& other) noexcept : fd_(other.release()) {}
+  unique_descriptor& operator=(unique_descriptor&& other) noexcept {
+    if (this != &other) {
+      close();
+      fd_ = other.release();
+    }
+    return *this;
+  }
+  ~unique_descriptor() { close(); }
+
+  /// Takes over a descriptor, as it is; negative: none.
+  [[nodiscard]] static unique_descriptor adopt(int descriptor) noexcept {
+    unique_descriptor owner;
+    owner.fd_ = descriptor;
+    return owner;
+  }
+  /// Gives it up to the caller; -1 if there was none.
+  [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
+
+  /// Closes it, if there is one. Idempotent.
+  void close() noexcept;
+  /// The descriptor, or -1. It stays the owner's.
+  [[nodiscard]] int get() const noexcept { return fd_; }
+  [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
+
+ private:
+  int fd_ = -1;
+};
+
+/// How many descriptors one send can take along: the system's limit.
+inline constexpr std::size_t most_descriptors = 253;
+
+/// What came of receiving bytes, or a message, and the descriptors that were sent with them.
+struct received_with_descriptors : received {
+  received_with_descriptors() noexcept {}  // GCC 12 destroys aggregates twice, see docs/gcc-12.md
+
+  /// In the order in which they were sent; close-on-exec.
+  std::vector<unique_descriptor> descriptors;
+  /// How many more had been sent than were asked for. They are closed.
+  std::size_t refused = 0;
+  /// Whether the system had to drop some, which nobody has counted: for the limit of open
+  /// descriptors, say.
+  bool incomplete = false;
+};
+
+namespace detail {
+
+/// Sends with descriptors, through any local socket.
+class COSOCK_API descriptor_send final : public awaiter_of<descriptor_send>, public side_operation {
+ public:
+  descriptor_send(source* const& of, const_buffer data, std::span<const int> descriptors) noexcept
+      : of_(of), data_(data), descriptors_(descriptors) {}
+  descriptor_send(descriptor_send&& other) noexcept
+      : side_operation(), of_(other.of_), data_(other.data_), descriptors_(other.descriptors_) {}
+  bool start(std::coroutine_handle<> awaiting, scope& where);
+  std::size_t result();
+  failure fail() noexcept { return failure_; }
+
+ private:
+  bool attempt() override;
+  source* const& of_;
+  const_buffer data_;
+  std::span<const int> descriptors_;
+  std::size_t moved_ = 0;
+};
+
+/// Receives with descriptors, from any local socket.
+class COSOCK_API descriptor_receive final : public awaiter_of<descriptor_receive>,
+                                            public side_operation {
+ public:
+  descriptor_receive(source* const& of, mutable_buffer into, std::size_t most) noexcept
+      : of_(of), into_(into), most_(most < most_descriptors ? most : most_descriptors) {}
+  descriptor_receive(descriptor_receive&& other) noexcept
+      : side_operation(), of_(other.of_), into_(other.into_), most_(other.most_) {}
+  bool start(std::coroutine_handle<> awaiting, scope& where);
+  received_with_descriptors result() {
+    if (failure_) raise(failure_);
+    return std::move(result_);
+  }
+  failure fail() noexcept { return failure_; }
+
+ private:
+  bool attempt() override;
+  source* const& of_;
+  mutable_buffer into_;
+  std::size_t most_;
+  received_with_descriptors result_;
+};
+
+}  // namespace detail
+}  // namespace cosock

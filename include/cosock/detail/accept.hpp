@@ -1,0 +1,47 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/medium.hpp>
+#include <cosock/detail/source.hpp>
+
+namespace cosock {
+
+class endpoint;
+
+namespace detail {
+
+class descriptor;
+
+/// Waits for a connection on a listening descriptor: what the accept() of every acceptor shares.
+class COSOCK_API accepting : public side_operation {
+ public:
+  bool start(std::coroutine_handle<> awaiting, scope& where);
+  failure fail() noexcept { return failure_; }
+
+ protected:
+  accepting(descriptor* const& of, medium what, endpoint* peer = nullptr) noexcept
+      : of_(of), peer_(peer), what_(what) {}
+  accepting(accepting&& other) noexcept
+      : side_operation(), of_(other.of_), peer_(other.peer_), what_(other.what_) {}
+  ~accepting() {
+    if (accepted_) [[unlikely]]
+      discard();
+  }
+  /// The connection, or throws.
+  descriptor* take() {
+    if (failure_) raise(failure_);
+    return std::exchange(accepted_, nullptr);
+  }
+
+ private:
+  bool attempt() override;
+  void discard() noexcept;
+  descriptor* const& of_;
+  endpoint* peer_;
+  descriptor* accepted_ = nullptr;
+  medium what_;
+};
+
+}  // namespace detail
+}  // namespace cosock

@@ -1,0 +1,109 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+// The operations of local sockets, and how they make one of any type.
+
+#include <cosock/detail/accept.hpp>
+#include <cosock/detail/timer.hpp>
+#include <cosock/local_endpoint.hpp>
+#include <cosock/received.hpp>
+
+#include <utility>
+
+namespace cosock::detail {
+
+/// The two ends of a new pair, on the running loop.
+struct descriptor_pair {
+  descriptor* ends[2];
+};
+COSOCK_API descriptor_pair make_local_pair(medium what);
+
+/// What each type of local socket lets its makers do.
+struct local_access {
+  template <class Socket>
+  static constexpr medium what() noexcept {
+    return Socket::what;
+  }
+  template <class Socket>
+  static Socket make(descriptor* of) noexcept {
+    return Socket(of);
+  }
+  template <class Socket>
+  static std::pair<Socket, Socket> make_pair() {
+    const descriptor_pair made = make_local_pair(Socket::what);
+    return {Socket(made.ends[0]), Socket(made.ends[1])};
+  }
+};
+
+template <class Socket>
+class local_accept_operation final : public awaiter_of<local_accept_operation<Socket>>,
+                                     public accepting {
+ public:
+  explicit local_accept_operation(descriptor* const& of) noexcept
+      : accepting(of, local_access::what<Socket>()) {}
+  local_accept_operation(local_accept_operation&&) noexcept = default;
+  Socket result() { return local_access::make<Socket>(take()); }
+};
+
+/// Tries to connect until there is room in the backlog: the system has no way to wait for that.
+class COSOCK_API local_connecting : public awaited, public timer {
+ public:
+  bool start(std::coroutine_handle<> awaiting, scope& where);
+  failure fail() noexcept { return failure_; }
+  void fire() override;
+  void cancel() noexcept override;
+  void expire() noexcept override;
+
+ protected:
+  local_connecting(const local_endpoint& to, medium what) noexcept : to_(to), what_(what) {}
+  local_connecting(local_connecting&& other) noexcept
+      : awaited(), timer(), to_(other.to_), what_(other.what_) {}
+  ~local_connecting();
+  /// The connection, or throws.
+  descriptor* take();
+
+ private:
+  bool attempt() noexcept;
+  void pause() noexcept;
+  void close_socket() noexcept;
+
+  local_endpoint to_;
+  medium what_;
+  bool done_ = false;
+  int socket_ = -1;
+  std::int64_t delay_ = 1'000'000;
+  descriptor* connected_ = nullptr;
+};
+
+template <class Socket>
+class local_connect_operation final : public awaiter_of<local_connect_operation<Socket>>,
+                                      public local_connecting {
+ public:
+  explicit local_connect_operation(const local_endpoint& to) noexcept
+      : local_connecting(to, local_access::what<Socket>()) {}
+  local_connect_operation(local_connect_operation&&) noexcept = default;
+  Socket result() { return local_access::make<Socket>(take()); }
+};
+
+/// Receives one message.
+class COSOCK_API message_receive final : public awaiter_of<message_receive>, public side_operation {
+ public:
+  message_receive(source* const& of, mutable_buffer into) noexcept : of_(of), into_(into) {}
+  message_receive(message_receive&& other) noexcept
+      : side_operation(), of_(other.of_), into_(other.into_) {}
+  bool start(std::coroutine_handle<> awaiting, scope& where);
+  received result() {
+    if (failure_) raise(failure_);
+    return result_;
+  }
+  failure fail() noexcept { return failure_; }
+
+ private:
+  bool attempt() override;
+  source* const& of_;
+  mutable_buffer into_;
+  received result_;
+};
+
+}  // namespace cosock::detail

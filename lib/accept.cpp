@@ -1,0 +1,78 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/detail/accept.hpp>
+
+#include "detail/socket.hpp"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+namespace cosock::detail {
+
+void prepare_adopted(int fd, int type, int family) {
+  const auto check = [fd](int name, int expected) {
+    int value = 0;
+    socklen_t size = sizeof value;
+    if (::getsockopt(fd, SOL_SOCKET, name, &value, &size) != 0) raise(system_failure(errno));
+    if (value != expected) raise(system_failure(EPROTOTYPE));
+  };
+  check(SO_TYPE, type);
+  if (family != AF_UNSPEC) check(SO_DOMAIN, family);
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+      ::fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+    raise(system_failure(errno));
+}
+
+void accepting::discard() noexcept { std::exchange(accepted_, nullptr)->close(); }
+
+bool accepting::start(std::coroutine_handle<> awaiting, scope& where) {
+  return enter(awaiting, where) && launch(of_, reading);
+}
+
+bool accepting::attempt() {
+  auto& from = static_cast<descriptor&>(*on_);  // not of_: the acceptor may have been moved
+  for (;;) {
+    system_address peer;
+    const int fd =
+        ::accept4(from.fd(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      const int yes = 1;
+      if (what_ == medium::tcp) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+      try {
+        accepted_ = descriptor::open(engine::of(*from.on), fd, what_, false);
+      } catch (const boost::system::system_error& e) {
+        failure_ = to_failure(e.code());
+        return true;
+      } catch (...) {
+        failure_ = system_failure(ENOMEM);
+        return true;
+      }
+      if (peer_) *peer_ = peer.to_endpoint();
+      return true;
+    }
+    switch (errno) {
+      case EAGAIN:
+        from.hint[reading] = false;
+        return false;
+      // The connection has died while it waited; accept(2) wants these tried again.
+      case EINTR:
+      case ECONNABORTED:
+      case EPROTO:
+      case ENETDOWN:
+      case ENOPROTOOPT:
+      case EHOSTDOWN:
+      case ENONET:
+      case EHOSTUNREACH:
+      case EOPNOTSUPP:
+      case ENETUNREACH:
+        continue;
+      default:
+        failure_ = system_failure(errno);
+        return true;
+    }
+  }
+}
+
+}  // namespace cosock::detail
