@@ -354,7 +354,7 @@ batch_memory::batch_memory(std::size_t count, std::size_t bytes_each)
   s.pieces.reset(new iovec[count]);
   s.names.reset(new name_buffer[count]);
   s.controls.reset(new control_buffer[count]);
-  s.memory.reset(new char[count * bytes_each]);
+  s.memory.reset(static_cast<char*>(::operator new[](count * bytes_each, message_slots::page)));
   for (std::size_t i = 0; i != count; ++i)
     s.pieces[i] = {s.memory.get() + i * bytes_each, bytes_each};
 }
@@ -514,9 +514,10 @@ bool descriptor::receive_messages(message_operation& op) {
     }
     for (int i = 0; i != n; ++i) describe_slot(into, into.messages + i);
     into.messages += static_cast<std::size_t>(n);
-    // Fewer than there was room for: nothing is left, and what comes will be reported.
+    // Fewer than there was room for: nothing is left, and what comes will be reported. Where several
+    // were there, more are likely to have come by the next time.
     if (static_cast<std::size_t>(n) < most) {
-      hint[reading] = false;
+      hint[reading] = n > 1;
       break;
     }
   }

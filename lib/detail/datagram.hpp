@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <new>
 
 namespace cosock::detail {
 
@@ -36,7 +37,12 @@ struct message_slots {
   std::unique_ptr<iovec[]> pieces;
   std::unique_ptr<name_buffer[]> names;
   std::unique_ptr<control_buffer[]> controls;
-  std::unique_ptr<char[]> memory;
+  struct release {
+    void operator()(char* p) const noexcept { ::operator delete[](p, page); }
+  };
+  std::unique_ptr<char[], release> memory;
+  /// Copying is several times slower into memory that is not aligned.
+  static constexpr std::align_val_t page{4096};
 };
 
 /// Datagrams that the system had joined, on their way to somebody who takes one at a time.
