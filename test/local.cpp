@@ -3,7 +3,7 @@
 #include <cosock/local.hpp>
 
 #define BOOST_TEST_MODULE local
-#include "local_tools.hpp"
+#include "local_operations.hpp"
 
 #include <cosock/when.hpp>
 
@@ -781,6 +781,467 @@ BOOST_AUTO_TEST_CASE(an_acceptor_of_another_loop_is_refused) {
   BOOST_CHECK_THROW((void)local_pair(), std::logic_error);
   BOOST_CHECK_THROW((void)local_stream_socket::adopt(::dup(0)), std::logic_error);
   BOOST_TEST(open_descriptors() == before);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(sockets)
+
+COROUTINE_TEST_CASE(a_socket_made_by_default_is_closed) {
+  local_seqpacket_socket none;
+  ledger l;
+  char into[8];
+  BOOST_TEST(!none.is_open());
+  BOOST_TEST(none.native_handle() == -1);
+  BOOST_TEST(none.release() == -1);
+  none.close();
+  for (const operation which : all_operations) {
+    const outcome o = co_await perform(which, none, into, l, 8);
+    BOOST_TEST(o.is(cosock::error::closed));
+  }
+  for (const auto& call : std::initializer_list<std::function<void()>>{
+           [&] { (void)none.local_endpoint(); }, [&] { (void)none.remote_endpoint(); },
+           [&] { (void)none.peer_credentials(); }, [&] { none.shutdown_send(); },
+           [&] { none.set_send_buffer(1); }, [&] { (void)none.send_buffer(); },
+           [&] { none.set_receive_buffer(1); }, [&] { (void)none.receive_buffer(); }})
+    BOOST_TEST(thrown_by(call) == code(cosock::error::closed));
+}
+
+COROUTINE_TEST_CASE(a_moved_socket_leaves_a_closed_one) {
+  auto [a, b] = local_pair();
+  local_stream_socket moved = std::move(a);
+  BOOST_TEST(!a.is_open());
+  co_await round_trip(moved, b);
+  a = std::move(moved);
+  co_await round_trip(a, b);
+  local_stream_socket& itself = a;
+  a = std::move(itself);
+  co_await round_trip(a, b);
+  auto [c, d] = local_pair();
+  a = std::move(c);
+  char into[8];
+  BOOST_TEST(co_await b.receive(into) == 0u);
+  co_await round_trip(a, d);
+  beside read;
+  co_await cosock::with_nursery([&](nursery& n) -> task<> {
+    start(n, read, [&] { return a.receive(into); });
+    co_await settle();
+    c = std::move(a);
+    co_await d.send("data");
+  });
+  BOOST_TEST(read.result.bytes == 4u);
+}
+
+COROUTINE_TEST_CASE(buffers_are_what_they_are_set_to) {
+  auto [a, b] = local_pair();
+  a.set_send_buffer(10'000);
+  a.set_receive_buffer(20'000);
+  BOOST_TEST(a.send_buffer() == 20'000);
+  BOOST_TEST(a.receive_buffer() == 40'000);
+  co_return;
+}
+
+COROUTINE_TEST_CASE(an_adopted_descriptor_is_non_blocking_and_close_on_exec) {
+  auto [raw, peer] = raw_local::pair(SOCK_STREAM);
+  ::fcntl(raw.fd(), F_SETFD, 0);
+  const int fd = raw.fd();
+  BOOST_REQUIRE(peer.send("early"));
+  local_stream_socket adopted = local_stream_socket::adopt(raw.release());
+  BOOST_TEST(adopted.native_handle() == fd);
+  BOOST_TEST((::fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
+  BOOST_TEST(is_close_on_exec(fd));
+  char into[8];
+  BOOST_TEST(co_await adopted.receive(into) == 5u);
+  adopted.close();
+  BOOST_TEST(!is_open_descriptor(fd));
+}
+
+COROUTINE_TEST_CASE(what_is_no_local_socket_of_the_type_is_refused_and_closed) {
+  const auto adopt_stream = [](int fd) { (void)local_stream_socket::adopt(fd); };
+  const auto adopt_messages = [](int fd) { (void)local_seqpacket_socket::adopt(fd); };
+  const auto refused = [](auto adopt, int fd) {
+    const error_code e = thrown_by([&] { adopt(fd); });
+    BOOST_TEST(!is_open_descriptor(fd));
+    return e;
+  };
+  BOOST_TEST(thrown_by([&] { adopt_stream(-1); }) == system_code(EBADF));
+  BOOST_TEST(refused(adopt_stream, ::dup(0)) == system_code(ENOTSOCK));
+  BOOST_TEST(refused(adopt_stream, ::socket(AF_INET, SOCK_STREAM, 0)) == system_code(EPROTOTYPE));
+  BOOST_TEST(refused(adopt_stream, ::socket(AF_UNIX, SOCK_DGRAM, 0)) == system_code(EPROTOTYPE));
+  BOOST_TEST(refused(adopt_stream, ::socket(AF_UNIX, SOCK_SEQPACKET, 0)) == system_code(EPROTOTYPE));
+  BOOST_TEST(refused(adopt_messages, ::socket(AF_UNIX, SOCK_STREAM, 0)) == system_code(EPROTOTYPE));
+  co_return;
+}
+
+COROUTINE_TEST_CASE(a_released_descriptor_stays_open_and_is_the_callers) {
+  auto [a, b] = local_pair<local_seqpacket_socket>();
+  char into[8];
+  beside read;
+  int fd = -1;
+  co_await cosock::with_nursery([&](nursery& n) -> task<> {
+    start(n, read, [&] { return a.receive(into); });
+    co_await settle();
+    fd = a.release();
+  });
+  BOOST_TEST(read.result.is(cosock::error::closed));
+  BOOST_TEST(!a.is_open());
+  BOOST_TEST(::send(fd, "raw", 3, 0) == 3);
+  BOOST_TEST(co_await b.receive(into) == 3u);
+  co_await b.send("again");
+  auto back = local_seqpacket_socket::adopt(fd);
+  BOOST_TEST(co_await back.receive(into) == 5u);
+  co_await round_trip(back, b);
+}
+
+/// The system tells once that a peer closed with something unread, and calls it the end from then on.
+COROUTINE_TEST_CASE(a_connection_that_was_reset_stays_so) {
+  const auto check = [](auto pair, const operation which) -> task<> {
+    auto& [a, b] = pair;
+    ledger l;
+    char into[8];
+    beside read;
+    co_await cosock::with_nursery([&](nursery& n) -> task<> {
+      start(n, read, [&] { return perform(which, a, into, l, 0); });
+      co_await settle();
+      co_await a.send("unread");
+      b.close();
+    });
+    if (which != operation::wait_readable) BOOST_TEST(read.result.error == reset_by_peer());
+    for (int i = 0; i != 2; ++i) {
+      const outcome received = co_await outcome_of(a.receive(into));
+      BOOST_TEST(received.error == reset_by_peer());
+      const outcome with_descriptors = co_await outcome_of(a.receive_with_descriptors(into, 1));
+      BOOST_TEST(with_descriptors.error == reset_by_peer());
+    }
+    const outcome sent = co_await outcome_of(a.send("x"));
+    BOOST_TEST(is_broken(sent.error));
+  };
+  for (const operation which : receiving) {
+    BOOST_TEST_INFO_SCOPE(which);
+    co_await check(local_pair(), which);
+    co_await check(local_pair<local_seqpacket_socket>(), which);
+  }
+}
+
+/// Urgent data is left out, and is no end of the stream.
+COROUTINE_TEST_CASE(urgent_data_holds_nothing_up) {
+  auto [raw, peer] = raw_local::pair(SOCK_STREAM);
+  local_stream_socket s = local_stream_socket::adopt(raw.release());
+  if (!peer.send("!", MSG_OOB)) co_return;  // a kernel that has none
+  char into[8];
+  beside read;
+  co_await cosock::with_nursery([&](nursery& n) -> task<> {
+    start(n, read, [&] { return s.receive(into); });
+    co_await settle();
+    BOOST_TEST(!read.done);
+    BOOST_REQUIRE(peer.send("data"));
+  });
+  BOOST_TEST(read.result.bytes == 4u);
+}
+
+COROUTINE_TEST_CASE(both_ends_know_who_the_other_is) {
+  local_acceptor acceptor{local_endpoint()};
+  auto c = co_await connect_over(acceptor);
+  cosock::credentials self;
+  self.pid = ::getpid();
+  self.uid = ::geteuid();
+  self.gid = ::getegid();
+  BOOST_TEST((c.server.peer_credentials() == self));
+  BOOST_TEST((c.client.peer_credentials() == self));
+  auto [a, b] = local_pair<local_seqpacket_socket>();
+  BOOST_TEST((a.peer_credentials() == self));
+}
+
+BOOST_AUTO_TEST_CASE(the_credentials_of_another_user_are_the_kernels_word,
+                     *boost::unit_test::precondition(is_root)) {
+  loop on;
+  local_acceptor acceptor(on, local_endpoint());
+  const local_endpoint at = acceptor.local_endpoint();
+  child_process other([&] {
+    raw_local client;
+    char byte = 0;
+    if (!become_nobody() || client.connect(at) != 0) return false;
+    ucred server = {};
+    socklen_t size = sizeof server;
+    ::getsockopt(client.fd(), SOL_SOCKET, SO_PEERCRED, &server, &size);
+    return ::recv(client.fd(), &byte, 1, 0) == 1 && server.uid == 0;
+  });
+  on.run([](local_acceptor& acceptor, int child) -> task<> {
+    local_stream_socket s = co_await acceptor.accept();
+    const cosock::credentials peer = s.peer_credentials();
+    BOOST_TEST(peer.pid == child);
+    BOOST_TEST(peer.uid == nobody);
+    BOOST_TEST(peer.gid == nobody);
+    co_await s.send("x");
+  }(acceptor, other.id()));
+  BOOST_TEST(other.succeeded());
+}
+
+/// Who may not write to the file may not connect.
+BOOST_AUTO_TEST_CASE(the_mode_decides_who_may_connect, *boost::unit_test::precondition(is_root)) {
+  const temporary_folder folder;
+  BOOST_REQUIRE(::chmod(folder.path().c_str(), 0755) == 0);
+  loop on;
+  const local_acceptor own(on, folder.at("own"));
+  const local_acceptor_options for_all = {.mode = 0666};
+  const local_acceptor open(on, folder.at("open"), for_all);
+  child_process other([&] {
+    if (!become_nobody()) return false;
+    raw_local client;
+    return client.connect(folder.at("own")) != 0 && errno == EACCES &&
+           client.connect(folder.at("open")) == 0;
+  });
+  BOOST_TEST(other.succeeded());
+}
+
+COROUTINE_TEST_CASE(a_thousand_connections_leak_no_descriptor) {
+  local_acceptor acceptor{local_endpoint()};
+  const std::size_t before = open_descriptors();
+  for (int i = 0; i != 1000; ++i) {
+    auto c = co_await connect_over(acceptor);
+    if (i % 3 == 0) co_await round_trip(c.client, c.server);
+    if (i % 3 == 1) c.server.close();
+  }
+  BOOST_TEST(open_descriptors() == before);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(messages)
+
+namespace {
+
+using pair = std::pair<local_seqpacket_socket, local_seqpacket_socket>;
+pair message_pair() { return local_pair<local_seqpacket_socket>(); }
+
+}  // namespace
+
+COROUTINE_TEST_CASE(each_receive_gives_one_message) {
+  auto [a, b] = message_pair();
+  char into[16];
+  co_await a.send("one");
+  BOOST_TEST(co_await a.send_some("three") == 5u);
+  const std::array<std::string_view, 3> parts = {"se", "", "ven"};
+  BOOST_TEST(co_await a.send(parts) == 5u);
+  BOOST_TEST(co_await b.receive(into) == 3u);
+  BOOST_TEST(co_await b.receive(into) == 5u);
+  char first[3];
+  const std::array<mutable_buffer, 2> scattered = {mutable_buffer(first), mutable_buffer(into)};
+  BOOST_TEST(co_await b.receive(scattered) == 5u);
+  BOOST_TEST(std::string_view(first, 3) == "sev");
+  BOOST_TEST(std::string_view(into, 2) == "en");
+}
+
+COROUTINE_TEST_CASE(a_message_that_does_not_fit_is_an_error_with_the_part_that_did) {
+  auto [a, b] = message_pair();
+  char into[8] = {};
+  const auto check = [&](auto op, std::size_t there) -> task<> {
+    const outcome o = co_await outcome_of(std::move(op));
+    BOOST_TEST(o.is(cosock::error::message_truncated));
+    BOOST_TEST(o.error == errc::message_size);
+    BOOST_TEST(o.bytes == there);
+  };
+  for (const std::size_t room : {1, 3, 4}) {
+    co_await a.send("12345");
+    co_await a.send("next");
+    co_await check(b.receive(cosock::buffer(into, room)), room);
+    BOOST_TEST(std::string_view(into, room) == std::string_view("12345", room));
+    BOOST_TEST(co_await b.receive(into) == 4u);  // only that one was cut
+  }
+  co_await a.send("12345");
+  BOOST_TEST(co_await b.receive(cosock::buffer(into, 5)) == 5u);
+  const std::array<mutable_buffer, 2> four = {mutable_buffer(into, 1), mutable_buffer(into + 1, 3)};
+  co_await a.send("12345");
+  co_await check(b.receive(four), 4);
+  // Several messages fill a buffer, and one that goes beyond its end is cut.
+  co_await a.send("123");
+  co_await a.send("45678");
+  BOOST_TEST(co_await b.receive_exactly(into) == 8u);
+  BOOST_TEST(std::string_view(into, 8) == "12345678");
+  co_await a.send("123");
+  co_await a.send("456789");
+  co_await check(b.receive_exactly(into), 8);
+  co_await round_trip(a, b);
+  // It waits when the message comes.
+  beside read;
+  co_await cosock::with_nursery([&](nursery& n) -> task<> {
+    start(n, read, [&] { return b.receive(cosock::buffer(into, 4)); });
+    co_await settle();
+    co_await a.send("12345");
+  });
+  BOOST_TEST(read.result.is(cosock::error::message_truncated));
+  BOOST_TEST(read.result.bytes == 4u);
+}
+
+COROUTINE_TEST_CASE(receive_message_tells_the_size_a_message_had) {
+  auto [a, b] = message_pair();
+  char into[8];
+  for (const std::size_t room : {0, 1, 4, 5, 8}) {
+    BOOST_TEST_INFO_SCOPE("room for " << room);
+    co_await a.send("12345");
+    const cosock::received r = co_await b.receive_message(cosock::buffer(into, room));
+    BOOST_TEST(r.size == std::min<std::size_t>(room, 5));
+    BOOST_TEST(r.length == 5u);
+    BOOST_TEST(r.truncated == (room < 5));
+    BOOST_TEST(!r.end);
+    BOOST_TEST(std::string_view(into, r.size) == std::string_view("12345", r.size));
+  }
+}
+
+/// The empty message and the end look the same to recv(2).
+COROUTINE_TEST_CASE(an_empty_message_is_not_the_end) {
+  for (const bool pending : {false, true}) {
+    auto [raw, peer] = raw_local::pair(SOCK_SEQPACKET);
+    BOOST_REQUIRE(peer.send(""));  // before the socket is ours, too
+    local_seqpacket_socket b = local_seqpacket_socket::adopt(raw.release());
+    char into[8];
+    beside read;
+    co_await cosock::with_nursery([&](nursery& n) -> task<> {
+      start(n, read, [&] { return b.receive(into); });
+      if (pending) co_await settle();
+      for (int i = 0; i != 100; ++i) BOOST_REQUIRE(peer.send(""));
+      co_await settle();
+      BOOST_TEST(!read.done);
+      BOOST_REQUIRE(peer.send("data"));
+    });
+    BOOST_TEST(read.result.bytes == 4u);
+    BOOST_REQUIRE(peer.send(""));
+    BOOST_REQUIRE(peer.send("12345678"));
+    BOOST_TEST(co_await b.receive_exactly(into) == 8u);
+    BOOST_REQUIRE(peer.send(""));
+    const cosock::received empty = co_await b.receive_message(into);
+    BOOST_TEST(empty.size == 0u);
+    BOOST_TEST(!empty.end);
+    BOOST_REQUIRE(peer.send(""));
+    peer.close();
+    const cosock::received last = co_await b.receive_message(mutable_buffer());
+    BOOST_TEST(!last.end);
+    BOOST_TEST(!last.truncated);
+    for (int i = 0; i != 2; ++i) {
+      const cosock::received end = co_await b.receive_message(into);
+      BOOST_TEST(end.end);
+      BOOST_TEST(end.length == 0u);
+      BOOST_TEST(co_await b.receive(into) == 0u);
+    }
+  }
+}
+
+/// A peer that sends nothing but empty messages keeps no other task from running.
+COROUTINE_TEST_CASE(empty_messages_without_end_let_others_have_their_turn) {
+  auto [a, b] = message_pair();
+  char into[8];
+  int turns = 0;
+  co_await cosock::with_nursery([&](nursery& n) -> task<> {
+    n.start([&]() -> task<> { co_await b.receive(into); });
+    n.start([&]() -> task<> {
+      for (;;) (void)co_await a.send_message(const_buffer());
+    });
+    for (; turns != 100; ++turns) co_await cosock::yield();
+    n.cancel_all();
+  });
+  BOOST_TEST(turns == 100);
+}
+
+COROUTINE_TEST_CASE(send_message_sends_empty_ones_too) {
+  auto [a, b] = message_pair();
+  char into[8];
+  BOOST_TEST(co_await a.send_message(const_buffer()) == 0u);
+  BOOST_TEST(co_await a.send_message("data") == 4u);
+  const cosock::received empty = co_await b.receive_message(into);
+  BOOST_TEST((empty.length == 0u && !empty.end));
+  const cosock::received data = co_await b.receive_message(into);
+  BOOST_TEST(data.size == 4u);
+  // While send() of nothing does nothing.
+  BOOST_TEST(co_await a.send("") == 0u);
+  co_await a.send("data");
+  const cosock::received next = co_await b.receive_message(into);
+  BOOST_TEST(next.size == 4u);
+}
+
+COROUTINE_TEST_CASE(a_message_that_is_too_large_is_refused_whole) {
+  auto [a, b] = message_pair();
+  a.set_send_buffer(10'000);
+  const std::vector<char> large(30'000);
+  const std::vector<std::string_view> pieces(1025, "x");
+  for (auto* call : {+[](local_seqpacket_socket& s, const_buffer b) { return s.send(b); },
+                     +[](local_seqpacket_socket& s, const_buffer b) { return s.send_some(b); }}) {
+    const outcome o = co_await outcome_of(call(a, large));
+    BOOST_TEST(o.error == errc::message_size);
+    BOOST_TEST(o.bytes == 0u);
+  }
+  BOOST_TEST((co_await outcome_of(a.send_message(large))).error == errc::message_size);
+  BOOST_TEST((co_await outcome_of(a.send(pieces))).error == errc::message_size);
+  const std::vector<std::string_view> as_many(1024, "x");
+  BOOST_TEST(co_await a.send(as_many) == 1024u);
+  std::vector<char> memory(2000);
+  std::vector<mutable_buffer> bytes;
+  for (char& c : memory) bytes.emplace_back(&c, 1);
+  BOOST_TEST(co_await b.receive(bytes) == 1024u);
+  co_await round_trip(a, b);
+}
+
+/// Larger than what one call moves elsewhere.
+COROUTINE_TEST_CASE(a_large_message_goes_whole) {
+  auto [a, b] = message_pair();
+  const int size = 8 << 20;
+  if (::setsockopt(a.native_handle(), SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) != 0)
+    co_return;
+  std::vector<char> into(3'000'000);
+  BOOST_TEST(co_await a.send(const_buffer(pattern().data(), into.size())) == into.size());
+  BOOST_TEST(co_await b.receive(into) == into.size());
+  BOOST_TEST((std::memcmp(into.data(), pattern().data(), into.size()) == 0));
+}
+
+COROUTINE_TEST_CASE(sends_that_wait_go_out_whole_and_in_order) {
+  auto [a, b] = message_pair();
+  constexpr int count = 5000;
+  const auto write = [&]() -> task<> {
+    for (int i = 0; i != count; ++i) {
+      const std::size_t size = 4 + i % 3000;
+      std::vector<char> message(size, static_cast<char>(i));
+      std::memcpy(message.data(), &i, sizeof i);
+      BOOST_REQUIRE(co_await a.send(message) == size);
+    }
+    a.close();
+  };
+  int expected = 0;
+  const auto read = [&]() -> task<> {
+    std::vector<char> into(4000);
+    while (const std::size_t n = co_await b.receive(into)) {
+      int number = 0;
+      std::memcpy(&number, into.data(), sizeof number);
+      BOOST_REQUIRE(number == expected);
+      BOOST_REQUIRE(n == 4u + static_cast<std::size_t>(expected % 3000));
+      ++expected;
+    }
+  };
+  co_await cosock::when_all(write(), read());
+  BOOST_TEST(expected == count);
+}
+
+COROUTINE_TEST_CASE(operations_on_messages_end_as_all_others_do) {
+  char into[8];
+  const std::vector<char> message(1000);
+  co_await check_endings<local_seqpacket_socket>(
+      false, [&](local_seqpacket_socket& s) { return s.receive_message(into); });
+  co_await check_endings<local_seqpacket_socket>(
+      true, [&](local_seqpacket_socket& s) { return s.send_message(message); });
+}
+
+BOOST_AUTO_TEST_CASE(loops_end_under_operations_on_messages) {
+  char into[8];
+  const std::vector<char> message(1000);
+  check_loops<local_seqpacket_socket>(
+      false, [&](local_seqpacket_socket& s) { return s.receive_message(into); });
+  check_loops<local_seqpacket_socket>(
+      true, [&](local_seqpacket_socket& s) { return s.send_message(message); });
+}
+
+COROUTINE_TEST_CASE(a_cancelled_receive_message_loses_none) {
+  auto [a, b] = message_pair();
+  char into[8];
+  co_await check_races([&] { return b.receive_message(into); }, [&] { return a.send("data"); });
+  co_await check_races([&] { return b.receive(into); }, [&] { return a.send("data"); });
 }
 
 BOOST_AUTO_TEST_SUITE_END()
