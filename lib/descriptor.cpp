@@ -185,7 +185,8 @@ int descriptor::detach() noexcept {
   if (registration_) {
     for (const watch* w : {&read_, &write_, &except_})
       if (w->armed) e.scheduler_.work_started();
-    e.reactor_.deregister_descriptor(fd_, registration_, !shared_);
+    const bool shared = shared_ || any_shared_.load(std::memory_order_relaxed);
+    e.reactor_.deregister_descriptor(fd_, registration_, !shared);
     e.reactor_.cleanup_descriptor_data(registration_);
   }
   on = nullptr;

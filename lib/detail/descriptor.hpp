@@ -12,6 +12,8 @@
 
 #include <sys/uio.h>
 
+#include <atomic>
+
 namespace cosock::detail {
 
 /// A descriptor and its registration with Asio's reactor. Shared by its socket and by the reactor.
@@ -36,6 +38,10 @@ class descriptor final : public source, public link {
   void close() noexcept;
   /// The same, but leaves the descriptor open and gives it to the caller.
   int release() noexcept;
+
+  /// To be called before descriptors are given to others: one that is open elsewhere is not forgotten
+  /// by the reactor just because it is closed here, and would be reported for ever.
+  static void begin_sharing() noexcept { any_shared_.store(true, std::memory_order_relaxed); }
 
   /// For the loop that ends: closes, and leaves the owner's share to the owner.
   void shut_down() noexcept;
@@ -84,6 +90,8 @@ class descriptor final : public source, public link {
   ssize_t read_pieces(iovec* pieces, std::size_t count) noexcept;
   ssize_t send_gathered(stream_operation&) noexcept;
   ssize_t write_pieces(iovec* pieces, std::size_t count) noexcept;
+
+  static inline std::atomic<bool> any_shared_ = false;
 
   int fd_;
   int shares_ = 1;
