@@ -149,6 +149,14 @@ COROUTINE_TEST_CASE(a_path_of_107_bytes_is_connected_to) {
   co_await round_trip(c.client, c.server);
 }
 
+COROUTINE_TEST_CASE(a_path_is_any_bytes) {
+  const temporary_folder folder;
+  local_acceptor acceptor(folder.at("\xff\xfe \n'"));
+  auto c = co_await connect_over(acceptor);
+  co_await round_trip(c.client, c.server);
+  BOOST_TEST(exists(folder / "\xff\xfe \n'"));
+}
+
 /// The system takes one byte more than it can end with a NUL.
 COROUTINE_TEST_CASE(a_peer_may_have_a_path_of_108_bytes) {
   const temporary_folder folder;
@@ -267,9 +275,12 @@ COROUTINE_TEST_CASE(an_error_of_binding_names_the_path) {
   BOOST_CHECK_EXCEPTION(local_acceptor{folder.at("file/s")}, system_error,
                         says(errc::not_a_directory, folder / "file/s"));
   BOOST_TEST(open_descriptors() == before);
-  const no_more_descriptors full;
-  BOOST_CHECK_EXCEPTION(local_acceptor{folder.at("s")}, system_error,
-                        says(errc::too_many_files_open, folder / "s"));
+  error_code without_descriptors;
+  {
+    const no_more_descriptors full;  // the sanitizers' checks of types need some
+    without_descriptors = thrown_by([&] { local_acceptor{folder.at("s")}; });
+  }
+  BOOST_TEST(without_descriptors == errc::too_many_files_open);
   co_return;
 }
 
@@ -442,8 +453,12 @@ COROUTINE_TEST_CASE(a_connection_that_cannot_be_made_names_the_endpoint) {
       (void)co_await cosock::connect<local_seqpacket_socket>(folder.at("stream")), system_error,
       says(errc::wrong_protocol_type, folder / "stream"));
   BOOST_TEST(open_descriptors() == before + 1);
-  const no_more_descriptors full;
-  co_await refuses(folder.at("stream"), errc::too_many_files_open);
+  outcome without_descriptors;
+  {
+    const no_more_descriptors full;
+    without_descriptors = co_await outcome_of_connect(folder.at("stream"));
+  }
+  BOOST_TEST(without_descriptors.error == errc::too_many_files_open);
 }
 
 namespace {
@@ -733,10 +748,13 @@ COROUTINE_TEST_CASE(accepting_goes_on_after_the_process_had_too_many_files_open)
     co_await settle();
     for (int i = 0; i != 3; ++i)
       BOOST_REQUIRE(clients.emplace_back().connect(acceptor.local_endpoint()) == 0);
-    const no_more_descriptors full;
-    co_await ended(waiting);
-    for (int i = 0; i != 3; ++i)
-      BOOST_TEST((co_await outcome_of_accept(acceptor)).error == errc::too_many_files_open);
+    outcome refused[3];
+    {
+      const no_more_descriptors full;
+      co_await ended(waiting);
+      for (outcome& o : refused) o = co_await outcome_of_accept(acceptor);
+    }
+    for (const outcome& o : refused) BOOST_TEST(o.error == errc::too_many_files_open);
   });
   BOOST_TEST(waiting.result.error == errc::too_many_files_open);
   for (int i = 0; i != 3; ++i) (void)co_await acceptor.accept();

@@ -30,6 +30,12 @@ class descriptor final : public source, public link {
   /// throws.
   static descriptor* open(engine& on, int fd, medium what, bool shared);
 
+  /// A call moves no more: it goes on for as long as the peer keeps up, and nothing else runs
+  /// meanwhile.
+  static constexpr std::size_t most_bytes = 1 << 20;
+  /// Of what a turn of the loop may do, 64 KiB count as much as one operation.
+  void count_bytes(std::size_t n) noexcept { on->budget -= static_cast<int>(n >> 16); }
+
   int fd() const noexcept { return fd_; }
   medium what() const noexcept { return what_; }
   bool is_open() const noexcept { return fd_ >= 0; }
