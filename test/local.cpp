@@ -604,7 +604,10 @@ COROUTINE_TEST_CASE(many_connects_in_a_row_let_others_have_their_turn) {
     over = true;
   };
   const auto turn = [&]() -> task<> {
-    for (; !over; ++turns) co_await cosock::yield();
+    while (!over) {
+      co_await cosock::yield();
+      ++turns;
+    }
   };
   co_await cosock::when_all(turn(), connect());
   BOOST_TEST(turns > 5);
