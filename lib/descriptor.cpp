@@ -25,10 +25,7 @@ namespace {
 
 constexpr std::size_t most_pieces = 256;  // a call; the system takes 1024
 constexpr std::size_t most_pieces_of_message = 1024;
-/// A call moves no more: it goes on for as long as the peer keeps up, and nothing else runs meanwhile.
-constexpr std::size_t most_bytes = 1 << 20;
-/// Of what a turn of the loop may do, so many bytes count as much as one operation.
-constexpr int bytes_shift = 16;
+constexpr std::size_t most_bytes = descriptor::most_bytes;
 
 /// The pieces of an operation that one call moves.
 std::size_t pieces_of(const stream_operation& op, iovec* out) {
@@ -187,7 +184,8 @@ int descriptor::detach() noexcept {
   if (registration_) {
     for (const watch* w : {&read_, &write_, &except_})
       if (w->armed) e.scheduler_.work_started();
-    e.reactor_.deregister_descriptor(fd_, registration_, !shared_);
+    const bool shared = shared_ || any_shared_.load(std::memory_order_relaxed);
+    e.reactor_.deregister_descriptor(fd_, registration_, !shared);
     e.reactor_.cleanup_descriptor_data(registration_);
   }
   on = nullptr;
@@ -242,7 +240,7 @@ bool descriptor::receive(stream_operation& op) {
     }
     // The end of the stream is reported once only: the next call has to look for itself.
     hint[reading] = n == 0 || left != 0 || !drained_by_short_;
-    on->budget -= static_cast<int>(n >> bytes_shift);
+    count_bytes(static_cast<std::size_t>(n));
     if (op.moved(static_cast<std::size_t>(n))) return true;
   } while (hint[reading] && --on->budget > 0);  // or others starve while a peer is as fast
   return false;
@@ -272,7 +270,7 @@ bool descriptor::send(stream_operation& op) {
       hint[writing] = false;
       return false;
     }
-    on->budget -= static_cast<int>(n >> bytes_shift);
+    count_bytes(static_cast<std::size_t>(n));
     if (op.moved(static_cast<std::size_t>(n))) return true;
     if (--on->budget <= 0) return false;
   }
@@ -322,7 +320,7 @@ bool descriptor::receive_messages(stream_operation& op) {
     }
     hint[reading] = true;
     const auto length = static_cast<std::size_t>(n);
-    on->budget -= static_cast<int>(length >> bytes_shift);
+    count_bytes(length);
     if (length > room) {
       op.moved(room);
       return op.failed(own_failure(error::message_truncated));
@@ -345,7 +343,7 @@ bool descriptor::send_message(stream_operation& op) {
       message.msg_iovlen = op.pieces(reinterpret_cast<piece*>(pieces), most_pieces_of_message + 1);
     const ssize_t n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n >= 0) {
-      on->budget -= static_cast<int>(n >> bytes_shift);
+      count_bytes(static_cast<std::size_t>(n));
       return op.moved(static_cast<std::size_t>(n));
     }
     if (errno == EINTR) continue;

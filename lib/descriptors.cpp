@@ -18,8 +18,7 @@ namespace detail {
 
 namespace {
 
-constexpr std::size_t most_bytes = 1 << 20;  // a call, as for other sends
-constexpr int passed_pidfd = 4;              // SCM_PIDFD, which old headers do not have
+constexpr int passed_pidfd = 4;  // SCM_PIDFD, which old headers do not have
 
 /// Takes what a message brought: everything that came is owned before anything can fail.
 void take_descriptors(msghdr& message, std::size_t most, received_with_descriptors& into) noexcept {
@@ -51,6 +50,7 @@ bool descriptor_send::start(std::coroutine_handle<> awaiting, scope& where) {
     failure_ = system_failure(EINVAL);
     return ended();
   }
+  if (!descriptors_.empty()) descriptor::begin_sharing();
   return empty ? ended() : launch(of_, writing);
 }
 
@@ -61,7 +61,7 @@ bool descriptor_send::attempt() {
   for (;;) {
     const std::size_t left = data_.size() - moved_;
     iovec piece = {static_cast<char*>(const_cast<void*>(data_.data())) + moved_,
-                   messages ? left : std::min(left, most_bytes)};
+                   messages ? left : std::min(left, descriptor::most_bytes)};
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * most_descriptors)];
     msghdr message = {};
     message.msg_iov = &piece;
@@ -87,6 +87,7 @@ bool descriptor_send::attempt() {
       to.hint[writing] = false;
       return false;
     }
+    to.count_bytes(static_cast<std::size_t>(n));
     moved_ += static_cast<std::size_t>(n);
     if (moved_ == data_.size()) return true;
     if (--to.on->budget <= 0) return false;
@@ -144,6 +145,7 @@ bool descriptor_receive::attempt() {
     return true;
   }
   from.hint[reading] = true;
+  from.count_bytes(static_cast<std::size_t>(n));
   take_descriptors(message, most_, result_);
   result_.incomplete = (message.msg_flags & MSG_CTRUNC) != 0;
   result_.length = static_cast<std::size_t>(n);

@@ -109,14 +109,12 @@ class folder_lock {
   owned_descriptor fd_;
 };
 
-/// Whether no socket is bound to this file any more. Asks as a datagram socket, which no listener
-/// sees: a socket of another type answers EPROTOTYPE, also before it listens.
-bool is_stale(local_address& name, const std::string& about) {
-  const owned_descriptor probe(
-      ::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (probe.get() < 0) raise(system_failure(errno), about);
-  return ::connect(probe.get(), name.get(), name.size) != 0 &&
-         (errno == ECONNREFUSED || errno == ENOENT);
+/// What came of asking a socket file who is bound to it: 0 or an errno. Asks as a datagram socket,
+/// which no listener sees: a socket of another type answers EPROTOTYPE, also before it listens.
+int probe(local_address& name, const local_endpoint& at) {
+  const owned_descriptor socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (socket.get() < 0) raise(system_failure(errno), at.to_string());
+  return ::connect(socket.get(), name.get(), name.size) == 0 ? 0 : errno;
 }
 
 /// Makes room for a new socket where an old one has left its file.
@@ -132,7 +130,9 @@ void remove_stale(local_address& name, const local_endpoint& at) {
   const uid_t user = ::geteuid();
   if (user != 0 && there.st_uid != user)
     raise(system_failure(EADDRINUSE), at.to_string() + ": there is a socket of another user");
-  if (!is_stale(name, at.to_string())) raise(system_failure(EADDRINUSE), at.to_string());
+  const int answer = probe(name, at);
+  if (answer == ENOENT) return;  // removed meanwhile; what comes next there is not stale
+  if (answer != ECONNREFUSED) raise(system_failure(EADDRINUSE), at.to_string());
   if (::unlink(path) != 0 && errno != ENOENT)
     raise(system_failure(errno), at.to_string() + ": a stale socket cannot be removed");
 }

@@ -129,6 +129,57 @@ errors)
   wait $server || die "SIGINT: status $?"
   server=
   ;;
+local)
+  head -c 4000000 /dev/urandom >"$work/sent"
+  for at in "$work/socket" "@cosock-sample-$$"; do
+    rm -f "$work/said" && mkfifo "$work/said"
+    ./local_echo_server "$at" >"$work/said" 2>"$work/server-errors" &
+    server=$!
+    exec 8<"$work/said"
+    read -r line <&8 || die "the server said nothing: $(cat "$work/server-errors")"
+    [ "$line" = "listening on $at" ] || die "first line of the server: $line"
+    timeout 60 ./local_echo_client "$at" <"$work/sent" >"$work/received" || die "local_echo_client"
+    cmp "$work/sent" "$work/received" || die "not what was sent"
+    cat "$work/sent" | timeout 60 ./local_echo_client "$at" | cmp - "$work/sent" || die "pipe"
+    refused 1 "$at: Address already in use" ./local_echo_server "$at"
+    # A server that was killed leaves its file, and the next one replaces it.
+    kill -KILL $server
+    wait $server 2>/dev/null
+    exec 8<&-
+    refused 1 "$at: Connection refused" ./local_echo_client "$at"
+    ./local_echo_server "$at" >"$work/said" 2>"$work/server-errors" &
+    server=$!
+    exec 8<"$work/said"
+    read -r line <&8 || die "no second server: $(cat "$work/server-errors")"
+    timeout 60 ./local_echo_client "$at" </dev/null | cmp - /dev/null || die "nothing in, nothing out"
+    stop_server
+    grep -q "^process [0-9]* of user $(id -u) has connected$" <&8 || die "who has connected?"
+    exec 8<&-
+    [ ! -e "$work/socket" ] || die "the file of the server is still there"
+  done
+  refused 1 "$work/none: No such file or directory" ./local_echo_client "$work/none"
+  echo text >"$work/file"
+  refused 1 "$work/file: there is a file that is no socket: Address" ./local_echo_server "$work/file"
+  [ "$(cat "$work/file")" = text ] || die "a file was replaced"
+  refused 2 'usage: local_echo_server PATH' ./local_echo_server
+  refused 2 'usage: local_echo_client PATH' ./local_echo_client a b
+  long=$(printf '%0108d' 0)
+  refused 2 "\"$long\": the path of a local socket has 107 bytes at most, this one has 108" \
+    ./local_echo_server "$long"
+  refused 2 '"": the path of a local socket is not empty' ./local_echo_client ''
+  ;;
+descriptor_passing)
+  head -c 1000000 /dev/urandom >"$work/file"
+  chmod 600 "$work/file"
+  timeout 20 ./descriptor_passing "$work/file" >"$work/out" 2>"$work/err" || die "$(cat "$work/err")"
+  cmp "$work/file" "$work/out" || die "not the file"
+  if [ "$(id -u)" = 0 ]; then
+    grep -q "^the child may not open $work/file: Permission denied$" "$work/err" ||
+      die "the child could have opened it: $(cat "$work/err")"
+  fi
+  refused 1 "$work/none: No such file" ./descriptor_passing "$work/none"
+  refused 2 'usage: descriptor_passing FILE' ./descriptor_passing
+  ;;
 readme)
   # The sample of the README is the one that was compiled.
   top=$(dirname "$samples")

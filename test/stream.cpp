@@ -47,6 +47,14 @@ task<stream_pair> local() {
                         std::make_unique<Socket>(std::move(other)));
 }
 
+task<stream_pair> local_small() {
+  auto [one, other] = cosock::local_pair();
+  one.set_send_buffer(20000);
+  other.set_send_buffer(20000);
+  co_return stream_pair(std::make_unique<cosock::local_stream_socket>(std::move(one)),
+                        std::make_unique<cosock::local_stream_socket>(std::move(other)));
+}
+
 void reset(byte_stream& s) { static_cast<tcp_socket&>(s).abort(); }
 
 const register_suite v4("tcp_v4", {.make_pair = tcp_v4, .reset = reset});
@@ -54,6 +62,8 @@ const register_suite v6("tcp_v6", {.make_pair = tcp_v6, .reset = reset});
 const register_suite small("tcp_with_small_buffers", {.make_pair = tcp_small, .reset = reset});
 const register_suite local_stream("local_stream",
                                   {.make_pair = local<cosock::local_stream_socket>});
+const register_suite local_small_buffers("local_stream_with_small_buffers",
+                                         {.make_pair = local_small});
 const register_suite local_seqpacket("local_seqpacket",
                                      {.make_pair = local<cosock::local_seqpacket_socket>,
                                       .bytes = false});

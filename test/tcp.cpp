@@ -3,7 +3,7 @@
 #include <cosock/tcp.hpp>
 
 #define BOOST_TEST_MODULE tcp
-#include "gate.hpp"
+#include "lifetimes.hpp"
 #include "stream_tools.hpp"
 
 #include <cosock/connect.hpp>
@@ -46,8 +46,6 @@ using cosock::tcp_socket;
 
 constexpr endpoint any_port_v4(address::loopback_v4(), 0);
 constexpr endpoint any_port_v6(address::loopback_v6(), 0);
-
-error_code system_code(int number) { return {number, boost::system::system_category()}; }
 
 struct connection {
   connection(tcp_socket c, tcp_socket s) : client(std::move(c)), server(std::move(s)) {}
@@ -144,28 +142,6 @@ class silent_listener {
   raw_socket fills_it_;
 };
 
-/// Sets the number of descriptors to what is open now.
-class no_more_descriptors {
- public:
-  no_more_descriptors() {
-    ::getrlimit(RLIMIT_NOFILE, &before_);
-    const int next = ::dup(0);
-    ::close(next);
-    const rlimit full = {static_cast<rlim_t>(next), before_.rlim_max};
-    BOOST_REQUIRE(::setrlimit(RLIMIT_NOFILE, &full) == 0);
-  }
-  ~no_more_descriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
-
- private:
-  rlimit before_;
-};
-
-/// Starts a task on a loop that does not run.
-template <class T>
-std::unique_ptr<running<T>> start_on(loop& on, task<T> work) {
-  return std::unique_ptr<running<T>>(new running<T>(on.start(std::move(work))));
-}
-
 task<outcome> outcome_of_accept(tcp_acceptor& from) {
   const auto result = co_await cosock::as_result(from.accept());
   outcome o;
@@ -178,17 +154,6 @@ task<outcome> outcome_of_connect(endpoint to, connect_options options = {}) {
   outcome o;
   if (result.has_error()) o.error = result.error();
   co_return o;
-}
-
-/// Gives the code with which the call throws.
-template <class F>
-error_code thrown_by(F call) {
-  try {
-    call();
-  } catch (const boost::system::system_error& e) {
-    return e.code();
-  }
-  return {};
 }
 
 }  // namespace
@@ -407,45 +372,6 @@ BOOST_AUTO_TEST_CASE(a_socket_of_another_loop_is_refused) {
 BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(lifetimes)
-
-namespace {
-
-/// Tells that the frame it lives in has been destroyed.
-struct tell_tale {
-  explicit tell_tale(bool& told) : told(told) {}
-  ~tell_tale() { told = true; }
-  bool& told;
-};
-
-template <class F>
-task<> wait_in(F make, bool& destroyed, bool& resumed) {
-  const tell_tale tell(destroyed);
-  co_await outcome_of(make());
-  resumed = true;
-}
-
-/// Lets the loop end under what `make()` gives, before or after the object that owns the task.
-template <class F>
-void end_loop_under(std::unique_ptr<loop> on, bool task_first, F make) {
-  bool destroyed = false;
-  bool resumed = false;
-  auto task = start_on(*on, wait_in(std::move(make), destroyed, resumed));
-  settle(*on);
-  BOOST_REQUIRE(!task->done());
-  if (task_first) {
-    task.reset();
-    BOOST_TEST(destroyed);
-    on.reset();
-  } else {
-    on.reset();
-    BOOST_TEST(destroyed);
-    BOOST_CHECK_THROW(task->result(), std::logic_error);
-    task.reset();
-  }
-  BOOST_TEST(!resumed);
-}
-
-}  // namespace
 
 BOOST_AUTO_TEST_CASE(a_loop_ends_under_a_pending_operation_and_its_socket_outlives_it) {
   const std::size_t before = open_descriptors();

@@ -52,7 +52,8 @@ class COSOCK_API local_socket : public byte_stream {
   [[nodiscard]] int send_buffer() const;
 
   /// Sends all of `data`, and with its first byte duplicates of the descriptors; gives the number of
-  /// bytes. The caller keeps its own, and may close them when this has ended. `data` and
+  /// bytes. The caller keeps its own, and may close them when this has ended; sockets of this library
+  /// are passed by their native_handle(). `data` and
   /// `descriptors` outlive the `co_await`. On a stream, `data` is not empty. Takes the place of a
   /// sender.
   ///

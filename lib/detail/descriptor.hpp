@@ -13,6 +13,7 @@
 
 #include <sys/uio.h>
 
+#include <atomic>
 #include <memory>
 
 namespace cosock::detail {
@@ -31,6 +32,12 @@ class descriptor final : public source, public link {
   /// throws.
   static descriptor* open(engine& on, int fd, medium what, bool shared);
 
+  /// A call moves no more: it goes on for as long as the peer keeps up, and nothing else runs
+  /// meanwhile.
+  static constexpr std::size_t most_bytes = 1 << 20;
+  /// Of what a turn of the loop may do, 64 KiB count as much as one operation.
+  void count_bytes(std::size_t n) noexcept { on->budget -= static_cast<int>(n >> 16); }
+
   int fd() const noexcept { return fd_; }
   medium what() const noexcept { return what_; }
   bool is_open() const noexcept { return fd_ >= 0; }
@@ -43,6 +50,10 @@ class descriptor final : public source, public link {
   /// Makes it take datagram operations.
   void become_datagram(int family);
   datagram_state* datagrams() const noexcept { return datagrams_.get(); }
+
+  /// To be called before descriptors are given to others: one that is open elsewhere is not forgotten
+  /// by the reactor just because it is closed here, and would be reported for ever.
+  static void begin_sharing() noexcept { any_shared_.store(true, std::memory_order_relaxed); }
 
   /// For the loop that ends: closes, and leaves the owner's share to the owner.
   void shut_down() noexcept;
@@ -105,6 +116,8 @@ class descriptor final : public source, public link {
                           control_buffer&, std::size_t& control_size) noexcept;
   void describe_slot(batch_memory&, std::size_t) const noexcept;
   static bool refused_to_split(int error) noexcept;
+
+  static inline std::atomic<bool> any_shared_ = false;
 
   int fd_;
   int shares_ = 1;
