@@ -16,10 +16,11 @@ die() {
   exit 1
 }
 
-# start_server [OPTIONS]: starts echo_server, sets $server and $port.
+# start_server [OPTIONS]: starts $program, sets $server and $port.
+program=echo_server
 start_server() {
   mkfifo "$work/said"
-  ./echo_server --port 0 "$@" >"$work/said" 2>"$work/server-errors" &
+  ./$program --port 0 "$@" >"$work/said" 2>"$work/server-errors" &
   server=$!
   read -r line <"$work/said" || die "the server said nothing: $(cat "$work/server-errors")"
   [[ $line =~ ^listening\ on\ (.*):([0-9]+)$ ]] || die "first line of the server: $line"
@@ -179,6 +180,45 @@ descriptor_passing)
   fi
   refused 1 "$work/none: No such file" ./descriptor_passing "$work/none"
   refused 2 'usage: descriptor_passing FILE' ./descriptor_passing
+  ;;
+udp)
+  program=udp_echo_server
+  for host in 127.0.0.1 ::1 0.0.0.0; do
+    rm -f "$work/said"
+    start_server --host $host
+    to=${host/0.0.0.0/127.0.0.2}
+    seq 1000 >"$work/sent"
+    timeout 60 ./udp_echo_client $to $port <"$work/sent" >"$work/received" || die "udp_echo_client"
+    cmp "$work/sent" "$work/received" || die "not what was sent"
+    refused 1 ".*:$port: Address already in use" ./udp_echo_server --host $host --port $port
+    stop_server
+  done
+  echo anybody >"$work/line"
+  timeout 20 ./udp_echo_client 127.0.0.1 $port <"$work/line" 2>"$work/err" && die "nobody listens"
+  grep -q '^udp_echo_client: Connection refused$' "$work/err" || die "said $(cat "$work/err")"
+  refused 2 'usage: udp_echo_client HOST PORT' ./udp_echo_client
+  refused 2 '--port "70000": not a port' ./udp_echo_server --port 70000
+  ;;
+multicast)
+  refused 2 'usage: multicast_chat GROUP PORT' ./multicast_chat
+  refused 2 '127.0.0.1 is not the address of a multicast group' ./multicast_chat 127.0.0.1 7007
+  refused 2 '"70000": not a port' ./multicast_chat 239.7.7.7 70000
+  refused 2 '"nosuch0": No such device' ./multicast_chat 239.7.7.7 7007 nosuch0
+  # On loopback, in a network of its own.
+  unshare -n true 2>/dev/null || { echo "skipped: needs root, for a network of its own"; exit 77; }
+  unshare -n bash -c '
+    ip link set lo up multicast on && ip route add 239.0.0.0/8 dev lo || exit 1
+    mkfifo "$0/one"
+    ./multicast_chat 239.7.7.7 7007 lo <"$0/one" >"$0/heard-one" &
+    exec 7>"$0/one"
+    echo "I am one" >&7
+    until grep -q one "$0/heard-one"; do read -rt 0.01 <> <(:); done
+    echo "I am two" | ./multicast_chat 239.7.7.7 7007 lo >"$0/heard-two"
+    exec 7>&-
+    wait
+  ' "$work" || die "the network could not be made"
+  grep -q ": I am two$" "$work/heard-one" || die "one heard: $(cat "$work/heard-one")"
+  grep -q ": I am two$" "$work/heard-two" || die "two heard: $(cat "$work/heard-two")"
   ;;
 readme)
   # The sample of the README is the one that was compiled.
