@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -34,6 +35,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: udp_bare PORT\n");
     return 2;
   }
+  std::signal(SIGTERM, [](int) { std::exit(0); });  // which waits in recvmmsg by then
   const int fd = check(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket");
   sockaddr_in at{};
   at.sin_family = AF_INET;
