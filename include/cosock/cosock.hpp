@@ -22,6 +22,9 @@
 #include <cosock/time.hpp>
 #include <cosock/when.hpp>
 
+// Between tasks
+#include <cosock/sync.hpp>
+
 // Streams
 #include <cosock/buffer.hpp>
 #include <cosock/connect.hpp>
