@@ -24,6 +24,10 @@ bool waiter::complete_at_once() noexcept {
 void waiter::complete_closed() noexcept { complete(closed_failure()); }
 bool waiter::fail_closed() noexcept { return fail_with(closed_failure()); }
 
+bool waiter::fail_busy() noexcept { return fail_with(own_failure(error::busy)); }
+bool waiter::fail_other_loop() noexcept { return fail_with(own_failure(error::other_loop)); }
+void waiter::fail_later() noexcept { failure_ = closed_failure(); }
+
 wait_list::~wait_list() { close_all(); }
 
 void wait_list::close_all() noexcept {

@@ -19,6 +19,7 @@ struct waitable {
   std::function<cosock::task<>()> wait;
   std::function<void()> provide;
   std::function<void()> destroy;  // the object itself; null if that is not allowed while it waits
+  bool at_once = true;            // what is provided reaches the task before the loop runs
 };
 using make_waitable = std::function<waitable()>;
 
@@ -97,7 +98,15 @@ inline void check_waits(const make_waitable& make) {
     task.cancel();
     settle(loop);
     BOOST_REQUIRE(task.done());
-    task.result();
+    if (on.at_once) {
+      task.result();
+    } else {
+      BOOST_TEST(ended_with(task, error::cancelled));
+      auto after = loop.start(on.wait());
+      settle(loop);
+      BOOST_REQUIRE(after.done());
+      after.result();
+    }
   }
   BOOST_TEST_CONTEXT("completed in the turn in which it is cancelled: nothing was taken") {
     cosock::loop loop;

@@ -23,6 +23,9 @@
 #include <cosock/when.hpp>
 
 // Between tasks
+#include <cosock/broadcast.hpp>
+#include <cosock/channel.hpp>
+#include <cosock/mailbox.hpp>
 #include <cosock/sync.hpp>
 
 // Streams

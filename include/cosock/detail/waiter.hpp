@@ -37,6 +37,10 @@ class COSOCK_API waiter : public awaited {
     return ended();
   }
   bool fail_closed() noexcept;
+  bool fail_busy() noexcept;
+  bool fail_other_loop() noexcept;
+  /// For one that has completed and waits for its turn: what it was about is gone.
+  void fail_later() noexcept;
 
   bool completed_ = false;
 };
