@@ -14,6 +14,7 @@
 // Tasks, and what runs them
 #include <cosock/loop.hpp>
 #include <cosock/run.hpp>
+#include <cosock/signal.hpp>
 #include <cosock/task.hpp>
 
 // Side by side, within limits
