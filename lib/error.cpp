@@ -32,6 +32,9 @@ class category final : public boost::system::error_category {
       case error::name_server: return make(errc::resource_unavailable_try_again);
       case error::not_an_address: return make(errc::invalid_argument);
       case error::other_loop: return make(errc::operation_not_permitted);
+      case error::line_too_long: return make(errc::message_size);
+      case error::frame_too_long: return make(errc::message_size);
+      case error::bad_frame: return make(errc::bad_message);
     }
     return {code, *this};
   }
@@ -52,6 +55,9 @@ class category final : public boost::system::error_category {
       case error::name_server: return "the name server failed or did not answer";
       case error::not_an_address: return "not an address";
       case error::other_loop: return "the object belongs to another loop";
+      case error::line_too_long: return "the line is too long";
+      case error::frame_too_long: return "the frame is too long";
+      case error::bad_frame: return "the length of the frame is malformed";
     }
     return "unknown error";
   }

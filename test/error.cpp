@@ -51,6 +51,9 @@ BOOST_AUTO_TEST_CASE(errors_equal_their_portable_conditions) {
       {error::name_server, errc::resource_unavailable_try_again},
       {error::not_an_address, errc::invalid_argument},
       {error::other_loop, errc::operation_not_permitted},
+      {error::line_too_long, errc::message_size},
+      {error::frame_too_long, errc::message_size},
+      {error::bad_frame, errc::bad_message},
   };
   for (const auto& [e, condition] : table) {
     const boost::system::error_code code = e;

@@ -33,6 +33,8 @@
 #include <cosock/buffer.hpp>
 #include <cosock/connect.hpp>
 #include <cosock/descriptor_stream.hpp>
+#include <cosock/frame.hpp>
+#include <cosock/reader.hpp>
 #include <cosock/stream.hpp>
 #include <cosock/tcp.hpp>
 
