@@ -35,6 +35,7 @@ class category final : public boost::system::error_category {
       case error::line_too_long: return make(errc::message_size);
       case error::frame_too_long: return make(errc::message_size);
       case error::bad_frame: return make(errc::bad_message);
+      case error::slow_consumer: return make(errc::no_buffer_space);
     }
     return {code, *this};
   }
@@ -58,6 +59,7 @@ class category final : public boost::system::error_category {
       case error::line_too_long: return "the line is too long";
       case error::frame_too_long: return "the frame is too long";
       case error::bad_frame: return "the length of the frame is malformed";
+      case error::slow_consumer: return "the peer takes too little of what is sent to it";
     }
     return "unknown error";
   }

@@ -34,6 +34,7 @@
 #include <cosock/connect.hpp>
 #include <cosock/descriptor_stream.hpp>
 #include <cosock/frame.hpp>
+#include <cosock/outbox.hpp>
 #include <cosock/reader.hpp>
 #include <cosock/stream.hpp>
 #include <cosock/tcp.hpp>

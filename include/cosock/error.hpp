@@ -30,6 +30,7 @@ enum class error {
   line_too_long,      ///< a line, or what is read until a delimiter, is over its limit (message_size)
   frame_too_long,     ///< a frame, or a block, is over its limit (message_size)
   bad_frame,          ///< the length in front of a frame is not well formed (bad_message)
+  slow_consumer,      ///< the peer takes too little, and was given up (no_buffer_space)
 };
 
 /// The category of the codes above, called "cosock".
