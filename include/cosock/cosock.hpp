@@ -32,6 +32,7 @@
 // Streams
 #include <cosock/buffer.hpp>
 #include <cosock/connect.hpp>
+#include <cosock/copy.hpp>
 #include <cosock/descriptor_stream.hpp>
 #include <cosock/frame.hpp>
 #include <cosock/outbox.hpp>
