@@ -33,7 +33,8 @@ detail::view_operation buffered_reader::read_until(std::string_view delimiter) {
 namespace detail {
 
 read_operation::read_operation(buffered_reader& from, want what) noexcept
-    : stream_operation(kind::receive, stream_access::source_of(from.stream_), nullptr, std::size_t{}),
+    : stream_operation(kind::receive, stream_access::source_of(from.stream_), nullptr,
+                       std::size_t{}),
       reader_(from),
       want_(what) {}
 
@@ -55,7 +56,8 @@ bool read_operation::start_read(std::coroutine_handle<> awaiting, scope& where) 
 
 bool read_operation::attempt() { return satisfied() || advance(*on_); }
 
-/// Receives until the operation has ended: false where it has to wait for that, or has had its turn.
+/// Receives until the operation has ended: false where it has to wait for that, or has had its
+/// turn.
 bool read_operation::advance(source& from) {
   do {
     if (!prepare()) return true;
@@ -129,7 +131,8 @@ bool read_operation::find_line() noexcept {
   const char* const line = reader_.buffer_.get() + reader_.begin_;
   const std::size_t there = reader_.end_ - reader_.begin_;
   const std::size_t most = reader_.max_line_;
-  const void* lf = there == scanned_ ? nullptr : std::memchr(line + scanned_, '\n', there - scanned_);
+  const std::size_t unseen = there - scanned_;
+  const void* const lf = unseen == 0 ? nullptr : std::memchr(line + scanned_, '\n', unseen);
   if (!lf) {
     scanned_ = there;
     if (there > most + 1 || (there == most + 1 && line[most] != '\r'))

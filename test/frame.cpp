@@ -161,13 +161,15 @@ COROUTINE_TEST_CASE(a_length_of_all_ones_is_refused) {
 
 COROUTINE_TEST_CASE(a_varint_that_is_longer_than_it_need_be_is_refused) {
   const frame_format varint = {.prefix = frame_prefix::varint};
-  for (const std::string& bytes : {"\x80\0"s, "\xff\0"s, "\x81\x80\0"s, std::string(9, '\x80') + "\0"s})
+  for (const std::string& bytes :
+       {"\x80\0"s, "\xff\0"s, "\x81\x80\0"s, std::string(9, '\x80') + "\0"s})
     BOOST_TEST((co_await read_error(bytes, varint)) == make_error_code(error::bad_frame));
 }
 
 COROUTINE_TEST_CASE(a_length_takes_no_memory_before_its_bytes_come) {
   const auto s = co_await test::make_scripted_stream();
-  const frame_format format = {.prefix = frame_prefix::eight_bytes, .maximum = std::size_t{1} << 50};
+  const frame_format format = {.prefix = frame_prefix::eight_bytes,
+                               .maximum = std::size_t{1} << 50};
   buffered_reader reader(*s, {.capacity = 16, .max_line = 8});
   s->push("\0\3\0\0\0\0\0\0"s);  // 768 TiB
   s->push(std::string(10'000, 'x'));

@@ -27,11 +27,12 @@ class subscription : private detail::link {
   /// Ends a receive that is pending with `error::closed`.
   ~subscription();
 
-  /// Waits for the next value, and gives a copy of it; empty once the broadcast is closed and all has
-  /// been received. If this subscription was too slow, the next value is the oldest that is still
-  /// there, and missed() says how many were lost. Throws `error::cancelled`: no value was taken;
-  /// `error::busy` while another task receives from the same subscription; `error::closed` if the
-  /// broadcast was destroyed; and whatever copying a T throws, with the value still to be had.
+  /// Waits for the next value, and gives a copy of it; empty once the broadcast is closed and all
+  /// has been received. If this subscription was too slow, the next value is the oldest that is
+  /// still there, and missed() says how many were lost. Throws `error::cancelled`: no value was
+  /// taken; `error::busy` while another task receives from the same subscription; `error::closed`
+  /// if the broadcast was destroyed; and whatever copying a T throws, with the value still to be
+  /// had.
   [[nodiscard]] detail::broadcast_receive<T> receive() {
     return detail::broadcast_receive<T>(*this);
   }
@@ -51,10 +52,10 @@ class subscription : private detail::link {
   std::uint64_t missed_ = 0;
 };
 
-/// Values for all who have subscribed to them: each subscription sees each. Sending never waits: the
-/// last few values are kept, as many as there is room for, and a subscription that falls farther
-/// behind is told how many it has missed. Belongs to one loop. For values that must not be lost, use
-/// one channel for each receiver.
+/// Values for all who have subscribed to them: each subscription sees each. Sending never waits:
+/// the last few values are kept, as many as there is room for, and a subscription that falls
+/// farther behind is told how many it has missed. Belongs to one loop. For values that must not be
+/// lost, use one channel for each receiver.
 ///
 /// T is copied for every receiver; a `std::shared_ptr<const X>` is cheap to copy. The room is
 /// allocated once. Values stay in it until newer ones need the place.
@@ -175,7 +176,8 @@ std::optional<T> subscription<T>::take() {
   const std::uint64_t oldest = of_->sent_ - of_->kept_.size();
   const std::uint64_t next = next_ < oldest ? oldest : next_;
   if (next == of_->sent_) return std::nullopt;
-  std::optional<T> value(std::in_place, std::as_const(of_->kept_)[static_cast<std::size_t>(next - oldest)]);
+  const auto at = static_cast<std::size_t>(next - oldest);
+  std::optional<T> value(std::in_place, std::as_const(of_->kept_)[at]);
   missed_ = next - next_;
   next_ = next + 1;
   return value;

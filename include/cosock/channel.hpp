@@ -19,9 +19,10 @@ class channel_send;
 }  // namespace detail
 
 /// A queue of values between the tasks of one loop, with room for a fixed number of them: senders
-/// wait while it is full, receivers while it is empty, first come, first served. Any number of tasks
-/// may send, and receive; each value goes to one of them. It belongs to its loop; values from other
-/// threads come through a mailbox (mailbox.hpp), and values for many receivers through a broadcast.
+/// wait while it is full, receivers while it is empty, first come, first served. Any number of
+/// tasks may send, and receive; each value goes to one of them. It belongs to its loop; values from
+/// other threads come through a mailbox (mailbox.hpp), and values for many receivers through a
+/// broadcast.
 ///
 /// T may be move-only; moving it must not throw. The room is allocated once; sending and receiving
 /// allocate nothing. A channel that is destroyed ends those who wait with `error::closed`.
@@ -35,8 +36,8 @@ class channel {
   explicit channel(std::size_t capacity) : queue_(capacity) {}
 
   /// Waits for room, and queues the value. Throws `error::closed` if the channel is closed, now or
-  /// while it waits, and `error::cancelled`. An rvalue is moved from only when it is queued: after an
-  /// error it is still the caller's, and unchanged. It outlives the `co_await`, like all that is
+  /// while it waits, and `error::cancelled`. An rvalue is moved from only when it is queued: after
+  /// an error it is still the caller's, and unchanged. It outlives the `co_await`, like all that is
   /// passed by reference.
   [[nodiscard]] detail::channel_send<T, false> send(T&& value) { return {*this, std::move(value)}; }
   [[nodiscard]] detail::channel_send<T, true> send(const T& value)
@@ -47,12 +48,12 @@ class channel {
 
   /// Waits for a value, and gives it; empty once the channel is closed and all that was queued has
   /// been received: `while (auto value = co_await channel.receive())`. Throws `error::cancelled`:
-  /// no value was taken. A value that came before the cancellation is given. A task that is destroyed
-  /// between the two takes the value with it.
+  /// no value was taken. A value that came before the cancellation is given. A task that is
+  /// destroyed between the two takes the value with it.
   [[nodiscard]] detail::receiver<T> receive() { return detail::receiver<T>(*this); }
 
-  /// Queues the value if there is room; false, and the value is unchanged, if not, or if the channel
-  /// is closed.
+  /// Queues the value if there is room; false, and the value is unchanged, if not, or if the
+  /// channel is closed.
   [[nodiscard]] bool try_send(T&& value) { return !closed_ && give(value); }
   [[nodiscard]] bool try_send(const T& value)
     requires std::copy_constructible<T>

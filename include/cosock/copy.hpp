@@ -18,8 +18,8 @@ struct copy_options {
 };
 
 /// Receives from one stream and sends to the other until the first one ends; gives the number of
-/// bytes. Leaves both open: shutting `to` down is the caller's to do. Where both are sockets and much
-/// is there, the bytes do not pass through the program (splice(2)).
+/// bytes. Leaves both open: shutting `to` down is the caller's to do. Where both are sockets and
+/// much is there, the bytes do not pass through the program (splice(2)).
 ///
 /// Throws what receiving and sending throw; as transfer_error, with the number of bytes that were
 /// sent, if there are any. Cancelled or failed: bytes that were received and could not be sent any
@@ -34,12 +34,13 @@ struct copied {
   boost::system::error_code error;  ///< none if both directions came to their end in order
 };
 
-/// Copies in both directions at once, for proxies: where one stream ends, the other is shut down for
-/// sending, and the opposite direction goes on until it ends too. The first error ends both. Leaves
-/// both streams open.
+/// Copies in both directions at once, for proxies: where one stream ends, the other is shut down
+/// for sending, and the opposite direction goes on until it ends too. The first error ends both.
+/// Leaves both streams open.
 ///
-/// Throws no errors of streams, and no cancellation: they are given with the numbers, `error::timed_out`
-/// where the idle limit has passed. Bytes that were received and not sent are lost, as in copy().
+/// Throws no errors of streams, and no cancellation: they are given with the numbers,
+/// `error::timed_out` where the idle limit has passed. Bytes that were received and not sent are
+/// lost, as in copy().
 [[nodiscard]] COSOCK_API task<copied> copy_both(byte_stream& first, byte_stream& second,
                                                 copy_options options = {});
 

@@ -27,7 +27,7 @@ enum class error {
   name_server,        ///< the name server failed or did not answer (resource_unavailable_try_again)
   not_an_address,     ///< the text is no address or endpoint (invalid_argument)
   other_loop,         ///< the object belongs to another loop (operation_not_permitted)
-  line_too_long,      ///< a line, or what is read until a delimiter, is over its limit (message_size)
+  line_too_long,      ///< a line, or what precedes a delimiter, is over its limit (message_size)
   frame_too_long,     ///< a frame, or a block, is over its limit (message_size)
   bad_frame,          ///< the length in front of a frame is not well formed (bad_message)
   slow_consumer,      ///< the peer takes too little, and was given up (no_buffer_space)

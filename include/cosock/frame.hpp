@@ -12,15 +12,15 @@ namespace cosock {
 
 /// How the length is written in front of the bytes of a frame.
 enum class frame_prefix : unsigned char {
-  varint = 0,  ///< LEB128: 7 bits a byte, the lowest first, at most 10 bytes, and no more than needed
+  varint = 0,  ///< LEB128: 7 bits a byte, the lowest first, in no more bytes than needed
   one_byte = 1,
   two_bytes = 2,
   four_bytes = 4,
   eight_bytes = 8,
 };
 
-/// Messages in a stream, each behind its length. Read with buffered_reader::read_frame (reader.hpp),
-/// sent with send_frame.
+/// Messages in a stream, each behind its length. Read with buffered_reader::read_frame
+/// (reader.hpp), sent with send_frame.
 struct frame_format {
   frame_prefix prefix = frame_prefix::four_bytes;
   std::endian order = std::endian::big;  ///< of the bytes of the prefix; a varint has its own
@@ -70,10 +70,10 @@ class COSOCK_API frame_operation final : public awaiter_of<frame_operation>,
 
 /// Sends a frame, with one system call if there is room for it. An empty one is a frame too.
 ///
-/// Errors: those of byte_stream::send; `error::frame_too_long`, and nothing was sent, for more than the
-/// format's maximum, or than its prefix can tell. Cancelled or failed after a part: throws
-/// transfer_error, with the bytes of the prefix counted; the stream is then good for nothing but to be
-/// closed.
+/// Errors: those of byte_stream::send; `error::frame_too_long`, and nothing was sent, for more than
+/// the format's maximum, or than its prefix can tell. Cancelled or failed after a part: throws
+/// transfer_error, with the bytes of the prefix counted; the stream is then good for nothing but to
+/// be closed.
 [[nodiscard]] inline detail::frame_operation send_frame(byte_stream& to, const_buffer payload,
                                                         const frame_format& format = {}) {
   return {to, payload, format};

@@ -29,7 +29,8 @@ class COSOCK_API mailbox_base : public std::enable_shared_from_this<mailbox_base
 
  protected:
   mailbox_base();
-  /// Makes sure that a receiver that waits will look. False if the loop is gone. With the mutex held.
+  /// Makes sure that a receiver that waits will look. False if the loop is gone. With the mutex
+  /// held.
   bool wake() noexcept;
   /// Whether the mailbox can be received from on this loop.
   bool is_on(core& loop) const noexcept;
@@ -56,21 +57,21 @@ class mailbox_receive;
 }  // namespace detail
 
 /// A queue of values from any thread to the loop on which it was made: the one way, besides
-/// loop::post, into a loop from outside. It has room for a fixed number of values, allocated once, and
-/// sending allocates nothing. Moving a T must not throw.
+/// loop::post, into a loop from outside. It has room for a fixed number of values, allocated once,
+/// and sending allocates nothing. Moving a T must not throw.
 ///
 /// Threads send through sender objects, which may outlive the mailbox and its loop, as the mailbox
 /// itself may outlive the loop. Values that nobody received are destroyed with the mailbox.
 template <class T>
 class mailbox {
  public:
-  /// Sends to the mailbox. Copies send to the same one; each may be used by any thread, one object by
-  /// one thread at a time.
+  /// Sends to the mailbox. Copies send to the same one; each may be used by any thread, one object
+  /// by one thread at a time.
   class sender {
    public:
-    /// Queues the value, and wakes a receiver. Never waits, but for a lock that is held for moments.
-    /// False, and the value is unchanged, if the mailbox is full, closed, destroyed, or its loop is
-    /// known to be. True is no promise that the value will be received.
+    /// Queues the value, and wakes a receiver. Never waits, but for a lock that is held for
+    /// moments. False, and the value is unchanged, if the mailbox is full, closed, destroyed, or
+    /// its loop is known to be. True is no promise that the value will be received.
     [[nodiscard]] bool try_send(T&& value) const noexcept { return to_->give(value); }
     [[nodiscard]] bool try_send(const T& value) const
       requires std::copy_constructible<T>

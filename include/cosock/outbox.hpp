@@ -82,8 +82,8 @@ class COSOCK_API outbox_flush final : public awaiter_of<outbox_flush>, public wa
 }  // namespace detail
 
 /// A queue of messages in front of a stream: any number of tasks of the loop send, one task, run(),
-/// writes, many messages with one system call. Messages are not mixed up, and keep their order. What
-/// is queued is bounded; what to do when the peer does not keep up is the policy's to say.
+/// writes, many messages with one system call. Messages are not mixed up, and keep their order.
+/// What is queued is bounded; what to do when the peer does not keep up is the policy's to say.
 ///
 /// It does not own the stream. Start run() in a nursery inside which the senders live, and nothing
 /// else sends on the stream:
@@ -104,11 +104,12 @@ class COSOCK_API outbox {
   /// Not while run() runs. Sends that wait end with `error::closed`; what is queued is not sent.
   ~outbox();
 
-  /// Queues a message. Has it written when run() comes to it, which is not when this ends: see flush().
-  /// Waits for room under the policy `wait`, first come, first served. Throws the error that ended
-  /// run(), `error::closed` after close(), or if run() was cancelled; `error::slow_consumer` under the
-  /// policy `close`, which closes the stream. Cancelled (`error::cancelled`): the message was not
-  /// queued. One that is for several peers is shared, not copied, as a shared_ptr, which is not null.
+  /// Queues a message. Has it written when run() comes to it, which is not when this ends: see
+  /// flush(). Waits for room under the policy `wait`, first come, first served. Throws the error
+  /// that ended run(), `error::closed` after close(), or if run() was cancelled;
+  /// `error::slow_consumer` under the policy `close`, which closes the stream. Cancelled
+  /// (`error::cancelled`): the message was not queued. One that is for several peers is shared, not
+  /// copied, as a shared_ptr, which is not null.
   [[nodiscard]] detail::outbox_send send(std::string message) {
     return {*this, detail::message(std::move(message))};
   }
@@ -126,13 +127,13 @@ class COSOCK_API outbox {
   [[nodiscard]] detail::outbox_flush flush() noexcept { return detail::outbox_flush(*this); }
 
   /// Writes what is queued, until close() and everything is written; then returns. Throws what the
-  /// stream's send throws, and `error::slow_consumer`. Cancelled: a message may have been sent in part,
-  /// and nothing more is; to have the rest sent, give it a time of grace (with_grace, cancel.hpp). Once
-  /// only (std::logic_error).
+  /// stream's send throws, and `error::slow_consumer`. Cancelled: a message may have been sent in
+  /// part, and nothing more is; to have the rest sent, give it a time of grace (with_grace,
+  /// cancel.hpp). Once only (std::logic_error).
   [[nodiscard]] task<> run();
 
-  /// No more messages: what is queued is written, then run() ends. Sends that wait for room end with
-  /// `error::closed`. Leaves the stream open. Idempotent.
+  /// No more messages: what is queued is written, then run() ends. Sends that wait for room end
+  /// with `error::closed`. Leaves the stream open. Idempotent.
   void close() noexcept;
 
   /// Messages, and their bytes, that wait to be written; those being written do not count.

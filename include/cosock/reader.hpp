@@ -100,9 +100,9 @@ class fill_operation final : public awaiter_of<fill_operation<Result>>, public r
 
 }  // namespace detail
 
-/// Reads lines, frames and blocks from a stream. It has a buffer of its own, does not own the stream,
-/// and belongs to the stream's loop. Read from the stream through the reader only: what it has
-/// received ahead is in its buffer.
+/// Reads lines, frames and blocks from a stream. It has a buffer of its own, does not own the
+/// stream, and belongs to the stream's loop. Read from the stream through the reader only: what it
+/// has received ahead is in its buffer.
 ///
 /// What is there already is given without a wait, a copy or an allocation. Each call is a
 /// cancellation point, and gives `error::cancelled`, `error::closed` and the errors of
@@ -110,22 +110,23 @@ class fill_operation final : public awaiter_of<fill_operation<Result>>, public r
 /// cancelled or failed has consumed nothing, except where it says so: the bytes stay in the buffer,
 /// and the next call goes on with them.
 ///
-/// Views point into the buffer, and are valid until the next call. They come in an optional, which is
-/// empty at the orderly end of the stream: `while (auto line = co_await reader.read_line())`. An end
-/// in the middle is `error::end_of_stream`; the bytes before it can still be had from buffered().
+/// Views point into the buffer, and are valid until the next call. They come in an optional, which
+/// is empty at the orderly end of the stream: `while (auto line = co_await reader.read_line())`. An
+/// end in the middle is `error::end_of_stream`; the bytes before it can still be had from
+/// buffered().
 class COSOCK_API buffered_reader {
  public:
   /// The buffer is allocated here, large enough for the longest line; for a frame that is larger it
-  /// grows as the bytes arrive, up to the format's maximum, and stays that large. The stream outlives
-  /// the reader.
+  /// grows as the bytes arrive, up to the format's maximum, and stays that large. The stream
+  /// outlives the reader.
   explicit buffered_reader(byte_stream& from, const reader_options& options = {});
   buffered_reader(const buffered_reader&) = delete;
   buffered_reader& operator=(const buffered_reader&) = delete;
   ~buffered_reader();
 
   /// Reads up to the next LF, and gives the line without it, and without a CR before it. A line of
-  /// more than `max_line` bytes is `error::line_too_long`, now and in every later read_line: no more
-  /// is received, and the bytes can be had from receive().
+  /// more than `max_line` bytes is `error::line_too_long`, now and in every later read_line: no
+  /// more is received, and the bytes can be had from receive().
   [[nodiscard]] detail::view_operation read_line() { return {*this, want::line}; }
 
   /// Reads up to the delimiter, one byte or several, and gives what precedes it; the delimiter is
@@ -137,20 +138,20 @@ class COSOCK_API buffered_reader {
   /// `error::frame_too_long`.
   [[nodiscard]] detail::view_operation read_exactly(std::size_t bytes);
 
-  /// Fills the buffer; false, and nothing was read, at the orderly end of the stream. Only where the
-  /// buffer is larger than the reader's capacity can a call that was cancelled or failed have
+  /// Fills the buffer; false, and nothing was read, at the orderly end of the stream. Only where
+  /// the buffer is larger than the reader's capacity can a call that was cancelled or failed have
   /// consumed bytes: it throws transfer_error, which says how many are in the buffer.
   [[nodiscard]] detail::fill_operation<bool> read_exactly(mutable_buffer into) {
     return {*this, want::fill, into};
   }
 
-  /// Reads a frame (frame.hpp) and gives what is in it; an empty frame gives an empty view. One that is
-  /// longer than the format's maximum is `error::frame_too_long`, as soon as its length is there;
-  /// `error::bad_frame` is a varint that is longer than it need be, or does not fit 64 bits.
+  /// Reads a frame (frame.hpp) and gives what is in it; an empty frame gives an empty view. One
+  /// that is longer than the format's maximum is `error::frame_too_long`, as soon as its length is
+  /// there; `error::bad_frame` is a varint that is longer than it need be, or does not fit 64 bits.
   [[nodiscard]] detail::view_operation read_frame(const frame_format& format = {});
 
-  /// Gives what is in the buffer, or else receives as byte_stream::receive does: at least 1 byte, or 0
-  /// at the end of the stream.
+  /// Gives what is in the buffer, or else receives as byte_stream::receive does: at least 1 byte,
+  /// or 0 at the end of the stream.
   [[nodiscard]] detail::fill_operation<std::size_t> receive(mutable_buffer into) {
     return {*this, want::some, into};
   }

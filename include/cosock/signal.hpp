@@ -14,14 +14,14 @@ class signal_state;
 class signal_wait;
 }  // namespace detail
 
-/// Signals of the system, such as SIGHUP, that a task waits for instead of a handler. Caught while the
-/// object exists; then again what they were before. Belongs to the loop that runs where it is made,
-/// and may outlive it.
+/// Signals of the system, such as SIGHUP, that a task waits for instead of a handler. Caught while
+/// the object exists; then again what they were before. Belongs to the loop that runs where it is
+/// made, and may outlive it.
 ///
 /// Several sets may name the same signal, on one loop or on several: each gets it. That holds for
-/// run() too: it still ends the program at the first SIGINT or SIGTERM; but where a set names one of
-/// them, a second does not end the process at once, as it otherwise would. Signals of one kind that
-/// come faster than they are received may count as one.
+/// run() too: it still ends the program at the first SIGINT or SIGTERM; but where a set names one
+/// of them, a second does not end the process at once, as it otherwise would. Signals of one kind
+/// that come faster than they are received may count as one.
 class COSOCK_API signal_set {
  public:
   /// Throws what the system says of a number that cannot be caught (invalid_argument), and
@@ -32,9 +32,9 @@ class COSOCK_API signal_set {
   /// Waits that are pending end with `error::closed`.
   ~signal_set();
 
-  /// Waits for a signal, and gives its number: one that came since the set was made, and that no wait
-  /// has given yet. Throws `error::cancelled`: no signal was taken; `error::other_loop` for a task of
-  /// another loop.
+  /// Waits for a signal, and gives its number: one that came since the set was made, and that no
+  /// wait has given yet. Throws `error::cancelled`: no signal was taken; `error::other_loop` for a
+  /// task of another loop.
   [[nodiscard]] detail::signal_wait wait() noexcept;
 
  private:

@@ -27,7 +27,8 @@ class COSOCK_API event {
  public:
   event() noexcept = default;
 
-  /// It has happened: every task that waits goes on, also if reset() comes before it runs. Idempotent.
+  /// It has happened: every task that waits goes on, also if reset() comes before it runs.
+  /// Idempotent.
   void set() noexcept {
     set_ = true;
     waiters_.complete_all();
@@ -47,13 +48,13 @@ class COSOCK_API event {
   bool set_ = false;
 };
 
-/// A number of permits, which tasks acquire and give back: a limit on how many do something at once,
-/// or on how much of something is in use. First come, first served: a task that wants many permits is
-/// not overtaken by one that wants few.
+/// A number of permits, which tasks acquire and give back: a limit on how many do something at
+/// once, or on how much of something is in use. First come, first served: a task that wants many
+/// permits is not overtaken by one that wants few.
 class COSOCK_API semaphore {
  public:
-  /// Permits that were acquired; given back when the object is destroyed, at the latest. The semaphore
-  /// outlives it. Empty if it holds none.
+  /// Permits that were acquired; given back when the object is destroyed, at the latest. The
+  /// semaphore outlives it. Empty if it holds none.
   class [[nodiscard]] permit {
    public:
     permit() noexcept = default;
@@ -93,9 +94,9 @@ class COSOCK_API semaphore {
   semaphore& operator=(const semaphore&) = delete;
   ~semaphore();
 
-  /// Waits for so many permits, and gives them. Throws `error::cancelled`, or `error::closed` if the
-  /// semaphore is destroyed meanwhile: no permit was taken. A task that is destroyed before it could
-  /// use them gives them back.
+  /// Waits for so many permits, and gives them. Throws `error::cancelled`, or `error::closed` if
+  /// the semaphore is destroyed meanwhile: no permit was taken. A task that is destroyed before it
+  /// could use them gives them back.
   [[nodiscard]] detail::acquire_operation acquire(std::size_t count = 1) noexcept;
 
   /// The permits, or none if they are not there at once, or if others wait.

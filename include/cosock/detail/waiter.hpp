@@ -24,7 +24,8 @@ class COSOCK_API waiter : public awaited {
 
  protected:
   waiter() noexcept {}
-  /// For start(), of what need not wait. Lets the others have their turn if this one has had its own.
+  /// For start(), of what need not wait. Lets the others have their turn if this one has had its
+  /// own.
   bool complete_at_once() noexcept;
   /// For start(), of what has to wait.
   bool wait_in(link& list) noexcept {
@@ -54,7 +55,7 @@ class COSOCK_API wait_list {
   ~wait_list();
 
   bool empty() const noexcept { return head_.following == &head_; }
-  waiter& first() noexcept { return static_cast<waiter&>(static_cast<operation&>(*head_.following)); }
+  waiter& first() noexcept { return static_cast<waiter&>(*head_.following); }
   link& end() noexcept { return head_; }
   void complete_all() noexcept {
     while (!empty()) first().complete();
