@@ -15,6 +15,8 @@
 
 #include <array>
 #include <memory>
+#include <optional>
+#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -461,6 +463,78 @@ COROUTINE_TEST_CASE(a_line_in_very_many_pieces_is_not_searched_again_and_again) 
   s->push("\n");
   const auto line = co_await reader.read_line();
   BOOST_TEST(line.value().size() == size);
+}
+
+namespace {
+
+enum class item { line, until, block, fill, frame };
+
+task<> yield_times(unsigned times) {
+  for (unsigned i = 0; i != times; ++i) co_await cosock::yield();
+}
+
+/// Reads one item, unless that takes longer than so many turns: then nothing.
+task<std::optional<std::string>> try_read(buffered_reader& from, item what, std::size_t size,
+                                          unsigned turns) {
+  std::optional<std::string> got;
+  if (what == item::fill) {
+    std::string into(size, ' ');
+    auto both = co_await cosock::when_any(from.read_exactly(into), yield_times(turns));
+    if (both.get<0>()) got = into;
+    co_return got;
+  }
+  const frame_format format = {.prefix = frame_prefix::varint};
+  const auto read = [&]() -> task<std::optional<std::string_view>> {
+    if (what == item::line) co_return co_await from.read_line();
+    if (what == item::until) co_return co_await from.read_until("<>");
+    if (what == item::block) co_return co_await from.read_exactly(size);
+    co_return co_await from.read_frame(format);
+  };
+  auto both = co_await cosock::when_any(read(), yield_times(turns));
+  if (both.get<0>()) got.emplace(both.get<0>()->value());
+  co_return got;
+}
+
+}  // namespace
+
+COROUTINE_TEST_CASE(any_mixture_of_calls_and_cancellations_gives_every_byte_once) {
+  for (unsigned seed = 0; seed != 150; ++seed) {
+    std::mt19937 random(seed);
+    const auto below = [&](unsigned n) { return random() % n; };
+    std::string text;
+    std::vector<std::pair<item, std::string>> expected;
+    for (int i = 0; i != 30; ++i) {
+      const auto what = static_cast<item>(below(5));
+      // A frame may be larger than the buffer.
+      std::string content(below(what == item::frame && below(3) == 0 ? 127 : 21), ' ');
+      for (char& c : content) c = static_cast<char>('a' + below(26));
+      if (what == item::frame) text += static_cast<char>(content.size());
+      text += content;
+      if (what == item::line) text += below(2) ? "\n" : "\r\n";
+      if (what == item::until) text += "<>";
+      expected.emplace_back(what, std::move(content));
+    }
+    const auto s = co_await test::make_scripted_stream();
+    buffered_reader reader(*s, {.capacity = 20 + below(20), .max_line = 20});
+    co_await with_nursery([&](nursery& n) -> task<> {
+      n.start([&]() -> task<> {
+        for (std::size_t at = 0; at < text.size();) {
+          const std::size_t size = 1 + below(12);
+          s->push(text.substr(at, size));
+          at += size;
+          if (below(3) == 0) co_await yield_times(below(4));
+        }
+        s->end();
+      });
+      for (const auto& [what, content] : expected) {
+        std::optional<std::string> got;
+        while (!got) got = co_await try_read(reader, what, content.size(), below(5));
+        BOOST_REQUIRE(*got == content);
+      }
+      const auto end = co_await reader.read_line();
+      BOOST_TEST(!end);
+    });
+  }
 }
 
 COROUTINE_TEST_CASE(lines_over_tcp) {
