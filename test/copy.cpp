@@ -146,6 +146,24 @@ BOOST_AUTO_TEST_CASE(a_loop_that_is_destroyed_takes_the_copy_with_it) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_stream_that_is_closed_ends_the_copy) {
+  for (const bool sending : {false, true}) {
+    cosock::loop loop;
+    const auto from = loop.run(test::make_scripted_stream());
+    const auto to = loop.run(test::make_scripted_stream());
+    if (sending) {
+      to->set_room(0);
+      from->push("abc");
+    }
+    auto one = loop.start(cosock::copy(*from, *to));
+    settle(loop);
+    BOOST_TEST(!one.done());
+    (sending ? to : from)->close();
+    settle(loop);
+    BOOST_CHECK_EXCEPTION(one.result(), system_error, is(error::closed));
+  }
+}
+
 COROUTINE_TEST_CASE(much_is_copied_between_sockets_in_both_directions) {
   chain c;
   co_await make(c);

@@ -379,6 +379,35 @@ COROUTINE_TEST_CASE(a_flush_waits_for_what_was_queued_before) {
   });
 }
 
+BOOST_AUTO_TEST_CASE(a_flush_is_cancelled_and_one_that_has_completed_is_not) {
+  cosock::loop loop;
+  const auto s = loop.run(test::make_scripted_stream());
+  s->set_room(0);
+  outbox out(*s);
+  const auto flush = [&](cosock::cancel_scope& scope) -> task<> { co_await scope.run(out.flush()); };
+  cosock::cancel_scope early;
+  early.cancel();
+  BOOST_CHECK_EXCEPTION(loop.run(flush(early)), system_error, is(error::cancelled));
+  BOOST_TEST(out.try_send("a"));
+  auto writer = loop.start(run(out));
+  cosock::cancel_scope first;
+  cosock::cancel_scope second;
+  auto one = loop.start(flush(first));
+  auto two = loop.start(flush(second));
+  settle(loop);
+  first.cancel();
+  settle(loop);
+  BOOST_TEST(test::ended_with(one, error::cancelled));
+  BOOST_TEST(!two.done());
+  s->set_room(1);
+  settle(loop);
+  second.cancel();
+  two.result();
+  out.close();
+  settle(loop);
+  writer.result();
+}
+
 COROUTINE_TEST_CASE(a_shared_message_is_not_copied) {
   const auto s = co_await test::make_scripted_stream();
   outbox out(*s);
