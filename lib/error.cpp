@@ -33,6 +33,10 @@ class category final : public boost::system::error_category {
       case error::not_an_address: return make(errc::invalid_argument);
       case error::other_loop: return make(errc::operation_not_permitted);
       case error::message_truncated: return make(errc::message_size);
+      case error::line_too_long: return make(errc::message_size);
+      case error::frame_too_long: return make(errc::message_size);
+      case error::bad_frame: return make(errc::bad_message);
+      case error::slow_consumer: return make(errc::no_buffer_space);
     }
     return {code, *this};
   }
@@ -54,6 +58,10 @@ class category final : public boost::system::error_category {
       case error::not_an_address: return "not an address";
       case error::other_loop: return "the object belongs to another loop";
       case error::message_truncated: return "the message does not fit into the buffer";
+      case error::line_too_long: return "the line is too long";
+      case error::frame_too_long: return "the frame is too long";
+      case error::bad_frame: return "the length of the frame is malformed";
+      case error::slow_consumer: return "the peer takes too little of what is sent to it";
     }
     return "unknown error";
   }

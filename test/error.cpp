@@ -52,6 +52,10 @@ BOOST_AUTO_TEST_CASE(errors_equal_their_portable_conditions) {
       {error::not_an_address, errc::invalid_argument},
       {error::other_loop, errc::operation_not_permitted},
       {error::message_truncated, errc::message_size},
+      {error::line_too_long, errc::message_size},
+      {error::frame_too_long, errc::message_size},
+      {error::bad_frame, errc::bad_message},
+      {error::slow_consumer, errc::no_buffer_space},
   };
   for (const auto& [e, condition] : table) {
     const boost::system::error_code code = e;

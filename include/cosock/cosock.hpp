@@ -14,6 +14,7 @@
 // Tasks, and what runs them
 #include <cosock/loop.hpp>
 #include <cosock/run.hpp>
+#include <cosock/signal.hpp>
 #include <cosock/task.hpp>
 
 // Side by side, within limits
@@ -22,12 +23,22 @@
 #include <cosock/time.hpp>
 #include <cosock/when.hpp>
 
+// Between tasks
+#include <cosock/broadcast.hpp>
+#include <cosock/channel.hpp>
+#include <cosock/mailbox.hpp>
+#include <cosock/sync.hpp>
+
 // Streams
 #include <cosock/buffer.hpp>
 #include <cosock/connect.hpp>
+#include <cosock/copy.hpp>
 #include <cosock/descriptor_stream.hpp>
 #include <cosock/descriptors.hpp>
+#include <cosock/frame.hpp>
 #include <cosock/local.hpp>
+#include <cosock/outbox.hpp>
+#include <cosock/reader.hpp>
 #include <cosock/stream.hpp>
 #include <cosock/tcp.hpp>
 

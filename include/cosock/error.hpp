@@ -28,6 +28,10 @@ enum class error {
   not_an_address,     ///< the text is no address or endpoint (invalid_argument)
   other_loop,         ///< the object belongs to another loop (operation_not_permitted)
   message_truncated,  ///< a message did not fit into the buffer; its rest is lost (message_size)
+  line_too_long,      ///< a line, or what precedes a delimiter, is over its limit (message_size)
+  frame_too_long,     ///< a frame, or a block, is over its limit (message_size)
+  bad_frame,          ///< the length in front of a frame is not well formed (bad_message)
+  slow_consumer,      ///< the peer takes too little, and was given up (no_buffer_space)
 };
 
 /// The category of the codes above, called "cosock".

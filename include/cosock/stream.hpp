@@ -6,6 +6,10 @@
 
 namespace cosock {
 
+namespace detail {
+struct stream_access;
+}
+
 /// A two-way stream of bytes: TCP, local, or any other kind, through one interface. It does not own
 /// the loop, and belongs to the loop it was made on: only tasks of that loop may use it. One task
 /// may receive while another sends; a second one in the same direction gets `error::busy`, and
@@ -88,7 +92,13 @@ class COSOCK_API byte_stream {
   detail::source* source_;
 
  private:
+  friend struct detail::stream_access;
   using kind = detail::stream_operation::kind;
+};
+
+/// For operations of the library that work on any stream.
+struct detail::stream_access {
+  static source* const& source_of(const byte_stream& s) noexcept { return s.source_; }
 };
 
 }  // namespace cosock

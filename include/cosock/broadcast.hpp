@@ -1,0 +1,196 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/ring.hpp>
+#include <cosock/detail/waiter.hpp>
+
+#include <cstdint>
+#include <optional>
+
+namespace cosock {
+
+template <class T>
+class broadcast;
+
+namespace detail {
+template <class T>
+class broadcast_receive;
+}
+
+/// One receiver of a broadcast: it sees every value that is sent after it subscribed, in order.
+template <class T>
+class subscription : private detail::link {
+ public:
+  subscription(subscription&& other) noexcept;
+  subscription& operator=(subscription&&) = delete;
+  /// Ends a receive that is pending with `error::closed`.
+  ~subscription();
+
+  /// Waits for the next value, and gives a copy of it; empty once the broadcast is closed and all
+  /// has been received. If this subscription was too slow, the next value is the oldest that is
+  /// still there, and missed() says how many were lost. Throws `error::cancelled`: no value was
+  /// taken; `error::busy` while another task receives from the same subscription; `error::closed`
+  /// if the broadcast was destroyed; and whatever copying a T throws, with the value still to be
+  /// had.
+  [[nodiscard]] detail::broadcast_receive<T> receive() {
+    return detail::broadcast_receive<T>(*this);
+  }
+  /// How many values were lost right before the one that was received last.
+  [[nodiscard]] std::uint64_t missed() const noexcept { return missed_; }
+
+ private:
+  friend class broadcast<T>;
+  friend class detail::broadcast_receive<T>;
+  explicit subscription(broadcast<T>& of) noexcept;
+  bool available() const noexcept { return next_ != of_->sent_; }
+  std::optional<T> take();
+
+  broadcast<T>* of_;
+  detail::broadcast_receive<T>* receiving_ = nullptr;
+  std::uint64_t next_;
+  std::uint64_t missed_ = 0;
+};
+
+/// Values for all who have subscribed to them: each subscription sees each. Sending never waits:
+/// the last few values are kept, as many as there is room for, and a subscription that falls
+/// farther behind is told how many it has missed. Belongs to one loop. For values that must not be
+/// lost, use one channel for each receiver.
+///
+/// T is copied for every receiver; a `std::shared_ptr<const X>` is cheap to copy. The room is
+/// allocated once. Values stay in it until newer ones need the place.
+template <class T>
+class broadcast {
+ public:
+  /// Keeps the last `capacity` values; at least 1.
+  explicit broadcast(std::size_t capacity) : kept_(capacity ? capacity : 1) {
+    subscriptions_.previous = subscriptions_.following = &subscriptions_;
+  }
+  broadcast(const broadcast&) = delete;
+  broadcast& operator=(const broadcast&) = delete;
+  /// Receives that are pending end with `error::closed`; so do later ones.
+  ~broadcast();
+
+  /// Sends a value to everybody. False if the broadcast is closed.
+  bool send(T value) noexcept {
+    if (closed_) return false;
+    if (kept_.full()) kept_.drop();
+    kept_.push(std::move(value));
+    ++sent_;
+    waiting_.complete_all();
+    return true;
+  }
+  /// A new receiver, for what is sent from now on.
+  [[nodiscard]] subscription<T> subscribe() noexcept { return subscription<T>(*this); }
+
+  /// No more values: receivers get what is still there, and then the end. Idempotent.
+  void close() noexcept {
+    closed_ = true;
+    waiting_.complete_all();
+  }
+  [[nodiscard]] bool is_closed() const noexcept { return closed_; }
+
+ private:
+  friend class subscription<T>;
+  friend class detail::broadcast_receive<T>;
+  detail::ring<T> kept_;
+  std::uint64_t sent_ = 0;
+  detail::wait_list waiting_;
+  detail::link subscriptions_;
+  bool closed_ = false;
+};
+
+// Implementation
+
+template <class T>
+class detail::broadcast_receive final : public awaiter_of<broadcast_receive<T>>, public waiter {
+ public:
+  explicit broadcast_receive(subscription<T>& of) noexcept : of_(&of) {}
+  broadcast_receive(broadcast_receive&& other) noexcept : waiter(), of_(other.of_) {}
+  ~broadcast_receive() {
+    if (scope_) leave();
+  }
+
+  bool start(std::coroutine_handle<> awaiting, scope& where) {
+    if (!enter(awaiting, where)) return false;
+    if (of_->receiving_) return fail_busy();
+    if (!of_->of_) return fail_closed();
+    const bool now = of_->available() || of_->of_->closed_;
+    const bool waits = now ? complete_at_once() : wait_in(of_->of_->waiting_.end());
+    if (waits) of_->receiving_ = this;
+    return waits;
+  }
+  std::optional<T> result() {
+    if (failure_) raise(failure_);
+    return of_->take();
+  }
+  failure fail() noexcept { return failure_; }
+  void fire() override {
+    leave();
+    resume();
+  }
+
+  /// The subscription is gone, or its broadcast.
+  void end() noexcept {
+    if (!completed_)
+      complete_closed();
+    else if (!failure_)
+      fail_later();
+  }
+
+ private:
+  friend class subscription<T>;
+  void leave() noexcept {
+    if (of_ && of_->receiving_ == this) of_->receiving_ = nullptr;
+  }
+  subscription<T>* of_;
+};
+
+template <class T>
+subscription<T>::subscription(broadcast<T>& of) noexcept : of_(&of), next_(of.sent_) {
+  insert_before(of.subscriptions_);
+}
+
+template <class T>
+subscription<T>::subscription(subscription&& other) noexcept
+    : link(),
+      of_(std::exchange(other.of_, nullptr)),
+      receiving_(std::exchange(other.receiving_, nullptr)),
+      next_(other.next_),
+      missed_(other.missed_) {
+  if (of_) insert_before(other);
+  other.unlink();
+  if (receiving_) receiving_->of_ = this;
+}
+
+template <class T>
+subscription<T>::~subscription() {
+  unlink();
+  if (!receiving_) return;
+  receiving_->of_ = nullptr;
+  receiving_->end();
+}
+
+template <class T>
+std::optional<T> subscription<T>::take() {
+  const std::uint64_t oldest = of_->sent_ - of_->kept_.size();
+  const std::uint64_t next = next_ < oldest ? oldest : next_;
+  if (next == of_->sent_) return std::nullopt;
+  const auto at = static_cast<std::size_t>(next - oldest);
+  std::optional<T> value(std::in_place, std::as_const(of_->kept_)[at]);
+  missed_ = next - next_;
+  next_ = next + 1;
+  return value;
+}
+
+template <class T>
+broadcast<T>::~broadcast() {
+  while (subscriptions_.following != &subscriptions_) {
+    auto& each = static_cast<subscription<T>&>(*subscriptions_.following);
+    each.unlink();
+    each.of_ = nullptr;
+    if (each.receiving_) each.receiving_->end();
+  }
+}
+
+}  // namespace cosock

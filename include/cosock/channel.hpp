@@ -1,0 +1,188 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/ring.hpp>
+#include <cosock/detail/waiter.hpp>
+
+#include <optional>
+
+namespace cosock {
+
+namespace detail {
+template <class T>
+class receiver;
+template <class T>
+class sender;
+template <class T, bool Copies>
+class channel_send;
+}  // namespace detail
+
+/// A queue of values between the tasks of one loop, with room for a fixed number of them: senders
+/// wait while it is full, receivers while it is empty, first come, first served. Any number of
+/// tasks may send, and receive; each value goes to one of them. It belongs to its loop; values from
+/// other threads come through a mailbox (mailbox.hpp), and values for many receivers through a
+/// broadcast.
+///
+/// T may be move-only; moving it must not throw. The room is allocated once; sending and receiving
+/// allocate nothing. A channel that is destroyed ends those who wait with `error::closed`.
+///
+/// On GCC 12, name a value of an aggregate class with a destructor before the `co_await` that sends
+/// it: that compiler destroys such a temporary twice.
+template <class T>
+class channel {
+ public:
+  /// With a capacity of 0 a value is handed over only when a receiver waits for it.
+  explicit channel(std::size_t capacity) : queue_(capacity) {}
+
+  /// Waits for room, and queues the value. Throws `error::closed` if the channel is closed, now or
+  /// while it waits, and `error::cancelled`. An rvalue is moved from only when it is queued: after
+  /// an error it is still the caller's, and unchanged. It outlives the `co_await`, like all that is
+  /// passed by reference.
+  [[nodiscard]] detail::channel_send<T, false> send(T&& value) { return {*this, std::move(value)}; }
+  [[nodiscard]] detail::channel_send<T, true> send(const T& value)
+    requires std::copy_constructible<T>
+  {
+    return {*this, value};
+  }
+
+  /// Waits for a value, and gives it; empty once the channel is closed and all that was queued has
+  /// been received: `while (auto value = co_await channel.receive())`. Throws `error::cancelled`:
+  /// no value was taken. A value that came before the cancellation is given. A task that is
+  /// destroyed between the two takes the value with it.
+  [[nodiscard]] detail::receiver<T> receive() { return detail::receiver<T>(*this); }
+
+  /// Queues the value if there is room; false, and the value is unchanged, if not, or if the
+  /// channel is closed.
+  [[nodiscard]] bool try_send(T&& value) { return !closed_ && give(value); }
+  [[nodiscard]] bool try_send(const T& value)
+    requires std::copy_constructible<T>
+  {
+    if (closed_ || !has_room()) return false;
+    T copy(value);
+    return give(copy);
+  }
+  /// The next value, if there is one.
+  [[nodiscard]] std::optional<T> try_receive() {
+    std::optional<T> value;
+    take(value);
+    return value;
+  }
+
+  /// No more values: what is queued may still be received, senders that wait fail. Idempotent.
+  void close() noexcept {
+    closed_ = true;
+    senders_.close_all();
+    receivers_.complete_all();
+  }
+  [[nodiscard]] bool is_closed() const noexcept { return closed_; }
+  /// How many values are queued. Those of senders that wait do not count.
+  [[nodiscard]] std::size_t size() const noexcept { return queue_.size(); }
+  [[nodiscard]] std::size_t capacity() const noexcept { return queue_.capacity(); }
+
+ private:
+  friend class detail::receiver<T>;
+  friend class detail::channel_send<T, false>;
+  friend class detail::channel_send<T, true>;
+  bool has_room() const noexcept { return !receivers_.empty() || !queue_.full(); }
+  bool give(T& value) noexcept;
+  bool take(std::optional<T>& into) noexcept;
+
+  detail::ring<T> queue_;
+  detail::wait_list senders_;    // none unless the queue is full
+  detail::wait_list receivers_;  // none unless it is empty
+  bool closed_ = false;
+};
+
+// Implementation
+
+namespace detail {
+
+template <class T>
+class receiver final : public awaiter_of<receiver<T>>, public waiter {
+ public:
+  explicit receiver(channel<T>& of) noexcept : of_(of) {}
+  receiver(receiver&& other) noexcept : waiter(), of_(other.of_) {}
+
+  bool start(std::coroutine_handle<> awaiting, scope& where) {
+    if (!enter(awaiting, where)) return false;
+    if (of_.take(value_) || of_.closed_) return complete_at_once();
+    return wait_in(of_.receivers_.end());
+  }
+  std::optional<T> result() {
+    if (failure_) raise(failure_);
+    return std::move(value_);
+  }
+  failure fail() noexcept { return failure_; }
+
+ private:
+  friend class channel<T>;
+  channel<T>& of_;
+  std::optional<T> value_;
+};
+
+template <class T>
+class sender : public waiter {
+ protected:
+  sender() noexcept {}
+  friend class channel<T>;
+  T* value_ = nullptr;
+};
+
+template <class T, bool Copies>
+class channel_send final : public awaiter_of<channel_send<T, Copies>>, public sender<T> {
+ public:
+  template <class From>
+  channel_send(channel<T>& of, From&& value) : of_(of), from_(std::forward<From>(value)) {}
+  channel_send(channel_send&& other) noexcept
+      : sender<T>(), of_(other.of_), from_(std::forward<stored>(other.from_)) {}
+
+  bool start(std::coroutine_handle<> awaiting, scope& where) {
+    if (!this->enter(awaiting, where)) return false;
+    if (of_.closed_) return this->fail_closed();
+    if (of_.give(from_)) return this->complete_at_once();
+    this->value_ = &from_;
+    return this->wait_in(of_.senders_.end());
+  }
+  void result() {
+    if (this->failure_) raise(this->failure_);
+  }
+  failure fail() noexcept { return this->failure_; }
+
+ private:
+  using stored = std::conditional_t<Copies, T, T&&>;
+  channel<T>& of_;
+  stored from_;
+};
+
+}  // namespace detail
+
+template <class T>
+bool channel<T>::give(T& value) noexcept {
+  if (!receivers_.empty()) {
+    auto& to = static_cast<detail::receiver<T>&>(receivers_.first());
+    to.value_.emplace(std::move(value));
+    to.complete();
+    return true;
+  }
+  if (queue_.full()) return false;
+  queue_.push(std::move(value));
+  return true;
+}
+
+template <class T>
+bool channel<T>::take(std::optional<T>& into) noexcept {
+  auto* from = senders_.empty() ? nullptr : &static_cast<detail::sender<T>&>(senders_.first());
+  if (queue_.size() != 0) {
+    into.emplace(queue_.pop());
+    if (from) queue_.push(std::move(*from->value_));
+  } else if (from) {
+    into.emplace(std::move(*from->value_));
+  } else {
+    return false;
+  }
+  if (from) from->complete();
+  return true;
+}
+
+}  // namespace cosock

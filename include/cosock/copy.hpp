@@ -1,0 +1,47 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/error.hpp>
+#include <cosock/stream.hpp>
+#include <cosock/task.hpp>
+
+#include <chrono>
+#include <cstdint>
+
+namespace cosock {
+
+struct copy_options {
+  std::size_t buffer = 64 << 10;  ///< bytes of the buffer, one for each direction; at least 1
+  /// For copy_both: how long it goes on without a byte in either direction. For ever by default.
+  std::chrono::nanoseconds idle = std::chrono::nanoseconds::max();
+};
+
+/// Receives from one stream and sends to the other until the first one ends; gives the number of
+/// bytes. Leaves both open: shutting `to` down is the caller's to do. Where both are sockets and
+/// much is there, the bytes do not pass through the program (splice(2)).
+///
+/// Throws what receiving and sending throw; as transfer_error, with the number of bytes that were
+/// sent, if there are any. Cancelled or failed: bytes that were received and could not be sent any
+/// more are lost, as many as the buffer holds (a pipe of 256 KiB between sockets).
+[[nodiscard]] COSOCK_API task<std::uint64_t> copy(byte_stream& from, byte_stream& to,
+                                                  copy_options options = {});
+
+/// What copy_both came to.
+struct copied {
+  std::uint64_t first_to_second = 0;  ///< bytes that were sent
+  std::uint64_t second_to_first = 0;
+  boost::system::error_code error;  ///< none if both directions came to their end in order
+};
+
+/// Copies in both directions at once, for proxies: where one stream ends, the other is shut down
+/// for sending, and the opposite direction goes on until it ends too. The first error ends both.
+/// Leaves both streams open.
+///
+/// Throws no errors of streams, and no cancellation: they are given with the numbers,
+/// `error::timed_out` where the idle limit has passed. Bytes that were received and not sent are
+/// lost, as in copy().
+[[nodiscard]] COSOCK_API task<copied> copy_both(byte_stream& first, byte_stream& second,
+                                                copy_options options = {});
+
+}  // namespace cosock

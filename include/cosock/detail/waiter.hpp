@@ -1,0 +1,69 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/core.hpp>
+
+namespace cosock::detail {
+
+/// An operation that waits in the list of an object of its loop until that completes it. Whatever
+/// comes first counts: one that has completed keeps its result when it is cancelled after.
+class COSOCK_API waiter : public awaited {
+ public:
+  void fire() override { resume(); }
+  void cancel() noexcept override {
+    if (!completed_) complete(cancelled_failure());
+  }
+  /// Takes it out of its list, and has it end soon.
+  void complete() noexcept;
+  void complete(failure why) noexcept {
+    failure_ = why;
+    complete();
+  }
+  void complete_closed() noexcept;
+
+ protected:
+  waiter() noexcept {}
+  /// For start(), of what need not wait. Lets the others have their turn if this one has had its
+  /// own.
+  bool complete_at_once() noexcept;
+  /// For start(), of what has to wait.
+  bool wait_in(link& list) noexcept {
+    insert_before(list);
+    suspend();
+    return true;
+  }
+  bool fail_with(failure why) noexcept {
+    failure_ = why;
+    return ended();
+  }
+  bool fail_closed() noexcept;
+  bool fail_busy() noexcept;
+  bool fail_other_loop() noexcept;
+  /// For one that has completed and waits for its turn: what it was about is gone.
+  void fail_later() noexcept;
+
+  bool completed_ = false;
+};
+
+/// The waiters of an object, first come first served. Ends them with `closed` when it is destroyed.
+class COSOCK_API wait_list {
+ public:
+  wait_list() noexcept { head_.previous = head_.following = &head_; }
+  wait_list(const wait_list&) = delete;
+  wait_list& operator=(const wait_list&) = delete;
+  ~wait_list();
+
+  bool empty() const noexcept { return head_.following == &head_; }
+  waiter& first() noexcept { return static_cast<waiter&>(*head_.following); }
+  link& end() noexcept { return head_; }
+  void complete_all() noexcept {
+    while (!empty()) first().complete();
+  }
+  void close_all() noexcept;
+
+ private:
+  link head_;
+};
+
+}  // namespace cosock::detail

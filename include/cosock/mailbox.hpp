@@ -1,0 +1,209 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/ring.hpp>
+#include <cosock/detail/waiter.hpp>
+
+#include <mutex>
+#include <optional>
+
+namespace cosock {
+
+namespace detail {
+
+struct remote;
+
+/// The part of a mailbox that its senders share with it.
+class COSOCK_API mailbox_base : public std::enable_shared_from_this<mailbox_base> {
+ public:
+  mailbox_base(const mailbox_base&) = delete;
+  mailbox_base& operator=(const mailbox_base&) = delete;
+  virtual ~mailbox_base();
+
+  void close() noexcept;
+  bool is_closed() const noexcept {
+    const std::lock_guard lock(mutex_);
+    return closed_;
+  }
+
+ protected:
+  mailbox_base();
+  /// Makes sure that a receiver that waits will look. False if the loop is gone. With the mutex
+  /// held.
+  bool wake() noexcept;
+  /// Whether the mailbox can be received from on this loop.
+  bool is_on(core& loop) const noexcept;
+  /// On the loop: hands over what there is, with the mutex held.
+  virtual void deliver() noexcept = 0;
+
+  mutable std::mutex mutex_;
+  bool waiting_ = false;  // someone waits in receivers_
+  bool closed_ = false;
+  wait_list receivers_;  // for the thread of the loop only
+
+ private:
+  struct wake_up;
+  std::shared_ptr<remote> remote_;
+  std::unique_ptr<wake_up> wake_up_;
+  bool woken_ = false;  // wake_up_ is on its way
+};
+
+template <class T>
+class mailbox_state;
+template <class T>
+class mailbox_receive;
+
+}  // namespace detail
+
+/// A queue of values from any thread to the loop on which it was made: the one way, besides
+/// loop::post, into a loop from outside. It has room for a fixed number of values, allocated once,
+/// and sending allocates nothing. Moving a T must not throw.
+///
+/// Threads send through sender objects, which may outlive the mailbox and its loop, as the mailbox
+/// itself may outlive the loop. Values that nobody received are destroyed with the mailbox.
+template <class T>
+class mailbox {
+ public:
+  /// Sends to the mailbox. Copies send to the same one; each may be used by any thread, one object
+  /// by one thread at a time.
+  class sender {
+   public:
+    /// Queues the value, and wakes a receiver. Never waits, but for a lock that is held for
+    /// moments. False, and the value is unchanged, if the mailbox is full, closed, destroyed, or
+    /// its loop is known to be. True is no promise that the value will be received.
+    [[nodiscard]] bool try_send(T&& value) const noexcept { return to_->give(value); }
+    [[nodiscard]] bool try_send(const T& value) const
+      requires std::copy_constructible<T>
+    {
+      T copy(value);
+      return to_->give(copy);
+    }
+    /// No more values, from any sender. Idempotent.
+    void close() const noexcept { to_->close(); }
+    /// Whether sending is in vain for good.
+    [[nodiscard]] bool is_closed() const noexcept { return to_->is_closed(); }
+
+   private:
+    friend class mailbox;
+    explicit sender(std::shared_ptr<detail::mailbox_state<T>> to) noexcept : to_(std::move(to)) {}
+    std::shared_ptr<detail::mailbox_state<T>> to_;
+  };
+
+  /// Belongs to the loop that runs on this thread; std::logic_error if none does.
+  explicit mailbox(std::size_t capacity)
+      : state_(std::make_shared<detail::mailbox_state<T>>(capacity)) {}
+  mailbox(const mailbox&) = delete;
+  mailbox& operator=(const mailbox&) = delete;
+  /// On the thread of the loop. Receives that are pending end with `error::closed`.
+  ~mailbox() { state_->abandon(); }
+
+  /// A new sender, to be given to another thread.
+  [[nodiscard]] sender make_sender() const noexcept { return sender(state_); }
+
+  /// Waits for a value, and gives it; empty once the mailbox is closed and all that was queued has
+  /// been received. Several tasks may receive: first come, first served. Throws `error::cancelled`:
+  /// no value was taken; `error::other_loop` for a task of another loop. A value that the loop has
+  /// handed over before the cancellation is given; one that was only sent is for the next receive.
+  [[nodiscard]] detail::mailbox_receive<T> receive() {
+    return detail::mailbox_receive<T>(*state_);
+  }
+  /// The next value, if there is one. On the thread of the loop.
+  [[nodiscard]] std::optional<T> try_receive() { return state_->take_one(); }
+
+  /// No more values: what is queued may still be received. Idempotent.
+  void close() noexcept { state_->close(); }
+  [[nodiscard]] bool is_closed() const noexcept { return state_->is_closed(); }
+
+ private:
+  std::shared_ptr<detail::mailbox_state<T>> state_;
+};
+
+// Implementation
+
+namespace detail {
+
+template <class T>
+class mailbox_state final : public mailbox_base {
+ public:
+  explicit mailbox_state(std::size_t capacity) : queue_(capacity ? capacity : 1) {}
+
+  bool give(T& value) noexcept {
+    const std::lock_guard lock(mutex_);
+    if (closed_ || queue_.full()) return false;
+    if (waiting_ && !wake()) return false;
+    queue_.push(std::move(value));
+    return true;
+  }
+  std::optional<T> take_one() {
+    std::optional<T> value;
+    const std::lock_guard lock(mutex_);
+    if (queue_.size() != 0 && receivers_.empty()) value.emplace(queue_.pop());
+    return value;
+  }
+  void abandon() noexcept {
+    detail::ring<T> dropped(0);
+    {
+      const std::lock_guard lock(mutex_);
+      closed_ = true;
+      queue_.swap(dropped);
+    }
+    receivers_.close_all();
+  }
+
+ private:
+  friend class mailbox_receive<T>;
+  /// True: it waits. Otherwise the value, or the end.
+  bool wait_or_take(mailbox_receive<T>& op);
+  void deliver() noexcept override;
+  ring<T> queue_;
+};
+
+template <class T>
+class mailbox_receive final : public awaiter_of<mailbox_receive<T>>, public waiter {
+ public:
+  explicit mailbox_receive(mailbox_state<T>& of) noexcept : of_(of) {}
+  mailbox_receive(mailbox_receive&& other) noexcept : waiter(), of_(other.of_) {}
+
+  bool start(std::coroutine_handle<> awaiting, scope& where) {
+    if (!enter(awaiting, where)) return false;
+    return of_.wait_or_take(*this);
+  }
+  std::optional<T> result() {
+    if (failure_) raise(failure_);
+    return std::move(value_);
+  }
+  failure fail() noexcept { return failure_; }
+
+ private:
+  friend class mailbox_state<T>;
+  mailbox_state<T>& of_;
+  std::optional<T> value_;
+};
+
+template <class T>
+bool mailbox_state<T>::wait_or_take(mailbox_receive<T>& op) {
+  const std::lock_guard lock(mutex_);
+  if (!is_on(*op.scope_->on)) return op.fail_other_loop();
+  const bool free = receivers_.empty();
+  if (free && queue_.size() != 0) {
+    op.value_.emplace(queue_.pop());
+    return op.complete_at_once();
+  }
+  if (free && closed_) return op.complete_at_once();
+  waiting_ = true;
+  return op.wait_in(receivers_.end());
+}
+
+template <class T>
+void mailbox_state<T>::deliver() noexcept {
+  while (!receivers_.empty() && (queue_.size() != 0 || closed_)) {
+    auto& to = static_cast<mailbox_receive<T>&>(receivers_.first());
+    if (queue_.size() != 0) to.value_.emplace(queue_.pop());
+    to.complete();
+  }
+  waiting_ = !receivers_.empty();
+}
+
+}  // namespace detail
+}  // namespace cosock

@@ -1,0 +1,183 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/ring.hpp>
+#include <cosock/detail/waiter.hpp>
+#include <cosock/stream.hpp>
+#include <cosock/sync.hpp>
+#include <cosock/task.hpp>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace cosock {
+
+class outbox;
+
+/// What becomes of a message for which an outbox has no room.
+enum class when_full : unsigned char {
+  wait,         ///< its sender waits
+  drop_oldest,  ///< the oldest messages are dropped
+  close,        ///< the stream is closed: its peer is too slow
+};
+
+struct outbox_options {
+  std::size_t max_messages = 128;  ///< that wait to be written; at least 1
+  std::size_t max_bytes = 1 << 18;  ///< of all of them; a message that is larger waits alone
+  when_full policy = when_full::wait;
+};
+
+namespace detail {
+
+/// The bytes of a message: the outbox's own, or shared with others.
+struct message {
+  explicit message(std::string&& text) noexcept : own(std::move(text)) {}
+  explicit message(std::shared_ptr<const std::string>&& text) noexcept : shared(std::move(text)) {}
+  const std::string& text() const noexcept { return shared ? *shared : own; }
+  std::string own;
+  std::shared_ptr<const std::string> shared;
+};
+
+class COSOCK_API outbox_send final : public awaiter_of<outbox_send>, public waiter {
+ public:
+  outbox_send(outbox& to, message&& what) noexcept : to_(to), message_(std::move(what)) {}
+  outbox_send(outbox_send&& other) noexcept
+      : waiter(), to_(other.to_), message_(std::move(other.message_)) {}
+  ~outbox_send() {
+    if (scope_) leave();
+  }
+  bool start(std::coroutine_handle<> awaiting, scope& where);
+  void cancel() noexcept override;
+  void result() {
+    if (failure_) raise(failure_);
+  }
+  failure fail() noexcept { return failure_; }
+
+ private:
+  friend class cosock::outbox;
+  void leave() noexcept;
+  outbox& to_;
+  message message_;
+};
+
+class COSOCK_API outbox_flush final : public awaiter_of<outbox_flush>, public waiter {
+ public:
+  explicit outbox_flush(outbox& of) noexcept : of_(of) {}
+  outbox_flush(outbox_flush&& other) noexcept : waiter(), of_(other.of_) {}
+  bool start(std::coroutine_handle<> awaiting, scope& where);
+  void result() {
+    if (failure_) raise(failure_);
+  }
+  failure fail() noexcept { return failure_; }
+
+ private:
+  friend class cosock::outbox;
+  outbox& of_;
+  std::uint64_t until_ = 0;
+};
+
+}  // namespace detail
+
+/// A queue of messages in front of a stream: any number of tasks of the loop send, one task, run(),
+/// writes, many messages with one system call. Messages are not mixed up, and keep their order.
+/// What is queued is bounded; what to do when the peer does not keep up is the policy's to say.
+///
+/// It does not own the stream. Start run() in a nursery inside which the senders live, and nothing
+/// else sends on the stream:
+///
+///     outbox out(socket);
+///     nursery.start([&] { return out.run(); });
+///     co_await out.send("hello\n");
+///
+/// When the stream breaks, run() throws what broke it, and so does every send, those that wait
+/// included.
+class COSOCK_API outbox {
+ public:
+  /// The room for the messages is allocated here; their bytes are the senders'. The stream outlives
+  /// the outbox.
+  explicit outbox(byte_stream& to, const outbox_options& options = {});
+  outbox(const outbox&) = delete;
+  outbox& operator=(const outbox&) = delete;
+  /// Not while run() runs. Sends that wait end with `error::closed`; what is queued is not sent.
+  ~outbox();
+
+  /// Queues a message. Has it written when run() comes to it, which is not when this ends: see
+  /// flush(). Waits for room under the policy `wait`, first come, first served. Throws the error
+  /// that ended run(), `error::closed` after close(), or if run() was cancelled;
+  /// `error::slow_consumer` under the policy `close`, which closes the stream. Cancelled
+  /// (`error::cancelled`): the message was not queued. One that is for several peers is shared, not
+  /// copied, as a shared_ptr, which is not null.
+  [[nodiscard]] detail::outbox_send send(std::string message) {
+    return {*this, detail::message(std::move(message))};
+  }
+  [[nodiscard]] detail::outbox_send send(std::shared_ptr<const std::string> message) {
+    return {*this, detail::message(std::move(message))};
+  }
+  /// Queues a message if that can be done without a wait; false if not, or if send() would throw.
+  bool try_send(std::string message) { return try_queue(detail::message(std::move(message))); }
+  bool try_send(std::shared_ptr<const std::string> message) {
+    return try_queue(detail::message(std::move(message)));
+  }
+
+  /// Waits until everything that was queued before has been written to the stream (or dropped).
+  /// Throws what send() throws for a stream that broke; `error::cancelled`.
+  [[nodiscard]] detail::outbox_flush flush() noexcept { return detail::outbox_flush(*this); }
+
+  /// Writes what is queued, until close() and everything is written; then returns. Throws what the
+  /// stream's send throws, and `error::slow_consumer`. Cancelled: a message may have been sent in
+  /// part, and nothing more is; to have the rest sent, give it a time of grace (with_grace,
+  /// cancel.hpp). Once only (std::logic_error).
+  [[nodiscard]] task<> run();
+
+  /// No more messages: what is queued is written, then run() ends. Sends that wait for room end
+  /// with `error::closed`. Leaves the stream open. Idempotent.
+  void close() noexcept;
+
+  /// Messages, and their bytes, that wait to be written; those being written do not count.
+  [[nodiscard]] std::size_t messages() const noexcept { return queue_.size(); }
+  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+  /// Messages that were dropped under the policy drop_oldest.
+  [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_; }
+
+ private:
+  friend class detail::outbox_send;
+  friend class detail::outbox_flush;
+  struct run_end;
+  static constexpr std::size_t most_written = 32;  // messages with one call
+
+  bool has_room(std::size_t bytes) const noexcept;
+  bool queue(detail::message& what) noexcept;
+  bool try_queue(detail::message what);
+  void admit() noexcept;
+  std::size_t begin_batch() noexcept;
+  void end_batch() noexcept;
+  void drop_oldest() noexcept;
+  /// How many, from the first one on, are written or dropped.
+  std::uint64_t gone() const noexcept {
+    return writing_.size() != 0 ? before_ : queued_ - queue_.size();
+  }
+  void flushed() noexcept;
+  void break_with(detail::failure why) noexcept;
+  detail::failure refusal() const noexcept;
+
+  byte_stream& to_;
+  outbox_options options_;
+  detail::ring<detail::message> queue_;
+  detail::ring<detail::message> writing_;
+  std::size_t bytes_ = 0;
+  std::uint64_t queued_ = 0;  // messages, ever
+  std::uint64_t before_ = 0;  // of them, before those being written
+  std::uint64_t dropped_ = 0;
+  std::array<const_buffer, most_written> batch_;
+  event work_;
+  detail::wait_list senders_;
+  detail::wait_list flushes_;
+  detail::failure broken_;
+  bool started_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace cosock

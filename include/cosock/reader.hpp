@@ -1,0 +1,201 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/frame.hpp>
+#include <cosock/stream.hpp>
+
+#include <memory>
+#include <optional>
+#include <string_view>
+
+namespace cosock {
+
+class buffered_reader;
+
+/// The limits of a buffered_reader.
+struct reader_options {
+  std::size_t capacity = 16 << 10;  ///< bytes of the buffer, and of a block that is given as a view
+  std::size_t max_line = 8 << 10;   ///< bytes of a line or of what precedes a delimiter, without it
+  bool unterminated_line = false;   ///< what follows the last LF of the stream is a line too
+};
+
+namespace detail {
+
+/// Receives into the buffer of a reader until what is wanted is there.
+class COSOCK_API read_operation : public stream_operation {
+ public:
+  enum class want : unsigned char { line, until, block, fill, frame, some };
+
+ protected:
+  read_operation(buffered_reader& from, want what) noexcept;
+  read_operation(read_operation&& other) noexcept;
+  ~read_operation() = default;
+
+  bool start_read(std::coroutine_handle<> awaiting, scope& where);
+  [[noreturn]] void raise_failure() const;
+
+  buffered_reader& reader_;
+  want want_;
+  bool end_ = false;            // of the stream, where it may be
+  frame_format format_;         // of a frame
+  std::string_view delimiter_;  // of what is read until one; outlives the operation
+  mutable_buffer into_;         // the caller's memory
+  std::size_t needed_ = 0;      // bytes of a block
+  std::size_t scanned_ = 0;     // bytes in which there is no delimiter
+  std::string_view view_;       // the result, or
+  std::size_t filled_ = 0;      // bytes in the caller's memory
+
+ private:
+  friend class cosock::buffered_reader;
+  bool attempt() override;
+  bool advance(source& from);
+  bool satisfied();
+  bool received(std::size_t bytes);
+  bool prepare();
+  bool direct() const noexcept;
+  bool found(std::size_t at, std::size_t size, std::size_t consumed) noexcept;
+  bool refused(failure why) noexcept;
+  bool find_line() noexcept;
+  bool find_delimiter() noexcept;
+  bool find_frame() noexcept;
+};
+
+/// Gives what was read as a view.
+class COSOCK_API view_operation final : public awaiter_of<view_operation>, public read_operation {
+ public:
+  view_operation(buffered_reader& from, want what) noexcept : read_operation(from, what) {}
+  view_operation(view_operation&& other) noexcept = default;
+  bool start(std::coroutine_handle<> awaiting, scope& where) { return start_read(awaiting, where); }
+  std::optional<std::string_view> result() {
+    if (failure_) raise_failure();
+    if (end_) return std::nullopt;
+    return view_;
+  }
+  failure fail() noexcept { return failure_; }
+
+ private:
+  friend class cosock::buffered_reader;
+};
+
+/// Fills memory of the caller's, in full (gives whether) or in part (gives how many bytes).
+template <class Result>
+class fill_operation final : public awaiter_of<fill_operation<Result>>, public read_operation {
+ public:
+  fill_operation(buffered_reader& from, want what, mutable_buffer into) noexcept
+      : read_operation(from, what) {
+    into_ = into;
+  }
+  fill_operation(fill_operation&& other) noexcept = default;
+  bool start(std::coroutine_handle<> awaiting, scope& where) { return start_read(awaiting, where); }
+  Result result() {
+    if (failure_) raise_failure();
+    if constexpr (std::is_same_v<Result, bool>)
+      return !end_;
+    else
+      return filled_;
+  }
+  failure fail() noexcept { return failure_; }
+};
+
+}  // namespace detail
+
+/// Reads lines, frames and blocks from a stream. It has a buffer of its own, does not own the
+/// stream, and belongs to the stream's loop. Read from the stream through the reader only: what it
+/// has received ahead is in its buffer.
+///
+/// What is there already is given without a wait, a copy or an allocation. Each call is a
+/// cancellation point, and gives `error::cancelled`, `error::closed` and the errors of
+/// byte_stream::receive; a second reader at the same time gets `error::busy`. A call that was
+/// cancelled or failed has consumed nothing, except where it says so: the bytes stay in the buffer,
+/// and the next call goes on with them.
+///
+/// Views point into the buffer, and are valid until the next call. They come in an optional, which
+/// is empty at the orderly end of the stream: `while (auto line = co_await reader.read_line())`. An
+/// end in the middle is `error::end_of_stream`; the bytes before it can still be had from
+/// buffered().
+class COSOCK_API buffered_reader {
+ public:
+  /// The buffer is allocated here, large enough for the longest line; for a frame that is larger it
+  /// grows as the bytes arrive, up to the format's maximum, and stays that large. The stream
+  /// outlives the reader.
+  explicit buffered_reader(byte_stream& from, const reader_options& options = {});
+  buffered_reader(const buffered_reader&) = delete;
+  buffered_reader& operator=(const buffered_reader&) = delete;
+  ~buffered_reader();
+
+  /// Reads up to the next LF, and gives the line without it, and without a CR before it. A line of
+  /// more than `max_line` bytes is `error::line_too_long`, now and in every later read_line: no
+  /// more is received, and the bytes can be had from receive().
+  [[nodiscard]] detail::view_operation read_line() { return {*this, want::line}; }
+
+  /// Reads up to the delimiter, one byte or several, and gives what precedes it; the delimiter is
+  /// consumed. More than `max_line` bytes before it are `error::line_too_long`, as for a line.
+  /// `delimiter` outlives the `co_await`, and is not empty (std::invalid_argument).
+  [[nodiscard]] detail::view_operation read_until(std::string_view delimiter);
+
+  /// Reads so many bytes and gives them as a view. More than the reader's capacity are
+  /// `error::frame_too_long`.
+  [[nodiscard]] detail::view_operation read_exactly(std::size_t bytes);
+
+  /// Fills the buffer; false, and nothing was read, at the orderly end of the stream. Only where
+  /// the buffer is larger than the reader's capacity can a call that was cancelled or failed have
+  /// consumed bytes: it throws transfer_error, which says how many are in the buffer.
+  [[nodiscard]] detail::fill_operation<bool> read_exactly(mutable_buffer into) {
+    return {*this, want::fill, into};
+  }
+
+  /// Reads a frame (frame.hpp) and gives what is in it; an empty frame gives an empty view. One
+  /// that is longer than the format's maximum is `error::frame_too_long`, as soon as its length is
+  /// there; `error::bad_frame` is a varint that is longer than it need be, or does not fit 64 bits.
+  [[nodiscard]] detail::view_operation read_frame(const frame_format& format = {});
+
+  /// Gives what is in the buffer, or else receives as byte_stream::receive does: at least 1 byte,
+  /// or 0 at the end of the stream.
+  [[nodiscard]] detail::fill_operation<std::size_t> receive(mutable_buffer into) {
+    return {*this, want::some, into};
+  }
+
+  /// What was received and not given yet. Valid until the next call.
+  [[nodiscard]] std::string_view buffered() const noexcept {
+    return {buffer_.get() + begin_, end_ - begin_};
+  }
+  /// How many bytes a block may have.
+  [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+
+ private:
+  friend class detail::read_operation;
+  using want = detail::read_operation::want;
+  byte_stream& stream_;
+  std::size_t capacity_;
+  std::size_t max_line_;
+  bool unterminated_line_;
+  std::unique_ptr<char[]> buffer_;
+  std::size_t size_;  // of the buffer
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+};
+
+// Implementation
+
+inline detail::read_operation::read_operation(read_operation&& other) noexcept
+    : stream_operation(std::move(other)),
+      reader_(other.reader_),
+      want_(other.want_),
+      format_(other.format_),
+      delimiter_(other.delimiter_),
+      into_(other.into_),
+      needed_(other.needed_) {}
+
+inline detail::view_operation buffered_reader::read_exactly(std::size_t bytes) {
+  detail::view_operation op(*this, want::block);
+  op.needed_ = bytes;
+  return op;
+}
+inline detail::view_operation buffered_reader::read_frame(const frame_format& format) {
+  detail::view_operation op(*this, want::frame);
+  op.format_ = format;
+  return op;
+}
+
+}  // namespace cosock

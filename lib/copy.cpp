@@ -1,0 +1,187 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/copy.hpp>
+
+#include "detail/checkpoint.hpp"
+#include "detail/descriptor.hpp"
+#include "detail/system.hpp"
+
+#include <cosock/cancel.hpp>
+#include <cosock/nursery.hpp>
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <csignal>
+#include <memory>
+
+namespace cosock {
+
+namespace {
+
+using detail::descriptor;
+using detail::owned_descriptor;
+using detail::system_failure;
+
+constexpr std::size_t pipe_size = 256 << 10;
+
+/// One direction of a copy.
+struct direction {
+  byte_stream& from;
+  byte_stream& to;
+  std::size_t buffer;
+  std::uint64_t bytes = 0;
+  cancel_scope* idle = nullptr;  // which ends at the limit, unless bytes go on
+  std::chrono::nanoseconds limit{};
+
+  void sent(std::size_t n) {
+    bytes += n;
+    if (idle) idle->set_deadline(std::chrono::steady_clock::now() + limit);
+  }
+};
+
+/// The descriptor of a stream that is a socket, and nothing above one; otherwise -1.
+int socket_of(const byte_stream& s) noexcept {
+  const auto* d = dynamic_cast<const descriptor*>(detail::stream_access::source_of(s));
+  return d && d->what() <= detail::medium::socket ? d->fd() : -1;
+}
+
+/// splice(2) knows no MSG_NOSIGNAL, and the process may need SIGPIPE for itself.
+ssize_t splice_without_signal(int from, int to, std::size_t most) noexcept {
+  sigset_t pipe;
+  sigset_t before;
+  sigset_t pending;
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+  sigpending(&pending);
+  pthread_sigmask(SIG_BLOCK, &pipe, &before);
+  const ssize_t n = ::splice(from, nullptr, to, nullptr, most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  const int error = errno;
+  if (n < 0 && error == EPIPE && !sigismember(&pending, SIGPIPE)) {
+    const timespec at_once = {};
+    sigtimedwait(&pipe, nullptr, &at_once);
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  errno = error;
+  return n;
+}
+
+/// A pipe through which bytes pass from socket to socket.
+class splice_pipe {
+ public:
+  splice_pipe() noexcept {
+    int ends[2] = {-1, -1};
+    if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) return;  // it goes without
+    out_ = ends[0];
+    in_ = ends[1];
+    ::fcntl(in_, F_SETPIPE_SZ, static_cast<int>(pipe_size));
+  }
+  splice_pipe(const splice_pipe&) = delete;
+  splice_pipe& operator=(const splice_pipe&) = delete;
+  ~splice_pipe() {
+    if (in_ < 0) return;
+    ::close(in_);
+    ::close(out_);
+  }
+  explicit operator bool() const noexcept { return in_ >= 0; }
+
+  /// What is there at once; 0 for the end of the stream or if nothing is.
+  std::size_t fill(const byte_stream& from) {
+    const int fd = socket_of(from);
+    if (fd < 0) detail::raise(detail::closed_failure());
+    for (;;) {
+      const ssize_t n =
+          ::splice(fd, nullptr, in_, nullptr, pipe_size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+      if (n >= 0) return static_cast<std::size_t>(n);
+      if (errno == EAGAIN) return 0;
+      if (errno != EINTR) detail::raise(system_failure(errno));
+    }
+  }
+  /// What there is room for at once.
+  std::size_t drain(const byte_stream& to, std::size_t most) {
+    const int fd = socket_of(to);
+    if (fd < 0) detail::raise(detail::closed_failure());
+    for (;;) {
+      const ssize_t n = splice_without_signal(out_, fd, most);
+      if (n >= 0) return static_cast<std::size_t>(n);
+      if (errno == EAGAIN) return 0;
+      if (errno != EINTR) detail::raise(system_failure(errno));
+    }
+  }
+
+ private:
+  int out_ = -1;
+  int in_ = -1;
+};
+
+/// Copies for as long as there is something at once.
+task<> splice_what_is_there(direction& d, splice_pipe& through) {
+  while (std::size_t left = through.fill(d.from)) {
+    while (left != 0) {
+      const std::size_t n = through.drain(d.to, left);
+      if (n == 0) co_await d.to.wait_writable();
+      left -= n;
+      if (n != 0) d.sent(n);
+    }
+    co_await detail::checkpoint();
+  }
+}
+
+task<> copy_one_way(direction& d) {
+  const std::unique_ptr<char[]> buffer(new char[d.buffer]);
+  std::optional<splice_pipe> pipe;
+  for (;;) {
+    const std::size_t n = co_await d.from.receive(mutable_buffer(buffer.get(), d.buffer));
+    if (n == 0) co_return;
+    try {
+      d.sent(co_await d.to.send(const_buffer(buffer.get(), n)));
+    } catch (const transfer_error& e) {
+      d.bytes += e.bytes_transferred();
+      throw;
+    }
+    // Small messages are cheaper through memory.
+    if (n != d.buffer || socket_of(d.from) < 0 || socket_of(d.to) < 0) continue;
+    if (!pipe) pipe.emplace();
+    if (*pipe) co_await splice_what_is_there(d, *pipe);
+  }
+}
+
+task<> copy_and_shut_down(direction& d) {
+  co_await copy_one_way(d);
+  d.to.shutdown_send();
+}
+
+task<> copy_both_ways(direction& there, direction& back) {
+  co_await with_nursery([&](nursery& n) -> task<> {
+    n.start(copy_and_shut_down, std::ref(there));
+    n.start(copy_and_shut_down, std::ref(back));
+    co_return;
+  });
+}
+
+}  // namespace
+
+task<std::uint64_t> copy(byte_stream& from, byte_stream& to, copy_options options) {
+  direction d{from, to, std::max<std::size_t>(options.buffer, 1)};
+  const auto done = co_await as_result(copy_one_way(d));
+  if (done) co_return d.bytes;
+  if (d.bytes == 0) detail::raise(detail::to_failure(done.error()));
+  throw transfer_error(done.error(), d.bytes);
+}
+
+task<copied> copy_both(byte_stream& first, byte_stream& second, copy_options options) {
+  cancel_scope idle;
+  const bool limited = options.idle != std::chrono::nanoseconds::max();
+  const std::size_t buffer = std::max<std::size_t>(options.buffer, 1);
+  direction there{first, second, buffer, 0, limited ? &idle : nullptr, options.idle};
+  direction back{second, first, buffer, 0, there.idle, options.idle};
+  if (limited) there.sent(0);
+  const auto done = co_await as_result(idle.run(copy_both_ways(there, back)));
+  copied result;
+  result.first_to_second = there.bytes;
+  result.second_to_first = back.bytes;
+  if (!done) result.error = done.error();
+  co_return result;
+}
+
+}  // namespace cosock

@@ -1,0 +1,186 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/outbox.hpp>
+
+#include "detail/system.hpp"
+
+#include <algorithm>
+#include <span>
+#include <stdexcept>
+
+namespace cosock {
+
+namespace {
+
+/// Of one call, if it is more than one message.
+constexpr std::size_t most_bytes_written = 256 << 10;
+
+}  // namespace
+
+/// However run() ends, nobody waits for it any more.
+struct outbox::run_end {
+  ~run_end() { of.break_with(detail::closed_failure()); }
+  outbox& of;
+};
+
+outbox::outbox(byte_stream& to, const outbox_options& options)
+    : to_(to),
+      options_(options),
+      queue_(std::max<std::size_t>(options.max_messages, 1)),
+      writing_(most_written) {
+  options_.max_messages = std::max<std::size_t>(options.max_messages, 1);
+}
+
+outbox::~outbox() = default;
+
+task<> outbox::run() {
+  if (std::exchange(started_, true)) throw std::logic_error("cosock: outbox::run() runs once");
+  const run_end at_end{*this};
+  for (;;) {
+    if (broken_) detail::raise(broken_);
+    work_.reset();
+    const std::span<const const_buffer> batch(batch_.data(), begin_batch());
+    if (batch.empty()) {
+      if (closed_) co_return;
+      co_await work_.wait();
+      continue;
+    }
+    const auto sent = co_await as_result(to_.send(batch));
+    if (!sent) {
+      if (!broken_ && sent.error() != error::cancelled)
+        break_with(detail::to_failure(sent.error()));
+      detail::raise(broken_ ? broken_ : detail::to_failure(sent.error()));
+    }
+    end_batch();
+  }
+}
+
+void outbox::close() noexcept {
+  closed_ = true;
+  senders_.close_all();
+  work_.set();
+}
+
+bool outbox::has_room(std::size_t bytes) const noexcept {
+  return messages() == 0 || (messages() < options_.max_messages && bytes_ < options_.max_bytes &&
+                             bytes <= options_.max_bytes - bytes_);
+}
+
+/// False where the sender has to wait.
+bool outbox::queue(detail::message& what) noexcept {
+  const std::size_t size = what.text().size();
+  if (options_.policy == when_full::drop_oldest)
+    while (!has_room(size)) drop_oldest();
+  if (!senders_.empty() || !has_room(size)) return false;
+  queue_.push(std::move(what));
+  bytes_ += size;
+  ++queued_;
+  work_.set();
+  return true;
+}
+
+bool outbox::try_queue(detail::message what) {
+  if (refusal()) return false;
+  if (queue(what)) return true;
+  if (options_.policy == when_full::close) {
+    break_with(detail::own_failure(error::slow_consumer));
+    to_.close();
+  }
+  return false;
+}
+
+/// Those who wait for room, as far as there is some.
+void outbox::admit() noexcept {
+  while (!senders_.empty()) {
+    auto& next = static_cast<detail::outbox_send&>(senders_.first());
+    const std::size_t size = next.message_.text().size();
+    if (!has_room(size)) return;
+    queue_.push(std::move(next.message_));
+    bytes_ += size;
+    ++queued_;
+    next.complete();
+  }
+}
+
+std::size_t outbox::begin_batch() noexcept {
+  std::size_t total = 0;
+  before_ = queued_ - queue_.size();
+  while (queue_.size() != 0 && !writing_.full()) {
+    const std::size_t size = queue_[0].text().size();
+    if (total != 0 && total + size > most_bytes_written) break;
+    writing_.push(queue_.pop());
+    batch_[writing_.size() - 1] = const_buffer(writing_[writing_.size() - 1].text());
+    total += size;
+  }
+  bytes_ -= total;
+  admit();
+  return writing_.size();
+}
+
+void outbox::end_batch() noexcept {
+  writing_.clear();
+  flushed();
+}
+
+void outbox::drop_oldest() noexcept {
+  bytes_ -= queue_[0].text().size();
+  queue_.drop();
+  ++dropped_;
+  flushed();
+}
+
+void outbox::flushed() noexcept {
+  while (!flushes_.empty()) {
+    auto& next = static_cast<detail::outbox_flush&>(flushes_.first());
+    if (next.until_ > gone()) return;
+    next.complete();
+  }
+}
+
+void outbox::break_with(detail::failure why) noexcept {
+  if (broken_) return;
+  broken_ = why;
+  work_.set();
+  for (detail::wait_list* all : {&senders_, &flushes_})
+    while (!all->empty()) all->first().complete(why);
+}
+
+detail::failure outbox::refusal() const noexcept {
+  return broken_ ? broken_ : closed_ ? detail::closed_failure() : detail::failure();
+}
+
+namespace detail {
+
+bool outbox_send::start(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return false;
+  if (const failure why = to_.refusal()) return fail_with(why);
+  if (to_.queue(message_)) return complete_at_once();
+  if (to_.options_.policy == when_full::wait) return wait_in(to_.senders_.end());
+  to_.break_with(own_failure(error::slow_consumer));
+  to_.to_.close();
+  return fail_with(to_.broken_);
+}
+
+/// A smaller one behind it may fit.
+void outbox_send::cancel() noexcept {
+  if (completed_) return;
+  complete(cancelled_failure());
+  to_.admit();
+}
+
+void outbox_send::leave() noexcept {
+  if (completed_) return;
+  unlink();
+  to_.admit();
+}
+
+bool outbox_flush::start(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return false;
+  until_ = of_.queued_;
+  if (of_.gone() >= until_) return complete_at_once();
+  if (of_.broken_) return fail_with(of_.broken_);
+  return wait_in(of_.flushes_.end());
+}
+
+}  // namespace detail
+}  // namespace cosock
