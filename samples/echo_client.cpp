@@ -7,28 +7,21 @@
 //   echo_client HOST PORT < some_file > its_copy
 
 #include <cosock/connect.hpp>
+#include <cosock/copy.hpp>
 #include <cosock/descriptor_stream.hpp>
 #include <cosock/run.hpp>
 #include <cosock/when.hpp>
 
-#include <vector>
-
-cosock::task<> copy(cosock::byte_stream& from, cosock::byte_stream& to) {
-  std::vector<char> buffer(65536);
-  while (std::size_t n = co_await from.receive(buffer))
-    co_await to.send(cosock::buffer(buffer, n));
-}
-
 cosock::task<> send_input(cosock::tcp_socket& server) {
   cosock::descriptor_stream input = cosock::standard_input();
-  co_await copy(input, server);
+  co_await cosock::copy(input, server);
   server.shutdown_send();  // the server sees the end; what it still sends is printed
 }
 
 cosock::task<> client(std::string host, std::string port) {
   cosock::tcp_socket server = co_await cosock::connect(host, port);
   cosock::descriptor_stream output = cosock::standard_output();
-  co_await cosock::when_all(send_input(server), copy(server, output));
+  co_await cosock::when_all(send_input(server), cosock::copy(server, output));
 }
 
 int main(int argc, char** argv) {

@@ -9,24 +9,16 @@
 #include <cosock/cosock.hpp>
 
 #include <exception>
-#include <vector>
-
-cosock::task<> copy(cosock::byte_stream& from, cosock::byte_stream& to) {
-  std::vector<char> buffer(65536);
-  while (std::size_t n = co_await from.receive(buffer))
-    co_await to.send(cosock::buffer(buffer, n));
-}
-
 cosock::task<> send_input(cosock::local_stream_socket& server) {
   cosock::descriptor_stream input = cosock::standard_input();
-  co_await copy(input, server);
+  co_await cosock::copy(input, server);
   server.shutdown_send();  // the server sees the end; what it still sends is printed
 }
 
 cosock::task<> client(cosock::local_endpoint at) {
   cosock::local_stream_socket server = co_await cosock::connect(at);
   cosock::descriptor_stream output = cosock::standard_output();
-  co_await cosock::when_all(send_input(server), copy(server, output));
+  co_await cosock::when_all(send_input(server), cosock::copy(server, output));
 }
 
 int main(int argc, char** argv) {
