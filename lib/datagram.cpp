@@ -10,10 +10,14 @@
 
 #include <net/if.h>
 #include <netinet/udp.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <climits>
+#include <cstdint>
 #include <cstring>
+#include <new>
+#include <utility>
 
 namespace cosock::detail {
 
@@ -163,6 +167,7 @@ template <class T>
 void add_control(msghdr& message, int level, int type, const T& value) noexcept {
   auto* c =
       reinterpret_cast<cmsghdr*>(static_cast<char*>(message.msg_control) + message.msg_controllen);
+  std::memset(c, 0, CMSG_SPACE(sizeof value));
   c->cmsg_level = level;
   c->cmsg_type = type;
   c->cmsg_len = CMSG_LEN(sizeof value);
@@ -170,13 +175,19 @@ void add_control(msghdr& message, int level, int type, const T& value) noexcept 
   message.msg_controllen += CMSG_SPACE(sizeof value);
 }
 
-/// Where to send from.
-void add_source(msghdr& message, int family, const packet_info& as) noexcept {
+/// Where to send from. What an answer cannot come from, a group's address or that of all, counts as
+/// not set. `to_v4`: the destination is IPv4.
+void add_source(msghdr& message, int family, const packet_info& as, bool to_v4) noexcept {
+  address local = as.local.unmapped();
+  const bool fits = local.is_v4() ? to_v4 : family == AF_INET6 && !to_v4;
+  constexpr address::v4_bytes all = {255, 255, 255, 255};
+  if (!fits || local.is_any() || local.is_multicast() || local == address(all)) {
+    if (as.interface_index == 0) return;
+    local = to_v4 ? address::any_v4() : address::any_v6();
+  }
+  const endpoint source(local, 0);
   name_buffer name;
-  const endpoint local(
-      as.local.is_any() && as.local.is_v4() && family == AF_INET6 ? address::any_v6() : as.local,
-      0);
-  encode_ip(&local, name.bytes, family == AF_INET6);
+  encode_ip(&source, name.bytes, family == AF_INET6);
   if (family == AF_INET6) {
     in6_pktinfo info = {};
     info.ipi6_addr = reinterpret_cast<const sockaddr_in6*>(name.bytes)->sin6_addr;
@@ -189,6 +200,36 @@ void add_source(msghdr& message, int family, const packet_info& as) noexcept {
     add_control(message, IPPROTO_IP, IP_PKTINFO, info);
   }
 }
+
+/// Whether a name of the system, or the peer of a connected socket, is IPv4.
+bool is_v4(int fd, const void* name, unsigned size) noexcept {
+  sockaddr_storage peer;
+  if (size == 0) {
+    socklen_t room = sizeof peer;
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &room) != 0) return false;
+    name = &peer;
+    size = room;
+  }
+  endpoint e;
+  decode_ip(name, size, &e);
+  return e.address().unmapped().is_v4();
+}
+
+/// A peer on this machine may send descriptors along, which are this process's from then on.
+void close_passed(const void* control, std::size_t size) noexcept {
+  constexpr int passed_pidfd = 4;  // SCM_PIDFD, which old headers do not have
+  each_control(control, size, [](const cmsghdr& c) {
+    if (c.cmsg_level != SOL_SOCKET || (c.cmsg_type != SCM_RIGHTS && c.cmsg_type != passed_pidfd))
+      return;
+    const std::size_t count = (c.cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i != count; ++i) {
+      int fd;
+      std::memcpy(&fd, CMSG_DATA(&c) + i * sizeof fd, sizeof fd);
+      ::close(fd);
+    }
+  });
+}
+
 constexpr std::size_t most_sent_control =
     CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(std::uint16_t));
 
@@ -227,6 +268,7 @@ void take_joined(joined_datagrams& from, const iovec* into, std::size_t count, s
 struct outgoing_messages {
   const message_operation& op;
   const datagram_state& socket;
+  int fd;
   std::size_t count = 0;
   std::size_t used_pieces = 0;
   name_buffer shared_name;
@@ -238,8 +280,8 @@ struct outgoing_messages {
   alignas(cmsghdr) char controls[most_messages][most_sent_control];
   iovec pieces[most_pieces];
 
-  outgoing_messages(const message_operation& op, const datagram_state& socket) noexcept
-      : op(op), socket(socket) {
+  outgoing_messages(const message_operation& op, const datagram_state& socket, int fd) noexcept
+      : op(op), socket(socket), fd(fd) {
     const outgoing_list& list = op.list();
     if (!list.peer_at && list.peer)
       shared_size = op.codec().encode(list.peer, shared_name.bytes, socket.family == AF_INET6);
@@ -277,7 +319,9 @@ struct outgoing_messages {
       append(m, list.data(i));
     }
     m.msg_iovlen = static_cast<std::size_t>(pieces + used_pieces - m.msg_iov);
-    if (as) add_source(m, socket.family, *as);
+    if (as && socket.family != AF_UNIX)
+      add_source(m, socket.family, *as,
+                 socket.family == AF_INET || is_v4(fd, m.msg_name, m.msg_namelen));
     datagrams[count] = static_cast<unsigned>(i - first);
     segment[count] = size;
     if (i - first > 1) add_control(m, SOL_UDP, UDP_SEGMENT, static_cast<std::uint16_t>(size));
@@ -321,12 +365,14 @@ bool message_operation::start(std::coroutine_handle<> awaiting, scope& where) {
   bool nothing_to_do = false;
   if (kind_ == kind::receive_batch) {
     batch().messages = batch().datagrams = 0;
-    nothing_to_do = batch().system().capacity == 0;
+    nothing_to_do = batch().capacity() == 0;
   } else if (kind_ == kind::send_batch) {
     nothing_to_do = list().count == 0;
   }
   if (!enter(awaiting, where)) return false;
   if (nothing_to_do && may_begin(of_, which())) return ended();
+  // That there was no room may have been true of another peer.
+  if (kind_ >= kind::send && may_begin(of_, writing)) of_->hint[writing] = true;
   return launch(of_, which());
 }
 
@@ -347,6 +393,7 @@ void message_slots_deleter::operator()(message_slots* s) const noexcept {
 
 batch_memory::batch_memory(std::size_t count, std::size_t bytes_each)
     : slots_(new batch_slot[count]), system_(new message_slots) {
+  if (count != 0 && bytes_each > PTRDIFF_MAX / count) throw std::bad_array_new_length();
   message_slots& s = *system_;
   s.capacity = count;
   s.smallest = bytes_each;
@@ -368,6 +415,22 @@ batch_memory::batch_memory(const mutable_buffer* buffers, std::size_t count)
     s.smallest = std::min(s.smallest, buffers[i].size());
   }
 }
+
+batch_memory::batch_memory(batch_memory&& other) noexcept
+    : messages(std::exchange(other.messages, 0)),
+      datagrams(std::exchange(other.datagrams, 0)),
+      slots_(std::move(other.slots_)),
+      system_(std::move(other.system_)) {}
+
+batch_memory& batch_memory::operator=(batch_memory&& other) noexcept {
+  slots_ = std::move(other.slots_);
+  system_ = std::move(other.system_);
+  messages = std::exchange(other.messages, 0);
+  datagrams = std::exchange(other.datagrams, 0);
+  return *this;
+}
+
+std::size_t batch_memory::capacity() const noexcept { return system_ ? system_->capacity : 0; }
 
 const void* batch_memory::name(const batch_slot* slot, unsigned& size) const noexcept {
   const auto i = slot - slots_.get();
@@ -392,6 +455,12 @@ bool descriptor::transfer(message_operation& op) {
   if (!datagrams_) return op.failed(system_failure(EOPNOTSUPP));
   if (op.which() == reading && datagrams_->error_later)
     return op.failed(system_failure(std::exchange(datagrams_->error_later, 0)));
+  if (op.which() == writing && datagrams_->family == AF_UNIX) {
+    // The system tells when the connected peer has room, and of no other.
+    const bool batch = op.what() == message_operation::kind::send_batch;
+    datagrams_->polls = batch ? op.list().peer_at || op.list().peer : op.peer() != nullptr;
+    if (std::exchange(datagrams_->sender, &op) != &op) datagrams_->retry.reset();
+  }
   switch (op.what()) {
     case message_operation::kind::receive:
       return receive_message(op);
@@ -428,13 +497,18 @@ ssize_t descriptor::receive_control(iovec* pieces, std::size_t count, name_buffe
   } while (n < 0 && errno == EINTR);
   name_size = message.msg_namelen;
   control_size = message.msg_controllen;
+  if (n >= 0 && datagrams_->family == AF_UNIX) close_passed(control.bytes, control_size);
   return n;
 }
 
 /// Makes sure that there is something joined to take from.
 bool descriptor::fill_joined() {
   datagram_state& d = *datagrams_;
-  if (!d.joined) d.joined.reset(new joined_datagrams);
+  if (!d.joined) d.joined.reset(new (std::nothrow) joined_datagrams);
+  if (!d.joined) {
+    errno = ENOMEM;
+    return false;
+  }
   joined_datagrams& j = *d.joined;
   if (j.full) return true;
   iovec all = {j.memory, sizeof j.memory};
@@ -528,6 +602,8 @@ bool descriptor::receive_messages(message_operation& op) {
 void descriptor::describe_slot(batch_memory& into, std::size_t i) const noexcept {
   const message_slots& s = into.system();
   const mmsghdr& header = s.headers[i];
+  if (datagrams_->family == AF_UNIX && datagrams_->controls)
+    close_passed(s.controls[i].bytes, header.msg_hdr.msg_controllen);
   batch_slot& slot = into.slots()[i];
   slot.data = static_cast<const char*>(s.pieces[i].iov_base);
   slot.length = header.msg_len;
@@ -584,7 +660,10 @@ bool descriptor::send_message(message_operation& op) {
     if (count > most_pieces) return op.failed(system_failure(EMSGSIZE));
     alignas(cmsghdr) char control[most_sent_control];
     msghdr message = {name_size ? name.bytes : nullptr, name_size, pieces, count, control, 0, 0};
-    if (op.info()) add_source(message, d.family, *op.info());
+    if (op.info() && d.family != AF_UNIX)
+      add_source(message, d.family, *op.info(),
+                 d.family == AF_INET || is_v4(fd_, name.bytes, name_size));
+    if (message.msg_controllen == 0) message.msg_control = nullptr;
     do {
       n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     } while (n < 0 && errno == EINTR);
@@ -597,7 +676,8 @@ bool descriptor::send_message(message_operation& op) {
 bool descriptor::send_messages(message_operation& op) {
   const std::size_t all = op.list().count;
   std::size_t& sent = op.count();
-  outgoing_messages out(op, *datagrams_);
+  std::size_t refused = 0;  // what was split before the system would not
+  outgoing_messages out(op, *datagrams_, fd_);
   while (sent != all) {
     out.fill(sent);
     const int n =
@@ -605,11 +685,14 @@ bool descriptor::send_messages(message_operation& op) {
     if (n < 0) {
       if (errno == EINTR) continue;
       if (out.datagrams[0] > 1 && refused_to_split(errno)) {
-        datagrams_->unsplit_from = errno == EIO ? 0 : out.segment[0];
+        refused = std::exchange(datagrams_->unsplit_from, errno == EIO ? 0 : out.segment[0]);
         continue;
       }
+      // It was something else.
+      if (refused && !would_block(errno)) datagrams_->unsplit_from = refused;
       return message_failed(op, errno);
     }
+    refused = 0;
     for (int i = 0; i != n; ++i) sent += out.datagrams[i];
     datagrams_->retry.reset();
     on->budget -= 1 + n / 4;

@@ -143,12 +143,14 @@ descriptor* descriptor::open(engine& on, int fd, medium what, bool shared) {
 descriptor::watch::status descriptor::watch::perform(reactor_op* base) {
   watch& self = *static_cast<watch*>(base);
   if (!self.armed) return not_done;  // tried while it is being queued: no event
-  if (self.queue == asio::detail::reactor::read_op)
+  if (self.queue == asio::detail::reactor::read_op) {
     self.of.ready(reading);
-  else if (self.queue == asio::detail::reactor::write_op)
-    self.of.ready(writing);
-  else
+  } else if (self.queue == asio::detail::reactor::write_op) {
+    // The reports would not end: a failing send makes its own socket writable again.
+    if (!self.of.datagrams_ || !self.of.datagrams_->polls) self.of.ready(writing);
+  } else {
     self.of.drained_by_short_ = false;
+  }
   return not_done;
 }
 
@@ -278,7 +280,7 @@ bool descriptor::send(stream_operation& op) {
 
 failure descriptor::lost(int error) noexcept {
   if (error == ECONNRESET || error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH)
-    broken_ = error;
+    broken_ = what_ == medium::datagrams ? 0 : error;
   return system_failure(error);
 }
 

@@ -42,7 +42,6 @@ descriptor* open(engine& on, int fd, bool shared) {
     d->close();
     throw;
   }
-  d->datagrams()->controls = true;
   return d;
 }
 
@@ -61,7 +60,7 @@ descriptor* open(engine& on, const local_endpoint& at, const local_datagram_opti
   auto binding = detail::bind_local(socket.get(), at, options.mode, options.replace_stale);
   descriptor* const d = open(on, socket.take(), false);
   d->take_binding(std::move(binding));
-  d->datagrams()->polls = true;
+  d->datagrams()->controls = options.receive_time;
   return d;
 }
 
@@ -96,8 +95,7 @@ local_datagram_socket local_datagram_socket::adopt(int fd) {
   engine& on = engine::required();
   detail::prepare_adopted(fd, SOCK_DGRAM, AF_UNIX);
   local_datagram_socket s(open(on, taken.take(), true));
-  local_address peer;
-  s.of()->datagrams()->polls = ::getpeername(fd, peer.get(), &peer.size) != 0;
+  s.of()->datagrams()->controls = true;
   return s;
 }
 
@@ -118,7 +116,6 @@ void local_datagram_socket::connect(const cosock::local_endpoint& peer) {
   local_address name(peer);
   if (::connect(fd, name.get(), name.size) != 0)
     detail::raise(system_failure(errno), peer.to_string());
-  of()->datagrams()->polls = false;
 }
 
 void local_datagram_socket::disconnect() {
@@ -126,7 +123,6 @@ void local_datagram_socket::disconnect() {
   none.sa_family = AF_UNSPEC;
   if (::connect(detail::handle_of(of()), &none, sizeof none) != 0)
     detail::raise(system_failure(errno));
-  of()->datagrams()->polls = true;
 }
 
 local_endpoint local_datagram_socket::local_endpoint() const {

@@ -81,6 +81,11 @@ descriptor* prepare(engine& on, int fd, bool v6, bool shared) {
   descriptor* const d = descriptor::open(on, fd, medium::datagrams, shared);
   try {
     d->become_datagram(v6 ? AF_INET6 : AF_INET);
+    // An old system would take what is to be split for one large datagram.
+    int segment = 0;
+    socklen_t size = sizeof segment;
+    if (::getsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, &size) != 0)
+      d->datagrams()->unsplit_from = 0;
   } catch (...) {
     d->close();
     throw;
@@ -180,6 +185,7 @@ udp_socket udp_socket::adopt(int fd) {
   };
   const int family = option_of(SOL_SOCKET, SO_DOMAIN);
   if (family != AF_INET && family != AF_INET6) detail::raise(system_failure(EAFNOSUPPORT));
+  if (option_of(SOL_SOCKET, SO_PROTOCOL) != IPPROTO_UDP) detail::raise(system_failure(EPROTOTYPE));
   descriptor* const d = prepare(on, taken.take(), family == AF_INET6, true);
   d->datagrams()->joins = option_of(SOL_UDP, UDP_GRO) != 0;
   d->datagrams()->controls = true;
@@ -204,6 +210,8 @@ void udp_socket::connect(const endpoint& peer) {
 }
 
 void udp_socket::disconnect() {
+  // Linux would go on to receive from the last peer's address only.
+  if (is_v6(of())) detail::raise(system_failure(EOPNOTSUPP));
   const endpoint before = local_endpoint();
   sockaddr none = {};
   none.sa_family = AF_UNSPEC;

@@ -116,6 +116,11 @@ DATAGRAM_CHECK(connected) {
   co_await b.send("two");
   got = co_await a.receive(into);
   BOOST_TEST(text(into, got.size) == "two");
+  if (!Kind::can_disconnect) {
+    BOOST_CHECK_EXCEPTION(a.disconnect(), boost::system::system_error,
+                          is(boost::system::errc::operation_not_supported));
+    co_return;
+  }
   a.disconnect();
   (void)co_await as_result(other.send_to("guest", to));
   got = co_await a.receive(into);
@@ -457,6 +462,21 @@ DATAGRAM_CHECK(another_loop_is_refused) {
   }).join();
   char into[1];
   BOOST_TEST(co_await failure_of(s->receive(into)) == code(cosock::error::closed));
+}
+
+DATAGRAM_CHECK(batches_are_moved) {
+  socket_of<Kind> a = Kind::make();
+  co_await a.send_to("one", a.local_endpoint());
+  batch_of<Kind> first(4, 16);
+  co_await a.receive_batch(first);
+  batch_of<Kind> second = std::move(first);
+  BOOST_TEST(second.size() == 1u);
+  BOOST_TEST(text((*second.begin()).data()) == "one");
+  BOOST_TEST(first.empty());
+  BOOST_TEST(co_await a.receive_batch(first) == 0u);
+  first = std::move(second);
+  BOOST_TEST(first.size() == 1u);
+  BOOST_CHECK_THROW(batch_of<Kind>(4, std::size_t(1) << 62), std::bad_array_new_length);
 }
 
 DATAGRAM_CHECK(batches) {

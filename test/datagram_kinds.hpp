@@ -22,6 +22,7 @@ namespace test::datagram_kinds {
 struct udp_v4 {
   using socket = cosock::udp_socket;
   static socket make() { return socket({cosock::address::loopback_v4(), 0}); }
+  static constexpr bool can_disconnect = true;
   /// Room for the datagrams of the largest test.
   static void make_room(socket& s) { s.set_receive_buffer(8 << 20); }
   /// What a send without a peer fails with.
@@ -32,6 +33,7 @@ struct udp_v4 {
 
 struct udp_v6 : udp_v4 {
   static socket make() { return socket({cosock::address::loopback_v6(), 0}); }
+  static constexpr bool can_disconnect = false;
 };
 
 /// Lets the system join and split; the results are the same.
@@ -43,7 +45,7 @@ struct udp_offload : udp_v4 {
   }
 };
 
-struct udp_no_offload : udp_v4 {
+struct udp_no_offload : udp_v6 {
   static socket make() {
     cosock::udp_options options;
     options.send_offload = false;
@@ -55,6 +57,7 @@ struct udp_no_offload : udp_v4 {
 struct local_abstract {
   using socket = cosock::local_datagram_socket;
   static socket make() { return socket(cosock::local_endpoint()); }
+  static constexpr bool can_disconnect = true;
   static void make_room(socket&) {}
   static boost::system::error_code no_peer() {
     return {ENOTCONN, boost::system::system_category()};

@@ -14,6 +14,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <array>
+#include <ctime>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -144,6 +146,81 @@ COROUTINE_TEST_CASE(a_batch_that_is_cancelled_in_the_middle_says_how_many_have_g
     };
     co_await cosock::when_all(send(), receive());
   }
+}
+
+/// Nor does it keep the processor busy meanwhile.
+COROUTINE_TEST_CASE(a_send_that_waits_is_at_rest) {
+  local_datagram_socket a{local_endpoint()};
+  local_datagram_socket b{local_endpoint()};
+  co_await fill(a, b.local_endpoint());
+  const std::clock_t begun = std::clock();
+  const auto sent =
+      co_await as_result(cosock::with_timeout(200ms, a.send_to("x", b.local_endpoint())));
+  BOOST_TEST(sent.error() == cosock::error::timed_out);
+  BOOST_TEST(static_cast<double>(std::clock() - begun) / CLOCKS_PER_SEC < 0.1);
+  // That one peer has no room says nothing of another.
+  local_datagram_socket c{local_endpoint()};
+  co_await a.send_to("to another", c.local_endpoint());
+  BOOST_TEST(co_await next_text(c) == "to another");
+}
+
+/// From a connected socket to somebody else, with much of its own on the way.
+COROUTINE_TEST_CASE(a_connected_socket_waits_for_others_too) {
+  local_datagram_socket s{local_endpoint()};
+  local_datagram_socket filler{local_endpoint()};
+  local_datagram_socket peer{local_endpoint()};
+  local_datagram_socket other{local_endpoint()};
+  s.connect(peer.local_endpoint());
+  co_await s.send(std::string(60'000, 'x'));
+  const std::size_t room = co_await fill(filler, other.local_endpoint());
+  const auto send = [&]() -> task<> { co_await s.send_to("third", other.local_endpoint()); };
+  const auto receive = [&]() -> task<> {
+    for (int i = 0; i != 3; ++i) co_await cosock::yield();
+    for (std::size_t i = 0; i != room; ++i) BOOST_TEST(co_await next_text(other) == "filler");
+    BOOST_TEST(co_await next_text(other) == "third");
+  };
+  co_await cosock::when_all(send(), receive());
+  co_await s.send("and on");
+}
+
+COROUTINE_TEST_CASE(descriptors_nobody_asked_for_are_closed) {
+  cosock::local_datagram_options options;
+  for (const bool stamped : {false, true}) {
+    options.receive_time = stamped;
+    local_datagram_socket a{local_endpoint()};
+    local_datagram_socket b(local_endpoint(), options);
+    a.connect(b.local_endpoint());
+    const int passed[] = {0, 1, 2};
+    const std::size_t before = open_descriptors();
+    for (int i = 0; i != 4; ++i) co_await a.send_with_descriptors("x", passed);
+    char into[8];
+    cosock::packet_info info;
+    const std::array<cosock::mutable_buffer, 2> pieces = {cosock::buffer(into, 4),
+                                                          cosock::buffer(into + 4, 4)};
+    local_datagram_batch batch(1, 8);
+    co_await b.receive(into);
+    co_await b.receive_from(into, info);
+    co_await b.receive(pieces);
+    co_await b.receive_batch(batch);
+    BOOST_TEST(open_descriptors() == before);
+  }
+}
+
+/// A peer that turns to another with datagrams unread says so once, and that is all.
+COROUTINE_TEST_CASE(a_peer_that_turns_away_does_not_end_the_socket) {
+  local_datagram_socket a{local_endpoint()};
+  local_datagram_socket b{local_endpoint()};
+  local_datagram_socket c{local_endpoint()};
+  a.connect(b.local_endpoint());
+  b.connect(a.local_endpoint());
+  co_await a.send("unread");
+  b.connect(c.local_endpoint());
+  const int passed[] = {0};
+  (void)co_await as_result(a.send_with_descriptors("x", passed));
+  b.connect(a.local_endpoint());
+  a.connect(b.local_endpoint());
+  (void)co_await as_result(a.send_with_descriptors("x", passed));
+  BOOST_TEST(co_await a.send_with_descriptors("y", passed) == 1u);
 }
 
 COROUTINE_TEST_CASE(closed_while_a_send_waits) {

@@ -125,7 +125,7 @@ COROUTINE_TEST_CASE(reuse_port_shares_a_port) {
 }
 
 COROUTINE_TEST_CASE(connected_to_a_peer) {
-  udp_socket server(any_port_v6);
+  udp_socket server(any_port_v4);
   udp_socket client = udp_socket::connected_to(server.local_endpoint());
   BOOST_TEST(client.remote_endpoint() == server.local_endpoint());
   co_await client.send("hello");
@@ -173,6 +173,39 @@ COROUTINE_TEST_CASE(an_answer_comes_from_where_the_question_went) {
     BOOST_TEST(answer.from == to);
     answer = co_await client.receive_from(into);
     BOOST_TEST(answer.from == to);
+  }
+}
+
+/// What is not set, or cannot be the source, is left to the system.
+COROUTINE_TEST_CASE(a_packet_info_that_says_little_is_no_hindrance) {
+  packet_info nothing;
+  packet_info interface_only;
+  interface_only.interface_index = network_interface::by_name("lo").index();
+  packet_info group;
+  group.local = address::parse("239.1.2.3");
+  packet_info all;
+  all.local = address::parse("255.255.255.255");
+  packet_info other_family;
+  other_family.local = address::loopback_v6();
+  udp_socket receiver(any_port_v4);
+  const endpoint to = receiver.local_endpoint();
+  for (const endpoint& at : {any_port_v4, endpoint(address::any_v6(), 0)}) {
+    for (const packet_info* as : {&nothing, &interface_only, &group, &all, &other_family}) {
+      udp_socket s(at);
+      outgoing_datagram each;
+      each.data = const_buffer("batch");
+      each.to = to;
+      each.as = as;
+      const std::vector<outgoing_datagram> one(1, each);
+      co_await s.send_to("single", to, *as);
+      BOOST_TEST(co_await next_text(receiver) == "single");
+      co_await s.send_batch(one);
+      BOOST_TEST(co_await next_text(receiver) == "batch");
+      s.connect(to);
+      each.as = as;
+      co_await s.send_to("connected", to, *as);
+      BOOST_TEST(co_await next_text(receiver) == "connected");
+    }
   }
 }
 
@@ -362,6 +395,9 @@ COROUTINE_TEST_CASE(broadcast_needs_the_option) {
 
 COROUTINE_TEST_CASE(what_cannot_be_adopted_is_closed) {
   BOOST_TEST(thrown_by([] { (void)udp_socket::adopt(-1); }) == system_code(EBADF));
+  const int ping = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMP);
+  if (ping >= 0)
+    BOOST_TEST(thrown_by([&] { (void)udp_socket::adopt(ping); }) == errc::wrong_protocol_type);
   for (const auto& [family, type] : {std::pair(AF_INET, SOCK_STREAM), {AF_UNIX, SOCK_DGRAM}}) {
     const int fd = ::socket(family, type | SOCK_CLOEXEC, 0);
     BOOST_TEST(thrown_by([&] { (void)udp_socket::adopt(fd); }).failed());

@@ -65,7 +65,8 @@ concept array_of = requires(const C& c) {
 /// `error::closed`. Buffers outlive the `co_await`; endpoints are copied.
 ///
 /// On a connected socket, that the peer's host answered with "port unreachable" shows as
-/// connection_refused of the next operation, once; the socket goes on working.
+/// connection_refused of the next operation, once; the socket goes on working. An answer that comes
+/// while a batch is being sent may be lost, as datagrams are.
 template <class Endpoint>
 class basic_datagram_socket {
  public:
@@ -101,7 +102,8 @@ class basic_datagram_socket {
   template <const_buffer_sequence Buffers>
   [[nodiscard]] detail::send_message<Endpoint> send_to(const Buffers& data, const Endpoint& to);
   /// The same from the `local` address and the `interface_index` of a packet_info, as far as they
-  /// are set: an answer that comes from where the question went. `as` outlives the `co_await`.
+  /// are set: an answer that comes from where the question went, or for a question to a group, from
+  /// the interface it came in on. `as` outlives the `co_await`.
   [[nodiscard]] detail::send_message<Endpoint> send_to(const_buffer data, const Endpoint& to,
                                                        const packet_info& as);
 

@@ -60,7 +60,8 @@ class COSOCK_API local_datagram_socket final : public basic_datagram_socket<coso
 
   void close() noexcept override;
 
-  /// Sends to this peer from now on where none is given, and receives from no other. Throws
+  /// Sends to this peer from now on where none is given, and receives from no other, but
+  /// for what has come before. Throws
   /// system_error with the endpoint: connection_refused where nobody is, no_such_file_or_directory,
   /// permission_denied, wrong_protocol_type.
   void connect(const cosock::local_endpoint& peer);

@@ -83,14 +83,17 @@ class COSOCK_API udp_socket final : public datagram_socket {
   /// setsockopt(2) is filled into packet_info.
   [[nodiscard]] static udp_socket adopt(int descriptor);
   /// Gives up the descriptor, open and non-blocking, to the caller. Pending operations end with
-  /// `error::closed`. Gives -1 if it was closed before.
+  /// `error::closed`. With receive_offload, datagrams that came joined with the last one are lost.
+  /// Gives -1 if it was closed before.
   [[nodiscard]] int release() noexcept;
 
   void close() noexcept override;
 
-  /// Sends to this peer from now on where none is given, and receives from no other. Sends nothing.
+  /// Sends to this peer from now on where none is given, and receives from no other, but for what has
+  /// come before. Sends nothing. May be called again, for another peer.
   void connect(const endpoint& peer);
-  /// Takes that back: any peer again.
+  /// Takes that back: any peer again. operation_not_supported on an IPv6 socket, which Linux does not
+  /// let hear from others again.
   void disconnect();
 
   [[nodiscard]] endpoint local_endpoint() const;

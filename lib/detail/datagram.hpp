@@ -85,12 +85,13 @@ struct datagram_state {
   int family = AF_INET;
   bool controls = false;  // there may be control messages
   bool joins = false;     // UDP_GRO
-  bool polls = false;     // readiness to send is not reported
+  bool polls = false;     // readiness for what is being sent is not reported
   /// Datagrams from this size on are not left to the system to split: it has refused.
   std::size_t unsplit_from = std::numeric_limits<std::size_t>::max();
   int error_later = 0;  // met after a part of a batch
   std::unique_ptr<joined_datagrams> joined;
   retry_timer retry;
+  const void* sender = nullptr;  // the operation that retry is for
 
   bool has_joined() const noexcept { return joined && joined->full; }
 };

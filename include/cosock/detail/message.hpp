@@ -64,7 +64,10 @@ class COSOCK_API batch_memory {
  public:
   batch_memory(std::size_t count, std::size_t bytes_each);
   batch_memory(const mutable_buffer* buffers, std::size_t count);
+  batch_memory(batch_memory&&) noexcept;
+  batch_memory& operator=(batch_memory&&) noexcept;
 
+  std::size_t capacity() const noexcept;
   batch_slot* slots() const noexcept { return slots_.get(); }
   message_slots& system() const noexcept { return *system_; }
   const void* name(const batch_slot*, unsigned& size) const noexcept;
