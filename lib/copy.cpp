@@ -92,7 +92,7 @@ class splice_pipe {
     for (;;) {
       const ssize_t n =
           ::splice(fd, nullptr, in_, nullptr, pipe_size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-      if (n >= 0) return static_cast<std::size_t>(n);
+      if (n >= 0) return counted(from, detail::reading, n);
       if (errno == EAGAIN) return 0;
       if (errno != EINTR) detail::raise(system_failure(errno));
     }
@@ -103,13 +103,18 @@ class splice_pipe {
     if (fd < 0) detail::raise(detail::closed_failure());
     for (;;) {
       const ssize_t n = splice_without_signal(out_, fd, most);
-      if (n >= 0) return static_cast<std::size_t>(n);
+      if (n >= 0) return counted(to, detail::writing, n);
       if (errno == EAGAIN) return 0;
       if (errno != EINTR) detail::raise(system_failure(errno));
     }
   }
 
  private:
+  static std::size_t counted(const byte_stream& s, detail::side which, ssize_t n) noexcept {
+    const auto size = static_cast<std::size_t>(n);
+    static_cast<descriptor*>(detail::stream_access::source_of(s))->count_bytes(which, size);
+    return size;
+  }
   int out_ = -1;
   int in_ = -1;
 };

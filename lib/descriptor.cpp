@@ -177,6 +177,12 @@ void descriptor::arm(side which) {
   if (which == writing && datagrams_ && datagrams_->polls) datagrams_->retry.start(*on);
 }
 
+void descriptor::count_into(byte_counter& counter) noexcept {
+  if (counter_) counter_->drop();
+  counter_ = &counter;
+  counter.share();
+}
+
 int descriptor::detach() noexcept {
   if (datagrams_) datagrams_->retry.reset();
   abandon(closed_failure());
@@ -242,7 +248,7 @@ bool descriptor::receive(stream_operation& op) {
     }
     // The end of the stream is reported once only: the next call has to look for itself.
     hint[reading] = n == 0 || left != 0 || !drained_by_short_;
-    count_bytes(static_cast<std::size_t>(n));
+    count_bytes(reading, static_cast<std::size_t>(n));
     if (op.moved(static_cast<std::size_t>(n))) return true;
   } while (hint[reading] && --on->budget > 0);  // or others starve while a peer is as fast
   return false;
@@ -272,7 +278,7 @@ bool descriptor::send(stream_operation& op) {
       hint[writing] = false;
       return false;
     }
-    count_bytes(static_cast<std::size_t>(n));
+    count_bytes(writing, static_cast<std::size_t>(n));
     if (op.moved(static_cast<std::size_t>(n))) return true;
     if (--on->budget <= 0) return false;
   }
@@ -322,7 +328,7 @@ bool descriptor::receive_messages(stream_operation& op) {
     }
     hint[reading] = true;
     const auto length = static_cast<std::size_t>(n);
-    count_bytes(length);
+    count_bytes(reading, length);
     if (length > room) {
       op.moved(room);
       return op.failed(own_failure(error::message_truncated));
@@ -345,7 +351,7 @@ bool descriptor::send_message(stream_operation& op) {
       message.msg_iovlen = op.pieces(reinterpret_cast<piece*>(pieces), most_pieces_of_message + 1);
     const ssize_t n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n >= 0) {
-      count_bytes(static_cast<std::size_t>(n));
+      count_bytes(writing, static_cast<std::size_t>(n));
       return op.moved(static_cast<std::size_t>(n));
     }
     if (errno == EINTR) continue;

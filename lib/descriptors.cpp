@@ -87,7 +87,7 @@ bool descriptor_send::attempt() {
       to.hint[writing] = false;
       return false;
     }
-    to.count_bytes(static_cast<std::size_t>(n));
+    to.count_bytes(writing, static_cast<std::size_t>(n));
     moved_ += static_cast<std::size_t>(n);
     if (moved_ == data_.size()) return true;
     if (--to.on->budget <= 0) return false;
@@ -145,7 +145,7 @@ bool descriptor_receive::attempt() {
     return true;
   }
   from.hint[reading] = true;
-  from.count_bytes(static_cast<std::size_t>(n));
+  from.count_bytes(reading, static_cast<std::size_t>(n));
   take_descriptors(message, most_, result_);
   result_.incomplete = (message.msg_flags & MSG_CTRUNC) != 0;
   result_.length = static_cast<std::size_t>(n);

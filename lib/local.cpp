@@ -247,7 +247,7 @@ bool message_receive::attempt() {
     failure_ = from.lost(errno);
     return true;
   }
-  from.count_bytes(static_cast<std::size_t>(n));
+  from.count_bytes(reading, static_cast<std::size_t>(n));
   result_.length = static_cast<std::size_t>(n);
   result_.size = std::min(result_.length, into_.size());
   result_.truncated = result_.length > result_.size;

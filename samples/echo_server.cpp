@@ -6,34 +6,25 @@
 //
 //   echo_server [--host ADDR] [--port PORT]      default 127.0.0.1 and 7000; port 0 picks one
 
-#include <cosock/cosock.hpp>
+#include <cosock/run.hpp>
+#include <cosock/serve.hpp>
+#include <cosock/tcp.hpp>
 
 #include <cstdio>
 
 #include "options.hpp"
 
-using namespace std::chrono_literals;
-
-cosock::task<> echo(cosock::tcp_socket socket) {
+cosock::task<> echo(cosock::tcp_socket& client) {
   char buffer[4096];
-  while (std::size_t n = co_await socket.receive(buffer))
-    co_await socket.send(cosock::buffer(buffer, n));
-}
-
-// What goes wrong with one client ends with that client.
-cosock::task<> serve_client(cosock::tcp_socket socket) {
-  const auto ended = co_await cosock::as_result(cosock::with_grace(10s, echo(std::move(socket))));
-  if (!ended) std::fprintf(stderr, "echo_server: %s\n", ended.error().message().c_str());
+  while (std::size_t n = co_await client.receive(buffer))
+    co_await client.send(cosock::buffer(buffer, n));
 }
 
 cosock::task<> serve(cosock::endpoint at) {
   cosock::tcp_acceptor acceptor(at);
   std::printf("listening on %s\n", acceptor.local_endpoint().to_string().c_str());
   std::fflush(stdout);
-  co_await cosock::with_nursery([&](cosock::nursery& clients) -> cosock::task<> {
-    auto listening = std::move(acceptor);  // until this block ends, not until the clients do
-    for (;;) clients.start(serve_client, co_await listening.accept());
-  });
+  co_await cosock::serve(acceptor, echo);
 }
 
 int main(int argc, char** argv) { return cosock::run(serve(endpoint_option(argc, argv))); }

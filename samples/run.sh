@@ -199,6 +199,72 @@ udp)
   refused 2 'usage: udp_echo_client HOST PORT' ./udp_echo_client
   refused 2 '--port "70000": not a port' ./udp_echo_server --port 70000
   ;;
+line)
+  program=line_server
+  start_server
+  ask() { # what to say, what to hear
+    exec 4<>"/dev/tcp/127.0.0.1/$port"
+    printf "$1" >&4
+    heard=$(timeout 20 cat <&4)
+    exec 4<&-
+    [ "$heard" = "$(printf "$2")" ] || die "said $1, heard $heard"
+  }
+  ask 'set a 1 2\r\nget a\nget b\ndelete a\nget a\nquit\n' 'ok\nvalue 1 2\nnone\nok\nnone'
+  ask 'set k v\nfly\nfly k\nquit\n' \
+    'ok\nerror: set KEY VALUE, get KEY, delete KEY, or quit\nerror: no such command'
+  ask 'get k\nquit\n' 'value v'
+  ask "$(printf '%01001d' 0)"'\n' 'error: the line is too long'
+  ask "$(printf '%02000d' 0)" 'error: the line is too long'
+  stop_server
+  ;;
+proxy)
+  start_server
+  target=$port
+  echo_server=$server
+  head -c 20000000 /dev/urandom >"$work/sent"
+  server=
+  for listen in 127.0.0.1:0 "$work/p1" "@cosock-proxy-$$"; do
+    mkfifo "$work/p"
+    ./proxy "$listen" "127.0.0.1:$target" >"$work/p" 2>"$work/server-errors" &
+    server=$!
+    read -r line <"$work/p" || die "the proxy said nothing: $(cat "$work/server-errors")"
+    rm "$work/p"
+    at=${line#listening on }
+    if [ "$listen" = 127.0.0.1:0 ]; then
+      timeout 60 ./echo_client 127.0.0.1 "${at##*:}" <"$work/sent" | cmp - "$work/sent" || die "tcp"
+      through=$at
+    else
+      timeout 60 ./local_echo_client "$at" <"$work/sent" | cmp - "$work/sent" || die "local"
+      # And from TCP to the local one.
+      mkfifo "$work/q"
+      ./proxy 127.0.0.1:0 "$at" >"$work/q" &
+      second=$!
+      read -r line <"$work/q"
+      rm "$work/q"
+      timeout 60 ./echo_client 127.0.0.1 "${line##*:}" <"$work/sent" | cmp - "$work/sent" ||
+        die "tcp to local"
+      kill $second
+      wait $second || die "the second proxy ended with status $?"
+    fi
+    stop_server
+  done
+  kill $echo_server
+  wait $echo_server || die "the echo server ended with status $?"
+  # Nobody is behind it any more: the client's connection ends, the proxy goes on.
+  ./proxy "$work/p1" "127.0.0.1:$target" >"$work/out" 2>"$work/server-errors" &
+  server=$!
+  until [ -s "$work/out" ]; do read -rt 0.01 <> <(:); done
+  timeout 20 ./local_echo_client "$work/p1" </dev/null >/dev/null 2>&1
+  timeout 20 ./local_echo_client "$work/p1" </dev/null >/dev/null 2>&1
+  kill $server
+  wait $server || die "the proxy ended with status $?"
+  server=
+  grep -q "^proxy: .*127.0.0.1:$target: Connection refused" "$work/server-errors" ||
+    die "said $(cat "$work/server-errors")"
+  refused 2 'usage: proxy LISTEN TARGET' ./proxy
+  refused 2 '"70000": not a port' ./proxy localhost:70000 x
+  refused 1 '"localhost:7000": not an address' ./proxy localhost:7000 x
+  ;;
 multicast)
   refused 2 'usage: multicast_chat GROUP PORT' ./multicast_chat
   refused 2 '127.0.0.1 is not the address of a multicast group' ./multicast_chat 127.0.0.1 7007

@@ -5,6 +5,7 @@
 #include <cosock/detail/medium.hpp>
 #include <cosock/detail/source.hpp>
 
+#include "detail/byte_counter.hpp"
 #include "detail/datagram.hpp"
 #include "detail/engine.hpp"
 #include "detail/local_binding.hpp"
@@ -36,7 +37,12 @@ class descriptor final : public source, public link {
   /// meanwhile.
   static constexpr std::size_t most_bytes = 1 << 20;
   /// Of what a turn of the loop may do, 64 KiB count as much as one operation.
-  void count_bytes(std::size_t n) noexcept { on->budget -= static_cast<int>(n >> 16); }
+  void count_bytes(side which, std::size_t n) noexcept {
+    on->budget -= static_cast<int>(n >> 16);
+    if (counter_) [[unlikely]]
+      (which == reading ? counter_->in : counter_->out) += n;
+  }
+  void count_into(byte_counter&) noexcept override;
 
   int fd() const noexcept { return fd_; }
   medium what() const noexcept { return what_; }
@@ -89,7 +95,9 @@ class descriptor final : public source, public link {
   };
 
   descriptor(engine& on, int fd, medium what, bool shared) noexcept;
-  ~descriptor() = default;
+  ~descriptor() {
+    if (counter_) counter_->drop();
+  }
   int detach() noexcept;
   void drop() noexcept {
     if (--shares_ == 0) delete this;
@@ -131,6 +139,7 @@ class descriptor final : public source, public link {
   watch write_;
   watch except_;
   std::unique_ptr<datagram_state> datagrams_;
+  byte_counter* counter_ = nullptr;
 };
 
 }  // namespace cosock::detail

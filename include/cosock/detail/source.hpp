@@ -9,6 +9,7 @@ namespace cosock::detail {
 
 enum side : unsigned char { reading, writing };
 
+struct byte_counter;
 class message_operation;
 class stream_operation;
 class side_operation;
@@ -28,6 +29,8 @@ class COSOCK_API source {
   virtual bool transfer(stream_operation&) = 0;
   /// Moves a datagram, or a batch: false where the operation has to wait.
   virtual bool transfer(message_operation&);
+  /// Has what is moved from now on counted, if it can be.
+  virtual void count_into(byte_counter&) noexcept {}
   /// Whether the side is ready, and sets the hint.
   virtual bool is_ready(side) noexcept = 0;
 

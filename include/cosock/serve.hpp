@@ -1,0 +1,108 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/address.hpp>
+#include <cosock/detail/serving.hpp>
+
+#include <chrono>
+#include <cstdint>
+
+namespace cosock {
+
+/// A function that is told of errors. Refers to what it is made from, which outlives it, unless that
+/// is a function pointer or a lambda without captures.
+class error_observer {
+ public:
+  /// Prints `program: message` to standard error.
+  constexpr error_observer() noexcept = default;
+  template <class F>
+    requires std::invocable<F&, const std::exception_ptr&>
+  constexpr error_observer(F& of) noexcept
+      : of_(&of), call_([](void* f, const std::exception_ptr& e) { (*static_cast<F*>(f))(e); }) {}
+  template <class F>
+    requires(std::convertible_to<F, void (*)(const std::exception_ptr&)> &&
+             !std::is_lvalue_reference_v<F>)
+  constexpr error_observer(F&& function) noexcept : function_(function) {}
+
+  COSOCK_API void operator()(const std::exception_ptr& error) const;
+
+ private:
+  void* of_ = nullptr;
+  void (*call_)(void*, const std::exception_ptr&) = nullptr;
+  void (*function_)(const std::exception_ptr&) = nullptr;
+};
+
+/// How connections are served. The defaults protect the process.
+struct serve_options {
+  /// How many connections are served at once; when there are so many, the rest wait in the backlog,
+  /// whose length is the acceptor's to say. 0: what the limit of open descriptors allows, less those
+  /// that are open and an eighth for other uses.
+  std::size_t max_connections = 0;
+  /// How long handlers may go on when the server stops; then they are cancelled.
+  std::chrono::nanoseconds drain = std::chrono::seconds(10);
+  /// Is told of errors that leave a handler, once for each. Must not throw.
+  error_observer on_error = {};
+};
+
+/// What a server has done so far.
+struct serve_counters {
+  std::uint64_t accepted = 0;   ///< connections
+  std::uint64_t failed = 0;     ///< of which the handler ended with an error
+  std::uint64_t rejected = 0;   ///< tries to accept for which the system had no room
+  std::size_t active = 0;       ///< connections that are being served
+  std::size_t peak = 0;         ///< the most there were at once
+  std::uint64_t bytes_in = 0;   ///< received over all connections
+  std::uint64_t bytes_out = 0;  ///< sent
+};
+
+/// The handle of a server: stops it, and tells what it does. Outlives the serve() it is given to, and
+/// belongs to its loop. For one serve() only.
+class COSOCK_API server {
+ public:
+  server() noexcept = default;
+  server(const server&) = delete;
+  server& operator=(const server&) = delete;
+
+  /// Closes the acceptor, and gives the handlers their time to end: serve() then returns. Idempotent;
+  /// before serve() begins it has that return at once.
+  void stop() noexcept;
+  [[nodiscard]] bool is_stopping() const noexcept { return stopping_; }
+  [[nodiscard]] serve_counters counters() const noexcept;
+
+ private:
+  friend class detail::serving;
+  detail::serving* serving_ = nullptr;
+  serve_counters counters_;
+  bool stopping_ = false;
+};
+
+/// Accepts connections until it is stopped, and runs `handler` for each, side by side.
+///
+/// `handler` is called with the connection, by value or by reference, and with the peer's endpoint
+/// as a second argument if it takes one, and returns task<>. The connection is closed when the
+/// handler ends, at the latest. What leaves a handler is told to `on_error` and costs only its
+/// connection; a cancellation is no error.
+///
+/// Stopping is server::stop(), or the cancellation of the scope: the acceptor closes at once, the
+/// handlers go on for `drain`, are then cancelled, and awaited. After stop() it returns, after a
+/// cancellation it throws `error::cancelled`. Where the process or the system has no descriptors or
+/// memory for a connection (EMFILE, ENFILE, ENOBUFS, ENOMEM), it tries again when a connection has
+/// ended, or after 5 ms, doubling to 1 s. Connections that died while they waited are skipped. Any
+/// other error of accept() stops it in the same way and is thrown.
+///
+/// `acceptor` outlives the call; any type will do that has accept() and close() as tcp_acceptor.
+template <class Acceptor, class Handler>
+[[nodiscard]] task<> serve(Acceptor& acceptor, Handler handler, server& handle,
+                           serve_options options = {}) {
+  detail::serving_with<Acceptor, Handler> all(acceptor, handler, handle, options);
+  co_await all.run();
+}
+template <class Acceptor, class Handler>
+[[nodiscard]] task<> serve(Acceptor& acceptor, Handler handler, serve_options options = {}) {
+  server handle;
+  detail::serving_with<Acceptor, Handler> all(acceptor, handler, handle, options);
+  co_await all.run();
+}
+
+}  // namespace cosock

@@ -1,0 +1,76 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+
+// A store of keys and values that netcat can use; a line is a command of at most 1000 bytes:
+//
+//   set KEY VALUE    get KEY    delete KEY    quit
+//
+//   line_server [--host ADDR] [--port PORT]      default 127.0.0.1 and 7000; port 0 picks one
+
+#include <cosock/error.hpp>
+#include <cosock/reader.hpp>
+#include <cosock/run.hpp>
+#include <cosock/serve.hpp>
+#include <cosock/tcp.hpp>
+
+#include <cstdio>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "options.hpp"
+
+using store = std::map<std::string, std::string, std::less<>>;
+
+/// Cuts the first word off.
+std::string_view word(std::string_view& line) {
+  const std::string_view first = line.substr(0, line.find(' '));
+  line.remove_prefix(std::min(first.size() + 1, line.size()));
+  return first;
+}
+
+/// The answer to a command; empty for the last one.
+std::string answer(store& all, std::string_view line) {
+  const std::string_view command = word(line);
+  const std::string_view key = word(line);
+  if (command == "quit") return {};
+  if (key.empty()) return "error: set KEY VALUE, get KEY, delete KEY, or quit\n";
+  if (command == "set") {
+    all.insert_or_assign(std::string(key), std::string(line));
+    return "ok\n";
+  }
+  const auto found = all.find(key);
+  if (command == "get") return found == all.end() ? "none\n" : "value " + found->second + '\n';
+  if (command != "delete") return "error: no such command\n";
+  if (found == all.end()) return "none\n";
+  all.erase(found);
+  return "ok\n";
+}
+
+cosock::task<> talk(cosock::tcp_socket& client, store& all) {
+  cosock::reader_options limits;
+  limits.max_line = 1000;
+  cosock::buffered_reader lines(client, limits);
+  bool too_long = false;
+  try {
+    while (const auto line = co_await lines.read_line()) {
+      const std::string said = answer(all, *line);
+      if (said.empty()) co_return;
+      co_await client.send(said);
+    }
+  } catch (const boost::system::system_error& e) {
+    if (e.code() != cosock::error::line_too_long) throw;
+    too_long = true;
+  }
+  if (too_long) co_await client.send("error: the line is too long\n");
+}
+
+cosock::task<> serve_store(cosock::endpoint at) {
+  cosock::tcp_acceptor acceptor(at);
+  std::printf("listening on %s\n", acceptor.local_endpoint().to_string().c_str());
+  std::fflush(stdout);
+  store all;  // one loop, one thread: nothing to lock
+  co_await cosock::serve(acceptor, [&](cosock::tcp_socket& client) { return talk(client, all); });
+}
+
+int main(int argc, char** argv) { return cosock::run(serve_store(endpoint_option(argc, argv))); }
