@@ -306,18 +306,10 @@ struct outgoing_messages {
     m.msg_control = controls[count];
     m.msg_controllen = 0;
     address_to(m, list, i);
-    append(m, list.data(i));
-    std::size_t joined = size;
-    std::size_t last = size;  // one that is shorter ends the message
-    const bool may_join = size != 0 && size < socket.unsplit_from;
-    for (++i; may_join && i != list.count && i - first != most_segments && last == size; ++i) {
-      last = list.data(i).size();
-      if (last == 0 || last > size || joined + last > most_joined || list.as(i) != as ||
-          used_pieces == most_pieces || !same_peer(list, first, i))
-        break;
-      joined += last;
-      append(m, list.data(i));
-    }
+    pieces[used_pieces++] = {const_cast<void*>(list.data(i).data()), size};
+    ++i;
+    if (size != 0 && size < socket.unsplit_from)
+      i = list.peer_at || list.info_at ? join<true>(first, size) : join<false>(first, size);
     m.msg_iovlen = static_cast<std::size_t>(pieces + used_pieces - m.msg_iov);
     if (as && socket.family != AF_UNIX)
       add_source(m, socket.family, *as,
@@ -340,14 +332,32 @@ struct outgoing_messages {
       m.msg_namelen = shared_size;
     }
   }
-  /// A piece, or more of the last one if the memory goes on.
-  void append(msghdr& m, const const_buffer& data) noexcept {
-    char* const begin = static_cast<char*>(const_cast<void*>(data.data()));
-    iovec* const last = pieces + used_pieces;
-    if (last != m.msg_iov && static_cast<char*>(last[-1].iov_base) + last[-1].iov_len == begin)
-      last[-1].iov_len += data.size();
-    else
-      pieces[used_pieces++] = {begin, data.size()};
+  /// Joins the datagrams behind `first` that are of its size, and a last one that may be shorter.
+  /// Gives the next one.
+  template <bool Differ>
+  std::size_t join(std::size_t first, std::size_t size) noexcept {
+    const outgoing_list& list = op.list();
+    const packet_info* const as = list.as(first);
+    const std::size_t most = std::min({list.count - first, most_segments, most_joined / size});
+    iovec* piece = pieces + used_pieces - 1;
+    const char* end = static_cast<const char*>(piece->iov_base) + size;
+    std::size_t i = first + 1;
+    std::size_t last = size;
+    for (; i < first + most && last == size; ++i) {
+      const const_buffer& data = list.data(i);
+      last = data.size();
+      if (last == 0 || last > size) break;
+      if (Differ && (list.as(i) != as || !same_peer(list, first, i))) break;
+      if (data.data() == end) {  // the memory goes on
+        piece->iov_len += last;
+      } else {
+        if (used_pieces == most_pieces) break;
+        piece = pieces + used_pieces++;
+        *piece = {const_cast<void*>(data.data()), last};
+      }
+      end = static_cast<const char*>(data.data()) + last;
+    }
+    return i;
   }
   bool same_peer(const outgoing_list& list, std::size_t a, std::size_t b) const noexcept {
     return !list.peer_at ||
