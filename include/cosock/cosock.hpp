@@ -39,6 +39,7 @@
 #include <cosock/local.hpp>
 #include <cosock/outbox.hpp>
 #include <cosock/reader.hpp>
+#include <cosock/reconnect.hpp>
 #include <cosock/stream.hpp>
 #include <cosock/tcp.hpp>
 
