@@ -36,8 +36,8 @@ struct retry_notice {
   std::size_t attempt;              ///< which wait in a row it is; 1 after a stable connection
 };
 
-/// A reference to something to call with a retry_notice: a function, a lambda that captures nothing,
-/// or an object, which it does not own and which outlives it. Empty by default.
+/// A reference to something to call with a retry_notice: a function, a lambda that captures
+/// nothing, or an object, which it does not own and which outlives it. Empty by default.
 class retry_observer {
  public:
   using function = void (*)(const retry_notice&);
@@ -84,7 +84,7 @@ struct reconnect_options {
   std::chrono::nanoseconds base = std::chrono::milliseconds(100);  ///< zero or less: no waits
   std::chrono::nanoseconds cap = std::chrono::seconds(30);
   /// A connection that has lasted so long was a success: the waits begin anew after it. One that is
-  /// lost sooner is an attempt that failed: a server that accepts and closes at once is not pressed.
+  /// lost sooner was an attempt that failed: no server is pressed that accepts and then closes.
   std::chrono::nanoseconds stable = std::chrono::seconds(30);
   std::size_t max_attempts = 0;  ///< give up when so many have failed in a row; 0: never
   std::uint64_t seed = 0;        ///< of the waits, for tests; 0: different each time
@@ -92,8 +92,8 @@ struct reconnect_options {
   backoff_clock* clock = nullptr;  ///< null: the real one. It outlives the client
 };
 
-/// Keeps a connection up: connects, runs a session on the connection, and when that has ended, waits
-/// and connects again. Owns no tasks beyond run(). Belongs to one loop, and outlives its run().
+/// Keeps a connection up: connects, runs a session on it, and when that has ended, waits and
+/// connects again. Owns no tasks beyond run(). Belongs to one loop, and outlives its run().
 class COSOCK_API reconnecting_client {
  public:
   explicit reconnecting_client(const reconnect_options& options = {});
