@@ -9,6 +9,7 @@
 
 #include <cosock/cancel.hpp>
 #include <cosock/nursery.hpp>
+#include <cosock/reconnect.hpp>
 #include <cosock/time.hpp>
 
 #include <netinet/in.h>
@@ -176,7 +177,7 @@ class race {
   const connect_options& options_;
   std::size_t candidates_ = 0;
   std::vector<attempt> begun_;
-  std::optional<error_code> first_failure_;
+  std::optional<error_code> first_failure_;  // that may pass, if there is one
   nursery* attempts_ = nullptr;
   std::optional<cancel_scope> pause_;  // before the next attempt; a failure ends it
   tcp_socket winner_;
@@ -223,7 +224,9 @@ task<> race::try_one(std::size_t which) {
   }
   if (result.error() == error::cancelled) detail::raise(detail::cancelled_failure());
   begun_[which].failure = result.error();
-  if (!first_failure_) first_failure_ = result.error();
+  // That there is no IPv6, say, is not what a later attempt should be judged by.
+  if (!first_failure_ || (is_permanent(*first_failure_) && !is_permanent(result.error())))
+    first_failure_ = result.error();
   if (pause_) pause_->cancel();
 }
 

@@ -39,8 +39,9 @@ struct connect_options {
 
 /// Looks a host up and connects to it: Happy Eyeballs, RFC 8305. Address families take turns, the
 /// next address is tried after `attempt_delay` or as soon as one fails, and the first connection
-/// wins. Throws system_error with the code of the first failure and, in what(), every address that
-/// was tried with the reason why it failed; `error::timed_out`, with the same list, for the limit;
+/// wins. Throws system_error with the code of the first failure, one that may pass before one that
+/// does not (is_permanent, reconnect.hpp), and, in what(), every address that was tried with the
+/// reason why it failed; `error::timed_out`, with the same list, for the limit;
 /// `error::host_not_found` if no address is left to try; the errors of resolve(). Cancelled:
 /// everything is closed.
 [[nodiscard]] COSOCK_API task<tcp_socket> connect(std::string host, std::string service,

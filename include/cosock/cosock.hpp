@@ -40,6 +40,7 @@
 #include <cosock/outbox.hpp>
 #include <cosock/reader.hpp>
 #include <cosock/serve.hpp>
+#include <cosock/reconnect.hpp>
 #include <cosock/stream.hpp>
 #include <cosock/tcp.hpp>
 

@@ -1,0 +1,65 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/task.hpp>
+
+#include <optional>
+
+namespace cosock {
+
+class cancel_scope;
+enum class after_session;
+
+namespace detail {
+
+/// What a client that reconnects does over and over, whatever the kind of connection.
+class COSOCK_API rounds {
+ public:
+  virtual task<> connect() = 0;
+  virtual task<after_session> session() = 0;
+  virtual void close() noexcept = 0;
+
+ protected:
+  rounds() = default;
+  rounds(const rounds&) = delete;
+  rounds& operator=(const rounds&) = delete;
+  virtual ~rounds();
+};
+
+template <class Connect, class Session>
+class rounds_of final : public rounds {
+  static_assert(std::is_invocable_v<Connect&>, "connect() is called without arguments");
+  using connection = std::remove_cvref_t<result_of<std::invoke_result_t<Connect&>>>;
+  static_assert(std::is_invocable_v<Session&, connection&>,
+                "session() is called with a reference to what connect() gave");
+  using ending = std::invoke_result_t<Session&, connection&>;
+  static_assert(std::is_same_v<ending, task<>> || std::is_same_v<ending, task<after_session>>,
+                "session() returns cosock::task<> or cosock::task<cosock::after_session>");
+
+ public:
+  rounds_of(Connect&& connect, Session&& session)
+      : connect_(std::move(connect)), session_(std::move(session)) {}
+
+  task<> connect() override {
+    auto made = co_await connect_();
+    connected_.emplace(std::move(made));
+  }
+  task<after_session> session() override {
+    if constexpr (std::is_same_v<ending, task<>>) {
+      co_await session_(*connected_);
+      co_return after_session{};  // reconnect
+    } else {
+      co_return co_await session_(*connected_);
+    }
+  }
+  void close() noexcept override { connected_.reset(); }
+
+ private:
+  Connect connect_;
+  Session session_;
+  std::optional<connection> connected_;
+};
+
+}  // namespace detail
+}  // namespace cosock

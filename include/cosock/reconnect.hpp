@@ -1,0 +1,150 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/connect.hpp>
+#include <cosock/detail/reconnect.hpp>
+#include <cosock/error.hpp>
+
+#include <chrono>
+#include <string_view>
+
+namespace cosock {
+
+/// Whether trying again cannot help, because the error is one of the program or of the machine:
+///
+///   invalid_argument              `service_not_found`, `not_an_address`, EINVAL
+///   permission_denied             EACCES
+///   operation_not_permitted       EPERM, `other_loop`
+///   address_family_not_supported  EAFNOSUPPORT; likewise protocol_not_supported
+///   wrong_protocol_type           EPROTOTYPE: a local socket of another kind
+///   filename_too_long             ENAMETOOLONG: a path no local socket can have
+///   `busy`                        two tasks use the same direction of a socket
+///
+/// All else may pass, `host_not_found` included: a service that is not registered yet, or a machine
+/// that is not on the network yet, looks like a name that is misspelt. Call resolve() to find out.
+[[nodiscard]] COSOCK_API bool is_permanent(const boost::system::error_code&) noexcept;
+
+/// What a session that returns asks for. One that returns nothing asks to reconnect.
+enum class after_session { reconnect, done };
+
+/// What an observer is told before each wait.
+struct retry_notice {
+  boost::system::error_code error;  ///< `end_of_stream` where the session returned
+  std::string_view text;            ///< what the error says; valid during the call
+  std::chrono::nanoseconds delay;   ///< how long the wait will be
+  std::size_t attempt;              ///< which wait in a row it is; 1 after a stable connection
+};
+
+/// A reference to something to call with a retry_notice: a function, a lambda that captures
+/// nothing, or an object, which it does not own and which outlives it. Empty by default.
+class retry_observer {
+ public:
+  using function = void (*)(const retry_notice&);
+  constexpr retry_observer() noexcept = default;
+  template <class F>
+    requires(!std::same_as<std::remove_cvref_t<F>, retry_observer> &&
+             std::invocable<F&, const retry_notice&> &&
+             (std::is_lvalue_reference_v<F> || std::convertible_to<F, function>))
+  retry_observer(F&& of) noexcept {
+    if constexpr (std::convertible_to<F, function>) {
+      function_ = of;
+    } else {
+      object_ = __builtin_addressof(of);
+      call_ = [](const void* object, const retry_notice& notice) {
+        (*static_cast<std::remove_reference_t<F>*>(const_cast<void*>(object)))(notice);
+      };
+    }
+  }
+  /// Calls it, if there is something to call.
+  void operator()(const retry_notice& notice) const {
+    if (function_) function_(notice);
+    if (call_) call_(object_, notice);
+  }
+
+ private:
+  function function_ = nullptr;
+  const void* object_ = nullptr;
+  void (*call_)(const void*, const retry_notice&) = nullptr;
+};
+
+/// Where a client takes the time from, and how it waits: for tests that want to do neither.
+class COSOCK_API backoff_clock {
+ public:
+  virtual ~backoff_clock();
+  [[nodiscard]] virtual std::chrono::steady_clock::time_point now() = 0;
+  /// Waits. A cancellation ends it; an error that leaves it ends the client's run().
+  [[nodiscard]] virtual task<> sleep_for(std::chrono::nanoseconds) = 0;
+};
+
+/// How a client waits between connections, and when it gives up. The n-th wait in a row, from 0, is
+/// random, evenly between 0 and min(cap, base * 2^n) ("full jitter"): clients that lost the same
+/// server do not return all at once.
+struct reconnect_options {
+  std::chrono::nanoseconds base = std::chrono::milliseconds(100);  ///< zero or less: no waits
+  std::chrono::nanoseconds cap = std::chrono::seconds(30);
+  /// A connection that has lasted so long was a success: the waits begin anew after it. One that is
+  /// lost sooner was an attempt that failed: no server is pressed that accepts and then closes.
+  std::chrono::nanoseconds stable = std::chrono::seconds(30);
+  std::size_t max_attempts = 0;  ///< give up when so many have failed in a row; 0: never
+  std::uint64_t seed = 0;        ///< of the waits, for tests; 0: different each time
+  retry_observer on_retry = {};  ///< called before each wait; what it throws leaves run()
+  backoff_clock* clock = nullptr;  ///< null: the real one. It outlives the client
+};
+
+/// Keeps a connection up: connects, runs a session on it, and when that has ended, waits and
+/// connects again. Owns no tasks beyond run(). Belongs to one loop, and outlives its run().
+class COSOCK_API reconnecting_client {
+ public:
+  explicit reconnecting_client(const reconnect_options& options = {});
+  reconnecting_client(const reconnecting_client&) = delete;
+  reconnecting_client& operator=(const reconnecting_client&) = delete;
+
+  /// Calls `connect()`, which returns a task or an operation that gives a socket, then
+  /// `session(socket&)`, which returns `task<>` or `task<after_session>`, and so on. The session is
+  /// called for each new connection: it is the place to log in, or to subscribe, again. Its socket
+  /// is closed as soon as it has ended.
+  ///
+  /// Returns when a session gives `after_session::done`, or after stop(). A session that returns
+  /// otherwise, and a system_error that leaves it or `connect`, lead to the next connection;
+  /// `cancelled` too, if the session cancelled itself. Throws that error if is_permanent() (of
+  /// multiple_errors, any), or if `max_attempts` have failed (`end_of_stream` where the session
+  /// returned); other exceptions, at once; std::logic_error if it runs already. Cancelled: the
+  /// connection is closed. Both functions are moved into the task.
+  template <class Connect, class Session>
+  [[nodiscard]] task<> run(Connect connect, Session session) {
+    detail::rounds_of<Connect, Session> rounds(std::move(connect), std::move(session));
+    co_await run_rounds(rounds);
+  }
+  /// The same with cosock::connect(host, service), the name being looked up each time.
+  template <class Session>
+  [[nodiscard]] task<> run(std::string host, std::string service, Session session,
+                           connect_options how = {}) {
+    return run([host = std::move(host), service = std::move(service),
+                how] { return cosock::connect(host, service, how); }, std::move(session));
+  }
+  template <class Session>
+  [[nodiscard]] task<> run(std::string host, std::uint16_t port, Session session,
+                           connect_options how = {}) {
+    return run(std::move(host), std::to_string(port), std::move(session), how);
+  }
+
+  /// Ends run(), now or later: what it is doing is cancelled, and run() returns normally. For good;
+  /// idempotent.
+  void stop() noexcept;
+  [[nodiscard]] bool is_stopped() const noexcept { return stopped_; }
+
+ private:
+  task<> run_rounds(detail::rounds&);
+  task<> keep_up(detail::rounds&);
+  std::chrono::nanoseconds delay_after(const std::exception_ptr& why, bool was_stable);
+  std::chrono::nanoseconds next_delay() noexcept;
+  reconnect_options options_;
+  std::uint64_t random_;
+  std::size_t failed_ = 0;  // attempts in a row
+  std::size_t waits_ = 0;   // in a row
+  cancel_scope* running_ = nullptr;
+  bool stopped_ = false;
+};
+
+}  // namespace cosock
