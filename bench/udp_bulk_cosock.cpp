@@ -10,6 +10,18 @@
 
 #include <vector>
 
+struct totals {
+  std::uint64_t datagrams = 0;
+  std::uint64_t bytes = 0;
+};
+
+void count(const cosock::datagram_batch& batch, totals& all) {
+  for (const auto& each : batch) {
+    all.bytes += each.size();
+    ++all.datagrams;
+  }
+}
+
 cosock::task<> transfer(std::uint64_t rounds) {
   cosock::udp_options joined;
   joined.receive_offload = true;
@@ -19,20 +31,15 @@ cosock::task<> transfer(std::uint64_t rounds) {
   const std::vector<cosock::const_buffer> out(std::begin(memory), std::end(memory));
   cosock::datagram_batch in(16);
   const stopwatch watch;
-  std::uint64_t received = 0;
-  std::uint64_t bytes = 0;
-  for (std::uint64_t round = 0; round < rounds; ++round) {
+  totals received;
+  for (std::uint64_t round = 1; round <= rounds; ++round) {
     co_await from.send_batch(out);
-    for (std::size_t left = in_a_round; left > 0;) {
+    while (received.datagrams != round * in_a_round) {
       co_await to.receive_batch(in);
-      for (const auto& each : in) {
-        bytes += each.size();
-        ++received;
-        --left;
-      }
+      count(in, received);
     }
   }
-  watch.report(received, bytes);
+  watch.report(received.datagrams, received.bytes);
 }
 
 int main(int argc, char** argv) { return cosock::run(transfer(rounds_option(argc, argv))); }
