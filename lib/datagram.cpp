@@ -341,22 +341,25 @@ struct outgoing_messages {
     const std::size_t most = std::min({list.count - first, most_segments, most_joined / size});
     iovec* piece = pieces + used_pieces - 1;
     const char* end = static_cast<const char*>(piece->iov_base) + size;
-    std::size_t i = first + 1;
+    const char* item = list.first + first * list.stride;
     std::size_t last = size;
+    std::size_t i = first + 1;
     for (; i < first + most && last == size; ++i) {
-      const const_buffer& data = list.data(i);
+      item += list.stride;
+      const const_buffer& data = *reinterpret_cast<const const_buffer*>(item);
       last = data.size();
-      if (last == 0 || last > size) break;
+      if (last - 1 >= size) break;  // empty, or larger
       if (Differ && (list.as(i) != as || !same_peer(list, first, i))) break;
-      if (data.data() == end) {  // the memory goes on
-        piece->iov_len += last;
-      } else {
+      const char* const begin = static_cast<const char*>(data.data());
+      if (begin != end) {  // otherwise the memory goes on
         if (used_pieces == most_pieces) break;
+        piece->iov_len = static_cast<std::size_t>(end - static_cast<const char*>(piece->iov_base));
         piece = pieces + used_pieces++;
-        *piece = {const_cast<void*>(data.data()), last};
+        piece->iov_base = const_cast<char*>(begin);
       }
-      end = static_cast<const char*>(data.data()) + last;
+      end = begin + last;
     }
+    piece->iov_len = static_cast<std::size_t>(end - static_cast<const char*>(piece->iov_base));
     return i;
   }
   bool same_peer(const outgoing_list& list, std::size_t a, std::size_t b) const noexcept {
