@@ -257,6 +257,7 @@ void take_joined(joined_datagrams& from, const iovec* into, std::size_t count, s
   size = 0;
   for (std::size_t i = 0; i != count && size != length; ++i) {
     const std::size_t n = std::min(into[i].iov_len, length - size);
+    if (n == 0) continue;  // which may have no memory at all
     std::memcpy(into[i].iov_base, from.memory + from.at + size, n);
     size += n;
   }
