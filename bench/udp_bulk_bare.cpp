@@ -23,8 +23,7 @@ int check(int result, const char* what) {
 
 char out[2][in_a_message * datagram_bytes];
 char in[16][65536];
-union control {
-  cmsghdr align;
+struct alignas(cmsghdr) control {
   char bytes[CMSG_SPACE(sizeof(int))];
 } controls[16];
 
