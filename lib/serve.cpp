@@ -3,6 +3,7 @@
 #include <cosock/serve.hpp>
 
 #include "detail/byte_counter.hpp"
+#include "detail/engine.hpp"
 #include "detail/system.hpp"
 
 #include <dirent.h>
@@ -15,6 +16,8 @@
 #include <stdexcept>
 
 namespace cosock {
+
+using detail::engine;
 
 namespace {
 
@@ -30,13 +33,14 @@ std::size_t open_descriptors() noexcept {
   return n;
 }
 
-/// How many connections the limit of descriptors has room for; always one.
+/// How many connections the limit of descriptors has room for on this loop; always one.
 std::size_t room_for_connections() noexcept {
   rlimit limit;
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
     return std::numeric_limits<std::size_t>::max();
   const std::size_t used = open_descriptors() + limit.rlim_cur / 8;
-  return limit.rlim_cur > used ? limit.rlim_cur - used : 1;
+  const std::size_t share = engine::required().siblings;
+  return limit.rlim_cur > used ? std::max<std::size_t>((limit.rlim_cur - used) / share, 1) : 1;
 }
 
 /// Errors of accept() that may pass.
@@ -91,6 +95,12 @@ serving::~serving() {
 void serving::count_bytes() noexcept {
   handle_.counters_.bytes_in = bytes_->in;
   handle_.counters_.bytes_out = bytes_->out;
+}
+
+int serving::backlog() const noexcept { return options_.backlog; }
+
+void serving::refuse_backlog() {
+  throw std::logic_error("cosock: serve_options::backlog is for acceptors with set_backlog()");
 }
 
 void serving::stop() noexcept { accepting_.cancel(); }
