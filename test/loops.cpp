@@ -30,10 +30,12 @@ using cosock::run_loops;
 using cosock::task;
 using cosock::usable_cores;
 
+// BOOST_TEST and its like are for one thread: what other loops find out is checked on the test's own.
+
 /// Tells a test, from any thread, that something has happened so many times.
 class happenings {
  public:
-  void happened() const { BOOST_REQUIRE(told_.try_send('.')); }
+  void happened() const { static_cast<void>(told_.try_send('.')); }
   task<> wait_for(int times) {
     while (times--) co_await told.receive();
   }
@@ -98,7 +100,7 @@ COROUTINE_TEST_CASE(each_loop_runs_a_copy_of_the_function_and_none_is_left) {
 COROUTINE_TEST_CASE(the_loops_talk_through_mailboxes) {
   mailbox<int> home(10);
   const auto send = [to = home.make_sender()](unsigned index) -> task<> {
-    BOOST_TEST(to.try_send(static_cast<int>(index)));
+    static_cast<void>(to.try_send(static_cast<int>(index)));
     co_return;
   };
   co_await run_loops(4, send);
@@ -114,9 +116,8 @@ COROUTINE_TEST_CASE(cancelling_cancels_all_and_waits_for_them) {
   const auto wait = [&]() -> task<> {
     started.happened();
     const auto waited = co_await as_result(forever());
-    BOOST_TEST((waited.error() == cosock::error::cancelled));
     co_await cosock::shielded(cosock::yield());
-    ++cleaned_up;
+    if (waited.error() == cosock::error::cancelled) ++cleaned_up;
     cosock::detail::raise(cosock::detail::cancelled_failure());
   };
   const auto cancel = [&]() -> task<> {
@@ -254,10 +255,11 @@ COROUTINE_TEST_CASE(loops_may_run_loops) {
   BOOST_TEST(called == 4);
 }
 
-/// The processors that this thread may use.
+/// The processors that this thread may use; none if that fails.
 std::vector<std::size_t> affinity() {
   cpu_set_t set;
-  BOOST_REQUIRE(::sched_getaffinity(0, sizeof set, &set) == 0);
+  CPU_ZERO(&set);
+  ::sched_getaffinity(0, sizeof set, &set);
   std::vector<std::size_t> all;
   for (std::size_t i = 0; i != CPU_SETSIZE; ++i)
     if (CPU_ISSET(i, &set)) all.push_back(i);
@@ -287,13 +289,14 @@ BOOST_AUTO_TEST_CASE(usable_cores_are_those_of_the_affinity) {
   const unsigned all = usable_cores();
   BOOST_TEST(all >= 1u);
   BOOST_TEST(all <= affinity().size());
-  std::thread([] {
+  unsigned pinned = 0;
+  std::thread([&pinned] {
     cpu_set_t one;
     CPU_ZERO(&one);
     CPU_SET(affinity()[0], &one);
-    BOOST_REQUIRE(::sched_setaffinity(0, sizeof one, &one) == 0);
-    BOOST_TEST(usable_cores() == 1u);
+    if (::sched_setaffinity(0, sizeof one, &one) == 0) pinned = usable_cores();
   }).join();
+  BOOST_TEST(pinned == 1u);
 }
 
 }  // namespace

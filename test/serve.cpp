@@ -19,6 +19,7 @@
 
 #include <array>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -72,7 +73,9 @@ struct observed {
 /// An acceptor whose connections, and errors, are the test's.
 class fake_acceptor {
  public:
-  void give(local_stream_socket s) { BOOST_REQUIRE(queue_.try_send(next(std::move(s)))); }
+  void give(local_stream_socket s) {
+    if (!queue_.try_send(next(std::move(s)))) throw std::length_error("too many connections");
+  }
   void fail(int error) { BOOST_REQUIRE(queue_.try_send(next(error))); }
   /// A peer of a connection that is accepted.
   local_stream_socket connect() {
@@ -507,6 +510,20 @@ COROUTINE_TEST_CASE(errors_that_pass_are_waited_out) {
 }
 
 /// The wait doubles: in 100 ms there is time for 5 + 10 + 20 + 40 ms, and no more.
+COROUTINE_TEST_CASE(connections_that_died_while_they_waited_are_skipped) {
+  fake_acceptor acceptor;
+  server handle;
+  const auto clients = [&]() -> task<> {
+    for (const int error : {ECONNABORTED, EPROTO, ECONNABORTED}) acceptor.fail(error);
+    local_stream_socket s = acceptor.connect();
+    BOOST_TEST(co_await round_trip(s));
+    handle.stop();
+  };
+  co_await cosock::when_all(cosock::serve(acceptor, &echo, handle), clients());
+  BOOST_TEST(handle.counters().accepted == 1u);
+  BOOST_TEST(handle.counters().rejected == 0u);
+}
+
 COROUTINE_TEST_CASE(it_does_not_spin) {
   fake_acceptor acceptor;
   for (int i = 0; i != 100; ++i) acceptor.fail(EMFILE);
