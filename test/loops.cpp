@@ -45,6 +45,15 @@ class happenings {
   mailbox<char>::sender told_ = told.make_sender();
 };
 
+/// Counts itself, on any thread.
+struct object {
+  object() { ++alive; }
+  object(const object&) { ++alive; }
+  object(object&&) noexcept { ++alive; }
+  ~object() { --alive; }
+  static inline std::atomic<int> alive = 0;
+};
+
 COROUTINE_TEST_CASE(each_loop_has_an_index_and_a_thread) {
   std::mutex mutex;
   std::set<unsigned> indices;
@@ -84,7 +93,7 @@ COROUTINE_TEST_CASE(each_loop_runs_a_copy_of_the_function_and_none_is_left) {
   std::mutex mutex;
   std::set<const void*> functions;
   {
-    const counted one;
+    const object one;
     const auto function = [one, &mutex, &functions]() -> task<> {
       const std::lock_guard lock(mutex);
       functions.insert(&one);
@@ -94,7 +103,7 @@ COROUTINE_TEST_CASE(each_loop_runs_a_copy_of_the_function_and_none_is_left) {
     BOOST_TEST(functions.size() == 3u);
     BOOST_TEST(functions.count(&one) == 0u);
   }
-  BOOST_TEST(counted::alive == 0);
+  BOOST_TEST(object::alive == 0);
 }
 
 COROUTINE_TEST_CASE(the_loops_talk_through_mailboxes) {
@@ -207,42 +216,31 @@ COROUTINE_TEST_CASE(a_function_that_throws_before_it_gives_a_task_is_an_error_li
 
 BOOST_AUTO_TEST_CASE(a_task_that_is_destroyed_takes_its_loops_along) {
   const alarm_clock guard;
-  std::atomic<int> alive = 0;
-  struct object {
-    explicit object(std::atomic<int>& n) : n(n) { ++n; }
-    ~object() { --n; }
-    std::atomic<int>& n;
-  };
   cosock::loop loop;
-  loop.run([](std::atomic<int>& alive) -> task<> {
+  loop.run([]() -> task<> {
     happenings started;
     const auto wait = [&]() -> task<> {
-      const object here(alive);
+      const object here;
       started.happened();
       co_await cosock::shielded(forever());  // no cancellation would end it
     };
     auto running = cosock::loop::current().start(run_loops(3, wait));
     co_await started.wait_for(3);
-    BOOST_TEST(alive == 3);
-  }(alive));
-  BOOST_TEST(alive == 0);
+    BOOST_TEST(object::alive == 3);
+  }());
+  BOOST_TEST(object::alive == 0);
 }
 
 BOOST_AUTO_TEST_CASE(a_loop_that_is_destroyed_takes_them_along_too) {
   const alarm_clock guard;
-  std::atomic<int> alive = 0;
   std::optional<cosock::loop> loop(std::in_place);
-  const auto running = loop->start(run_loops(2, [&]() -> task<> {
-    ++alive;
-    struct at_end {
-      std::atomic<int>& n;
-      ~at_end() { --n; }
-    } const counting{alive};
+  const auto running = loop->start(run_loops(2, []() -> task<> {
+    const object here;
     co_await forever();
   }));
-  while (alive != 2) loop->poll();
+  while (object::alive != 2) loop->poll();
   loop.reset();
-  BOOST_TEST(alive == 0);
+  BOOST_TEST(object::alive == 0);
 }
 
 COROUTINE_TEST_CASE(loops_may_run_loops) {
