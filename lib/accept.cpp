@@ -10,19 +10,29 @@
 
 namespace cosock::detail {
 
+namespace {
+
+int option_of(int fd, int name) {
+  int value = 0;
+  socklen_t size = sizeof value;
+  if (::getsockopt(fd, SOL_SOCKET, name, &value, &size) != 0) raise(system_failure(errno));
+  return value;
+}
+
+}  // namespace
+
 void prepare_adopted(int fd, int type, int family) {
-  const auto check = [fd](int name, int expected) {
-    int value = 0;
-    socklen_t size = sizeof value;
-    if (::getsockopt(fd, SOL_SOCKET, name, &value, &size) != 0) raise(system_failure(errno));
-    if (value != expected) raise(system_failure(EPROTOTYPE));
-  };
-  check(SO_TYPE, type);
-  if (family != AF_UNSPEC) check(SO_DOMAIN, family);
+  if (option_of(fd, SO_TYPE) != type || (family != AF_UNSPEC && option_of(fd, SO_DOMAIN) != family))
+    raise(system_failure(EPROTOTYPE));
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
       ::fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
     raise(system_failure(errno));
+}
+
+void prepare_adopted_listener(int fd, int type, int family) {
+  prepare_adopted(fd, type, family);
+  if (!option_of(fd, SO_ACCEPTCONN)) raise(system_failure(EINVAL));
 }
 
 void accepting::discard() noexcept { std::exchange(accepted_, nullptr)->close(); }

@@ -5,6 +5,7 @@
 #include "detail/checkpoint.hpp"
 #include "detail/descriptor.hpp"
 #include "detail/system.hpp"
+#include "detail/without_signal.hpp"
 
 #include <cosock/cancel.hpp>
 #include <cosock/nursery.hpp>
@@ -12,7 +13,6 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <csignal>
 #include <memory>
 
 namespace cosock {
@@ -44,26 +44,6 @@ struct direction {
 int socket_of(const byte_stream& s) noexcept {
   const auto* d = dynamic_cast<const descriptor*>(detail::stream_access::source_of(s));
   return d && d->what() <= detail::medium::socket ? d->fd() : -1;
-}
-
-/// splice(2) knows no MSG_NOSIGNAL, and the process may need SIGPIPE for itself.
-ssize_t splice_without_signal(int from, int to, std::size_t most) noexcept {
-  sigset_t pipe;
-  sigset_t before;
-  sigset_t pending;
-  sigemptyset(&pipe);
-  sigaddset(&pipe, SIGPIPE);
-  sigpending(&pending);
-  pthread_sigmask(SIG_BLOCK, &pipe, &before);
-  const ssize_t n = ::splice(from, nullptr, to, nullptr, most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-  const int error = errno;
-  if (n < 0 && error == EPIPE && !sigismember(&pending, SIGPIPE)) {
-    const timespec at_once = {};
-    sigtimedwait(&pipe, nullptr, &at_once);
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  errno = error;
-  return n;
 }
 
 /// A pipe through which bytes pass from socket to socket.
@@ -102,7 +82,9 @@ class splice_pipe {
     const int fd = socket_of(to);
     if (fd < 0) detail::raise(detail::closed_failure());
     for (;;) {
-      const ssize_t n = splice_without_signal(out_, fd, most);
+      const ssize_t n = detail::without_signal([&] {
+        return ::splice(out_, nullptr, fd, nullptr, most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+      });
       if (n >= 0) return counted(to, detail::writing, n);
       if (errno == EAGAIN) return 0;
       if (errno != EINTR) detail::raise(system_failure(errno));

@@ -33,17 +33,28 @@ descriptor* of(detail::source* source) noexcept { return static_cast<descriptor*
 
 descriptor* listen(engine& on, medium what, const local_endpoint& at,
                    const local_acceptor_options& options) {
-  detail::owned_descriptor socket(new_socket(what));
-  if (socket.get() < 0) detail::raise(system_failure(errno), at.to_string());
-  auto binding = detail::bind_local(socket.get(), at, options.mode, options.replace_stale);
-  if (::listen(socket.get(), options.backlog) != 0)
-    detail::raise(system_failure(errno), at.to_string());
-  descriptor* const made = descriptor::open(on, socket.take(), what, false);
+  std::unique_ptr<detail::local_binding> binding;
+  const int fd =
+      detail::listen_local(what, at, options.backlog, options.mode, options.replace_stale, binding);
+  descriptor* const made = descriptor::open(on, fd, what, false);
   made->take_binding(std::move(binding));
   return made;
 }
 
 }  // namespace
+
+int detail::listen_local(medium what, const local_endpoint& at, int backlog, int mode,
+                         bool replace_stale, std::unique_ptr<local_binding>& binding) {
+  owned_descriptor socket(new_socket(what));
+  if (socket.get() < 0) raise(system_failure(errno), at.to_string());
+  binding = bind_local(socket.get(), at, mode, replace_stale);
+  if (::listen(socket.get(), backlog) != 0) {
+    const failure why = system_failure(errno);
+    binding.reset();
+    raise(why, at.to_string());
+  }
+  return socket.take();
+}
 
 local_socket::local_socket(descriptor* of) noexcept : byte_stream(of) {}
 local_socket::~local_socket() { close(); }
@@ -116,6 +127,19 @@ local_listener::~local_listener() { close(); }
 void local_listener::close() noexcept {
   if (of_) std::exchange(of_, nullptr)->close();
 }
+
+descriptor* local_listener::adopt(int fd, medium what) {
+  detail::owned_descriptor taken(fd);
+  engine& on = engine::required();
+  detail::prepare_adopted_listener(fd, type_of(what), AF_UNIX);
+  return descriptor::open(on, taken.take(), what, true);
+}
+
+int local_listener::release() noexcept {
+  return of_ ? std::exchange(of_, nullptr)->release() : -1;
+}
+
+void local_listener::set_backlog(int connections) { detail::set_backlog(of_, connections); }
 
 local_endpoint local_listener::local_endpoint() const {
   return detail::name_of<local_address>(of_, &::getsockname);

@@ -130,6 +130,7 @@ void engine::run_until(root& r) {
   const in_engine here(this);
   while (!r.done()) {
     context_.restart();
+    if (abandoned_) break;
     context_.run();
   }
   running_root_ = nullptr;

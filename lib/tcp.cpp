@@ -24,6 +24,12 @@ using detail::system_failure;
 namespace {
 
 descriptor* listen(engine& on, const endpoint& at, const acceptor_options& options) {
+  return descriptor::open(on, detail::listen_tcp(at, options), medium::socket, false);
+}
+
+}  // namespace
+
+int detail::listen_tcp(const endpoint& at, const acceptor_options& options) {
   const bool v6 = at.address().is_v6();
   detail::owned_descriptor socket(
       ::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -40,10 +46,8 @@ descriptor* listen(engine& on, const endpoint& at, const acceptor_options& optio
   detail::system_address name(at);
   check(::bind(socket.get(), name.get(), name.size), at);
   check(::listen(socket.get(), options.backlog), at);
-  return descriptor::open(on, socket.take(), medium::socket, false);
+  return socket.take();
 }
-
-}  // namespace
 
 tcp_socket::tcp_socket(descriptor* of) noexcept : byte_stream(of) {}
 descriptor* tcp_socket::of() const noexcept { return static_cast<descriptor*>(source_); }
@@ -143,6 +147,19 @@ tcp_acceptor::~tcp_acceptor() { close(); }
 void tcp_acceptor::close() noexcept {
   if (of_) std::exchange(of_, nullptr)->close();
 }
+
+tcp_acceptor tcp_acceptor::adopt(int fd) {
+  detail::owned_descriptor taken(fd);
+  engine& on = engine::required();
+  detail::prepare_adopted_listener(fd, SOCK_STREAM, AF_UNSPEC);
+  return tcp_acceptor(descriptor::open(on, taken.take(), medium::socket, true));
+}
+
+int tcp_acceptor::release() noexcept {
+  return of_ ? std::exchange(of_, nullptr)->release() : -1;
+}
+
+void tcp_acceptor::set_backlog(int connections) { detail::set_backlog(of_, connections); }
 
 endpoint tcp_acceptor::local_endpoint() const { return name_of(of_, &::getsockname); }
 int tcp_acceptor::native_handle() const noexcept { return of_ ? of_->fd() : -1; }

@@ -656,6 +656,33 @@ COROUTINE_TEST_CASE(an_accept_ends_with_its_acceptor) {
   BOOST_TEST(thrown_by([&] { (void)none.local_endpoint(); }) == code(cosock::error::closed));
 }
 
+COROUTINE_TEST_CASE(a_released_acceptor_keeps_its_file_and_can_be_adopted) {
+  const temporary_folder folder;
+  local_acceptor acceptor(folder.at("socket"));
+  const int fd = acceptor.release();
+  BOOST_TEST(!acceptor.is_open());
+  BOOST_TEST(acceptor.release() == -1);
+  BOOST_TEST(thrown_by([&] { acceptor.set_backlog(1); }) == code(cosock::error::closed));
+  {
+    local_acceptor back = local_acceptor::adopt(fd);
+    back.set_backlog(5);
+    BOOST_TEST(back.local_endpoint() == folder.at("socket"));
+    auto c = co_await connect_over(back);
+    co_await round_trip(c.client, c.server);
+  }
+  BOOST_TEST(exists(folder / "socket"));
+}
+
+COROUTINE_TEST_CASE(what_does_not_listen_is_not_adopted_as_an_acceptor) {
+  const int stream = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  BOOST_TEST(thrown_by([&] { (void)local_acceptor::adopt(stream); }) == system_code(EINVAL));
+  BOOST_TEST(::fcntl(stream, F_GETFD) == -1);
+  local_seqpacket_acceptor messages((local_endpoint()));
+  const int fd = messages.release();
+  BOOST_TEST(thrown_by([&] { (void)local_acceptor::adopt(fd); }) == system_code(EPROTOTYPE));
+  co_return;
+}
+
 COROUTINE_TEST_CASE(an_accept_goes_on_when_its_acceptor_moves) {
   auto acceptor = std::make_unique<local_acceptor>(local_endpoint());
   const local_endpoint at = acceptor->local_endpoint();

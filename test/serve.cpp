@@ -10,11 +10,16 @@
 #include <cosock/channel.hpp>
 #include <cosock/connect.hpp>
 #include <cosock/local.hpp>
+#include <cosock/loops.hpp>
 #include <cosock/when.hpp>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 
+#include <array>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -68,7 +73,9 @@ struct observed {
 /// An acceptor whose connections, and errors, are the test's.
 class fake_acceptor {
  public:
-  void give(local_stream_socket s) { BOOST_REQUIRE(queue_.try_send(next(std::move(s)))); }
+  void give(local_stream_socket s) {
+    if (!queue_.try_send(next(std::move(s)))) throw std::length_error("too many connections");
+  }
   void fail(int error) { BOOST_REQUIRE(queue_.try_send(next(error))); }
   /// A peer of a connection that is accepted.
   local_stream_socket connect() {
@@ -437,6 +444,55 @@ COROUTINE_TEST_CASE(no_more_connections_than_it_is_told) {
   BOOST_TEST(handle.counters().peak == 2u);
 }
 
+COROUTINE_TEST_CASE(the_backlog_is_as_asked_for) {
+  tcp_acceptor acceptor(any_port);
+  const int fd = acceptor.native_handle();
+  server handle;
+  serve_options options;
+  options.backlog = 11;
+  const auto check = [&]() -> task<> {
+    tcp_info info = {};
+    socklen_t size = sizeof info;
+    BOOST_REQUIRE(::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0);
+    BOOST_TEST(info.tcpi_sacked == 11u);
+    handle.stop();
+    co_return;
+  };
+  co_await cosock::when_all(cosock::serve(acceptor, &echo, handle, options), check());
+  fake_acceptor fake;
+  BOOST_CHECK_THROW(co_await cosock::serve(fake, &echo, options), std::logic_error);
+}
+
+COROUTINE_TEST_CASE(the_default_limit_is_shared_by_several_loops) {
+  rlimit before;
+  BOOST_REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit low = before;
+  low.rlim_cur = 64;
+  BOOST_REQUIRE(::setrlimit(RLIMIT_NOFILE, &low) == 0);
+  std::array<std::size_t, 2> peak = {};
+  const auto one = [&](unsigned index) -> task<> {
+    fake_acceptor acceptor;
+    server handle;
+    // As many as it takes at once, of descriptors that come from elsewhere.
+    const auto clients = [&]() -> task<> {
+      for (int i = 0; i != 60; ++i) acceptor.give(local_stream_socket());
+      for (int i = 0; i != 200; ++i) co_await cosock::yield();
+      handle.stop();
+    };
+    serve_options options;
+    options.drain = 0s;
+    const auto wait = [](local_stream_socket&) -> task<> { co_await forever(); };
+    co_await cosock::when_all(cosock::serve(acceptor, wait, handle, options), clients());
+    peak[index] = handle.counters().peak;
+  };
+  co_await cosock::run_loops(2, one);
+  BOOST_REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  for (const std::size_t n : peak) {
+    BOOST_TEST(n >= 5u);
+    BOOST_TEST(n <= 28u);
+  }
+}
+
 COROUTINE_TEST_CASE(errors_that_pass_are_waited_out) {
   fake_acceptor acceptor;
   server handle;
@@ -454,6 +510,20 @@ COROUTINE_TEST_CASE(errors_that_pass_are_waited_out) {
 }
 
 /// The wait doubles: in 100 ms there is time for 5 + 10 + 20 + 40 ms, and no more.
+COROUTINE_TEST_CASE(connections_that_died_while_they_waited_are_skipped) {
+  fake_acceptor acceptor;
+  server handle;
+  const auto clients = [&]() -> task<> {
+    for (const int error : {ECONNABORTED, EPROTO, ECONNABORTED}) acceptor.fail(error);
+    local_stream_socket s = acceptor.connect();
+    BOOST_TEST(co_await round_trip(s));
+    handle.stop();
+  };
+  co_await cosock::when_all(cosock::serve(acceptor, &echo, handle), clients());
+  BOOST_TEST(handle.counters().accepted == 1u);
+  BOOST_TEST(handle.counters().rejected == 0u);
+}
+
 COROUTINE_TEST_CASE(it_does_not_spin) {
   fake_acceptor acceptor;
   for (int i = 0; i != 100; ++i) acceptor.fail(EMFILE);

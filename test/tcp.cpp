@@ -1121,6 +1121,57 @@ COROUTINE_TEST_CASE(an_address_that_is_not_ours_is_an_error) {
   co_return;
 }
 
+int backlog_of(const tcp_acceptor& acceptor) {
+  tcp_info info = {};
+  socklen_t size = sizeof info;
+  BOOST_REQUIRE(::getsockopt(acceptor.native_handle(), IPPROTO_TCP, TCP_INFO, &info, &size) == 0);
+  return static_cast<int>(info.tcpi_sacked);  // where it listens
+}
+
+COROUTINE_TEST_CASE(the_backlog_is_as_asked_for_and_can_be_changed) {
+  tcp_acceptor acceptor(any_port_v4, {.backlog = 7});
+  BOOST_TEST(backlog_of(acceptor) == 7);
+  acceptor.set_backlog(9);
+  BOOST_TEST(backlog_of(acceptor) == 9);
+  acceptor.close();
+  BOOST_TEST(thrown_by([&] { acceptor.set_backlog(1); }) == code(cosock::error::closed));
+  co_return;
+}
+
+COROUTINE_TEST_CASE(a_released_acceptor_goes_on_listening_and_can_be_adopted) {
+  tcp_acceptor acceptor(any_port_v4);
+  const endpoint at = acceptor.local_endpoint();
+  beside accept;
+  int fd = -1;
+  co_await cosock::with_nursery([&](nursery& n) -> task<> {
+    start(n, accept, [&] { return acceptor.accept(); });
+    co_await settle();
+    fd = acceptor.release();
+  });
+  BOOST_TEST(accept.result.is(cosock::error::closed));
+  BOOST_TEST(!acceptor.is_open());
+  BOOST_TEST(acceptor.release() == -1);
+  const raw_socket client(at);
+  BOOST_REQUIRE(::fcntl(fd, F_SETFL, 0) == 0);
+  BOOST_REQUIRE(::fcntl(fd, F_SETFD, 0) == 0);
+  tcp_acceptor back = tcp_acceptor::adopt(fd);
+  BOOST_TEST((::fcntl(fd, F_GETFL) & O_NONBLOCK));
+  BOOST_TEST((::fcntl(fd, F_GETFD) & FD_CLOEXEC));
+  BOOST_TEST(back.local_endpoint() == at);
+  BOOST_TEST((co_await back.accept()).is_open());
+}
+
+COROUTINE_TEST_CASE(what_does_not_listen_is_not_adopted_as_an_acceptor) {
+  BOOST_TEST(thrown_by([] { (void)tcp_acceptor::adopt(-1); }) == system_code(EBADF));
+  const int stream = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  BOOST_TEST(thrown_by([&] { (void)tcp_acceptor::adopt(stream); }) == system_code(EINVAL));
+  BOOST_TEST(::fcntl(stream, F_GETFD) == -1);
+  const int datagrams = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  BOOST_TEST(thrown_by([&] { (void)tcp_acceptor::adopt(datagrams); }) == system_code(EPROTOTYPE));
+  BOOST_TEST(::fcntl(datagrams, F_GETFD) == -1);
+  co_return;
+}
+
 COROUTINE_TEST_CASE(two_acceptors_share_a_port) {
   const acceptor_options sharing = {.reuse_port = true};
   tcp_acceptor one(any_port_v4, sharing);

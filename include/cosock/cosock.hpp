@@ -8,11 +8,12 @@
 /// reference, view or span outlive the `co_await`; objects passed to a constructor by reference
 /// outlive the object; a task owns what was passed to it by value. A socket may be closed or
 /// destroyed, and a loop destroyed, while operations are pending: they end, and nothing is touched
-/// after. Everything belongs to one loop, and a loop to one thread; `loop::post` alone may be called
-/// from others.
+/// after. Everything belongs to one loop, and a loop to one thread; what may be used from others,
+/// such as `loop::post` and the senders of a `mailbox`, says so.
 
 // Tasks, and what runs them
 #include <cosock/loop.hpp>
+#include <cosock/loops.hpp>
 #include <cosock/run.hpp>
 #include <cosock/signal.hpp>
 #include <cosock/task.hpp>
@@ -36,6 +37,7 @@
 #include <cosock/descriptor_stream.hpp>
 #include <cosock/descriptors.hpp>
 #include <cosock/frame.hpp>
+#include <cosock/listeners.hpp>
 #include <cosock/local.hpp>
 #include <cosock/outbox.hpp>
 #include <cosock/reader.hpp>

@@ -171,15 +171,25 @@ struct local_acceptor_options {
 /// of the directory in which the process is then.
 class COSOCK_API local_listener {
  public:
+  /// Gives up the descriptor, listening and non-blocking, and its file, to the caller. A pending
+  /// accept ends with `error::closed`; the acceptor is closed for this library. Gives -1 if it was
+  /// closed before.
+  [[nodiscard]] int release() noexcept;
+
   /// Stops listening, and removes its file. A pending accept ends with `error::closed`. Idempotent.
   void close() noexcept;
   [[nodiscard]] bool is_open() const noexcept { return native_handle() >= 0; }
   [[nodiscard]] cosock::local_endpoint local_endpoint() const;
+  /// How many connections may wait to be accepted from now on; the system may cut it (listen(2)).
+  /// Throws system_error with the system's code, or `error::closed`.
+  void set_backlog(int connections);
   /// The descriptor, or -1. It stays the acceptor's own.
   [[nodiscard]] int native_handle() const noexcept;
 
  protected:
   local_listener() noexcept = default;
+  explicit local_listener(detail::descriptor* of) noexcept : of_(of) {}
+  static detail::descriptor* adopt(int descriptor, detail::medium what);
   local_listener(loop* on, detail::medium what, const cosock::local_endpoint& at,
                  const local_acceptor_options& options);
   local_listener(local_listener&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
@@ -209,12 +219,24 @@ class basic_local_acceptor final : public local_listener {
                        const local_acceptor_options& options = {})
       : local_listener(&on, detail::local_access::what<Socket>(), at, options) {}
 
+  /// Takes over a descriptor that listens, one of the service manager's for instance: makes it
+  /// non-blocking and close-on-exec, and closes it in the end, also if this throws; its file is not
+  /// removed. It belongs to the running loop. Throws wrong_protocol_type for what is no local socket
+  /// of this type, invalid_argument for one that does not listen.
+  [[nodiscard]] static basic_local_acceptor adopt(int descriptor) {
+    return basic_local_acceptor(
+        local_listener::adopt(descriptor, detail::local_access::what<Socket>()));
+  }
+
   /// Waits for a connection. Throws the system's errors, such as too_many_files_open, after which
   /// accepting can go on; `error::busy` for a second one at the same time; `error::closed`.
   /// Cancelled: no connection is lost, the next accept gets it.
   [[nodiscard]] detail::local_accept_operation<Socket> accept() {
     return detail::local_accept_operation<Socket>(of_);
   }
+
+ private:
+  using local_listener::local_listener;
 };
 using local_acceptor = basic_local_acceptor<local_stream_socket>;
 using local_seqpacket_acceptor = basic_local_acceptor<local_seqpacket_socket>;

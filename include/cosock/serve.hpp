@@ -35,10 +35,13 @@ class error_observer {
 
 /// How connections are served. The defaults protect the process.
 struct serve_options {
-  /// How many connections are served at once; when there are so many, the rest wait in the backlog,
-  /// whose length is the acceptor's to say. 0: what the limit of open descriptors allows, less those
-  /// that are open and an eighth for other uses.
+  /// How many connections are served at once; when there are so many, the rest wait in the backlog.
+  /// 0: what the limit of open descriptors allows, less those that are open and an eighth for other
+  /// uses; of that each of several loops (loops.hpp) takes its share.
   std::size_t max_connections = 0;
+  /// How many connections may wait to be accepted; the system may cut it (listen(2)). 0: as the
+  /// acceptor was opened. Another number needs an acceptor that has set_backlog().
+  int backlog = 0;
   /// How long handlers may go on when the server stops; then they are cancelled.
   std::chrono::nanoseconds drain = std::chrono::seconds(10);
   /// Is told of errors that leave a handler, once for each. Must not throw.
@@ -91,7 +94,8 @@ class COSOCK_API server {
 /// ended, or after 5 ms, doubling to 1 s. Connections that died while they waited are skipped. Any
 /// other error of accept() stops it in the same way and is thrown.
 ///
-/// `acceptor` outlives the call; any type will do that has accept() and close() as tcp_acceptor.
+/// `acceptor` outlives the call; any type will do that has accept() and close() as tcp_acceptor, and
+/// set_backlog(), if a backlog is asked for (std::logic_error).
 template <class Acceptor, class Handler>
 [[nodiscard]] task<> serve(Acceptor& acceptor, Handler handler, server& handle,
                            serve_options options = {}) {

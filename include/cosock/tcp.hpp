@@ -106,6 +106,15 @@ class COSOCK_API tcp_acceptor {
   tcp_acceptor& operator=(tcp_acceptor&& other) noexcept;
   ~tcp_acceptor();
 
+  /// Takes over a descriptor that listens, one of the service manager's for instance: makes it
+  /// non-blocking and close-on-exec, and closes it in the end, also if this throws. It belongs to the
+  /// running loop. Throws wrong_protocol_type for what is no stream socket, invalid_argument for one
+  /// that does not listen.
+  [[nodiscard]] static tcp_acceptor adopt(int descriptor);
+  /// Gives up the descriptor, listening and non-blocking, to the caller. A pending accept ends with
+  /// `error::closed`; the acceptor is closed for this library. Gives -1 if it was closed before.
+  [[nodiscard]] int release() noexcept;
+
   /// Waits for a connection. A connection that was aborted before it could be accepted is skipped.
   /// Throws the system's errors, such as too_many_files_open, after which accepting can go on;
   /// `error::busy` for a second one at the same time; `error::closed`. Cancelled: no connection is
@@ -118,10 +127,14 @@ class COSOCK_API tcp_acceptor {
   void close() noexcept;
   [[nodiscard]] bool is_open() const noexcept { return native_handle() >= 0; }
   [[nodiscard]] endpoint local_endpoint() const;
+  /// How many connections may wait to be accepted from now on; the system may cut it (listen(2)).
+  /// Throws system_error with the system's code, or `error::closed`.
+  void set_backlog(int connections);
   /// The descriptor, or -1. It stays the acceptor's own.
   [[nodiscard]] int native_handle() const noexcept;
 
  private:
+  explicit tcp_acceptor(detail::descriptor* of) noexcept : of_(of) {}
   detail::descriptor* of_ = nullptr;
 };
 

@@ -10,6 +10,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -59,8 +60,13 @@ class engine final : public core {
     post_drain();
   }
 
-  /// Runs until the root task has ended.
+  /// Runs until the root task has ended, or the loop is abandoned.
   void run_until(class root& r);
+  /// Has run_until() return soon, whatever goes on. From any thread, as long as the engine exists.
+  void abandon() noexcept {
+    abandoned_ = true;
+    context_.stop();
+  }
   void run_some();
   std::size_t poll();
   void stop() noexcept { context_.stop(); }
@@ -80,6 +86,7 @@ class engine final : public core {
   link roots_;
   link descriptors_;
   root* running_root_ = nullptr;
+  unsigned siblings = 1;  // loops that do the same work, this one included
 
  private:
   struct drain_operation final : asio::detail::scheduler_operation {
@@ -101,6 +108,7 @@ class engine final : public core {
   bool drain_posted_ = false;
   bool draining_ = false;
   bool inside_ = false;
+  std::atomic<bool> abandoned_ = false;
 
   wheel wheel_;
   asio::steady_timer timer_;

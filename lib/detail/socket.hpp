@@ -5,6 +5,10 @@
 #include "detail/descriptor.hpp"
 #include "detail/system.hpp"
 
+namespace cosock {
+struct acceptor_options;
+}
+
 // What the socket classes have in common.
 
 namespace cosock::detail {
@@ -52,5 +56,18 @@ inline void shut_down_sending(const descriptor* of) {
 /// Makes a descriptor from outside ready for the loop, if it is a socket of this type (SOCK_STREAM,
 /// ...), and of this family (AF_UNIX, ...) unless that is AF_UNSPEC; throws EPROTOTYPE if it is not.
 void prepare_adopted(int fd, int type, int family);
+/// The same for one that has to listen; throws EINVAL if it does not.
+void prepare_adopted_listener(int fd, int type, int family);
+
+/// A new socket that listens. Throws with the address in what().
+int listen_tcp(const endpoint& at, const acceptor_options& options);
+/// The same for a local one, and what has to be destroyed before it closes, see bind_local().
+int listen_local(medium what, const local_endpoint& at, int backlog, int mode, bool replace_stale,
+                 std::unique_ptr<local_binding>& binding);
+
+/// Has a socket that listens do it with another backlog.
+inline void set_backlog(const descriptor* of, int connections) {
+  if (::listen(handle_of(of), connections) != 0) raise(system_failure(errno));
+}
 
 }  // namespace cosock::detail

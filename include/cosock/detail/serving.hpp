@@ -51,6 +51,8 @@ class COSOCK_API serving {
   /// Accepts a connection and starts its handler.
   virtual task<> accept_one(nursery& handlers) = 0;
   virtual void close() noexcept = 0;
+  int backlog() const noexcept;
+  [[noreturn]] static void refuse_backlog();
   /// For a catch block around a handler.
   void handler_failed() noexcept;
 
@@ -108,7 +110,14 @@ class serving_with final : public serving_of<connection_of<Acceptor>> {
 
  public:
   serving_with(Acceptor& acceptor, Handler& handler, server& handle, const serve_options& options)
-      : serving_of<connection>(handle, options), acceptor_(acceptor), handler_(handler) {}
+      : serving_of<connection>(handle, options), acceptor_(acceptor), handler_(handler) {
+    if (const int backlog = this->backlog()) {
+      if constexpr (requires { acceptor.set_backlog(backlog); })
+        acceptor.set_backlog(backlog);
+      else
+        this->refuse_backlog();
+    }
+  }
 
  private:
   task<> accept_one(nursery& handlers) override {
