@@ -21,7 +21,7 @@
 
 namespace {
 
-constexpr int pipe_size = 256 << 10;
+constexpr int pipe_size = 1 << 20;
 
 int check(int result, const char* what) {
   if (result < 0) {
