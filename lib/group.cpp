@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/detail/group.hpp>
 
+#include "detail/captures.hpp"
 #include "detail/engine.hpp"
 #include "detail/system.hpp"
 
@@ -31,6 +32,9 @@ group::~group() {
 }
 
 void group::leave() noexcept {
+  if constexpr (checks_captures)  // all end at once, none before another
+    for (link* l = branches_.following; l != &branches_; l = l->following)
+      child_gone(&promise_of(*l));
   while (branches_.following != &branches_) {
     auto& promise = promise_of(*branches_.following);
     promise.sibling.unlink();
@@ -57,6 +61,8 @@ std::coroutine_handle<branch::promise_type> group::adopt(branch& started) noexce
   promise.own.cancelled = cancelled_;
   promise.sibling.insert_before(branches_);
   ++active_;
+  if constexpr (checks_captures)
+    if (promise.function) child_made(&promise, promise.function, promise.function_size);
   return handle;
 }
 
@@ -107,6 +113,7 @@ void group::ended(std::coroutine_handle<branch::promise_type> which) noexcept {
     }
   }
   promise.sibling.unlink();
+  if constexpr (checks_captures) child_gone(&promise);
   which.destroy();
   --active_;
   if (stop && !cancelled_) {

@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/task.hpp>
 
+#include "detail/captures.hpp"
+
+#include <cstring>
 #include <new>
 #include <stdexcept>
 
@@ -50,7 +53,7 @@ constexpr std::size_t class_of(std::size_t size) noexcept { return (size - 1) / 
 
 }  // namespace
 
-void* allocate_frame(std::size_t size) {
+static void* take_memory(std::size_t size) {
   const std::size_t c = class_of(size);
   if (c >= classes) return ::operator new(size);
   cache& own = frames;
@@ -62,7 +65,7 @@ void* allocate_frame(std::size_t size) {
   return ::operator new((c + 1) * granule);
 }
 
-void release_frame(void* frame, std::size_t size) noexcept {
+static void give_memory(void* frame, std::size_t size) noexcept {
   const std::size_t c = class_of(size);
   if (c < classes) {
     cache& own = frames;
@@ -77,10 +80,24 @@ void release_frame(void* frame, std::size_t size) noexcept {
 
 #else
 
-void* allocate_frame(std::size_t size) { return ::operator new(size); }
-void release_frame(void* frame, std::size_t) noexcept { ::operator delete(frame); }
+static void* take_memory(std::size_t size) { return ::operator new(size); }
+static void give_memory(void* frame, std::size_t) noexcept { ::operator delete(frame); }
 
 #endif
+
+void* allocate_frame(std::size_t size) {
+  void* const frame = take_memory(size);
+  if constexpr (checks_captures) {
+    std::memset(frame, 0, size);  // nothing stale that looks like a reference
+    frame_made(frame, size);
+  }
+  return frame;
+}
+
+void release_frame(void* frame, std::size_t size) noexcept {
+  if constexpr (checks_captures) frame_gone(frame);
+  give_memory(frame, size);
+}
 
 void raise_empty_task() {
   throw std::logic_error("cosock: a task was awaited twice, or after it was moved from");

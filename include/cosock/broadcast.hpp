@@ -33,9 +33,7 @@ class subscription : private detail::link {
   /// taken; `error::busy` while another task receives from the same subscription; `error::closed`
   /// if the broadcast was destroyed; and whatever copying a T throws, with the value still to be
   /// had.
-  [[nodiscard]] detail::broadcast_receive<T> receive() {
-    return detail::broadcast_receive<T>(*this);
-  }
+  detail::broadcast_receive<T> receive() { return detail::broadcast_receive<T>(*this); }
   /// How many values were lost right before the one that was received last.
   [[nodiscard]] std::uint64_t missed() const noexcept { return missed_; }
 
@@ -103,7 +101,8 @@ class broadcast {
 // Implementation
 
 template <class T>
-class detail::broadcast_receive final : public awaiter_of<broadcast_receive<T>>, public waiter {
+class COSOCK_AWAITABLE detail::broadcast_receive final : public awaiter_of<broadcast_receive<T>>,
+                                                         public waiter {
  public:
   explicit broadcast_receive(subscription<T>& of) noexcept : of_(&of) {}
   broadcast_receive(broadcast_receive&& other) noexcept : waiter(), of_(other.of_) {}

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/detail/config.hpp>
+
 #include <concepts>
 #include <cstddef>
 #include <iterator>
@@ -28,19 +30,25 @@ concept contiguous_bytes = requires(R& r) {
 };
 template <class R>
 concept writable_bytes = contiguous_bytes<R> && !std::is_const_v<element<R>>;
+/// Refers to memory, as a span does, so that a temporary one will do. A container's own memory is
+/// const where the container is.
+template <class R>
+concept borrowed_bytes = writable_bytes<const R>;
 
 }  // namespace detail
 
 /// Memory to receive into: an address and a size. Owns nothing; the memory outlives the operation.
-/// Made from anything contiguous and writable of bytes or chars, or from a pointer and a size.
+/// Made from anything contiguous and writable of bytes or chars, or from a pointer and a size; not
+/// from a temporary container, which would take the bytes with it.
 class mutable_buffer {
  public:
   mutable_buffer() noexcept = default;
   mutable_buffer(void* data, std::size_t size) noexcept : data_(data), size_(size) {}
   template <class R>
-    requires(!std::is_array_v<std::remove_reference_t<R>> &&
-             detail::writable_bytes<std::remove_reference_t<R>>)
-  mutable_buffer(R&& range) noexcept : data_(range.data()), size_(range.size()) {}
+  requires(!std::is_array_v<std::remove_reference_t<R>> &&
+           detail::writable_bytes<std::remove_reference_t<R>> &&
+           (std::is_lvalue_reference_v<R> || detail::borrowed_bytes<R>)) mutable_buffer(R&& range)
+  noexcept : data_(range.data()), size_(range.size()) {}
   template <class T, std::size_t N>
     requires detail::byte_like<T>
   mutable_buffer(T (&array)[N]) noexcept : data_(array), size_(N) {}
@@ -61,9 +69,16 @@ class const_buffer {
   const_buffer() noexcept = default;
   const_buffer(const void* data, std::size_t size) noexcept : data_(data), size_(size) {}
   template <class R>
-    requires(!std::is_array_v<std::remove_reference_t<R>> &&
-             detail::contiguous_bytes<std::remove_reference_t<R>>)
-  const_buffer(R&& range) noexcept : data_(range.data()), size_(range.size()) {}
+  requires(!std::is_array_v<std::remove_reference_t<R>> &&
+           (std::is_reference_v<R> ||
+            std::is_trivially_copyable_v<R>)&&detail::contiguous_bytes<std::remove_reference_t<R>>)
+      const_buffer(R&& range)
+  noexcept : data_(range.data()), size_(range.size()) {}
+  /// A temporary container: it lives until the end of the statement, so `co_await` it there.
+  template <class R>
+  requires(!std::is_reference_v<R> && !std::is_trivially_copyable_v<R> &&
+           detail::contiguous_bytes<R>) const_buffer(R&& range COSOCK_LIFETIMEBOUND)
+  noexcept : data_(range.data()), size_(range.size()) {}
   template <class T, std::size_t N>
     requires detail::byte_like<std::remove_const_t<T>>
   const_buffer(T (&array)[N]) noexcept : data_(array), size_(N) {
@@ -88,15 +103,14 @@ class const_buffer {
 }
 /// The first `most` bytes of something contiguous, or all if it is shorter.
 template <class R>
-  requires std::constructible_from<mutable_buffer, R&>
+requires std::constructible_from<mutable_buffer, R>
 [[nodiscard]] mutable_buffer buffer(R&& range, std::size_t most = static_cast<std::size_t>(-1)) {
   const mutable_buffer all(range);
   return {all.data(), all.size() < most ? all.size() : most};
 }
 template <class R>
-  requires(!std::constructible_from<mutable_buffer, R&> &&
-           std::constructible_from<const_buffer, R&>)
-[[nodiscard]] const_buffer buffer(R&& range, std::size_t most = static_cast<std::size_t>(-1)) {
+requires(!std::constructible_from<mutable_buffer, R> && std::constructible_from<const_buffer, R>)
+    [[nodiscard]] const_buffer buffer(R&& range, std::size_t most = static_cast<std::size_t>(-1)) {
   const const_buffer all(range);
   return {all.data(), all.size() < most ? all.size() : most};
 }
@@ -118,6 +132,31 @@ concept const_buffer_sequence =
     };
 
 namespace detail {
+
+/// For the functions that take a sequence of buffers, and thereby everything that is not one
+/// buffer: says what is wrong with what is no sequence either.
+template <class S>
+constexpr void check_receives_into() {
+  using R = std::remove_reference_t<S>;
+  constexpr bool bytes = contiguous_bytes<R>;
+  static_assert(mutable_buffer_sequence<R> || !bytes || !writable_bytes<R>,
+                "a temporary as a buffer: what is received into it is lost");
+  static_assert(mutable_buffer_sequence<R> || !bytes || writable_bytes<R>,
+                "a buffer to receive into cannot be const");
+  static_assert(mutable_buffer_sequence<R> || bytes,
+                "this is no buffer: that is memory of bytes or chars (std::span, std::string, "
+                "std::vector<char>, an array, cosock::buffer(pointer, size)), or a range of such");
+}
+template <class S>
+constexpr void check_sends_from() {
+  static_assert(const_buffer_sequence<std::remove_reference_t<S>>,
+                "this is no buffer: that is memory of bytes or chars (std::span, std::string, "
+                "std::vector<char>, an array, cosock::buffer(pointer, size)), or a range of such");
+}
+template <class S>
+concept not_one_mutable_buffer = !std::convertible_to<S, mutable_buffer>;
+template <class S>
+concept not_one_const_buffer = !std::convertible_to<const S&, const_buffer>;
 
 /// The layout of the system's iovec.
 struct piece {

@@ -57,7 +57,7 @@ class COSOCK_API limit : public waiting, public timer {
 
 /// What with_timeout and with_deadline give.
 template <class A, bool Absolute>
-class with_limit final : public awaiter_of<with_limit<A, Absolute>>, public limit {
+class COSOCK_AWAITABLE with_limit final : public awaiter_of<with_limit<A, Absolute>>, public limit {
  public:
   template <class B>
   with_limit(std::int64_t ns, B&& of) : ns_(ns), of_(operand(std::forward<B>(of))) {}
@@ -109,7 +109,7 @@ class COSOCK_API shield : public waiting, public timer {
 
 /// What shielded and with_grace give.
 template <class A>
-class with_shield final : public awaiter_of<with_shield<A>>, public shield {
+class COSOCK_AWAITABLE with_shield final : public awaiter_of<with_shield<A>>, public shield {
  public:
   template <class B>
   with_shield(std::int64_t grace, B&& of) : shield(grace), of_(operand(std::forward<B>(of))) {}
@@ -151,14 +151,14 @@ class in_scope;
 /// A limit of zero or less has passed already: nothing is attempted. The time counts from the
 /// `co_await`. Costs no allocation, and no timer of the system.
 template <class Rep, class Period, class A>
-[[nodiscard]] auto with_timeout(std::chrono::duration<Rep, Period> limit, A&& of) {
+auto with_timeout(std::chrono::duration<Rep, Period> limit, A&& of) {
   return detail::with_limit<detail::operand_t<A>, false>(detail::to_ns(limit),
                                                          std::forward<A>(of));
 }
 
 /// As with_timeout, with a point of the monotonic clock instead of a duration.
 template <class A>
-[[nodiscard]] auto with_deadline(std::chrono::steady_clock::time_point deadline, A&& of) {
+auto with_deadline(std::chrono::steady_clock::time_point deadline, A&& of) {
   return detail::with_limit<detail::operand_t<A>, true>(
       detail::to_ns(deadline.time_since_epoch()), std::forward<A>(of));
 }
@@ -167,7 +167,7 @@ template <class A>
 /// farewell message, say. Give it a limit of its own: `shielded(with_timeout(1s, goodbye()))`.
 /// After it, what was cancelled outside is still cancelled.
 template <class A>
-[[nodiscard]] auto shielded(A&& of) {
+auto shielded(A&& of) {
   return detail::with_shield<detail::operand_t<A>>(INT64_MAX, std::forward<A>(of));
 }
 
@@ -175,7 +175,7 @@ template <class A>
 /// begun may end in order while everything around it stops. The time counts from the cancellation;
 /// zero or less is none.
 template <class Rep, class Period, class A>
-[[nodiscard]] auto with_grace(std::chrono::duration<Rep, Period> grace, A&& of) {
+auto with_grace(std::chrono::duration<Rep, Period> grace, A&& of) {
   return detail::with_shield<detail::operand_t<A>>(detail::to_ns(grace), std::forward<A>(of));
 }
 
@@ -207,7 +207,7 @@ class COSOCK_API cancel_scope final : private detail::limit {
   /// ended it, `error::cancelled` if cancel() or an outer scope did. Throws std::logic_error if the
   /// scope is running already.
   template <class A>
-  [[nodiscard]] auto run(A&& of) {
+  auto run(A&& of) {
     return detail::in_scope<detail::operand_t<A>>(*this, std::forward<A>(of));
   }
 
@@ -220,7 +220,7 @@ class COSOCK_API cancel_scope final : private detail::limit {
 };
 
 template <class A>
-class detail::in_scope : public awaiter_of<in_scope<A>> {
+class COSOCK_AWAITABLE detail::in_scope : public awaiter_of<in_scope<A>> {
  public:
   template <class B>
   in_scope(cancel_scope& in, B&& of) : in_(in), of_(operand(std::forward<B>(of))) {}

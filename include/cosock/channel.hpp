@@ -39,10 +39,8 @@ class channel {
   /// while it waits, and `error::cancelled`. An rvalue is moved from only when it is queued: after
   /// an error it is still the caller's, and unchanged. It outlives the `co_await`, like all that is
   /// passed by reference.
-  [[nodiscard]] detail::channel_send<T, false> send(T&& value) { return {*this, std::move(value)}; }
-  [[nodiscard]] detail::channel_send<T, true> send(const T& value)
-    requires std::copy_constructible<T>
-  {
+  detail::channel_send<T, false> send(T&& value) { return {*this, std::move(value)}; }
+  detail::channel_send<T, true> send(const T& value) requires std::copy_constructible<T> {
     return {*this, value};
   }
 
@@ -50,7 +48,7 @@ class channel {
   /// been received: `while (auto value = co_await channel.receive())`. Throws `error::cancelled`:
   /// no value was taken. A value that came before the cancellation is given. A task that is
   /// destroyed between the two takes the value with it.
-  [[nodiscard]] detail::receiver<T> receive() { return detail::receiver<T>(*this); }
+  detail::receiver<T> receive() { return detail::receiver<T>(*this); }
 
   /// Queues the value if there is room; false, and the value is unchanged, if not, or if the
   /// channel is closed.
@@ -99,7 +97,7 @@ class channel {
 namespace detail {
 
 template <class T>
-class receiver final : public awaiter_of<receiver<T>>, public waiter {
+class COSOCK_AWAITABLE receiver final : public awaiter_of<receiver<T>>, public waiter {
  public:
   explicit receiver(channel<T>& of) noexcept : of_(of) {}
   receiver(receiver&& other) noexcept : waiter(), of_(other.of_) {}
@@ -130,7 +128,8 @@ class sender : public waiter {
 };
 
 template <class T, bool Copies>
-class channel_send final : public awaiter_of<channel_send<T, Copies>>, public sender<T> {
+class COSOCK_AWAITABLE channel_send final : public awaiter_of<channel_send<T, Copies>>,
+                                            public sender<T> {
  public:
   template <class From>
   channel_send(channel<T>& of, From&& value) : of_(of), from_(std::forward<From>(value)) {}

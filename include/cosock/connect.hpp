@@ -34,8 +34,7 @@ struct connect_options {
 /// connection_refused, and so on; a connection to oneself, which loopback makes possible, is refused
 /// too. Of the options, `timeout`, `attempt_delay` and `family` do not apply: see with_timeout.
 /// Cancelled: the connection is closed, whatever it had come to.
-[[nodiscard]] detail::connect_operation connect(const endpoint& to,
-                                                const connect_options& options = {});
+detail::connect_operation connect(const endpoint& to, const connect_options& options = {});
 
 /// Looks a host up and connects to it: Happy Eyeballs, RFC 8305. Address families take turns, the
 /// next address is tried after `attempt_delay` or as soon as one fails, and the first connection
@@ -44,19 +43,18 @@ struct connect_options {
 /// reason why it failed; `error::timed_out`, with the same list, for the limit;
 /// `error::host_not_found` if no address is left to try; the errors of resolve(). Cancelled:
 /// everything is closed.
-[[nodiscard]] COSOCK_API task<tcp_socket> connect(std::string host, std::string service,
-                                                  connect_options options = {});
-[[nodiscard]] COSOCK_API task<tcp_socket> connect(std::string host, std::uint16_t port,
-                                                  connect_options options = {});
+COSOCK_API task<tcp_socket> connect(std::string host, std::string service,
+                                    connect_options options = {});
+COSOCK_API task<tcp_socket> connect(std::string host, std::uint16_t port,
+                                    connect_options options = {});
 /// The same for endpoints that are known already, tried in this order after the families were made
 /// to take turns.
-[[nodiscard]] COSOCK_API task<tcp_socket> connect(std::vector<endpoint> to,
-                                                  connect_options options = {});
+COSOCK_API task<tcp_socket> connect(std::vector<endpoint> to, connect_options options = {});
 
 // Implementation
 
-class COSOCK_API detail::connect_operation final : public awaiter_of<connect_operation>,
-                                                   public side_operation {
+class COSOCK_AWAITABLE detail::connect_operation final : public awaiter_of<connect_operation>,
+                                                         public side_operation {
  public:
   connect_operation(const endpoint& to, const connect_options& options) noexcept
       : to_(to), options_(options) {}

@@ -24,8 +24,7 @@ struct copy_options {
 /// Throws what receiving and sending throw; as transfer_error, with the number of bytes that were
 /// sent, if there are any. Cancelled or failed: bytes that were received and could not be sent any
 /// more are lost, as many as the buffer holds (a pipe of up to 1 MiB between sockets).
-[[nodiscard]] COSOCK_API task<std::uint64_t> copy(byte_stream& from, byte_stream& to,
-                                                  copy_options options = {});
+COSOCK_API task<std::uint64_t> copy(byte_stream& from, byte_stream& to, copy_options options = {});
 
 /// What copy_both came to.
 struct copied {
@@ -41,7 +40,7 @@ struct copied {
 /// Throws no errors of streams, and no cancellation: they are given with the numbers,
 /// `error::timed_out` where the idle limit has passed. Bytes that were received and not sent are
 /// lost, as in copy().
-[[nodiscard]] COSOCK_API task<copied> copy_both(byte_stream& first, byte_stream& second,
-                                                copy_options options = {});
+COSOCK_API task<copied> copy_both(byte_stream& first, byte_stream& second,
+                                  copy_options options = {});
 
 }  // namespace cosock

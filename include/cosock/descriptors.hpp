@@ -63,7 +63,8 @@ struct received_with_descriptors : received {
 namespace detail {
 
 /// Sends with descriptors, through any local socket.
-class COSOCK_API descriptor_send final : public awaiter_of<descriptor_send>, public side_operation {
+class COSOCK_AWAITABLE descriptor_send final : public awaiter_of<descriptor_send>,
+                                               public side_operation {
  public:
   descriptor_send(source* const& of, const_buffer data, std::span<const int> descriptors) noexcept
       : of_(of), data_(data), descriptors_(descriptors) {}
@@ -82,8 +83,8 @@ class COSOCK_API descriptor_send final : public awaiter_of<descriptor_send>, pub
 };
 
 /// Receives with descriptors, from any local socket.
-class COSOCK_API descriptor_receive final : public awaiter_of<descriptor_receive>,
-                                            public side_operation {
+class COSOCK_AWAITABLE descriptor_receive final : public awaiter_of<descriptor_receive>,
+                                                  public side_operation {
  public:
   descriptor_receive(source* const& of, mutable_buffer into, std::size_t most) noexcept
       : of_(of), into_(into), most_(most < most_descriptors ? most : most_descriptors) {}

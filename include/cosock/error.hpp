@@ -89,7 +89,7 @@ namespace detail {
 COSOCK_API boost::system::error_code to_error_code(const failure&) noexcept;
 
 template <class A>
-class result_awaiter final : public awaiter_of<result_awaiter<A>> {
+class COSOCK_AWAITABLE result_awaiter final : public awaiter_of<result_awaiter<A>> {
  public:
   using given = decltype(std::declval<A&>().result());
   using value =
@@ -120,7 +120,7 @@ class result_awaiter final : public awaiter_of<result_awaiter<A>> {
 /// reference is a std::reference_wrapper, or the error code that would have been thrown. An
 /// operation costs no exception this way. Exceptions that are no system_error pass unchanged.
 template <class A>
-[[nodiscard]] auto as_result(A&& of) {
+auto as_result(A&& of) {
   return detail::result_awaiter<detail::operand_t<A>>(std::in_place, std::forward<A>(of));
 }
 

@@ -43,8 +43,8 @@ COSOCK_API frame_head read_prefix(const frame_format&, const unsigned char* from
 COSOCK_API std::size_t write_prefix(const frame_format&, std::uint64_t length,
                                     unsigned char* to) noexcept;
 
-class COSOCK_API frame_operation final : public awaiter_of<frame_operation>,
-                                         public stream_operation {
+class COSOCK_AWAITABLE frame_operation final : public awaiter_of<frame_operation>,
+                                               public stream_operation {
  public:
   frame_operation(byte_stream& to, const_buffer payload, const frame_format& format) noexcept
       : stream_operation(kind::send, stream_access::source_of(to), nullptr, gather_function{}),
@@ -74,8 +74,8 @@ class COSOCK_API frame_operation final : public awaiter_of<frame_operation>,
 /// the format's maximum, or than its prefix can tell. Cancelled or failed after a part: throws
 /// transfer_error, with the bytes of the prefix counted; the stream is then good for nothing but to
 /// be closed.
-[[nodiscard]] inline detail::frame_operation send_frame(byte_stream& to, const_buffer payload,
-                                                        const frame_format& format = {}) {
+inline detail::frame_operation send_frame(byte_stream& to, const_buffer payload,
+                                          const frame_format& format = {}) {
   return {to, payload, format};
 }
 

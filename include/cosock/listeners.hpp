@@ -44,7 +44,7 @@ class basic_dealt_acceptor final : public detail::dealt_acceptor {
 
   /// Waits for its turn, and then for a connection. Throws what basic_local_acceptor::accept() does.
   /// Cancelled: no connection is lost, the next accept of any loop gets it.
-  [[nodiscard]] task<Socket> accept() { return accept_in_turn(part_); }
+  task<Socket> accept() { return accept_in_turn(part_); }
 
  private:
   template <class>

@@ -61,8 +61,8 @@ class COSOCK_API local_socket : public byte_stream {
   /// too_many_references (ETOOMANYREFS) if too many are on the way; those of send(). Cancelled or
   /// failed after a part: transfer_error; the descriptors have gone with the part. Otherwise nothing
   /// has gone.
-  [[nodiscard]] detail::descriptor_send send_with_descriptors(
-      const_buffer data, std::span<const int> descriptors) {
+  detail::descriptor_send send_with_descriptors(const_buffer data,
+                                                std::span<const int> descriptors) {
     return {source_, data, descriptors};
   }
 
@@ -75,8 +75,7 @@ class COSOCK_API local_socket : public byte_stream {
   /// message is given. An empty buffer gives nothing at once on a stream. Errors: the system's;
   /// not_enough_memory, before anything is taken. Cancelled: nothing was taken. Takes the place of a
   /// receiver.
-  [[nodiscard]] detail::descriptor_receive receive_with_descriptors(mutable_buffer into,
-                                                                    std::size_t most) {
+  detail::descriptor_receive receive_with_descriptors(mutable_buffer into, std::size_t most) {
     return {source_, into, most};
   }
 
@@ -128,13 +127,9 @@ class COSOCK_API local_seqpacket_socket final : public local_socket {
   /// Waits for a message, empty ones included, and gives its size; one that does not fit is cut,
   /// and the result says so. So is the end of the stream. Errors: the system's. Cancelled: no message
   /// was taken. Takes the place of a receiver.
-  [[nodiscard]] detail::message_receive receive_message(mutable_buffer into) {
-    return {source_, into};
-  }
+  detail::message_receive receive_message(mutable_buffer into) { return {source_, into}; }
   /// Sends a message as send() does, also an empty one.
-  [[nodiscard]] detail::descriptor_send send_message(const_buffer from) {
-    return {source_, from, {}};
-  }
+  detail::descriptor_send send_message(const_buffer from) { return {source_, from, {}}; }
 
  private:
   friend struct detail::local_access;
@@ -148,7 +143,7 @@ class COSOCK_API local_seqpacket_socket final : public local_socket {
 /// nobody listens, no_such_file_or_directory, permission_denied, wrong_protocol_type for a socket of
 /// another type, and so on. Cancelled: the connection is closed, whatever it had come to.
 template <class Socket = local_stream_socket>
-[[nodiscard]] detail::local_connect_operation<Socket> connect(const local_endpoint& to) {
+detail::local_connect_operation<Socket> connect(const local_endpoint& to) {
   return detail::local_connect_operation<Socket>(to);
 }
 
@@ -232,7 +227,7 @@ class basic_local_acceptor final : public local_listener {
   /// Waits for a connection. Throws the system's errors, such as too_many_files_open, after which
   /// accepting can go on; `error::busy` for a second one at the same time; `error::closed`.
   /// Cancelled: no connection is lost, the next accept gets it.
-  [[nodiscard]] detail::local_accept_operation<Socket> accept() {
+  detail::local_accept_operation<Socket> accept() {
     return detail::local_accept_operation<Socket>(of_);
   }
 

@@ -33,8 +33,8 @@ class loop_body {
 template <class F>
 class loop_body_of;
 
-[[nodiscard]] COSOCK_API task<> run_loop_bodies(std::vector<std::unique_ptr<loop_body>> bodies,
-                                                loops_options options);
+COSOCK_API task<> run_loop_bodies(std::vector<std::unique_ptr<loop_body>> bodies,
+                                  loops_options options);
 
 }  // namespace detail
 
@@ -50,7 +50,7 @@ class loop_body_of;
 /// waits until each has come to an end of what it does at the moment. Throws system_error where the
 /// system has no more threads, or no descriptors for their loops.
 template <class F>
-[[nodiscard]] task<> run_loops(unsigned n, F&& f, loops_options options = {}) {
+task<> run_loops(unsigned n, F&& f, loops_options options = {}) {
   using body = detail::loop_body_of<std::decay_t<F>>;
   static_assert(body::with_index || body::without,
                 "run_loops() takes a function of the loop's index, or of nothing, that returns "

@@ -105,9 +105,7 @@ class mailbox {
   /// been received. Several tasks may receive: first come, first served. Throws `error::cancelled`:
   /// no value was taken; `error::other_loop` for a task of another loop. A value that the loop has
   /// handed over before the cancellation is given; one that was only sent is for the next receive.
-  [[nodiscard]] detail::mailbox_receive<T> receive() {
-    return detail::mailbox_receive<T>(*state_);
-  }
+  detail::mailbox_receive<T> receive() { return detail::mailbox_receive<T>(*state_); }
   /// The next value, if there is one. On the thread of the loop.
   [[nodiscard]] std::optional<T> try_receive() { return state_->take_one(); }
 
@@ -160,7 +158,8 @@ class mailbox_state final : public mailbox_base {
 };
 
 template <class T>
-class mailbox_receive final : public awaiter_of<mailbox_receive<T>>, public waiter {
+class COSOCK_AWAITABLE mailbox_receive final : public awaiter_of<mailbox_receive<T>>,
+                                               public waiter {
  public:
   explicit mailbox_receive(mailbox_state<T>& of) noexcept : of_(of) {}
   mailbox_receive(mailbox_receive&& other) noexcept : waiter(), of_(other.of_) {}

@@ -23,13 +23,19 @@ class COSOCK_API nursery : private detail::group {
   /// are moved or copied into the child, so a lambda may capture, and the arguments reach the
   /// function as rvalues. The child first runs when the caller next waits. In a nursery that has
   /// been cancelled it runs as far as its first wait, which fails.
+  ///
+  /// What the function captured by reference outlives the child: variables around with_nursery do,
+  /// those of its body do not. A debug build of the library reports a child that outlives what it
+  /// refers to on standard error.
   template <class F, class... Args>
   void start(F&& function, Args&&... arguments) {
     static_assert(std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>,
                   "a child is started from a function and arguments it takes by value, rvalue or "
                   "const reference");
+    static_assert(detail::awaitable<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>,
+                  "a child is a function that returns cosock::task<>");
     add(detail::run_branch<std::decay_t<F>, std::decay_t<Args>...>(
-        std::forward<F>(function), std::forward<Args>(arguments)...));
+        {std::forward<F>(function)}, std::forward<Args>(arguments)...));
   }
 
   /// Cancels the body and every child, now and later. `with_nursery` then returns normally, unless
@@ -54,7 +60,8 @@ class COSOCK_API nursery : private detail::group {
 };
 
 template <class Body>
-class detail::nursery_awaiter final : public awaiter_of<nursery_awaiter<Body>>, public nursery {
+class COSOCK_AWAITABLE detail::nursery_awaiter final : public awaiter_of<nursery_awaiter<Body>>,
+                                                       public nursery {
  public:
   explicit nursery_awaiter(Body body) : body_(std::move(body)) {}
   nursery_awaiter(nursery_awaiter&& other) noexcept : nursery(), body_(std::move(other.body_)) {}
@@ -89,7 +96,7 @@ class detail::nursery_awaiter final : public awaiter_of<nursery_awaiter<Body>>, 
 /// that captures by reference; the closure is kept until the end. Write one that captures by value
 /// as a named variable first (GCC 12 destroys such a temporary of a `co_await` twice).
 template <class Body>
-[[nodiscard]] auto with_nursery(Body&& body) {
+auto with_nursery(Body&& body) {
   static_assert(std::is_invocable_r_v<task<>, std::decay_t<Body>&, nursery&>,
                 "the body of a nursery takes cosock::nursery& and returns cosock::task<>");
   return detail::nursery_awaiter<std::decay_t<Body>>(std::forward<Body>(body));

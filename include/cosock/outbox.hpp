@@ -41,7 +41,7 @@ struct message {
   std::shared_ptr<const std::string> shared;
 };
 
-class COSOCK_API outbox_send final : public awaiter_of<outbox_send>, public waiter {
+class COSOCK_AWAITABLE outbox_send final : public awaiter_of<outbox_send>, public waiter {
  public:
   outbox_send(outbox& to, message&& what) noexcept : to_(to), message_(std::move(what)) {}
   outbox_send(outbox_send&& other) noexcept
@@ -63,7 +63,7 @@ class COSOCK_API outbox_send final : public awaiter_of<outbox_send>, public wait
   message message_;
 };
 
-class COSOCK_API outbox_flush final : public awaiter_of<outbox_flush>, public waiter {
+class COSOCK_AWAITABLE outbox_flush final : public awaiter_of<outbox_flush>, public waiter {
  public:
   explicit outbox_flush(outbox& of) noexcept : of_(of) {}
   outbox_flush(outbox_flush&& other) noexcept : waiter(), of_(other.of_) {}
@@ -110,10 +110,10 @@ class COSOCK_API outbox {
   /// `error::slow_consumer` under the policy `close`, which closes the stream. Cancelled
   /// (`error::cancelled`): the message was not queued. One that is for several peers is shared, not
   /// copied, as a shared_ptr, which is not null.
-  [[nodiscard]] detail::outbox_send send(std::string message) {
+  detail::outbox_send send(std::string message) {
     return {*this, detail::message(std::move(message))};
   }
-  [[nodiscard]] detail::outbox_send send(std::shared_ptr<const std::string> message) {
+  detail::outbox_send send(std::shared_ptr<const std::string> message) {
     return {*this, detail::message(std::move(message))};
   }
   /// Queues a message if that can be done without a wait; false if not, or if send() would throw.
@@ -124,13 +124,13 @@ class COSOCK_API outbox {
 
   /// Waits until everything that was queued before has been written to the stream (or dropped).
   /// Throws what send() throws for a stream that broke; `error::cancelled`.
-  [[nodiscard]] detail::outbox_flush flush() noexcept { return detail::outbox_flush(*this); }
+  detail::outbox_flush flush() noexcept { return detail::outbox_flush(*this); }
 
   /// Writes what is queued, until close() and everything is written; then returns. Throws what the
   /// stream's send throws, and `error::slow_consumer`. Cancelled: a message may have been sent in
   /// part, and nothing more is; to have the rest sent, give it a time of grace (with_grace,
   /// cancel.hpp). Once only (std::logic_error).
-  [[nodiscard]] task<> run();
+  task<> run();
 
   /// No more messages: what is queued is written, then run() ends. Sends that wait for room end
   /// with `error::closed`. Leaves the stream open. Idempotent.

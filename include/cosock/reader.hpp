@@ -62,7 +62,8 @@ class COSOCK_API read_operation : public stream_operation {
 };
 
 /// Gives what was read as a view.
-class COSOCK_API view_operation final : public awaiter_of<view_operation>, public read_operation {
+class COSOCK_AWAITABLE view_operation final : public awaiter_of<view_operation>,
+                                              public read_operation {
  public:
   view_operation(buffered_reader& from, want what) noexcept : read_operation(from, what) {}
   view_operation(view_operation&& other) noexcept = default;
@@ -80,7 +81,8 @@ class COSOCK_API view_operation final : public awaiter_of<view_operation>, publi
 
 /// Fills memory of the caller's, in full (gives whether) or in part (gives how many bytes).
 template <class Result>
-class fill_operation final : public awaiter_of<fill_operation<Result>>, public read_operation {
+class COSOCK_AWAITABLE fill_operation final : public awaiter_of<fill_operation<Result>>,
+                                              public read_operation {
  public:
   fill_operation(buffered_reader& from, want what, mutable_buffer into) noexcept
       : read_operation(from, what) {
@@ -127,32 +129,32 @@ class COSOCK_API buffered_reader {
   /// Reads up to the next LF, and gives the line without it, and without a CR before it. A line of
   /// more than `max_line` bytes is `error::line_too_long`, now and in every later read_line: no
   /// more is received, and the bytes can be had from receive().
-  [[nodiscard]] detail::view_operation read_line() { return {*this, want::line}; }
+  detail::view_operation read_line() { return {*this, want::line}; }
 
   /// Reads up to the delimiter, one byte or several, and gives what precedes it; the delimiter is
   /// consumed. More than `max_line` bytes before it are `error::line_too_long`, as for a line.
   /// `delimiter` outlives the `co_await`, and is not empty (std::invalid_argument).
-  [[nodiscard]] detail::view_operation read_until(std::string_view delimiter);
+  detail::view_operation read_until(std::string_view delimiter);
 
   /// Reads so many bytes and gives them as a view. More than the reader's capacity are
   /// `error::frame_too_long`.
-  [[nodiscard]] detail::view_operation read_exactly(std::size_t bytes);
+  detail::view_operation read_exactly(std::size_t bytes);
 
   /// Fills the buffer; false, and nothing was read, at the orderly end of the stream. Only where
   /// the buffer is larger than the reader's capacity can a call that was cancelled or failed have
   /// consumed bytes: it throws transfer_error, which says how many are in the buffer.
-  [[nodiscard]] detail::fill_operation<bool> read_exactly(mutable_buffer into) {
+  detail::fill_operation<bool> read_exactly(mutable_buffer into) {
     return {*this, want::fill, into};
   }
 
   /// Reads a frame (frame.hpp) and gives what is in it; an empty frame gives an empty view. One
   /// that is longer than the format's maximum is `error::frame_too_long`, as soon as its length is
   /// there; `error::bad_frame` is a varint that is longer than it need be, or does not fit 64 bits.
-  [[nodiscard]] detail::view_operation read_frame(const frame_format& format = {});
+  detail::view_operation read_frame(const frame_format& format = {});
 
   /// Gives what is in the buffer, or else receives as byte_stream::receive does: at least 1 byte,
   /// or 0 at the end of the stream.
-  [[nodiscard]] detail::fill_operation<std::size_t> receive(mutable_buffer into) {
+  detail::fill_operation<std::size_t> receive(mutable_buffer into) {
     return {*this, want::some, into};
   }
 

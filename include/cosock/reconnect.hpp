@@ -74,7 +74,7 @@ class COSOCK_API backoff_clock {
   virtual ~backoff_clock();
   [[nodiscard]] virtual std::chrono::steady_clock::time_point now() = 0;
   /// Waits. A cancellation ends it; an error that leaves it ends the client's run().
-  [[nodiscard]] virtual task<> sleep_for(std::chrono::nanoseconds) = 0;
+  virtual task<> sleep_for(std::chrono::nanoseconds) = 0;
 };
 
 /// How a client waits between connections, and when it gives up. The n-th wait in a row, from 0, is
@@ -112,20 +112,18 @@ class COSOCK_API reconnecting_client {
   /// returned); other exceptions, at once; std::logic_error if it runs already. Cancelled: the
   /// connection is closed. Both functions are moved into the task.
   template <class Connect, class Session>
-  [[nodiscard]] task<> run(Connect connect, Session session) {
+  task<> run(Connect connect, Session session) {
     detail::rounds_of<Connect, Session> rounds(std::move(connect), std::move(session));
     co_await run_rounds(rounds);
   }
   /// The same with cosock::connect(host, service), the name being looked up each time.
   template <class Session>
-  [[nodiscard]] task<> run(std::string host, std::string service, Session session,
-                           connect_options how = {}) {
+  task<> run(std::string host, std::string service, Session session, connect_options how = {}) {
     return run([host = std::move(host), service = std::move(service),
                 how] { return cosock::connect(host, service, how); }, std::move(session));
   }
   template <class Session>
-  [[nodiscard]] task<> run(std::string host, std::uint16_t port, Session session,
-                           connect_options how = {}) {
+  task<> run(std::string host, std::uint16_t port, Session session, connect_options how = {}) {
     return run(std::move(host), std::to_string(port), std::move(session), how);
   }
 

@@ -27,13 +27,13 @@ struct resolve_options {
 /// no_buffer_space if more than 4096 look-ups wait for a thread. Cancelled: returns at once, even
 /// while the name server is silent; the look-up ends behind the scenes, and holds up neither the
 /// loop nor the end of the process.
-[[nodiscard]] COSOCK_API task<std::vector<endpoint>> resolve(std::string host, std::string service,
-                                                             resolve_options options = {});
-[[nodiscard]] COSOCK_API task<std::vector<endpoint>> resolve(std::string host, std::uint16_t port,
-                                                             resolve_options options = {});
+COSOCK_API task<std::vector<endpoint>> resolve(std::string host, std::string service,
+                                               resolve_options options = {});
+COSOCK_API task<std::vector<endpoint>> resolve(std::string host, std::uint16_t port,
+                                               resolve_options options = {});
 
 /// Looks up the name of an address through getnameinfo(3). Throws system_error with the address in
 /// what(): `error::host_not_found` if it has none, `error::name_server`. Cancellation as in resolve.
-[[nodiscard]] COSOCK_API task<std::string> reverse_resolve(address of);
+COSOCK_API task<std::string> reverse_resolve(address of);
 
 }  // namespace cosock

@@ -97,13 +97,12 @@ class COSOCK_API server {
 /// `acceptor` outlives the call; any type will do that has accept() and close() as tcp_acceptor, and
 /// set_backlog(), if a backlog is asked for (std::logic_error).
 template <class Acceptor, class Handler>
-[[nodiscard]] task<> serve(Acceptor& acceptor, Handler handler, server& handle,
-                           serve_options options = {}) {
+task<> serve(Acceptor& acceptor, Handler handler, server& handle, serve_options options = {}) {
   detail::serving_with<Acceptor, Handler> all(acceptor, handler, handle, options);
   co_await all.run();
 }
 template <class Acceptor, class Handler>
-[[nodiscard]] task<> serve(Acceptor& acceptor, Handler handler, serve_options options = {}) {
+task<> serve(Acceptor& acceptor, Handler handler, serve_options options = {}) {
   server handle;
   detail::serving_with<Acceptor, Handler> all(acceptor, handler, handle, options);
   co_await all.run();

@@ -35,7 +35,7 @@ class COSOCK_API signal_set {
   /// Waits for a signal, and gives its number: one that came since the set was made, and that no
   /// wait has given yet. Throws `error::cancelled`: no signal was taken; `error::other_loop` for a
   /// task of another loop.
-  [[nodiscard]] detail::signal_wait wait() noexcept;
+  detail::signal_wait wait() noexcept;
 
  private:
   std::shared_ptr<detail::signal_state> state_;
@@ -43,7 +43,7 @@ class COSOCK_API signal_set {
 
 // Implementation
 
-class COSOCK_API detail::signal_wait final : public awaiter_of<signal_wait>, public waiter {
+class COSOCK_AWAITABLE detail::signal_wait final : public awaiter_of<signal_wait>, public waiter {
  public:
   explicit signal_wait(signal_state& of) noexcept : of_(of) {}
   signal_wait(signal_wait&& other) noexcept : waiter(), of_(other.of_) {}

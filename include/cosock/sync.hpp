@@ -40,7 +40,7 @@ class COSOCK_API event {
 
   /// Waits until it has happened. Throws `error::cancelled`, or `error::closed` if the event is
   /// destroyed meanwhile.
-  [[nodiscard]] detail::wait_operation wait() noexcept;
+  detail::wait_operation wait() noexcept;
 
  private:
   friend class detail::wait_operation;
@@ -97,7 +97,7 @@ class COSOCK_API semaphore {
   /// Waits for so many permits, and gives them. Throws `error::cancelled`, or `error::closed` if
   /// the semaphore is destroyed meanwhile: no permit was taken. A task that is destroyed before it
   /// could use them gives them back.
-  [[nodiscard]] detail::acquire_operation acquire(std::size_t count = 1) noexcept;
+  detail::acquire_operation acquire(std::size_t count = 1) noexcept;
 
   /// The permits, or none if they are not there at once, or if others wait.
   permit try_acquire(std::size_t count = 1) noexcept {
@@ -133,7 +133,7 @@ class COSOCK_API mutex {
   mutex() noexcept = default;
 
   /// Waits until nobody holds it, and gives the guard. Throws as semaphore::acquire.
-  [[nodiscard]] detail::acquire_operation lock() noexcept;
+  detail::acquire_operation lock() noexcept;
   /// The guard, or an empty one if somebody holds it, or waits for it.
   guard try_lock() noexcept { return one_.try_acquire(); }
   [[nodiscard]] bool is_locked() const noexcept { return one_.available() == 0; }
@@ -146,7 +146,7 @@ class COSOCK_API mutex {
 
 namespace detail {
 
-class COSOCK_API wait_operation final : public awaiter_of<wait_operation>, public waiter {
+class COSOCK_AWAITABLE wait_operation final : public awaiter_of<wait_operation>, public waiter {
  public:
   explicit wait_operation(event& of) noexcept : of_(of) {}
   wait_operation(wait_operation&& other) noexcept : waiter(), of_(other.of_) {}
@@ -164,7 +164,8 @@ class COSOCK_API wait_operation final : public awaiter_of<wait_operation>, publi
   event& of_;
 };
 
-class COSOCK_API acquire_operation final : public awaiter_of<acquire_operation>, public waiter {
+class COSOCK_AWAITABLE acquire_operation final : public awaiter_of<acquire_operation>,
+                                                 public waiter {
  public:
   acquire_operation(semaphore& of, std::size_t count) noexcept : of_(&of), count_(count) {}
   acquire_operation(acquire_operation&& other) noexcept

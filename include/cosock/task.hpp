@@ -17,6 +17,30 @@ COSOCK_API void* allocate_frame(std::size_t size);
 COSOCK_API void release_frame(void* frame, std::size_t size) noexcept;
 [[noreturn]] COSOCK_API void raise_empty_task();
 
+template <class T>
+struct promise;
+
+/// What a program made to be awaited by any coroutine.
+template <class A>
+concept foreign = requires(A a, std::coroutine_handle<promise<void>> h) {
+  a.await_suspend(h);
+}
+|| requires(A a) {
+  operator co_await(std::forward<A>(a));
+};
+
+/// Awaits an operation where it stands: GCC 12 would copy one that it is given a reference to.
+template <class A>
+struct await_in_place {
+  A& of;
+  bool await_ready() const noexcept { return false; }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> awaiting) {
+    return of.start(awaiting, *awaiting.promise().where);
+  }
+  decltype(auto) await_resume() { return of.result(); }
+};
+
 /// What every coroutine of the library has in its frame.
 struct promise_base {
   std::coroutine_handle<> continuation;
@@ -41,6 +65,26 @@ struct promise_base {
   final_awaiter final_suspend() const noexcept { return {}; }
   void unhandled_exception() noexcept { error = std::current_exception(); }
 
+  /// Here to say what is wrong with what cannot be awaited.
+  template <class A>
+  decltype(auto) await_transform(A&& awaited) const {
+    if constexpr (startable<std::remove_reference_t<A>>) {
+      static_assert(!std::is_lvalue_reference_v<A>,
+                    "an operation is awaited once: co_await std::move(it)");
+      return await_in_place<std::remove_reference_t<A>>{awaited};
+    } else if constexpr (requires { std::forward<A>(awaited).operator co_await(); }) {
+      return std::forward<A>(awaited).operator co_await();
+    } else if constexpr (foreign<A>) {
+      return static_cast<A&&>(awaited);
+    } else {
+      static_assert(
+          never<A>,
+          "this cannot be awaited in a cosock::task: an operation of Asio needs the token "
+          "cosock::use_task (cosock/asio.hpp)");
+      return std::suspend_never{};
+    }
+  }
+
   static void* operator new(std::size_t size) { return allocate_frame(size); }
   static void operator delete(void* frame, std::size_t size) { release_frame(frame, size); }
 };
@@ -58,9 +102,15 @@ struct promise : promise_base {
       if (filled) destroy(value);
   }
   task<T> get_return_object() noexcept;
+  /// Named by co_return as an rvalue, though the result is a reference that outlives the coroutine.
+  template <class U>
+  static constexpr bool is_lost =
+      std::is_lvalue_reference_v<T> && !std::is_reference_v<U> && std::convertible_to<U&, T>;
   template <class U = T>
-    requires std::convertible_to<U&&, T>
-  void return_value(U&& from) {
+  requires(std::convertible_to<U&&, T> || is_lost<U>) void return_value(U&& from) {
+    static_assert(!std::is_lvalue_reference_v<T> || std::is_lvalue_reference_v<U>,
+                  "co_return of a reference to what ends with the coroutine: a local variable, an "
+                  "argument passed by value, or a temporary");
     if constexpr (std::is_reference_v<T>)
       value = __builtin_addressof(from);
     else
@@ -140,7 +190,8 @@ class task_awaiter : public awaiter_of<task_awaiter<T>> {
 /// Arguments passed by value live as long as the task; those passed by reference or view must
 /// outlive the `co_await`. The frame is recycled on the thread that ends it.
 template <class T>
-class [[nodiscard("a task does nothing until it is awaited")]] task {
+class [[nodiscard("a task does nothing until it is awaited: is co_await missing?")]] task
+    : public detail::needs_co_await {
  public:
   using promise_type = detail::promise<T>;
   using value_type = T;
@@ -160,8 +211,13 @@ class [[nodiscard("a task does nothing until it is awaited")]] task {
   detail::task_awaiter<T> operator co_await() && noexcept {
     return detail::task_awaiter<T>(std::exchange(of_, {}));
   }
-  /// A task is awaited once, and `std::move` says so.
-  void operator co_await() & = delete;
+  /// A task is awaited once, and `std::move` says so: this gives an error.
+  template <class U = T>
+  detail::task_awaiter<U> operator co_await()& {
+    static_assert(detail::never<U>,
+                  "a task is awaited once: co_await std::move(it), which leaves it empty");
+    return std::move(*this).operator co_await();
+  }
 
  private:
   friend promise_type;

@@ -119,9 +119,9 @@ class COSOCK_API tcp_acceptor {
   /// Throws the system's errors, such as too_many_files_open, after which accepting can go on;
   /// `error::busy` for a second one at the same time; `error::closed`. Cancelled: no connection is
   /// lost, the next accept gets it.
-  [[nodiscard]] detail::accept_operation accept();
+  detail::accept_operation accept();
   /// The same, and writes where the connection comes from. `peer` outlives the `co_await`.
-  [[nodiscard]] detail::accept_operation accept(endpoint& peer);
+  detail::accept_operation accept(endpoint& peer);
 
   /// Stops listening. A pending accept ends with `error::closed`. Idempotent.
   void close() noexcept;
@@ -140,8 +140,8 @@ class COSOCK_API tcp_acceptor {
 
 // Implementation
 
-class COSOCK_API detail::accept_operation final : public awaiter_of<accept_operation>,
-                                                  public accepting {
+class COSOCK_AWAITABLE detail::accept_operation final : public awaiter_of<accept_operation>,
+                                                        public accepting {
  public:
   accept_operation(descriptor* const& of, endpoint* peer) noexcept;
   accept_operation(accept_operation&&) noexcept = default;

@@ -10,9 +10,9 @@ namespace cosock {
 namespace detail {
 
 /// Waits for a time of the monotonic clock.
-class COSOCK_API sleep_operation final : public awaiter_of<sleep_operation>,
-                                         public awaited,
-                                         public timer {
+class COSOCK_AWAITABLE sleep_operation final : public awaiter_of<sleep_operation>,
+                                               public awaited,
+                                               public timer {
  public:
   sleep_operation(std::int64_t ns, bool absolute) noexcept : ns_(ns), absolute_(absolute) {}
   sleep_operation(sleep_operation&& other) noexcept
@@ -38,18 +38,19 @@ class COSOCK_API sleep_operation final : public awaiter_of<sleep_operation>,
 /// Waits for as long as `duration`, never less. A duration of zero or less lets every other task
 /// that is ready run once. Throws `error::cancelled`.
 template <class Rep, class Period>
-[[nodiscard]] detail::sleep_operation sleep_for(std::chrono::duration<Rep, Period> duration) {
+detail::sleep_operation sleep_for(std::chrono::duration<Rep, Period> duration) {
   return {detail::to_ns(duration), false};
 }
 
 /// Waits until a point of the monotonic clock, never less. Throws `error::cancelled`.
-[[nodiscard]] inline detail::sleep_operation sleep_until(
-    std::chrono::steady_clock::time_point time) {
+inline detail::sleep_operation sleep_until(std::chrono::steady_clock::time_point time) {
   return {detail::to_ns(time.time_since_epoch()), true};
 }
 
 /// Lets every other task that is ready run, and the loop look for new events, before this one goes
 /// on: for a long computation between operations. Throws `error::cancelled`.
-[[nodiscard]] inline detail::sleep_operation yield() { return {0, false}; }
+inline detail::sleep_operation yield() {
+  return {0, false};
+}
 
 }  // namespace cosock

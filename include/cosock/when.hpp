@@ -44,14 +44,14 @@ class together;
 /// `multiple_errors` (error.hpp) if there were more. Cancelled from outside before all have
 /// completed, it throws `error::cancelled`.
 template <class... A>
-[[nodiscard]] auto when_all(A&&... of) {
+auto when_all(A&&... of) {
   return detail::together<false, detail::operands_of_types<detail::operand_t<A>...>>(
       detail::operand(std::forward<A>(of))...);
 }
 
 /// The same for any number of tasks of one kind: gives a vector of results.
 template <class T>
-[[nodiscard]] auto when_all(std::vector<task<T>> of) {
+auto when_all(std::vector<task<T>> of) {
   return detail::together<false, detail::operands_of_vector<T>>(std::move(of));
 }
 
@@ -63,7 +63,7 @@ template <class T>
 /// the operands in as_result where those matter. Cancelled from outside, it throws
 /// `error::cancelled` unless an operand has completed.
 template <class... A>
-[[nodiscard]] auto when_any(A&&... of) {
+auto when_any(A&&... of) {
   static_assert(sizeof...(A) != 0, "when_any of nothing would wait for ever");
   return detail::together<true, detail::operands_of_types<detail::operand_t<A>...>>(
       detail::operand(std::forward<A>(of))...);
@@ -72,7 +72,7 @@ template <class... A>
 /// The same for any number of tasks of one kind: the results are a vector. Throws
 /// std::invalid_argument for an empty one, which would wait for ever.
 template <class T>
-[[nodiscard]] auto when_any(std::vector<task<T>> of) {
+auto when_any(std::vector<task<T>> of) {
   return detail::together<true, detail::operands_of_vector<T>>(std::move(of));
 }
 
@@ -123,7 +123,7 @@ struct operands_of_vector {
 };
 
 template <bool Any, class Operands>
-class together final : public awaiter_of<together<Any, Operands>>, group {
+class COSOCK_AWAITABLE together final : public awaiter_of<together<Any, Operands>>, group {
  public:
   template <class... From>
   explicit together(From&&... from) : of_(std::forward<From>(from)...) {}

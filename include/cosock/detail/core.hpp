@@ -157,9 +157,30 @@ concept startable = requires(A& a, std::coroutine_handle<> h, scope& s) {
   a.result();
 };
 
+/// A task, or an operation of the library.
+template <class A>
+concept awaitable = startable<std::remove_reference_t<A>> || requires {
+  std::declval<A>().operator co_await();
+};
+
+/// False, in a way that only an instantiation finds out.
+template <class...>
+inline constexpr bool never = false;
+
+/// For what is awaited: its result cannot be had without that. (The static_assert names the
+/// mistake, where a missing conversion would name a type of the library.)
+struct needs_co_await {
+  template <class T>
+  requires std::is_arithmetic_v<T>
+  operator T() const {
+    static_assert(never<T>, "an operation is not its result: co_await is missing");
+    return T();
+  }
+};
+
 /// The awaiter interface over start() and result().
 template <class Derived>
-struct awaiter_of {
+struct awaiter_of : needs_co_await {
   bool await_ready() const noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> awaiting) {
@@ -176,8 +197,12 @@ decltype(auto) operand(A&& a) {
   if constexpr (requires { std::forward<A>(a).operator co_await(); }) {
     return std::forward<A>(a).operator co_await();
   } else {
-    static_assert(!std::is_lvalue_reference_v<A>, "an operation is awaited once: use std::move");
-    static_assert(startable<A>, "not a cosock task or operation");
+    static_assert(
+        startable<std::remove_reference_t<A>>,
+        "this is neither a task nor an operation of cosock: an operation of Asio needs the "
+        "token cosock::use_task (cosock/asio.hpp)");
+    static_assert(!std::is_lvalue_reference_v<A>,
+                  "a task, or an operation, is awaited once: give up the name with std::move");
     return std::forward<A>(a);
   }
 }

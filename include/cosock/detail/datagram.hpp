@@ -14,8 +14,8 @@ struct COSOCK_API peers<endpoint> {
   static const peer_codec codec;
 };
 
-class COSOCK_API receive_message final : public awaiter_of<receive_message>,
-                                         public message_operation {
+class COSOCK_AWAITABLE receive_message final : public awaiter_of<receive_message>,
+                                               public message_operation {
  public:
   receive_message(source* const& of, const void* memory, std::size_t size,
                   gather_function gather) noexcept
@@ -28,8 +28,9 @@ class COSOCK_API receive_message final : public awaiter_of<receive_message>,
 };
 
 template <class Endpoint>
-class receive_message_from final : public awaiter_of<receive_message_from<Endpoint>>,
-                                   public message_operation {
+class COSOCK_AWAITABLE receive_message_from final
+    : public awaiter_of<receive_message_from<Endpoint>>,
+      public message_operation {
  public:
   receive_message_from(source* const& of, const void* memory, std::size_t size,
                        gather_function gather, packet_info* info) noexcept
@@ -55,8 +56,8 @@ class receive_message_from final : public awaiter_of<receive_message_from<Endpoi
   Endpoint from_;
 };
 
-class COSOCK_API receive_messages final : public awaiter_of<receive_messages>,
-                                          public message_operation {
+class COSOCK_AWAITABLE receive_messages final : public awaiter_of<receive_messages>,
+                                                public message_operation {
  public:
   receive_messages(source* const& of, batch_memory& into) noexcept
       : message_operation(kind::receive_batch, of, &into, 0, nullptr, nullptr) {}
@@ -68,7 +69,8 @@ class COSOCK_API receive_messages final : public awaiter_of<receive_messages>,
 };
 
 template <class Endpoint>
-class send_message final : public awaiter_of<send_message<Endpoint>>, public message_operation {
+class COSOCK_AWAITABLE send_message final : public awaiter_of<send_message<Endpoint>>,
+                                            public message_operation {
  public:
   send_message(source* const& of, const void* memory, std::size_t size, gather_function gather,
                const Endpoint* to, const packet_info* as) noexcept
@@ -93,7 +95,8 @@ class send_message final : public awaiter_of<send_message<Endpoint>>, public mes
 };
 
 template <class Endpoint>
-class send_messages final : public awaiter_of<send_messages<Endpoint>>, public message_operation {
+class COSOCK_AWAITABLE send_messages final : public awaiter_of<send_messages<Endpoint>>,
+                                             public message_operation {
  public:
   send_messages(source* const& of, const outgoing_list& list, const Endpoint* to) noexcept
       : message_operation(kind::send_batch, of, nullptr, 0, nullptr, &peers<Endpoint>::codec),
@@ -126,18 +129,21 @@ detail::receive_message basic_datagram_socket<E>::receive(mutable_buffer into) {
   return {source_, into.data(), into.size(), nullptr};
 }
 template <class E>
-template <mutable_buffer_sequence Buffers>
-detail::receive_message basic_datagram_socket<E>::receive(const Buffers& into) {
-  return {source_, &into, 0, &detail::gather<mutable_buffer, Buffers>};
+template <detail::not_one_mutable_buffer Buffers>
+detail::receive_message basic_datagram_socket<E>::receive(Buffers&& into) {
+  detail::check_receives_into<Buffers>();
+  return {source_, &into, 0, &detail::gather<mutable_buffer, std::remove_cvref_t<Buffers>>};
 }
 template <class E>
 detail::receive_message_from<E> basic_datagram_socket<E>::receive_from(mutable_buffer into) {
   return {source_, into.data(), into.size(), nullptr, nullptr};
 }
 template <class E>
-template <mutable_buffer_sequence Buffers>
-detail::receive_message_from<E> basic_datagram_socket<E>::receive_from(const Buffers& into) {
-  return {source_, &into, 0, &detail::gather<mutable_buffer, Buffers>, nullptr};
+template <detail::not_one_mutable_buffer Buffers>
+detail::receive_message_from<E> basic_datagram_socket<E>::receive_from(Buffers&& into) {
+  detail::check_receives_into<Buffers>();
+  return {source_, &into, 0, &detail::gather<mutable_buffer, std::remove_cvref_t<Buffers>>,
+          nullptr};
 }
 template <class E>
 detail::receive_message_from<E> basic_datagram_socket<E>::receive_from(mutable_buffer into,
@@ -150,8 +156,9 @@ detail::send_message<E> basic_datagram_socket<E>::send(const_buffer data) {
   return {source_, data.data(), data.size(), nullptr, nullptr, nullptr};
 }
 template <class E>
-template <const_buffer_sequence Buffers>
+template <detail::not_one_const_buffer Buffers>
 detail::send_message<E> basic_datagram_socket<E>::send(const Buffers& data) {
+  detail::check_sends_from<Buffers>();
   return {source_, &data, 0, &detail::gather<const_buffer, Buffers>, nullptr, nullptr};
 }
 template <class E>
@@ -159,8 +166,9 @@ detail::send_message<E> basic_datagram_socket<E>::send_to(const_buffer data, con
   return {source_, data.data(), data.size(), nullptr, &to, nullptr};
 }
 template <class E>
-template <const_buffer_sequence Buffers>
+template <detail::not_one_const_buffer Buffers>
 detail::send_message<E> basic_datagram_socket<E>::send_to(const Buffers& data, const E& to) {
+  detail::check_sends_from<Buffers>();
   return {source_, &data, 0, &detail::gather<const_buffer, Buffers>, &to, nullptr};
 }
 template <class E>

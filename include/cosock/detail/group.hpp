@@ -11,6 +11,12 @@ namespace detail {
 class group;
 struct error_list;
 
+/// The function of a child, with what it captured.
+template <class F>
+struct child_function {
+  F of;
+};
+
 /// The coroutine around a task that runs beside others.
 class branch {
  public:
@@ -23,7 +29,13 @@ class branch {
     group* in = nullptr;
     sibling_link sibling{*this};
     scope own;
+    const void* function = nullptr;  // for the checks of debug builds
+    std::size_t function_size = 0;
 
+    promise_type() noexcept {}
+    template <class F, class... Args>
+    explicit promise_type(child_function<F>& of, Args&...) noexcept
+        : function(&of), function_size(sizeof of) {}
     ~promise_type() { unlink(); }
     branch get_return_object() noexcept {
       return branch(std::coroutine_handle<promise_type>::from_promise(*this));
@@ -101,8 +113,8 @@ inline void branch::promise_type::end_awaiter::await_suspend(
 }
 
 template <class F, class... Args>
-branch run_branch(F function, Args... arguments) {
-  co_await std::move(function)(std::move(arguments)...);
+branch run_branch(child_function<F> function, Args... arguments) {
+  co_await std::move(function.of)(std::move(arguments)...);
 }
 
 }  // namespace detail

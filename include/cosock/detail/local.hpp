@@ -37,8 +37,9 @@ struct local_access {
 };
 
 template <class Socket>
-class local_accept_operation final : public awaiter_of<local_accept_operation<Socket>>,
-                                     public accepting {
+class COSOCK_AWAITABLE local_accept_operation final
+    : public awaiter_of<local_accept_operation<Socket>>,
+      public accepting {
  public:
   explicit local_accept_operation(descriptor* const& of) noexcept
       : accepting(of, local_access::what<Socket>()) {}
@@ -77,8 +78,9 @@ class COSOCK_API local_connecting : public awaited, public timer {
 };
 
 template <class Socket>
-class local_connect_operation final : public awaiter_of<local_connect_operation<Socket>>,
-                                      public local_connecting {
+class COSOCK_AWAITABLE local_connect_operation final
+    : public awaiter_of<local_connect_operation<Socket>>,
+      public local_connecting {
  public:
   explicit local_connect_operation(const local_endpoint& to) noexcept
       : local_connecting(to, local_access::what<Socket>()) {}
@@ -87,7 +89,8 @@ class local_connect_operation final : public awaiter_of<local_connect_operation<
 };
 
 /// Receives one message.
-class COSOCK_API message_receive final : public awaiter_of<message_receive>, public side_operation {
+class COSOCK_AWAITABLE message_receive final : public awaiter_of<message_receive>,
+                                               public side_operation {
  public:
   message_receive(source* const& of, mutable_buffer into) noexcept : of_(of), into_(into) {}
   message_receive(message_receive&& other) noexcept

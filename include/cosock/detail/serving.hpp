@@ -78,6 +78,20 @@ concept takes_peer = requires(Handler& h, Connection c) {
   h(std::move(c), c.remote_endpoint());
 } || requires(Handler& h, Connection& c) { h(c, c.remote_endpoint()); };
 
+template <class Handler, class Connection>
+concept gives_task = requires(Handler& h, Connection c) {
+  { h(std::move(c)) } -> awaitable;
+}
+|| requires(Handler& h, Connection& c) {
+  { h(c) } -> awaitable;
+}
+|| requires(Handler& h, Connection c) {
+  { h(std::move(c), c.remote_endpoint()) } -> awaitable;
+}
+|| requires(Handler& h, Connection& c) {
+  { h(c, c.remote_endpoint()) } -> awaitable;
+};
+
 /// The part that knows the type of the connections. It names neither acceptor nor handler, which may
 /// be of a type without linkage: GCC warns of coroutines that take such.
 template <class Connection>
@@ -107,6 +121,8 @@ class serving_with final : public serving_of<connection_of<Acceptor>> {
   static_assert(by_value || by_reference || with_peer,
                 "a handler takes the connection, by value or by reference, and perhaps the "
                 "endpoint of its peer, and returns cosock::task<>");
+  static_assert(gives_task<Handler, connection>,
+                "a handler returns cosock::task<>: this one returns something else");
 
  public:
   serving_with(Acceptor& acceptor, Handler& handler, server& handle, const serve_options& options)

@@ -135,8 +135,8 @@ class COSOCK_API stream_operation : public side_operation {
 };
 
 /// The awaitable that the functions of a stream return: gives the number of bytes.
-class COSOCK_API byte_operation final : public awaiter_of<byte_operation>,
-                                        public stream_operation {
+class COSOCK_AWAITABLE byte_operation final : public awaiter_of<byte_operation>,
+                                              public stream_operation {
  public:
   byte_operation(kind what, source* const& of, const void* data, std::size_t size) noexcept
       : stream_operation(what, of, data, size) {}
@@ -155,8 +155,8 @@ class COSOCK_API byte_operation final : public awaiter_of<byte_operation>,
 };
 
 /// Waits until a side of a stream is ready.
-class COSOCK_API ready_operation final : public awaiter_of<ready_operation>,
-                                         public side_operation {
+class COSOCK_AWAITABLE ready_operation final : public awaiter_of<ready_operation>,
+                                               public side_operation {
  public:
   ready_operation(source* const& of, side which) noexcept : of_(of), which_(which) {}
   ready_operation(ready_operation&& other) noexcept
