@@ -105,8 +105,6 @@ void serving::count_bytes() noexcept {
   handle_.counters_.bytes_out = bytes_->out;
 }
 
-int serving::backlog() const noexcept { return options_.backlog; }
-
 void serving::refuse_backlog() {
   throw std::logic_error("cosock: serve_options::backlog is for acceptors with set_backlog()");
 }
@@ -169,6 +167,7 @@ task<> serving::host() {
 }
 
 task<> serving::accept_all() {
+  if (options_.backlog) set_backlog(options_.backlog);
   std::chrono::nanoseconds delay = first_delay;
   for (;;) {
     while (handle_.counters_.active >= most_) {

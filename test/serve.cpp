@@ -451,12 +451,13 @@ COROUTINE_TEST_CASE(the_backlog_is_as_asked_for) {
   serve_options options;
   options.backlog = 11;
   const auto check = [&]() -> task<> {
+    tcp_socket client = co_await cosock::connect(acceptor.local_endpoint());
+    BOOST_TEST(co_await round_trip(client));
     tcp_info info = {};
     socklen_t size = sizeof info;
     BOOST_REQUIRE(::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0);
     BOOST_TEST(info.tcpi_sacked == 11u);
     handle.stop();
-    co_return;
   };
   co_await cosock::when_all(cosock::serve(acceptor, &echo, handle, options), check());
   fake_acceptor fake;
@@ -509,7 +510,6 @@ COROUTINE_TEST_CASE(errors_that_pass_are_waited_out) {
   BOOST_TEST(handle.counters().accepted == 4u);
 }
 
-/// The wait doubles: in 100 ms there is time for 5 + 10 + 20 + 40 ms, and no more.
 COROUTINE_TEST_CASE(connections_that_died_while_they_waited_are_skipped) {
   fake_acceptor acceptor;
   server handle;
@@ -524,6 +524,7 @@ COROUTINE_TEST_CASE(connections_that_died_while_they_waited_are_skipped) {
   BOOST_TEST(handle.counters().rejected == 0u);
 }
 
+/// The wait doubles: in 100 ms there is time for 5 + 10 + 20 + 40 ms, and no more.
 COROUTINE_TEST_CASE(it_does_not_spin) {
   fake_acceptor acceptor;
   for (int i = 0; i != 100; ++i) acceptor.fail(EMFILE);
