@@ -1,3 +1,6 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+
 #include <cosock/cosock.hpp>
 
 #include <iostream>

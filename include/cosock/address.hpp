@@ -17,10 +17,12 @@ namespace cosock {
 /// default is 0.0.0.0.
 class COSOCK_API address {
  public:
+  /// The bytes of an address, in network order.
   using v4_bytes = std::array<unsigned char, 4>;
   using v6_bytes = std::array<unsigned char, 16>;
 
   constexpr address() noexcept = default;
+  /// Made of its bytes, and for link-local IPv6 of the index of its interface.
   constexpr explicit address(const v4_bytes& bytes) noexcept {
     for (std::size_t i = 0; i != 4; ++i) bytes_[i] = bytes[i];
   }
@@ -44,6 +46,7 @@ class COSOCK_API address {
   [[nodiscard]] static constexpr address any_v4() noexcept { return address(v4_bytes{}); }
   [[nodiscard]] static constexpr address any_v6() noexcept { return address(v6_bytes{}); }
 
+  /// Which of the two families it is of. An IPv4-mapped address is of IPv6.
   [[nodiscard]] constexpr bool is_v4() const noexcept { return !v6_; }
   [[nodiscard]] constexpr bool is_v6() const noexcept { return v6_; }
   /// 127.0.0.0/8 or ::1.
@@ -59,6 +62,7 @@ class COSOCK_API address {
 
   /// The bytes in network order: for IPv4 the first four count.
   [[nodiscard]] constexpr const v6_bytes& bytes() const noexcept { return bytes_; }
+  /// The index of the interface that a link-local IPv6 address belongs to; 0: none.
   [[nodiscard]] constexpr std::uint32_t scope_id() const noexcept { return scope_id_; }
 
   /// The usual text, RFC 5952 for IPv6; a scope id as the name of its interface, or as a number.
@@ -83,6 +87,7 @@ class COSOCK_API address {
 class COSOCK_API endpoint {
  public:
   constexpr endpoint() noexcept = default;
+  /// The port as a number, in the order of the machine, here and in port().
   constexpr endpoint(const cosock::address& address, std::uint16_t port) noexcept
       : address_(address), port_(port) {}
 
@@ -91,6 +96,7 @@ class COSOCK_API endpoint {
   /// `error::not_an_address` otherwise.
   [[nodiscard]] static endpoint parse(std::string_view text);
 
+  /// What it is made of.
   [[nodiscard]] constexpr const cosock::address& address() const noexcept { return address_; }
   [[nodiscard]] constexpr std::uint16_t port() const noexcept { return port_; }
 

@@ -86,6 +86,7 @@ class broadcast {
     closed_ = true;
     waiting_.complete_all();
   }
+  /// Whether it was closed. There may be values left to receive.
   [[nodiscard]] bool is_closed() const noexcept { return closed_; }
 
  private:

@@ -43,7 +43,9 @@ concept borrowed_bytes = writable_bytes<const R>;
 class mutable_buffer {
  public:
   mutable_buffer() noexcept = default;
+  /// So many bytes, from an address on.
   mutable_buffer(void* data, std::size_t size) noexcept : data_(data), size_(size) {}
+  /// Everything in a vector, string, span or array of bytes or chars.
   template <class R>
   requires(!std::is_array_v<std::remove_reference_t<R>> &&
            detail::writable_bytes<std::remove_reference_t<R>> &&
@@ -53,6 +55,7 @@ class mutable_buffer {
     requires detail::byte_like<T>
   mutable_buffer(T (&array)[N]) noexcept : data_(array), size_(N) {}
 
+  /// Where the memory begins, and how many bytes it has.
   [[nodiscard]] void* data() const noexcept { return data_; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
@@ -67,7 +70,9 @@ class mutable_buffer {
 class const_buffer {
  public:
   const_buffer() noexcept = default;
+  /// So many bytes, from an address on.
   const_buffer(const void* data, std::size_t size) noexcept : data_(data), size_(size) {}
+  /// Everything in a vector, string, span or array of bytes or chars.
   template <class R>
   requires(!std::is_array_v<std::remove_reference_t<R>> &&
            (std::is_reference_v<R> ||
@@ -86,6 +91,7 @@ class const_buffer {
       if (array[N - 1] == 0) --size_;
   }
 
+  /// Where the memory begins, and how many bytes it has.
   [[nodiscard]] const void* data() const noexcept { return data_; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
 

@@ -73,9 +73,11 @@ class channel {
     senders_.close_all();
     receivers_.complete_all();
   }
+  /// Whether it was closed. There may be values left to receive.
   [[nodiscard]] bool is_closed() const noexcept { return closed_; }
   /// How many values are queued. Those of senders that wait do not count.
   [[nodiscard]] std::size_t size() const noexcept { return queue_.size(); }
+  /// How many there is room for.
   [[nodiscard]] std::size_t capacity() const noexcept { return queue_.capacity(); }
 
  private:

@@ -11,6 +11,7 @@
 
 namespace cosock {
 
+/// How copy() and copy_both() do their work.
 struct copy_options {
   std::size_t buffer = 64 << 10;  ///< bytes of the buffer, one for each direction; at least 1
   /// For copy_both: how long it goes on without a byte in either direction. For ever by default.
@@ -29,7 +30,7 @@ COSOCK_API task<std::uint64_t> copy(byte_stream& from, byte_stream& to, copy_opt
 /// What copy_both came to.
 struct copied {
   std::uint64_t first_to_second = 0;  ///< bytes that were sent
-  std::uint64_t second_to_first = 0;
+  std::uint64_t second_to_first = 0;  ///< likewise
   boost::system::error_code error;  ///< none if both directions came to their end in order
 };
 

@@ -28,14 +28,14 @@ struct packet_info {
 /// A datagram, and where it came from.
 template <class Endpoint>
 struct received_from : received {
-  Endpoint from = {};
+  Endpoint from = {};  ///< who sent it
 };
 
 /// A datagram to be sent. The memory, and the packet_info, outlive the operation.
 template <class Endpoint>
 struct basic_outgoing {
-  const_buffer data = {};
-  Endpoint to = {};
+  const_buffer data = {};  ///< its bytes
+  Endpoint to = {};        ///< who is to get it
   /// Where to send it from: its `local` address and `interface_index`, if not null and set.
   const packet_info* as = nullptr;
 };
@@ -70,6 +70,7 @@ concept array_of = requires(const C& c) {
 template <class Endpoint>
 class basic_datagram_socket {
  public:
+  /// What names a peer, and the types that go with a socket of this kind.
   using endpoint_type = Endpoint;
   using batch = basic_datagram_batch<Endpoint>;
   using outgoing = basic_outgoing<Endpoint>;
@@ -128,6 +129,7 @@ class basic_datagram_socket {
 
   /// Closes the socket: pending operations end with `error::closed`. Idempotent.
   virtual void close() noexcept = 0;
+  /// Whether it can be used: not closed, not moved from, nor made by default.
   [[nodiscard]] bool is_open() const noexcept { return source_ && source_->on; }
 
  protected:
@@ -147,7 +149,9 @@ class batch_datagram {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   /// How long it was when it was sent.
   [[nodiscard]] std::size_t length() const noexcept { return size_ + cut_; }
+  /// Whether its end did not fit into the memory, and is lost.
   [[nodiscard]] bool truncated() const noexcept { return cut_ != 0; }
+  /// Who sent it.
   [[nodiscard]] Endpoint from() const noexcept {
     Endpoint e;
     unsigned size;
@@ -155,6 +159,7 @@ class batch_datagram {
     detail::peers<Endpoint>::codec.decode(name, size, &e);
     return e;
   }
+  /// What the socket was told to ask for (udp_options).
   [[nodiscard]] packet_info info() const noexcept {
     packet_info all;
     of_->info(slot_, all);
@@ -182,6 +187,7 @@ class batch_datagram {
 template <class Endpoint>
 class basic_datagram_batch : private detail::batch_memory {
  public:
+  /// What its iterators give.
   using value_type = batch_datagram<Endpoint>;
 
   /// Room for `count` datagrams of up to `bytes_each` bytes; memory that is never written to costs
@@ -192,6 +198,7 @@ class basic_datagram_batch : private detail::batch_memory {
   explicit basic_datagram_batch(std::span<const mutable_buffer> buffers)
       : batch_memory(buffers.data(), buffers.size()) {}
 
+  /// A forward iterator; it gives each datagram by value. Valid until the batch is filled again.
   class iterator {
    public:
     using value_type = batch_datagram<Endpoint>;
@@ -226,8 +233,10 @@ class basic_datagram_batch : private detail::batch_memory {
     std::size_t at_ = 0;
   };
 
+  /// The datagrams, in the order in which the system gave them.
   [[nodiscard]] iterator begin() const noexcept { return {this, slots()}; }
   [[nodiscard]] iterator end() const noexcept { return {this, slots() + messages}; }
+  /// How many datagrams it holds, those that were joined counted one by one.
   [[nodiscard]] std::size_t size() const noexcept { return datagrams; }
   [[nodiscard]] bool empty() const noexcept { return datagrams == 0; }
 
@@ -238,6 +247,7 @@ class basic_datagram_batch : private detail::batch_memory {
 /// What sends and receives datagrams between addresses with ports: udp_socket, and others that may
 /// stand in for it.
 using datagram_socket = basic_datagram_socket<endpoint>;
+/// Memory for what such a socket receives, and what it is to send.
 using datagram_batch = basic_datagram_batch<endpoint>;
 using outgoing_datagram = basic_outgoing<endpoint>;
 

@@ -38,6 +38,7 @@ class COSOCK_API unique_descriptor {
   void close() noexcept;
   /// The descriptor, or -1. It stays the owner's.
   [[nodiscard]] int get() const noexcept { return fd_; }
+  /// Whether it owns one.
   [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
 
  private:

@@ -47,6 +47,7 @@ enum class error {
 /// has gone.
 class COSOCK_API transfer_error : public boost::system::system_error {
  public:
+  /// For those who implement streams.
   transfer_error(boost::system::error_code why, std::size_t bytes);
   ~transfer_error() override;
   /// How many bytes were sent, or received into the buffer, before the error.
@@ -59,6 +60,7 @@ class COSOCK_API transfer_error : public boost::system::system_error {
 /// Thrown by `send_batch` when it ends after a part of the datagrams has gone: it says how many.
 class COSOCK_API batch_error : public boost::system::system_error {
  public:
+  /// For those who implement datagram sockets.
   batch_error(boost::system::error_code why, std::size_t datagrams);
   ~batch_error() override;
   /// How many datagrams, counted from the first, were sent before the error.
@@ -72,6 +74,7 @@ class COSOCK_API batch_error : public boost::system::system_error {
 /// first, or `state_not_recoverable` if that was no system_error; what() names them all.
 class COSOCK_API multiple_errors : public boost::system::system_error {
  public:
+  /// At least two errors, none of them null.
   explicit multiple_errors(std::vector<std::exception_ptr> errors);
   ~multiple_errors() override;
   /// All errors, in the order in which they were raised; at least two.

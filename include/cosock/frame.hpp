@@ -22,7 +22,7 @@ enum class frame_prefix : unsigned char {
 /// Messages in a stream, each behind its length. Read with buffered_reader::read_frame
 /// (reader.hpp), sent with send_frame.
 struct frame_format {
-  frame_prefix prefix = frame_prefix::four_bytes;
+  frame_prefix prefix = frame_prefix::four_bytes;  ///< in front of each frame
   std::endian order = std::endian::big;  ///< of the bytes of the prefix; a varint has its own
   std::size_t maximum = 1 << 20;         ///< bytes of a frame, its prefix not counted
 };

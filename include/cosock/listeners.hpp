@@ -26,7 +26,9 @@ class COSOCK_API tcp_listeners {
   /// take it, which then has closed.
   [[nodiscard]] tcp_acceptor acceptor(unsigned index);
 
+  /// How many acceptors it has to give.
   [[nodiscard]] unsigned size() const noexcept { return static_cast<unsigned>(sockets_.size()); }
+  /// Where all of them listen, with the port that was picked.
   [[nodiscard]] endpoint local_endpoint() const noexcept { return at_; }
 
  private:
@@ -56,6 +58,7 @@ class basic_dealt_acceptor final : public detail::dealt_acceptor {
     co_return co_await detail::local_accept_operation<Socket>(turn.listening());
   }
 };
+/// The acceptors for streams, and for sequenced packets.
 using dealt_acceptor = basic_dealt_acceptor<local_stream_socket>;
 using dealt_seqpacket_acceptor = basic_dealt_acceptor<local_seqpacket_socket>;
 
@@ -79,6 +82,7 @@ class basic_local_listeners final : public detail::dealing_listeners {
     return basic_dealt_acceptor<Socket>(take(index));
   }
 };
+/// The listeners for streams, and for sequenced packets.
 using local_listeners = basic_local_listeners<local_stream_socket>;
 using local_seqpacket_listeners = basic_local_listeners<local_seqpacket_socket>;
 

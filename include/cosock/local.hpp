@@ -36,8 +36,9 @@ class COSOCK_API local_socket : public byte_stream {
   void shutdown_send() override;
   void close() noexcept override;
 
-  /// Clients have no name of their own: unnamed.
+  /// The name of this side. Clients have none: unnamed.
   [[nodiscard]] cosock::local_endpoint local_endpoint() const;
+  /// Where it is connected to: for a client the name of the server, for a server mostly unnamed.
   [[nodiscard]] cosock::local_endpoint remote_endpoint() const;
 
   /// The process that connected, or that listened, at the time when it did (SO_PEERCRED); for a
@@ -173,7 +174,9 @@ class COSOCK_API local_listener {
 
   /// Stops listening, and removes its file. A pending accept ends with `error::closed`. Idempotent.
   void close() noexcept;
+  /// Whether it listens: not closed, not moved from, nor made by default.
   [[nodiscard]] bool is_open() const noexcept { return native_handle() >= 0; }
+  /// Where it listens, with the abstract name that the system has picked.
   [[nodiscard]] cosock::local_endpoint local_endpoint() const;
   /// How many connections may wait to be accepted from now on; the system may cut it (listen(2)).
   /// Throws system_error with the system's code, or `error::closed`.
@@ -234,6 +237,7 @@ class basic_local_acceptor final : public local_listener {
  private:
   using local_listener::local_listener;
 };
+/// The acceptors for streams, and for sequenced packets.
 using local_acceptor = basic_local_acceptor<local_stream_socket>;
 using local_seqpacket_acceptor = basic_local_acceptor<local_seqpacket_socket>;
 

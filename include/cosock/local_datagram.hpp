@@ -8,6 +8,7 @@
 namespace cosock {
 
 class local_datagram_socket;
+/// Memory for what such a socket receives, and what it is to send.
 using local_datagram_batch = basic_datagram_batch<local_endpoint>;
 using outgoing_local_datagram = basic_outgoing<local_endpoint>;
 
@@ -68,6 +69,7 @@ class COSOCK_API local_datagram_socket final : public basic_datagram_socket<coso
   /// Takes that back: any peer again.
   void disconnect();
 
+  /// What it is bound to, with the abstract name that the system has picked.
   [[nodiscard]] cosock::local_endpoint local_endpoint() const;
   /// The peer it is connected to; not_connected if it is not.
   [[nodiscard]] cosock::local_endpoint remote_endpoint() const;

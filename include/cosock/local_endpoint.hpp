@@ -32,10 +32,11 @@ class COSOCK_API local_endpoint {
   /// A socket in the abstract namespace, named without the leading NUL that the system puts there;
   /// any byte may be part of it. Throws as path() does, for an empty name and for one too long.
   [[nodiscard]] static local_endpoint abstract(std::string_view name);
-  /// What a person writes: `@name` is abstract, anything else a path; `./@name` is a path too.
+  /// What a person writes: `@name` is abstract, anything else a path. `./@name` is a path too.
   /// Throws as they do.
   [[nodiscard]] static local_endpoint parse(std::string_view text);
 
+  /// Which of the three it is.
   [[nodiscard]] constexpr bool is_path() const noexcept { return kind_ == kind::path; }
   [[nodiscard]] constexpr bool is_abstract() const noexcept { return kind_ == kind::abstract; }
   [[nodiscard]] constexpr bool is_unnamed() const noexcept { return kind_ == kind::unnamed; }

@@ -111,6 +111,7 @@ class mailbox {
 
   /// No more values: what is queued may still be received. Idempotent.
   void close() noexcept { state_->close(); }
+  /// Whether it was closed, here or by a sender. There may be values left to receive.
   [[nodiscard]] bool is_closed() const noexcept { return state_->is_closed(); }
 
  private:

@@ -24,10 +24,11 @@ enum class when_full : unsigned char {
   close,        ///< the stream is closed: its peer is too slow
 };
 
+/// How much an outbox holds, and what happens when that is not enough.
 struct outbox_options {
   std::size_t max_messages = 128;  ///< that wait to be written; at least 1
   std::size_t max_bytes = 1 << 18;  ///< of all of them; a message that is larger waits alone
-  when_full policy = when_full::wait;
+  when_full policy = when_full::wait;  ///< what becomes of a message when there is no room
 };
 
 namespace detail {

@@ -40,8 +40,10 @@ struct retry_notice {
 /// nothing, or an object, which it does not own and which outlives it. Empty by default.
 class retry_observer {
  public:
+  /// What it can call without referring to an object.
   using function = void (*)(const retry_notice&);
   constexpr retry_observer() noexcept = default;
+  /// Keeps the address of a function, or that of an object.
   template <class F>
     requires(!std::same_as<std::remove_cvref_t<F>, retry_observer> &&
              std::invocable<F&, const retry_notice&> &&
@@ -72,6 +74,7 @@ class retry_observer {
 class COSOCK_API backoff_clock {
  public:
   virtual ~backoff_clock();
+  /// A time that never goes back.
   [[nodiscard]] virtual std::chrono::steady_clock::time_point now() = 0;
   /// Waits. A cancellation ends it; an error that leaves it ends the client's run().
   virtual task<> sleep_for(std::chrono::nanoseconds) = 0;
@@ -82,7 +85,7 @@ class COSOCK_API backoff_clock {
 /// server do not return all at once.
 struct reconnect_options {
   std::chrono::nanoseconds base = std::chrono::milliseconds(100);  ///< zero or less: no waits
-  std::chrono::nanoseconds cap = std::chrono::seconds(30);
+  std::chrono::nanoseconds cap = std::chrono::seconds(30);         ///< no wait is longer
   /// A connection that has lasted so long was a success: the waits begin anew after it. One that is
   /// lost sooner was an attempt that failed: no server is pressed that accepts and then closes.
   std::chrono::nanoseconds stable = std::chrono::seconds(30);
@@ -96,6 +99,7 @@ struct reconnect_options {
 /// connects again. Owns no tasks beyond run(). Belongs to one loop, and outlives its run().
 class COSOCK_API reconnecting_client {
  public:
+  /// Does nothing before run(). What `options` refers to outlives the client.
   explicit reconnecting_client(const reconnect_options& options = {});
   reconnecting_client(const reconnecting_client&) = delete;
   reconnecting_client& operator=(const reconnecting_client&) = delete;
@@ -130,6 +134,7 @@ class COSOCK_API reconnecting_client {
   /// Ends run(), now or later: what it is doing is cancelled, and run() returns normally. For good;
   /// idempotent.
   void stop() noexcept;
+  /// Whether stop() was called.
   [[nodiscard]] bool is_stopped() const noexcept { return stopped_; }
 
  private:

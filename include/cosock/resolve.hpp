@@ -12,8 +12,9 @@ namespace cosock {
 /// Which addresses a look-up wants.
 enum class family : unsigned char { any, v4, v6 };
 
+/// What a look-up is to find.
 struct resolve_options {
-  cosock::family family = cosock::family::any;
+  cosock::family family = cosock::family::any;  ///< addresses of this family only
   bool passive = false;  ///< for binding: an empty host means all interfaces, not loopback
 };
 

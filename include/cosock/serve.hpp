@@ -16,15 +16,18 @@ class error_observer {
  public:
   /// Prints `program: message` to standard error.
   constexpr error_observer() noexcept = default;
+  /// Calls an object.
   template <class F>
     requires std::invocable<F&, const std::exception_ptr&>
   constexpr error_observer(F& of) noexcept
       : of_(&of), call_([](void* f, const std::exception_ptr& e) { (*static_cast<F*>(f))(e); }) {}
+  /// Calls a function.
   template <class F>
     requires(std::convertible_to<F, void (*)(const std::exception_ptr&)> &&
              !std::is_lvalue_reference_v<F>)
   constexpr error_observer(F&& function) noexcept : function_(function) {}
 
+  /// Tells it.
   COSOCK_API void operator()(const std::exception_ptr& error) const;
 
  private:
@@ -70,7 +73,9 @@ class COSOCK_API server {
   /// Closes the acceptor, and gives the handlers their time to end: serve() then returns. Idempotent;
   /// before serve() begins it has that return at once.
   void stop() noexcept;
+  /// Whether stop() was called.
   [[nodiscard]] bool is_stopping() const noexcept { return stopping_; }
+  /// The figures of this moment; after serve() has returned, the last ones.
   [[nodiscard]] serve_counters counters() const noexcept;
 
  private:

@@ -87,6 +87,7 @@ class COSOCK_API byte_stream {
   /// Closes the stream both ways: pending operations end with `error::closed`. What was sent and is
   /// still in the system's buffer is delivered, as far as the system can. Idempotent.
   virtual void close() noexcept = 0;
+  /// Whether it can be used: not closed, not moved from, nor made by default.
   [[nodiscard]] bool is_open() const noexcept { return source_ && source_->on; }
 
  protected:

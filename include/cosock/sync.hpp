@@ -36,6 +36,7 @@ class COSOCK_API event {
   /// It has not happened: later waits wait. A task that goes on after a wait may so find the event
   /// reset; where that matters, it looks at what the event was about, in a loop.
   void reset() noexcept { set_ = false; }
+  /// Whether it has happened.
   [[nodiscard]] bool is_set() const noexcept { return set_; }
 
   /// Waits until it has happened. Throws `error::cancelled`, or `error::closed` if the event is
@@ -87,6 +88,7 @@ class COSOCK_API semaphore {
     std::size_t count_ = 0;
   };
 
+  /// With so many permits to begin with.
   explicit semaphore(std::size_t permits) noexcept : available_(permits) {
     granted_.previous = granted_.following = &granted_;
   }
@@ -136,6 +138,7 @@ class COSOCK_API mutex {
   detail::acquire_operation lock() noexcept;
   /// The guard, or an empty one if somebody holds it, or waits for it.
   guard try_lock() noexcept { return one_.try_acquire(); }
+  /// Whether somebody holds it.
   [[nodiscard]] bool is_locked() const noexcept { return one_.available() == 0; }
 
  private:

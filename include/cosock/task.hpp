@@ -193,7 +193,9 @@ template <class T>
 class [[nodiscard("a task does nothing until it is awaited: is co_await missing?")]] task
     : public detail::needs_co_await {
  public:
+  /// For the compiler.
   using promise_type = detail::promise<T>;
+  /// What awaiting it gives.
   using value_type = T;
 
   task(task&& other) noexcept : of_(std::exchange(other.of_, {})) {}
@@ -204,6 +206,7 @@ class [[nodiscard("a task does nothing until it is awaited: is co_await missing?
   ~task() {
     if (of_) of_.destroy();
   }
+  /// Exchanges the coroutines that the two own.
   void swap(task& other) noexcept { std::swap(of_, other.of_); }
 
   /// Starts the coroutine and waits for its result. Throws std::logic_error for a task that was

@@ -19,7 +19,7 @@ class connect_operation;
 
 /// When and how often an idle connection is probed (tcp(7)). Zero leaves the system's value.
 struct keep_alive {
-  bool enabled = true;
+  bool enabled = true;       ///< whether it is probed at all
   int idle_seconds = 0;      ///< silence before the first probe
   int interval_seconds = 0;  ///< between probes
   int count = 0;             ///< unanswered probes before the connection is given up
@@ -61,11 +61,14 @@ class COSOCK_API tcp_socket final : public byte_stream {
   /// Closes with a reset: the peer's next operation fails, and what was not delivered is lost.
   void abort() noexcept;
 
+  /// This side's address and port, and the peer's, which is not_connected once the connection broke.
   [[nodiscard]] endpoint local_endpoint() const;
   [[nodiscard]] endpoint remote_endpoint() const;
 
+  /// Whether small pieces are sent at once (TCP_NODELAY): Nagle's algorithm off.
   void set_no_delay(bool on);
   [[nodiscard]] bool no_delay() const;
+  /// Whether, and how, an idle connection is probed.
   void set_keep_alive(const keep_alive& how);
   [[nodiscard]] keep_alive get_keep_alive() const;
   /// Bytes. The system doubles what it is told, and gives the double.
@@ -125,7 +128,9 @@ class COSOCK_API tcp_acceptor {
 
   /// Stops listening. A pending accept ends with `error::closed`. Idempotent.
   void close() noexcept;
+  /// Whether it listens: not closed, not moved from, nor made by default.
   [[nodiscard]] bool is_open() const noexcept { return native_handle() >= 0; }
+  /// Where it listens, with the port that the system has picked.
   [[nodiscard]] endpoint local_endpoint() const;
   /// How many connections may wait to be accepted from now on; the system may cut it (listen(2)).
   /// Throws system_error with the system's code, or `error::closed`.

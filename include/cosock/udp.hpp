@@ -39,6 +39,7 @@ class COSOCK_API network_interface {
   constexpr network_interface() noexcept = default;
   /// Throws system_error with the name, no_such_device, if there is none.
   [[nodiscard]] static network_interface by_name(std::string_view name);
+  /// The one with this number, if there is one; 0 leaves it to the system.
   [[nodiscard]] static constexpr network_interface by_index(unsigned index) noexcept {
     return network_interface(index);
   }
@@ -96,6 +97,7 @@ class COSOCK_API udp_socket final : public datagram_socket {
   /// let hear from others again.
   void disconnect();
 
+  /// What it is bound to, with the port that the system has picked.
   [[nodiscard]] endpoint local_endpoint() const;
   /// The peer it is connected to; not_connected if it is not.
   [[nodiscard]] endpoint remote_endpoint() const;
@@ -117,6 +119,7 @@ class COSOCK_API udp_socket final : public datagram_socket {
   void set_multicast_loopback(bool on);
   [[nodiscard]] bool multicast_loopback() const;
 
+  /// Whether it may send to broadcast addresses.
   void set_broadcast(bool allowed);
   [[nodiscard]] bool broadcast() const;
   /// TTL or hop limit of what is sent, 1 to 255; -1: the system's.

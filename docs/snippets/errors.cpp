@@ -1,0 +1,149 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+
+#include <cosock/cosock.hpp>
+
+#include <stdexcept>
+#include <string>
+
+#include "check.hpp"
+
+using namespace std::chrono_literals;
+
+namespace {
+
+using cosock::byte_stream;
+using cosock::task;
+
+cosock::endpoint nobody() {  // a port where nobody listens
+  const cosock::tcp_acceptor acceptor({cosock::address::loopback_v4(), 0});
+  return acceptor.local_endpoint();
+}
+
+//! [catch]
+task<std::string> describe_connecting(cosock::endpoint to) {
+  try {
+    cosock::tcp_socket socket = co_await cosock::connect(to);
+    co_return "connected";
+  } catch (const boost::system::system_error& e) {
+    if (e.code() == cosock::error::timed_out) co_return "too late";
+    if (e.code() == boost::system::errc::connection_refused) co_return "nobody listens";
+    throw;  // `cancelled` among others: leave that to whoever cancelled
+  }
+}
+//! [catch]
+
+//! [result]
+task<std::size_t> receive_or_nothing(byte_stream& peer, cosock::mutable_buffer into) {
+  const auto n = co_await cosock::as_result(peer.receive(into));
+  if (n.error() == boost::system::errc::connection_reset) co_return 0;
+  co_return n.value();  // the value, or throws any other error
+}
+//! [result]
+
+//! [end]
+task<> ends_of_streams(byte_stream& mine, byte_stream& theirs) {
+  co_await theirs.send("abc");
+  theirs.shutdown_send();
+  char block[8];
+  std::size_t received = 0;
+  try {
+    co_await mine.receive_exactly(block);
+  } catch (const cosock::transfer_error& e) {
+    check(e.code() == cosock::error::end_of_stream);  // in the middle of what was asked for
+    received = e.bytes_transferred();
+  }
+  check(received == 3);
+  check(co_await mine.receive(block) == 0);  // at a place where a stream may end
+}
+//! [end]
+
+//! [after]
+task<> report(byte_stream& peer, task<> work) {
+  std::string complaint;
+  try {
+    co_await std::move(work);
+  } catch (const std::exception& e) {
+    complaint = e.what();  // to await here would not compile: what must be sent is sent below
+  }
+  if (!complaint.empty()) co_await peer.send("error: " + complaint + '\n');
+}
+//! [after]
+
+//! [several]
+task<> fails_with(const char* why) {
+  co_await cosock::yield();
+  throw std::runtime_error(why);
+}
+
+task<> fails_when_cancelled(const char* why) {
+  const auto slept = co_await cosock::as_result(cosock::sleep_for(1h));
+  if (slept.error() == cosock::error::cancelled) throw std::runtime_error(why);
+}
+
+task<> several_errors() {
+  std::size_t kept = 0;
+  try {
+    co_await cosock::when_all(fails_with("the disk is full"), fails_when_cancelled("no backup"));
+  } catch (const cosock::multiple_errors& e) {
+    kept = e.errors().size();
+    check(cosock::describe(e.errors()[0]) == "the disk is full");
+    check(cosock::describe(e.errors()[1]) == "no backup");
+  }
+  check(kept == 2);
+}
+//! [several]
+
+//! [siblings]
+task<> an_error_ends_all() {
+  bool sibling_ended = false;
+  std::string reason;
+  try {
+    co_await cosock::with_nursery([&](cosock::nursery& tasks) -> task<> {
+      tasks.start([&]() -> task<> {
+        const auto slept = co_await cosock::as_result(cosock::sleep_for(1h));
+        sibling_ended = slept.error() == cosock::error::cancelled;
+      });
+      tasks.start(fails_with, "the disk is full");
+      co_return;
+    });
+  } catch (const std::runtime_error& e) {
+    reason = e.what();
+  }
+  check(sibling_ended && reason == "the disk is full");
+}
+//! [siblings]
+
+//! [who]
+task<> names_what_failed() {
+  std::string text;
+  try {
+    (void)co_await cosock::connect("localhost", nobody().port());
+  } catch (const boost::system::system_error& e) {
+    text = e.what();
+  }
+  // cannot connect to localhost:4711: ... 127.0.0.1:4711: Connection refused ...
+  check(text.find("localhost") != text.npos);
+  check(text.find("127.0.0.1") != text.npos);
+  check(text.find("Connection refused") != text.npos);
+}
+//! [who]
+
+task<> all() {
+  check(co_await describe_connecting(nobody()) == "nobody listens");
+  auto [mine, theirs] = cosock::local_pair();
+  char buffer[64];
+  co_await theirs.send("x");
+  check(co_await receive_or_nothing(mine, buffer) == 1);
+  co_await report(mine, fails_with("the disk is full"));
+  co_await theirs.receive_exactly(cosock::buffer(buffer, 24));
+  check(std::string_view(buffer, 24) == "error: the disk is full\n");
+  co_await ends_of_streams(mine, theirs);
+  co_await several_errors();
+  co_await an_error_ends_all();
+  co_await names_what_failed();
+}
+
+}  // namespace
+
+int main() { return run_snippets(all()); }

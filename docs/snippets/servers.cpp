@@ -1,0 +1,273 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+
+#include <cosock/cosock.hpp>
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "check.hpp"
+
+using namespace std::chrono_literals;
+
+namespace {
+
+using cosock::task;
+
+const cosock::endpoint any_port{cosock::address::loopback_v4(), 0};
+
+//! [idle]
+task<> echo(cosock::tcp_socket& client) {
+  char buffer[4096];
+  for (;;) {
+    const std::size_t n = co_await cosock::with_timeout(60s, client.receive(buffer));
+    if (n == 0) co_return;
+    co_await cosock::with_timeout(60s, client.send(cosock::buffer(buffer, n)));
+  }
+}
+//! [idle]
+
+//! [options]
+task<> serve_with_limits(cosock::tcp_acceptor& acceptor, cosock::server& handle,
+                         std::vector<std::string>& log) {
+  auto observer = [&](const std::exception_ptr& e) { log.push_back(cosock::describe(e)); };
+  cosock::serve_options options;
+  options.max_connections = 1000;
+  options.drain = 30s;
+  options.on_error = observer;
+  co_await cosock::serve(acceptor, echo, handle, options);
+}
+//! [options]
+
+task<> stops() {
+  cosock::tcp_acceptor acceptor(any_port);
+  cosock::server handle;
+  std::vector<std::string> log;
+  const cosock::endpoint at = acceptor.local_endpoint();
+  //! [stop]
+  const auto client = [&]() -> task<> {
+    cosock::tcp_socket socket = co_await cosock::connect(at);
+    co_await socket.send("hello");
+    char answer[5];
+    co_await socket.receive_exactly(answer);
+    handle.stop();  // nobody new from now on; this connection goes on
+    co_await socket.send("still");
+    co_await socket.receive_exactly(answer);
+    check(handle.counters().active == 1);
+  };
+  co_await cosock::when_all(serve_with_limits(acceptor, handle, log), client());
+  check(handle.counters().accepted == 1 && handle.counters().bytes_in == 10);
+  //! [stop]
+  check(log.empty());
+}
+
+//! [failing]
+task<> refuse(cosock::tcp_socket& client, cosock::endpoint peer) {
+  co_await client.send("no\n");
+  throw std::runtime_error("refused " + peer.address().to_string());
+}
+//! [failing]
+
+task<> fails() {
+  cosock::tcp_acceptor acceptor(any_port);
+  cosock::server handle;
+  std::vector<std::string> log;
+  auto observer = [&](const std::exception_ptr& e) { log.push_back(cosock::describe(e)); };
+  const cosock::serve_options options{.on_error = observer};
+  const auto client = [&]() -> task<> {
+    cosock::tcp_socket socket = co_await cosock::connect(acceptor.local_endpoint());
+    char text[3];
+    co_await socket.receive_exactly(text);
+    check(co_await socket.receive(text) == 0);
+    handle.stop();
+  };
+  co_await cosock::when_all(cosock::serve(acceptor, refuse, handle, options), client());
+  check(log == std::vector<std::string>{"refused 127.0.0.1"});
+}
+
+//! [frames]
+task<> answer_frames(cosock::byte_stream& client) {
+  const cosock::frame_format format{.prefix = cosock::frame_prefix::two_bytes, .maximum = 1000};
+  cosock::buffered_reader frames(client);
+  while (const auto request = co_await frames.read_frame(format)) {
+    const std::string answer = "got " + std::string(*request);
+    co_await cosock::send_frame(client, answer, format);
+  }
+}
+//! [frames]
+
+task<> frames() {
+  auto [mine, theirs] = cosock::local_pair();
+  const auto client = [&]() -> task<> {
+    const cosock::frame_format format{.prefix = cosock::frame_prefix::two_bytes, .maximum = 1000};
+    co_await cosock::send_frame(mine, "one", format);
+    cosock::buffered_reader answers(mine);
+    const auto answer = co_await answers.read_frame(format);
+    check(answer == "got one");
+    mine.shutdown_send();
+  };
+  co_await cosock::when_all(answer_frames(theirs), client());
+}
+
+//! [outbox]
+task<> ticker(cosock::outbox& out) {
+  for (;;) {
+    co_await out.send("tick\n");
+    co_await cosock::sleep_for(10ms);
+  }
+}
+
+task<> answers_and_ticks(cosock::byte_stream& client) {
+  cosock::outbox out(client, {.max_messages = 32, .policy = cosock::when_full::drop_oldest});
+  cosock::buffered_reader lines(client);
+  co_await cosock::with_nursery([&](cosock::nursery& tasks) -> task<> {
+    tasks.start([&] { return out.run(); });
+    tasks.start([&] { return ticker(out); });
+    while (const auto line = co_await lines.read_line()) co_await out.send("yes\n");
+    co_await out.flush();
+    tasks.cancel_all();
+  });
+}
+//! [outbox]
+
+task<> outbox() {
+  auto [mine, theirs] = cosock::local_pair();
+  const auto client = [&]() -> task<> {
+    cosock::buffered_reader lines(mine);
+    co_await mine.send("well?\n");
+    bool yes = false, tick = false;
+    while (!yes || !tick) {
+      const auto line = co_await lines.read_line();
+      (*line == "yes" ? yes : tick) = true;
+    }
+    mine.shutdown_send();
+    while (co_await lines.read_line()) {}
+  };
+  const auto server = [&]() -> task<> {
+    co_await answers_and_ticks(theirs);
+    theirs.close();
+  };
+  co_await cosock::when_all(server(), client());
+}
+
+//! [proxy]
+task<> pass_on(cosock::byte_stream& client, cosock::endpoint target) {
+  cosock::tcp_socket server = co_await cosock::connect(target);
+  const auto all = co_await cosock::copy_both(client, server, {.idle = 5min});
+  if (all.error) throw boost::system::system_error(all.error);
+}
+//! [proxy]
+
+task<> proxy() {
+  cosock::tcp_acceptor target(any_port), front(any_port);
+  cosock::server behind, before;
+  const auto pass = [&](cosock::tcp_socket& c) { return pass_on(c, target.local_endpoint()); };
+  const auto client = [&]() -> task<> {
+    cosock::tcp_socket socket = co_await cosock::connect(front.local_endpoint());
+    co_await socket.send("hello");
+    socket.shutdown_send();
+    char answer[5];
+    co_await socket.receive_exactly(answer);
+    check(co_await socket.receive(answer) == 0);
+    before.stop();
+    behind.stop();
+  };
+  co_await cosock::when_all(cosock::serve(target, echo, behind),
+                            cosock::serve(front, pass, before), client());
+}
+
+//! [reconnect]
+task<> follow(std::string host, std::uint16_t port, std::vector<std::string>& news) {
+  cosock::reconnecting_client client({.base = 10ms, .cap = 10s});
+  const auto session = [&](cosock::tcp_socket& server) -> task<cosock::after_session> {
+    co_await server.send("subscribe\n");
+    cosock::buffered_reader lines(server);
+    while (const auto line = co_await lines.read_line()) {
+      news.emplace_back(*line);
+      if (*line == "the end") co_return cosock::after_session::done;
+    }
+    co_return cosock::after_session::reconnect;
+  };
+  co_await client.run(host, port, session);
+}
+//! [reconnect]
+
+task<> reconnect() {
+  cosock::tcp_acceptor acceptor(any_port);
+  const std::uint16_t port = acceptor.local_endpoint().port();
+  std::vector<std::string> news;
+  const auto server = [&]() -> task<> {
+    for (const char* text : {"one\n", "the end\n"}) {
+      cosock::tcp_socket client = co_await acceptor.accept();
+      cosock::buffered_reader lines(client);
+      check(co_await lines.read_line() == "subscribe");
+      co_await client.send(std::string_view(text));
+      client.shutdown_send();
+      check(!co_await lines.read_line());
+    }
+  };
+  co_await cosock::when_all(server(), follow("127.0.0.1", port, news));
+  check(news == std::vector<std::string>{"one", "the end"});
+}
+
+//! [activation]
+// systemd passes listening sockets from descriptor 3 on, and says how many.
+task<> serve_what_was_passed(int descriptor, cosock::server& handle) {
+  cosock::tcp_acceptor acceptor = cosock::tcp_acceptor::adopt(descriptor);
+  co_await cosock::serve(acceptor, echo, handle);
+}
+//! [activation]
+
+task<> activation() {
+  cosock::tcp_acceptor opened(any_port);
+  const cosock::endpoint at = opened.local_endpoint();
+  cosock::server handle;
+  const auto client = [&]() -> task<> {
+    cosock::tcp_socket socket = co_await cosock::connect(at);
+    co_await socket.send("x");
+    char answer[1];
+    co_await socket.receive_exactly(answer);
+    handle.stop();
+  };
+  co_await cosock::when_all(serve_what_was_passed(opened.release(), handle), client());
+}
+
+//! [reload]
+task<> reload_on_hangup(int& generation) {
+  cosock::signal_set hangup{SIGHUP};
+  for (;;) {
+    co_await hangup.wait();
+    ++generation;  // read the configuration again
+  }
+}
+//! [reload]
+
+task<> reload() {
+  int generation = 0;
+  const auto sender = [&]() -> task<> {
+    co_await cosock::yield();
+    ::kill(::getpid(), SIGHUP);
+    while (generation == 0) co_await cosock::sleep_for(1ms);
+  };
+  co_await cosock::when_any(reload_on_hangup(generation), sender());
+}
+
+task<> all() {
+  co_await stops();
+  co_await fails();
+  co_await frames();
+  co_await outbox();
+  co_await proxy();
+  co_await reconnect();
+  co_await activation();
+  co_await reload();
+}
+
+}  // namespace
+
+int main() { return run_snippets(all()); }
