@@ -183,7 +183,8 @@ class embedding final : public std::enable_shared_from_this<embedding> {
     if (!loop_) return;
     engine& e = engine::of(*loop_);
     e.tell_of_none();
-    if (tasks_++ == 0) work_.emplace(on_);
+    ++tasks_;
+    if (!work_) work_.emplace(on_);
     {
       const in_engine here(&e);
       job.release()->begin(e);
@@ -200,8 +201,9 @@ class embedding final : public std::enable_shared_from_this<embedding> {
         self->turn();
       });
     }
-    tasks_ != 0 ? watch() : rest();
+    is_busy() ? watch() : rest();
   }
+  bool is_busy() noexcept { return tasks_ != 0 || engine::of(*loop_).lingering_ != 0; }
   void watch() {
     if (watching_) return;
     watching_ = true;
@@ -209,7 +211,7 @@ class embedding final : public std::enable_shared_from_this<embedding> {
                        asio::bind_allocator(frame_allocator<void>(),
                                             [self = shared_from_this()](auto) {
                                               self->watching_ = false;
-                                              if (self->tasks_ != 0) self->turn();
+                                              if (self->loop_ && self->is_busy()) self->turn();
                                             }));
   }
   void rest() {

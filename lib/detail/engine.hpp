@@ -42,17 +42,6 @@ struct remote {
   bool post(std::unique_ptr<posted> what);
 };
 
-/// Something that has to go before the loop does.
-class guest : public link {
- public:
-  virtual void loop_ends() noexcept = 0;
-
- protected:
-  guest() = default;
-  guest(const guest&) = delete;
-  ~guest() { unlink(); }
-};
-
 /// What a loop is made of: queues of things that are ready, beside an io_context.
 ///
 /// Readiness, timers and wake-ups put operations into `ready_`; one handler, posted to the io_context
@@ -122,6 +111,7 @@ class engine final : public core {
   link roots_;
   link descriptors_;
   link guests_;
+  int lingering_ = 0;  // guests that have work to do without any task
   class embedding* embedded_ = nullptr;  // in a context of the user's (asio.cpp)
   root* running_root_ = nullptr;
   unsigned siblings = 1;  // loops that do the same work, this one included

@@ -106,13 +106,15 @@ struct spawn_completion {
 };
 
 template <class T>
-struct spawn_signature {
+struct signature_of {
   using type = void(std::exception_ptr, T);
 };
 template <>
-struct spawn_signature<void> {
+struct signature_of<void> {
   using type = void(std::exception_ptr);
 };
+template <class T>
+using spawn_signature = typename signature_of<T>::type;
 
 template <class T, class Function, class Handler>
 class spawned_with final : public spawned {
