@@ -94,7 +94,7 @@ template <class T, class Executor>
 /// executor, by default `where`, and never inside the call. A cancellation through its slot, of any
 /// type and emitted by any thread, cancels the scope around the task.
 template <class Where, class F, class Token>
-  requires(!std::convertible_to<Token, error_observer> || detail::is_detached<Token>)
+  requires(!std::same_as<std::remove_cvref_t<Token>, error_observer>)
 auto spawn(Where&& where, F&& work, Token&& token) {
   auto function = detail::as_function(std::forward<F>(work));
   using returned = std::invoke_result_t<decltype(function)&>;
@@ -108,7 +108,7 @@ auto spawn(Where&& where, F&& work, Token&& token) {
 }
 
 /// The same for a task that gives nothing and that nobody waits for: what leaves it is told to
-/// `on_error`, which prints it by default. A cancellation is no error.
+/// `on_error` (serve.hpp), which prints it by default. A cancellation is no error.
 template <class Where, class F>
 void spawn(Where&& where, F&& work, error_observer on_error = {}) {
   spawn(where, std::forward<F>(work), detail::report_error{on_error});

@@ -17,9 +17,11 @@ class error_observer {
   /// Prints `program: message` to standard error.
   constexpr error_observer() noexcept = default;
   template <class F>
-    requires std::invocable<F&, const std::exception_ptr&>
+    requires(std::invocable<F&, const std::exception_ptr&> &&
+             !std::same_as<std::remove_cv_t<F>, error_observer>)
   constexpr error_observer(F& of) noexcept
-      : of_(&of), call_([](void* f, const std::exception_ptr& e) { (*static_cast<F*>(f))(e); }) {}
+      : of_(const_cast<void*>(static_cast<const void*>(&of))),
+        call_([](void* f, const std::exception_ptr& e) { (*static_cast<F*>(f))(e); }) {}
   template <class F>
     requires(std::convertible_to<F, void (*)(const std::exception_ptr&)> &&
              !std::is_lvalue_reference_v<F>)
