@@ -3,6 +3,7 @@
 #include <cosock/asio.hpp>
 
 #define BOOST_TEST_MODULE asio_streams
+#include "gate.hpp"
 #include "stream_conformance.hpp"
 
 #include <cosock/connect.hpp>
@@ -15,6 +16,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
 #include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
 
@@ -30,6 +32,8 @@ using cosock::async_stream;
 using cosock::loop_executor;
 using cosock::task;
 using cosock::use_task;
+using test::is;
+using namespace std::chrono_literals;
 
 // A stream of Asio's as one of ours
 
@@ -286,11 +290,11 @@ COROUTINE_TEST_CASE(sockets_change_hands) {
     one.connect(other.local_endpoint());
     co_await there_and_back(std::move(one), std::move(other));
 
-    const std::string path = "@cosock-asio-" + std::to_string(::getpid());
-    cosock::local_acceptor listens{cosock::local_endpoint(path)};
+    cosock::local_acceptor listens{cosock::local_endpoint()};
+    const auto there = listens.local_endpoint();
     auto listens_for_asio = cosock::release(std::move(listens));
     listens = cosock::adopt(std::move(listens_for_asio));
-    auto both = co_await cosock::when_all(cosock::connect(cosock::local_endpoint(path)),
+    auto both = co_await cosock::when_all(cosock::connect(there),
                                           listens.accept());
     static_cast<void>(both);
   }
