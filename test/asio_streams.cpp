@@ -80,9 +80,10 @@ task<stream_pair> there_and_back() {
                         std::make_unique<stream>(std::in_place, std::move(other)));
 }
 
-const register_suite of_tcp("tcp_of_asio", {.make_pair = tcp_of_asio});
-const register_suite of_local("local_of_asio", {.make_pair = local_of_asio});
-const register_suite of_both("there_and_back", {.make_pair = there_and_back});
+const register_suite of_tcp("tcp_of_asio", {.make_pair = tcp_of_asio, .closes_at_once = false});
+const register_suite of_local("local_of_asio", {.make_pair = local_of_asio, .closes_at_once = false});
+const register_suite of_both("there_and_back",
+                             {.make_pair = there_and_back, .closes_at_once = false});
 
 task<std::pair<tcp::socket, tcp::socket>> connected() {
   tcp::acceptor acceptor(loop_executor(), {asio::ip::address_v4::loopback(), 0});
