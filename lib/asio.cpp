@@ -131,6 +131,17 @@ bool is_strand(const asio::any_io_executor& e) {
          e.target<asio::strand<asio::thread_pool::executor_type>>();
 }
 
+/// The strand in which a loop lives; of the executor's own type where that is known, because each
+/// erasure of a type costs allocations.
+asio::any_io_executor strand_for(const asio::any_io_executor& e) {
+  if (is_strand(e)) return e;
+  if (const auto* const of = e.target<asio::io_context::executor_type>())
+    return asio::make_strand(*of);
+  if (const auto* const of = e.target<asio::thread_pool::executor_type>())
+    return asio::make_strand(*of);
+  return asio::make_strand(e);
+}
+
 class embeddings;
 
 }  // namespace
@@ -142,7 +153,7 @@ class embedding final : public std::enable_shared_from_this<embedding> {
   embedding(embeddings& of, asio::execution_context& context, const asio::any_io_executor& given)
       : of_(of),
         given_(given),
-        on_(is_strand(given) ? given : asio::any_io_executor(asio::make_strand(given))),
+        on_(strand_for(given)),
         permanent_(is_plain(given)) {
     loop_.emplace();
     engine& e = engine::of(*loop_);
