@@ -309,18 +309,20 @@ BOOST_AUTO_TEST_CASE(tasks_on_a_loop_of_this_library) {
 
 // Threads
 
+// Boost.Test is for one thread; others count what is wrong.
 template <class Where>
-void work_side_by_side(Where&& where, bool apart) {
+void work_side_by_side(Where&& where) {
   constexpr int tasks = 200;
   std::atomic<int> inside = 0;
+  std::atomic<int> faults = 0;
   std::vector<std::future<int>> all;
   for (int i = 0; i != tasks; ++i)
     all.push_back(spawn(
         where,
-        [i, apart, &inside]() -> task<int> {
+        [i, &inside, &faults]() -> task<int> {
           for (int n = 0; n != 10; ++n) {
-            if (apart) BOOST_REQUIRE(++inside == 1);
-            if (apart) --inside;
+            if (++inside != 1) ++faults;
+            --inside;
             switch (n % 3) {
               case 0: co_await cosock::sleep_for(std::chrono::microseconds(i)); break;
               case 1: co_await cosock::yield(); break;
@@ -334,28 +336,29 @@ void work_side_by_side(Where&& where, bool apart) {
         },
         asio::use_future));
   for (int i = 0; i != tasks; ++i) BOOST_TEST(all[static_cast<std::size_t>(i)].get() == i);
+  BOOST_TEST(faults == 0);
 }
 
 BOOST_AUTO_TEST_CASE(one_thread) {
   const test::alarm_clock guard;
   runner r(1);
-  work_side_by_side(r.context, true);
-  work_side_by_side(asio::make_strand(r.context), true);
+  work_side_by_side(r.context);
+  work_side_by_side(asio::make_strand(r.context));
 }
 
 BOOST_AUTO_TEST_CASE(four_threads) {
   const test::alarm_clock guard;
   runner r(4);
-  work_side_by_side(r.context, true);
-  work_side_by_side(asio::make_strand(r.context), true);
-  work_side_by_side(asio::any_io_executor(asio::make_strand(r.context)), true);
+  work_side_by_side(r.context);
+  work_side_by_side(asio::make_strand(r.context));
+  work_side_by_side(asio::any_io_executor(asio::make_strand(r.context)));
 }
 
 BOOST_AUTO_TEST_CASE(a_pool_of_threads) {
   const test::alarm_clock guard;
   asio::thread_pool pool(4);
-  work_side_by_side(pool, true);
-  work_side_by_side(asio::make_strand(pool), true);
+  work_side_by_side(pool);
+  work_side_by_side(asio::make_strand(pool));
   pool.join();
 }
 
@@ -417,8 +420,8 @@ BOOST_AUTO_TEST_CASE(other_threads_reach_the_loop) {
     int sum = 0;
     while (const auto n = co_await box.receive()) sum += *n;
     // A look-up comes home from a thread of its own.
-    BOOST_TEST(!(co_await cosock::resolve("localhost", 80)).empty());
-    co_return sum;
+    const auto found = co_await cosock::resolve("localhost", 80);
+    co_return found.empty() ? -1 : sum;
   }, asio::use_future);
   const auto sender = made.get_future().get();
   cosock::loop* const of = loop.get_future().get();
@@ -481,7 +484,7 @@ BOOST_AUTO_TEST_CASE(an_operation_on_another_context) {
       there.expires_after(std::chrono::microseconds(i % 5));
       co_await there.async_wait(use_task);
       n += co_await spawn(other.context, later(1), use_task);
-      BOOST_REQUIRE(one.context.get_executor().running_in_this_thread());
+      if (!one.context.get_executor().running_in_this_thread()) co_return -1;
     }
     co_return n;
   }, asio::use_future);

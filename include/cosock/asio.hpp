@@ -22,6 +22,9 @@
 // destroys its tasks where they stand; handlers that wait for them are then destroyed, not called.
 //
 // An operation awaited with use_task may be on any context: the task goes on on its own loop.
+//
+// A program that is compiled with hidden visibility, and links this library as a shared one, includes
+// this header before any of Asio's.
 
 #include <cosock/detail/asio_async_stream.hpp>
 #include <cosock/detail/asio_operation.hpp>

@@ -7,6 +7,15 @@
 #include <cosock/loop.hpp>
 #include <cosock/task.hpp>
 
+// Code of the program that a loop runs has to find what Asio keeps for each thread where the library
+// has put it: so these are visible even where everything else of the program is hidden.
+#pragma GCC visibility push(default)
+#include <boost/asio/detail/call_stack.hpp>
+#include <boost/asio/detail/thread_context.hpp>
+#include <boost/asio/detail/thread_info_base.hpp>
+#include <boost/asio/error.hpp>
+#pragma GCC visibility pop
+
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/detail/scheduler_operation.hpp>
 #include <boost/asio/execution.hpp>
