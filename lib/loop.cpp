@@ -4,8 +4,11 @@
 
 #include "detail/descriptor.hpp"
 #include "detail/engine.hpp"
+#include "detail/system.hpp"
 
 #include <boost/asio/post.hpp>
+
+#include <fcntl.h>
 
 #include <stdexcept>
 
@@ -17,16 +20,44 @@ namespace {
 
 thread_local engine* running_engine = nullptr;
 
-struct in_engine {
-  explicit in_engine(engine* e) noexcept : before(std::exchange(running_engine, e)) {}
-  ~in_engine() { running_engine = before; }
-  engine* before;
-};
-
 /// Operations that one handler fires before the io_context has its turn again.
 constexpr int most_fired = 1024;
 /// Operations that a task may complete at once before others have their turn.
 constexpr int operations_a_turn = 32;
+/// Handlers that a loop inside another one runs before that has its turn.
+constexpr int handlers_a_turn = 16;
+
+/// Tells to whom a context belongs.
+struct ownership final : asio::execution_context::service {
+  explicit ownership(asio::execution_context& of, engine* by = nullptr)
+      : asio::execution_context::service(of), by(by) {}
+  void shutdown() override {}
+  static inline asio::execution_context::id id;
+  engine* by;
+};
+
+// Asio does not tell from outside what an embedded loop has to know: the reactor's descriptor, and
+// whether the scheduler wakes it for what is queued. A template argument may name a private member.
+template <class Tag, auto Member>
+struct opened {
+  friend constexpr auto private_member(Tag) noexcept { return Member; }
+};
+struct of_descriptor {
+  friend constexpr auto private_member(of_descriptor) noexcept;
+};
+struct of_mutex {
+  friend constexpr auto private_member(of_mutex) noexcept;
+};
+struct of_interrupted {
+  friend constexpr auto private_member(of_interrupted) noexcept;
+};
+struct of_queue {
+  friend constexpr auto private_member(of_queue) noexcept;
+};
+template struct opened<of_descriptor, &asio::detail::reactor::epoll_fd_>;
+template struct opened<of_mutex, &asio::detail::scheduler::mutex_>;
+template struct opened<of_interrupted, &asio::detail::scheduler::task_interrupted_>;
+template struct opened<of_queue, &asio::detail::scheduler::op_queue_>;
 
 void disperse(link& head) noexcept {
   while (head.following != &head) head.following->unlink();
@@ -34,7 +65,14 @@ void disperse(link& head) noexcept {
 
 }  // namespace
 
+in_engine::in_engine(engine* e) noexcept : before_(std::exchange(running_engine, e)) {}
+in_engine::~in_engine() { running_engine = before_; }
+
 engine* engine::current() noexcept { return running_engine; }
+
+engine* engine::of(asio::execution_context& context) noexcept {
+  return asio::has_service<ownership>(context) ? asio::use_service<ownership>(context).by : nullptr;
+}
 
 engine& engine::required() {
   if (running_engine) return *running_engine;
@@ -51,10 +89,12 @@ engine::engine(loop& owner)
       remote_(std::make_shared<remote>()),
       timer_(context_),
       work_(context_.get_executor()) {
+  asio::make_service<ownership>(context_, this);
   reactor_.init_task();
-  for (link* head : {&roots_, &descriptors_, &ready_, &later_}) make_circular(*head);
+  for (link* head : {&roots_, &descriptors_, &guests_, &ready_, &later_}) make_circular(*head);
   drain_.of = this;
   remote_->to = this;
+  remote_->context = &context_;
 }
 
 engine::~engine() {
@@ -65,6 +105,11 @@ engine::~engine() {
   while (roots_.following != &roots_) static_cast<root*>(roots_.following)->drop();
   while (descriptors_.following != &descriptors_)
     static_cast<descriptor*>(descriptors_.following)->shut_down();
+  while (guests_.following != &guests_) {
+    auto& first = static_cast<guest&>(*guests_.following);
+    first.unlink();
+    first.loop_ends();
+  }
   disperse(ready_);
   disperse(later_);
 }
@@ -149,6 +194,37 @@ std::size_t engine::poll() {
   return context_.poll();
 }
 
+bool engine::poll_some() {
+  const in_engine here(this);
+  context_.restart();
+  for (int i = 0; i != handlers_a_turn; ++i)
+    if (context_.poll_one() == 0) return false;
+  return true;
+}
+
+int engine::duplicate_descriptor() const {
+  const int fd = ::fcntl(reactor_.*private_member(of_descriptor()), F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) raise(system_failure(errno));
+  return fd;
+}
+
+bool engine::tell_of_queued() noexcept {
+  auto& mutex = scheduler_.*private_member(of_mutex());
+  auto& queue = scheduler_.*private_member(of_queue());
+  const std::lock_guard lock(mutex);
+  // What is always there is the reactor itself.
+  auto* const first = queue.front();
+  if (!first || asio::detail::op_queue_access::next(first)) return false;
+  scheduler_.*private_member(of_interrupted()) = false;
+  return true;
+}
+
+void engine::tell_of_none() noexcept {
+  auto& mutex = scheduler_.*private_member(of_mutex());
+  const std::lock_guard lock(mutex);
+  scheduler_.*private_member(of_interrupted()) = true;
+}
+
 bool remote::post(std::unique_ptr<posted> what) {
   const std::lock_guard lock(mutex);
   if (!to) return false;
@@ -179,6 +255,7 @@ void root::drop() noexcept {
   unlink();
   dropped_ = !done();
   leave();
+  dropped();
 }
 
 void root::finish() noexcept {

@@ -264,6 +264,48 @@ proxy)
   refused 2 '"70000": not a port' ./proxy localhost:70000 x
   refused 1 '"localhost:7000": not an address' ./proxy localhost:7000 x
   ;;
+http)
+  program=beast_http
+  start_server
+  [ "$(timeout 20 ./beast_http get 127.0.0.1 $port /some/where)" = $'200\nGET /some/where' ] ||
+    die "the client got no answer"
+  [ "$(timeout 20 ./beast_http get localhost $port /)" = $'200\nGET /' ] || die "by name"
+  if command -v curl >/dev/null; then
+    curl() { timeout 60 env curl --noproxy '*' -sS "$@"; }
+    at=http://127.0.0.1:$port
+    [ "$(curl $at/a $at/b)" = $'GET /a\nGET /b' ] || die "two on one connection"
+    [ "$(curl --http1.0 $at/old)" = "GET /old" ] || die "HTTP/1.0"
+    head -c 500000 /dev/zero | tr '\0' x >"$work/sent"
+    curl --data-binary @"$work/sent" $at/post | tail -n 1 | cmp - "$work/sent" || die "a large one"
+    [ "$(curl -o /dev/null -w '%{http_code}' -X DELETE $at/)" = 405 ] || die "DELETE"
+  fi
+  stop_server
+  refused 1 "cannot connect to 127.0.0.1:$port: Connection refused" \
+    ./beast_http get 127.0.0.1 $port /
+  refused 2 'usage: beast_http get HOST PORT TARGET' ./beast_http get
+  refused 2 'unknown option set, usage: ' ./beast_http set
+  ;;
+tls)
+  program=tls_lines
+  command -v openssl >/dev/null || { echo "skipped: needs openssl"; exit 77; }
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost \
+    -days 1 -keyout "$work/key" -out "$work/certificate" 2>"$work/err" || die "$(cat "$work/err")"
+  refused 2 'usage: tls_lines CERTIFICATE KEY' ./tls_lines
+  refused 2 'use_certificate_chain_file: ' ./tls_lines "$work/none" "$work/key"
+  mkfifo "$work/said"
+  ./tls_lines "$work/certificate" "$work/key" --port 0 >"$work/said" 2>"$work/server-errors" &
+  server=$!
+  read -r line <"$work/said" || die "the server said nothing: $(cat "$work/server-errors")"
+  at=${line#listening on }
+  for version in -tls1_2 -tls1_3; do
+    seq 3000 >"$work/lines"
+    { cat "$work/lines"; echo quit; } | timeout 60 openssl s_client -quiet -CAfile \
+      "$work/certificate" -verify_return_error $version -connect "$at" >"$work/heard" \
+      2>"$work/err" || die "s_client: $(cat "$work/err")"
+    cmp "$work/lines" "$work/heard" || die "not what was sent"
+  done
+  stop_server
+  ;;
 multicast)
   refused 2 'usage: multicast_chat GROUP PORT' ./multicast_chat
   refused 2 '127.0.0.1 is not the address of a multicast group' ./multicast_chat 127.0.0.1 7007

@@ -90,6 +90,8 @@ class COSOCK_API root : public group, public link {
   void finish() noexcept;
   void begin(branch started);
   void check_done() const;
+  /// Called when it has been destroyed with its loop.
+  virtual void dropped() noexcept {}
   scope scope_;
 
  private:

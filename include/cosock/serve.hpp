@@ -18,9 +18,11 @@ class error_observer {
   constexpr error_observer() noexcept = default;
   /// Calls an object.
   template <class F>
-    requires std::invocable<F&, const std::exception_ptr&>
+    requires(std::invocable<F&, const std::exception_ptr&> &&
+             !std::same_as<std::remove_cv_t<F>, error_observer>)
   constexpr error_observer(F& of) noexcept
-      : of_(&of), call_([](void* f, const std::exception_ptr& e) { (*static_cast<F*>(f))(e); }) {}
+      : of_(const_cast<void*>(static_cast<const void*>(&of))),
+        call_([](void* f, const std::exception_ptr& e) { (*static_cast<F*>(f))(e); }) {}
   /// Calls a function.
   template <class F>
     requires(std::convertible_to<F, void (*)(const std::exception_ptr&)> &&

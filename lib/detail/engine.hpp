@@ -7,6 +7,15 @@
 
 #include "detail/wheel.hpp"
 
+// What Asio keeps for each thread must be one in the whole program: the loop's handlers may be code of
+// the program, or of other libraries, that looks there for the scheduler that runs it.
+#pragma GCC visibility push(default)
+#include <boost/asio/detail/call_stack.hpp>
+#include <boost/asio/detail/thread_context.hpp>
+#include <boost/asio/detail/thread_info_base.hpp>
+#include <boost/asio/error.hpp>
+#pragma GCC visibility pop
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 
@@ -27,6 +36,7 @@ namespace asio = boost::asio;
 struct remote {
   std::mutex mutex;
   engine* to = nullptr;  // null: the loop has gone
+  asio::execution_context* context = nullptr;  // where the loop runs: its own, or one of the user's
 
   /// False if the loop has gone; the function is then dropped here.
   bool post(std::unique_ptr<posted> what);
@@ -46,6 +56,8 @@ class engine final : public core {
   static engine& of(loop& l) noexcept { return *l.engine_; }
   /// The engine that runs on this thread, or null.
   static engine* current() noexcept;
+  /// The one whose loop this context belongs to, or null.
+  static engine* of(asio::execution_context& context) noexcept;
   /// The same, or std::logic_error.
   static engine& required();
 
@@ -69,6 +81,19 @@ class engine final : public core {
   }
   void run_some();
   std::size_t poll();
+
+  /// For a loop that another one waits for: does as much as one turn should, without waiting; true
+  /// if more may be ready.
+  bool poll_some();
+  /// A descriptor that becomes readable when poll_some() has something to do; duplicated for the
+  /// caller.
+  int duplicate_descriptor() const;
+  /// Has whatever is queued from now on, by any thread, make the descriptor readable; false if
+  /// something is queued already. Asio does that only for a loop that waits.
+  bool tell_of_queued() noexcept;
+  /// Takes that back: poll_some() is going to be called anyway.
+  void tell_of_none() noexcept;
+
   void stop() noexcept { context_.stop(); }
 
   void set_timer(timer& t, std::int64_t at) {
@@ -85,6 +110,9 @@ class engine final : public core {
   std::shared_ptr<remote> remote_;
   link roots_;
   link descriptors_;
+  link guests_;
+  int lingering_ = 0;  // guests that have work to do without any task
+  class embedding* embedded_ = nullptr;  // in a context of the user's (asio.cpp)
   root* running_root_ = nullptr;
   unsigned siblings = 1;  // loops that do the same work, this one included
 
@@ -114,6 +142,17 @@ class engine final : public core {
   asio::steady_timer timer_;
   std::uint64_t armed_ = wheel::never;  // the tick timer_ waits for
   asio::executor_work_guard<asio::io_context::executor_type> work_;
+};
+
+/// Makes it the engine that runs on this thread, for as long as the object exists.
+class in_engine {
+ public:
+  explicit in_engine(engine* e) noexcept;
+  ~in_engine();
+  in_engine(const in_engine&) = delete;
+
+ private:
+  engine* before_;
 };
 
 inline void make_circular(link& head) noexcept { head.previous = head.following = &head; }

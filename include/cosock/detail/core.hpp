@@ -96,6 +96,18 @@ struct link {
   }
 };
 
+/// Something that has to end before its loop does.
+class guest : public link {
+ public:
+  virtual void loop_ends() noexcept = 0;
+
+ protected:
+  guest() = default;
+  guest(const guest&) = delete;
+  guest& operator=(const guest&) = delete;
+  ~guest() { unlink(); }
+};
+
 /// Anything that waits for the loop: put into one of its queues, and fired when its turn has come.
 class operation : public waiting, public link {
  public:

@@ -1,0 +1,94 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+// What async_stream is made of.
+
+#include <cosock/detail/asio_spawn.hpp>
+#include <cosock/error.hpp>
+#include <cosock/stream.hpp>
+
+#include <boost/asio/associator.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
+
+#include <array>
+#include <span>
+
+namespace cosock::detail {
+
+struct transferred {
+  boost::system::error_code error;
+  std::size_t bytes = 0;
+};
+
+/// The error as handlers of Asio's expect it.
+COSOCK_API boost::system::error_code to_asio(const boost::system::error_code&) noexcept;
+
+/// The first buffers of a sequence: an operation on "some" of it need not take more.
+template <class Buffer>
+class few_buffers {
+ public:
+  template <class Sequence>
+  explicit few_buffers(const Sequence& all) {
+    const auto end = asio::buffer_sequence_end(all);
+    for (auto at = asio::buffer_sequence_begin(all); at != end && count_ != all_.size(); ++at) {
+      const std::conditional_t<std::is_same_v<Buffer, mutable_buffer>, asio::mutable_buffer,
+                               asio::const_buffer>
+          each(*at);
+      if (each.size() != 0) all_[count_++] = Buffer(each.data(), each.size());
+    }
+  }
+  std::span<const Buffer> get() const noexcept { return {all_.data(), count_}; }
+
+ private:
+  std::array<Buffer, 16> all_;
+  std::size_t count_ = 0;
+};
+
+COSOCK_API task<transferred> receive_for(byte_stream& from, few_buffers<mutable_buffer> into);
+COSOCK_API task<transferred> send_for(byte_stream& to, few_buffers<const_buffer> from);
+
+/// Has a handler for an error and a size wait for a task.
+template <class Handler>
+struct transfer_handler {
+  Handler handler;
+  void operator()(const std::exception_ptr& error, const transferred& t) {
+    std::move(handler)(error ? to_asio(to_error_code(failure_of(error))) : t.error, t.bytes);
+  }
+};
+
+template <bool Receives>
+struct transfer_initiation {
+  byte_stream* stream;
+  asio::any_io_executor on;
+
+  using executor_type = asio::any_io_executor;
+  executor_type get_executor() const noexcept { return on; }
+
+  template <class Handler, class Buffers>
+  void operator()(Handler&& handler, const Buffers& buffers) const {
+    transfer_handler<std::decay_t<Handler>> adapted{std::forward<Handler>(handler)};
+    byte_stream& s = *stream;
+    if constexpr (Receives)
+      spawn_initiation()(std::move(adapted), on, [&s, b = few_buffers<mutable_buffer>(buffers)] {
+        return receive_for(s, b);
+      });
+    else
+      spawn_initiation()(std::move(adapted), on, [&s, b = few_buffers<const_buffer>(buffers)] {
+        return send_for(s, b);
+      });
+  }
+};
+
+}  // namespace cosock::detail
+
+template <template <class, class> class Associator, class Handler, class Default>
+struct boost::asio::associator<Associator, cosock::detail::transfer_handler<Handler>, Default>
+    : Associator<Handler, Default> {
+  using of = cosock::detail::transfer_handler<Handler>;
+  static auto get(const of& h) noexcept { return Associator<Handler, Default>::get(h.handler); }
+  static auto get(const of& h, const Default& d) noexcept {
+    return Associator<Handler, Default>::get(h.handler, d);
+  }
+};

@@ -1,0 +1,125 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+// How code of Asio's gets at the loop of a task, from whatever thread it runs on.
+
+#include <cosock/loop.hpp>
+#include <cosock/task.hpp>
+
+// Code of the program that a loop runs has to find what Asio keeps for each thread where the library
+// has put it: so these are visible even where everything else of the program is hidden.
+#pragma GCC visibility push(default)
+#include <boost/asio/detail/call_stack.hpp>
+#include <boost/asio/detail/thread_context.hpp>
+#include <boost/asio/detail/thread_info_base.hpp>
+#include <boost/asio/error.hpp>
+#pragma GCC visibility pop
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/detail/scheduler_operation.hpp>
+#include <boost/asio/execution.hpp>
+#include <boost/asio/execution_context.hpp>
+
+#include <memory>
+
+namespace cosock::detail {
+
+namespace asio = boost::asio;
+
+struct remote;
+
+/// Memory from where task frames come: recycled on each thread.
+template <class T>
+class frame_allocator {
+ public:
+  using value_type = T;
+  frame_allocator() = default;
+  template <class U>
+  frame_allocator(const frame_allocator<U>&) noexcept {}
+  T* allocate(std::size_t n) { return static_cast<T*>(allocate_frame(n * sizeof(T))); }
+  void deallocate(T* p, std::size_t n) noexcept { release_frame(p, n * sizeof(T)); }
+  template <class U>
+  bool operator==(const frame_allocator<U>&) const noexcept {
+    return true;
+  }
+};
+template <>
+class frame_allocator<void> {
+ public:
+  using value_type = void;
+  frame_allocator() = default;
+  template <class U>
+  frame_allocator(const frame_allocator<U>&) noexcept {}
+};
+
+/// Something on its way to a loop, through the queue of its scheduler.
+class queued : public asio::detail::scheduler_operation {
+ public:
+  static void* operator new(std::size_t size) { return allocate_frame(size); }
+  static void operator delete(void* p, std::size_t size) { release_frame(p, size); }
+
+ protected:
+  using asio::detail::scheduler_operation::scheduler_operation;
+};
+
+template <class F>
+class queued_function final : public queued {
+ public:
+  explicit queued_function(F&& f) : queued(&complete), f_(std::move(f)) {}
+
+ private:
+  static void complete(void* owner, asio::detail::scheduler_operation* base,
+                       const boost::system::error_code&, std::size_t) {
+    std::unique_ptr<queued_function> self(static_cast<queued_function*>(base));
+    F f(std::move(self->f_));
+    self.reset();
+    if (owner) std::move(f)();  // otherwise the loop is being destroyed
+  }
+  F f_;
+};
+
+/// The loop of a task as handlers see it: an executor that may outlive its loop, and drops what it is
+/// given from then on.
+class COSOCK_API home_executor {
+ public:
+  explicit home_executor(std::shared_ptr<remote> to) noexcept : to_(std::move(to)) {}
+  /// Of the loop that runs on this thread; std::logic_error if none does.
+  static home_executor current();
+
+  template <class F>
+  void execute(F&& f) const {
+    std::decay_t<F> function(std::forward<F>(f));
+    if (!posts_ && is_here()) return std::move(function)();
+    auto op = std::make_unique<queued_function<std::decay_t<F>>>(std::move(function));
+    if (post(*op)) op.release();
+  }
+  asio::execution_context& query(asio::execution::context_t) const noexcept;
+  asio::execution::blocking_t query(asio::execution::blocking_t) const noexcept {
+    return posts_ ? asio::execution::blocking_t(asio::execution::blocking.never)
+                  : asio::execution::blocking_t(asio::execution::blocking.possibly);
+  }
+  home_executor require(asio::execution::blocking_t::possibly_t) const noexcept {
+    return home_executor(to_);
+  }
+  home_executor require(asio::execution::blocking_t::never_t) const noexcept {
+    home_executor other(to_);
+    other.posts_ = true;
+    return other;
+  }
+  bool operator==(const home_executor& other) const noexcept {
+    return to_ == other.to_ && posts_ == other.posts_;
+  }
+  bool operator!=(const home_executor& other) const noexcept { return !(*this == other); }
+
+  /// Whether the loop runs on this thread right now.
+  bool is_here() const noexcept;
+  /// Queues it for the loop; false if that is gone.
+  bool post(queued& op) const noexcept;
+
+ private:
+  std::shared_ptr<remote> to_;
+  bool posts_ = false;
+};
+
+}  // namespace cosock::detail

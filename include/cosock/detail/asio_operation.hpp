@@ -1,0 +1,228 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+// The awaitable behind use_task.
+
+#include <cosock/detail/asio_home.hpp>
+#include <cosock/error.hpp>
+
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+
+#include <atomic>
+#include <optional>
+#include <tuple>
+
+namespace cosock {
+
+struct use_task_t;
+
+namespace detail {
+
+class asio_wait;
+
+/// What a task that waits, and the handler of the operation that it waits for, have in common. Each
+/// may be gone before the other. It is also the message that brings the result to the loop.
+class COSOCK_API asio_state : public queued {
+ public:
+  explicit asio_state(asio_wait& waiter) noexcept;
+  asio_state(const asio_state&) = delete;
+  virtual ~asio_state() = default;
+
+  const home_executor& home() const noexcept { return home_; }
+  asio::cancellation_slot slot() noexcept { return signal_.slot(); }
+
+  /// By the handler, once, from any thread: the result is there.
+  void completed() noexcept;
+  /// By the handler, once, from any thread: it is destroyed, nothing will come any more.
+  void dropped() noexcept;
+
+  /// By the awaitable.
+  void cancel() noexcept;
+  bool is_cancelled() const noexcept { return cancelled_; }
+  bool was_dropped() const noexcept { return dropped_; }
+  /// The awaitable goes.
+  void abandon() noexcept;
+
+ private:
+  static void arrive(void* owner, asio::detail::scheduler_operation* base,
+                     const boost::system::error_code&, std::size_t);
+  void come_home() noexcept;
+  void deliver() noexcept;
+  void drop() noexcept {
+    if (shares_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+  home_executor home_;
+  asio_wait* waiter_;  // touched on the loop only
+  asio::cancellation_signal signal_;
+  std::atomic<int> shares_ = 2;
+  std::atomic<bool> pending_ = true;  // the operation may be cancelled
+  bool cancelled_ = false;
+  bool dropped_ = false;
+};
+
+/// The part of the awaitable that is the same for all operations.
+class COSOCK_API asio_wait : public awaited {
+ public:
+  void fire() override { resume(); }
+  void cancel() noexcept override;
+
+ protected:
+  asio_wait() noexcept = default;
+  ~asio_wait() {
+    if (state_) state_->abandon();
+  }
+  /// After the operation was started: whether the coroutine has to wait.
+  bool started(scope& where) noexcept;
+  /// The failure that this code means: one that says "cancelled" does so in our words if the
+  /// scope was, and has not just met an operation that somebody else cancelled.
+  failure failure_of_code(const boost::system::error_code&) const noexcept;
+  [[noreturn]] void rethrow(const std::exception_ptr&) const;
+
+  asio_state* state_ = nullptr;
+
+ private:
+  friend class asio_state;
+  bool arrived_ = false;
+  bool waiting_ = false;
+};
+
+template <class... Values>
+class asio_result final : public asio_state {
+ public:
+  using asio_state::asio_state;
+  std::optional<std::tuple<Values...>> values;
+};
+
+/// Passes for a handler of any signature.
+template <class... Args>
+class use_task_handler {
+  using state = asio_result<std::decay_t<Args>...>;
+
+ public:
+  explicit use_task_handler(state& of) noexcept : of_(&of) {}
+  use_task_handler(use_task_handler&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
+  ~use_task_handler() {
+    if (of_) of_->dropped();
+  }
+  void operator()(Args... args) {
+    of_->values.emplace(std::forward<Args>(args)...);
+    std::exchange(of_, nullptr)->completed();
+  }
+
+  using executor_type = home_executor;
+  executor_type get_executor() const noexcept { return of_->home(); }
+  using cancellation_slot_type = asio::cancellation_slot;
+  cancellation_slot_type get_cancellation_slot() const noexcept { return of_->slot(); }
+  using allocator_type = frame_allocator<void>;
+  allocator_type get_allocator() const noexcept { return {}; }
+
+ private:
+  state* of_;
+};
+
+/// What comes first in a signature.
+enum class first_argument : unsigned char { value, code, exception };
+template <class...>
+inline constexpr first_argument first_of = first_argument::value;
+template <class... Rest>
+inline constexpr first_argument first_of<boost::system::error_code, Rest...> = first_argument::code;
+template <class... Rest>
+inline constexpr first_argument first_of<std::exception_ptr, Rest...> = first_argument::exception;
+
+/// An operation that has not begun: it is kept with its arguments until it is awaited.
+template <class Initiation, class Bound, class... Args>
+class asio_operation final : public awaiter_of<asio_operation<Initiation, Bound, Args...>>,
+                             public asio_wait {
+  using state = asio_result<std::decay_t<Args>...>;
+  static constexpr first_argument kind = first_of<std::decay_t<Args>...>;
+  static constexpr std::size_t skipped = kind == first_argument::value ? 0 : 1;
+  static constexpr std::size_t given = sizeof...(Args) - skipped;
+
+ public:
+  template <class I, class... B>
+  explicit asio_operation(std::in_place_t, I&& initiation, B&&... bound)
+      : initiation_(std::forward<I>(initiation)), bound_(std::forward<B>(bound)...) {}
+  asio_operation(asio_operation&& other)
+      : asio_wait(), initiation_(std::move(other.initiation_)), bound_(std::move(other.bound_)) {}
+
+  bool start(std::coroutine_handle<> awaiting, scope& where) {
+    if (!enter(awaiting, where)) return false;
+    auto* const made = new state(*this);
+    state_ = made;
+    try {
+      use_task_handler<Args...> handler(*made);
+      std::apply(
+          [&](auto&... bound) {
+            std::move(initiation_)(std::move(handler), std::move(bound)...);
+          },
+          bound_);
+    } catch (...) {
+      ended();
+      throw;
+    }
+    return started(where);
+  }
+
+  decltype(auto) result() {
+    if (const failure f = fail()) raise_failure(f);
+    if constexpr (kind == first_argument::exception)
+      if (std::get<0>(values())) rethrow(std::get<0>(values()));
+    if constexpr (given == 0)
+      return;
+    else if constexpr (given == 1)
+      return std::decay_t<decltype(std::get<skipped>(values()))>(
+          std::get<skipped>(std::move(values())));
+    else
+      return rest(std::make_index_sequence<given>());
+  }
+
+  failure fail() noexcept {
+    if (failure_) return failure_;
+    if (state_->was_dropped()) return failure_of_code(asio::error::operation_aborted);
+    if constexpr (kind == first_argument::code)
+      if (std::get<0>(values())) return failure_of_code(std::get<0>(values()));
+    if constexpr (kind == first_argument::exception)
+      if (const failure f = failure_of(std::get<0>(values())))
+        return failure_of_code(to_error_code(f));
+    return {0, nullptr};
+  }
+
+ private:
+  auto& values() noexcept { return *static_cast<state*>(state_)->values; }
+  template <std::size_t... I>
+  auto rest(std::index_sequence<I...>) {
+    return std::tuple<std::tuple_element_t<skipped + I, std::tuple<std::decay_t<Args>...>>...>(
+        std::get<skipped + I>(std::move(values()))...);
+  }
+  /// What has been transferred all the same is told with the error.
+  [[noreturn]] void raise_failure(const failure& f) {
+    if constexpr (kind == first_argument::exception) {
+      if (!failure_ && !state_->was_dropped()) rethrow(std::get<0>(values()));
+    } else if constexpr (std::is_same_v<std::tuple<std::decay_t<Args>...>,
+                                        std::tuple<boost::system::error_code, std::size_t>>) {
+      if (!failure_ && !state_->was_dropped() && std::get<1>(values()) != 0)
+        throw transfer_error(to_error_code(f), std::get<1>(values()));
+    }
+    raise(f);
+  }
+
+  Initiation initiation_;
+  Bound bound_;
+};
+
+}  // namespace detail
+}  // namespace cosock
+
+template <class R, class... Args>
+class boost::asio::async_result<cosock::use_task_t, R(Args...)> {
+ public:
+  template <class Initiation, class Token, class... Bound>
+  static auto initiate(Initiation&& initiation, Token&&, Bound&&... bound) {
+    return cosock::detail::asio_operation<std::decay_t<Initiation>,
+                                          std::tuple<std::decay_t<Bound>...>, Args...>(
+        std::in_place, std::forward<Initiation>(initiation), std::forward<Bound>(bound)...);
+  }
+};

@@ -1,0 +1,208 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+// What spawn() is made of.
+
+#include <cosock/detail/asio_home.hpp>
+#include <cosock/serve.hpp>
+
+#include <boost/asio/associated_allocator.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+
+#include <optional>
+#include <tuple>
+
+namespace cosock::detail {
+
+class embedding;
+struct spawn_link;
+
+/// A task that code of Asio's has started: it owns itself, and the handler that waits for it.
+class COSOCK_API spawned {
+ public:
+  spawned(const spawned&) = delete;
+  static void* operator new(std::size_t size) { return allocate_frame(size); }
+  static void operator delete(void* p, std::size_t size) { release_frame(p, size); }
+
+  /// On any thread, first: finds the loop for this executor, or makes it.
+  void find_home(const asio::any_io_executor& on);
+  /// Then, if it can be cancelled: what does that, from any thread.
+  std::shared_ptr<spawn_link> make_link();
+  /// Then: has it begin soon.
+  static void launch(std::unique_ptr<spawned>);
+
+ protected:
+  spawned() = default;
+  virtual ~spawned();
+  friend struct std::default_delete<spawned>;
+
+  virtual branch make() = 0;
+  /// Hands over the result, and destroys this.
+  virtual void complete(std::exception_ptr error) = 0;
+  /// In the destructor of a derived class: nothing of the task is left after it.
+  void finish() noexcept { root_.reset(); }
+
+ private:
+  friend class embedding;
+  friend struct spawn_link;
+  struct task_root final : root {
+    task_root(core& on, spawned& of) noexcept : root(on), of(of) {}
+    ~task_root() { finish(); }
+    void start(branch started, bool cancelled) {
+      scope_.cancelled = cancelled;
+      begin(std::move(started));
+    }
+    void cancel() noexcept override {
+      scope_.cancelled = true;
+      group::cancel();
+    }
+    void all_ended() noexcept override { of.end(error()); }
+    void dropped() noexcept override { delete &of; }
+    std::exception_ptr error() noexcept;
+    spawned& of;
+  };
+  void begin(core& on);
+  void end(std::exception_ptr error) noexcept;
+
+  std::optional<task_root> root_;
+  std::optional<home_executor> home_;
+  std::shared_ptr<embedding> in_;
+  std::shared_ptr<spawn_link> link_;
+};
+
+struct COSOCK_API spawn_link : std::enable_shared_from_this<spawn_link> {
+  explicit spawn_link(spawned& of) : home(*of.home_), of(&of) {}
+  void cancel();
+  home_executor home;
+  spawned* of;  // touched on the loop only; null: has ended
+  bool cancelled = false;
+};
+
+/// What the cancellation slot of the handler gets.
+struct spawn_canceller {
+  std::shared_ptr<spawn_link> link;
+  void operator()(asio::cancellation_type) const { link->cancel(); }
+};
+
+/// The handler and its arguments.
+template <class Handler, class... Args>
+struct spawn_completion {
+  Handler handler;
+  std::tuple<Args...> args;
+  void operator()() && {
+    std::apply([this](Args&... each) { std::move(handler)(std::move(each)...); }, args);
+  }
+  using allocator_type = asio::associated_allocator_t<Handler, frame_allocator<void>>;
+  allocator_type get_allocator() const noexcept {
+    return asio::get_associated_allocator(handler, frame_allocator<void>());
+  }
+};
+
+template <class T>
+struct signature_of {
+  using type = void(std::exception_ptr, T);
+};
+template <>
+struct signature_of<void> {
+  using type = void(std::exception_ptr);
+};
+template <class T>
+using spawn_signature = typename signature_of<T>::type;
+
+template <class T, class Function, class Handler>
+class spawned_with final : public spawned {
+  using executor = asio::associated_executor_t<Handler, asio::any_io_executor>;
+
+ public:
+  spawned_with(Function function, Handler handler, const asio::any_io_executor& on)
+      : function_(std::move(function)),
+        handler_(std::move(handler)),
+        work_(asio::get_associated_executor(handler_, on)) {}
+  ~spawned_with() { finish(); }
+
+ private:
+  branch make() override { return fill_slot(function_().operator co_await(), slot_, 0, first_); }
+
+  void complete(std::exception_ptr error) override {
+    auto work = std::move(work_);
+    if constexpr (std::is_void_v<T>) {
+      spawn_completion<Handler, std::exception_ptr> done{std::move(handler_), {std::move(error)}};
+      delete this;
+      asio::post(work.get_executor(), std::move(done));
+    } else {
+      T value = slot_ ? std::move(*slot_) : T();
+      spawn_completion<Handler, std::exception_ptr, T> done{
+          std::move(handler_), {std::move(error), std::move(value)}};
+      delete this;
+      asio::post(work.get_executor(), std::move(done));
+    }
+  }
+
+  Function function_;  // outlives the task
+  Handler handler_;
+  asio::executor_work_guard<executor> work_;
+  std::optional<storable<T>> slot_;
+  std::size_t first_ = nobody;
+};
+
+struct spawn_initiation {
+  template <class Handler, class Function>
+  void operator()(Handler&& handler, const asio::any_io_executor& on, Function function) const {
+    using handler_type = std::decay_t<Handler>;
+    using T = typename std::invoke_result_t<Function&>::value_type;
+    auto slot = asio::get_associated_cancellation_slot(handler);
+    auto job = std::make_unique<spawned_with<T, Function, handler_type>>(
+        std::move(function), std::forward<Handler>(handler), on);
+    job->find_home(on);
+    if (slot.is_connected()) slot.template emplace<spawn_canceller>(job->make_link());
+    spawned::launch(std::move(job));
+  }
+};
+
+/// A task that has been called already, as a function.
+template <class T>
+struct ready_task {
+  task<T> kept;
+  task<T> operator()() { return std::move(kept); }
+};
+
+template <class>
+inline constexpr bool is_task = false;
+template <class T>
+inline constexpr bool is_task<task<T>> = true;
+
+template <class F>
+auto as_function(F&& f) {
+  if constexpr (is_task<std::remove_cvref_t<F>>) {
+    static_assert(!std::is_lvalue_reference_v<F>, "a task is awaited once: use std::move");
+    return ready_task<typename std::remove_cvref_t<F>::value_type>{std::move(f)};
+  } else {
+    return std::decay_t<F>(std::forward<F>(f));
+  }
+}
+
+/// Tells of errors, and drops a task that was cancelled.
+struct COSOCK_API report_error {
+  error_observer on_error;
+  void operator()(const std::exception_ptr&) const;
+};
+
+template <class Token>
+inline constexpr bool is_detached = std::is_same_v<std::remove_cvref_t<Token>, asio::detached_t>;
+
+template <class Where>
+asio::any_io_executor executor_of(Where& where) {
+  if constexpr (std::convertible_to<Where&, asio::execution_context&>)
+    return where.get_executor();
+  else
+    return where;
+}
+
+}  // namespace cosock::detail

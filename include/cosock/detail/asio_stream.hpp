@@ -1,0 +1,169 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+// What asio_stream is made of: a source, which is asked whether it is ready, over a stream that is told
+// what to do.
+
+#include <cosock/detail/asio_home.hpp>
+#include <cosock/detail/timer.hpp>
+#include <cosock/stream.hpp>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/socket_base.hpp>
+#include <boost/system/error_code.hpp>
+
+#include <memory>
+
+namespace cosock::detail {
+
+/// The two buffers between a stream of Asio's and our operations. Bytes wait in them, so an operation
+/// that is cancelled leaves neither a read that would lose bytes nor a write of memory that is gone.
+class COSOCK_API stream_pump : public source, private guest, private timer {
+ public:
+  stream_pump();
+  virtual ~stream_pump();
+
+  void shutdown_send();
+  void close() noexcept;
+
+  void arm(side) override;
+  bool transfer(stream_operation&) override;
+  bool is_ready(side) noexcept override;
+
+ protected:
+  static constexpr std::size_t room_in = 16 << 10;
+  static constexpr std::size_t room_out = 32 << 10;
+
+  virtual void start_read(char* into, std::size_t size) = 0;
+  virtual void start_write(const char* from, std::size_t size) = 0;
+  /// Says goodbye, and calls ended_sending() in the end, perhaps at once.
+  virtual void start_shutdown() = 0;
+  /// Whether that is part of closing.
+  virtual bool says_goodbye() const noexcept = 0;
+  /// Closes what is below, and drops the stream.
+  virtual void close_stream() noexcept = 0;
+
+  // On the loop, for the ends of those.
+  void has_read(const boost::system::error_code&, bool end_of_stream, std::size_t bytes) noexcept;
+  void has_written(const boost::system::error_code&, std::size_t bytes) noexcept;
+  void ended_sending(const boost::system::error_code&) noexcept;
+
+ private:
+  void loop_ends() noexcept override;
+  void expire() noexcept override { finish_closing(); }
+  bool receive(stream_operation&) noexcept;
+  bool send(stream_operation&);
+  void go_on_sending() noexcept;
+  void finish_closing() noexcept;
+
+  core* loop_;
+  std::unique_ptr<char[]> in_;
+  std::unique_ptr<char[]> out_;
+  std::size_t in_begin_ = 0;
+  std::size_t in_end_ = 0;
+  std::size_t out_begin_ = 0;
+  std::size_t out_end_ = 0;
+  failure in_failed_ = {0, nullptr};
+  failure out_failed_ = {0, nullptr};
+  bool in_ended_ = false;
+  bool reads_ = false;
+  bool writes_ = false;
+  enum class farewell : unsigned char { none, wanted, begun, done } farewell_ = farewell::none;
+  bool closing_ = false;
+  bool lingers_ = false;
+  bool closed_ = false;
+};
+
+[[noreturn]] COSOCK_API void raise_closed();
+
+/// Closes the socket at the bottom of a stream.
+template <class Stream>
+void close_lowest(Stream& s) {
+  boost::system::error_code ec;
+  if constexpr (requires { s.close(ec); })
+    s.close(ec);
+  else if constexpr (requires { s.next_layer(); })
+    close_lowest(s.next_layer());
+  else
+    s.close();
+}
+
+template <class Stream>
+class stream_pump_of final : public stream_pump,
+                             public std::enable_shared_from_this<stream_pump_of<Stream>> {
+ public:
+  template <class... Args>
+  explicit stream_pump_of(std::in_place_t, Args&&... args)
+      : stream_(std::make_shared<Stream>(std::forward<Args>(args)...)) {}
+  Stream* stream() const noexcept { return stream_.get(); }
+
+ private:
+  /// Keeps both alive, the memory and the stream.
+  template <class F>
+  struct handler {
+    std::shared_ptr<stream_pump_of> pump;
+    std::shared_ptr<Stream> stream;
+    home_executor home;
+    F function;
+    void operator()(const boost::system::error_code& ec, std::size_t bytes = 0) {
+      function(*pump, ec, bytes);
+    }
+    using executor_type = home_executor;
+    executor_type get_executor() const noexcept { return home; }
+    using allocator_type = frame_allocator<void>;
+    allocator_type get_allocator() const noexcept { return {}; }
+  };
+  template <class F>
+  handler<F> make_handler(F f) {
+    return handler<F>{this->shared_from_this(), stream_, home_, f};
+  }
+
+  void start_read(char* into, std::size_t size) override {
+    stream_->async_read_some(
+        asio::buffer(into, size),
+        make_handler([](stream_pump_of& p, const boost::system::error_code& ec, std::size_t n) {
+          p.has_read(ec, ec == asio::error::eof, n);
+        }));
+  }
+  void start_write(const char* from, std::size_t size) override {
+    stream_->async_write_some(
+        asio::buffer(from, size),
+        make_handler([](stream_pump_of& p, const boost::system::error_code& ec, std::size_t n) {
+          p.has_written(ec, n);
+        }));
+  }
+  static constexpr bool is_secure = requires(Stream& s) {
+    s.async_shutdown([](const boost::system::error_code&) {});
+  };
+  void start_shutdown() override {
+    boost::system::error_code ec;
+    if constexpr (is_secure) {
+      stream_->async_shutdown(
+          make_handler([](stream_pump_of& p, const boost::system::error_code& ec, std::size_t) {
+            p.ended_sending(ec);
+          }));
+    } else {
+      if constexpr (requires { stream_->shutdown(asio::socket_base::shutdown_send, ec); })
+        stream_->shutdown(asio::socket_base::shutdown_send, ec);
+      else if constexpr (requires { stream_->socket(); })
+        stream_->socket().shutdown(asio::socket_base::shutdown_send, ec);
+      else
+        ec = asio::error::operation_not_supported;
+      if (ec == asio::error::not_connected) ec.clear();
+      this->ended_sending(ec);
+    }
+  }
+  bool says_goodbye() const noexcept override { return is_secure; }
+  void close_stream() noexcept override {
+    if (!stream_) return;
+    close_lowest(*stream_);
+    stream_.reset();
+  }
+
+  std::shared_ptr<Stream> stream_;
+  home_executor home_ = home_executor::current();
+};
+
+}  // namespace cosock::detail

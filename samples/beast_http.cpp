@@ -1,0 +1,87 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+
+// Boost.Beast in tasks: an HTTP server that says what it was asked, and a client for it. Every
+// operation of Beast's takes cosock::use_task where it would take a handler; limits, serve() and
+// connect() are those of this library.
+//
+//   beast_http [--host ADDR] [--port PORT]      the server, by default on 127.0.0.1 and 7000
+//   beast_http get HOST PORT TARGET             the client
+//   curl -d text http://127.0.0.1:7000/any/where
+
+#include <cosock/asio.hpp>
+#include <cosock/connect.hpp>
+#include <cosock/run.hpp>
+#include <cosock/serve.hpp>
+#include <cosock/tcp.hpp>
+
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http.hpp>
+
+#include <chrono>
+#include <cstdio>
+#include <string>
+#include <string_view>
+
+#include "options.hpp"
+
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using cosock::use_task;
+using namespace std::chrono_literals;
+
+http::response<http::string_body> answer(const http::request<http::string_body>& request) {
+  http::response<http::string_body> response(http::status::ok, request.version());
+  if (request.method() == http::verb::get || request.method() == http::verb::post) {
+    response.set(http::field::content_type, "text/plain");
+    response.body() = std::string(request.method_string()) + " " + std::string(request.target()) +
+                      "\n" + request.body();
+  } else {
+    response.result(http::status::method_not_allowed);
+  }
+  response.keep_alive(request.keep_alive());
+  response.prepare_payload();
+  return response;
+}
+
+cosock::task<> talk(cosock::tcp_socket client) {
+  beast::tcp_stream stream(cosock::release(std::move(client)));
+  beast::flat_buffer buffer;
+  for (;;) {
+    http::request<http::string_body> request;
+    const auto got = co_await cosock::as_result(
+        cosock::with_timeout(30s, http::async_read(stream, buffer, request, use_task)));
+    if (got.has_error() && got.error() == http::error::end_of_stream) break;
+    if (got.has_error()) throw boost::system::system_error(got.error());
+    const auto response = answer(request);
+    co_await cosock::with_timeout(30s, http::async_write(stream, response, use_task));
+    if (!response.keep_alive()) break;
+  }
+  stream.socket().shutdown(boost::asio::ip::tcp::socket::shutdown_send);
+}
+
+cosock::task<> serve(cosock::endpoint at) {
+  cosock::tcp_acceptor acceptor(at);
+  std::printf("listening on %s\n", acceptor.local_endpoint().to_string().c_str());
+  std::fflush(stdout);
+  co_await cosock::serve(acceptor, talk, {.drain = 1s});
+}
+
+cosock::task<> get(std::string host, std::string port, std::string target) {
+  beast::tcp_stream stream(cosock::release(co_await cosock::connect(host, port)));
+  http::request<http::empty_body> request(http::verb::get, target, 11);
+  request.set(http::field::host, host);
+  co_await http::async_write(stream, request, use_task);
+  beast::flat_buffer buffer;
+  http::response<http::string_body> response;
+  co_await cosock::with_timeout(30s, http::async_read(stream, buffer, response, use_task));
+  std::printf("%u\n%s", response.result_int(), response.body().c_str());
+}
+
+int main(int argc, char** argv) {
+  if (argc < 2 || std::string_view(argv[1]) != "get")
+    return cosock::run(serve(endpoint_option(argc, argv)));
+  if (argc != 5) return cosock::usage_error("usage: beast_http get HOST PORT TARGET");
+  return cosock::run(get(argv[2], argv[3], argv[4]));
+}

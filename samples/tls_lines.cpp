@@ -1,0 +1,63 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+
+// Sends back each line over TLS: asio::ssl::stream does the encryption, asio_stream makes it a
+// byte_stream, and buffered_reader reads lines from that as from any other. "quit" ends a connection.
+//
+//   tls_lines CERTIFICATE KEY [--host ADDR] [--port PORT]      PEM files
+//   openssl s_client -quiet -connect 127.0.0.1:7000
+
+#include <cosock/asio.hpp>
+#include <cosock/reader.hpp>
+#include <cosock/run.hpp>
+#include <cosock/serve.hpp>
+#include <cosock/tcp.hpp>
+
+#include <boost/asio/ssl.hpp>
+
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "options.hpp"
+
+namespace asio = boost::asio;
+using namespace std::chrono_literals;
+using tls_socket = asio::ssl::stream<asio::ip::tcp::socket>;
+
+struct talk {
+  asio::ssl::context& context;
+
+  cosock::task<> operator()(cosock::tcp_socket client) {
+    cosock::asio_stream<tls_socket> stream(std::in_place, cosock::release(std::move(client)),
+                                           context);
+    co_await cosock::with_timeout(
+        10s, stream.next_layer().async_handshake(tls_socket::server, cosock::use_task));
+    cosock::buffered_reader reader(stream, {.max_line = 1000});
+    while (const auto line = co_await cosock::with_timeout(60s, reader.read_line())) {
+      if (*line == "quit") break;
+      const std::string answer = std::string(*line) + "\n";
+      co_await cosock::with_timeout(60s, stream.send(answer));
+    }
+  }
+};
+
+cosock::task<> serve(cosock::endpoint at, asio::ssl::context& context) {
+  cosock::tcp_acceptor acceptor(at);
+  std::printf("listening on %s\n", acceptor.local_endpoint().to_string().c_str());
+  std::fflush(stdout);
+  co_await cosock::serve(acceptor, talk{context}, {.drain = 1s});
+}
+
+int main(int argc, char** argv) {
+  if (argc < 3) return cosock::usage_error("usage: tls_lines CERTIFICATE KEY [--host] [--port]");
+  asio::ssl::context context(asio::ssl::context::tls_server);
+  try {
+    context.use_certificate_chain_file(argv[1]);
+    context.use_private_key_file(argv[2], asio::ssl::context::pem);
+  } catch (const std::exception& e) {
+    return cosock::usage_error(e.what());
+  }
+  return cosock::run(serve(endpoint_option(argc - 2, argv + 2), context));
+}

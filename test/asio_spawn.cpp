@@ -1,0 +1,510 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/asio.hpp>
+
+#define BOOST_TEST_MODULE asio_spawn
+#include "lifetimes.hpp"
+
+#include <cosock/connect.hpp>
+#include <cosock/mailbox.hpp>
+#include <cosock/resolve.hpp>
+#include <cosock/signal.hpp>
+#include <cosock/when.hpp>
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/bind_executor.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/use_future.hpp>
+
+#include <csignal>
+#include <thread>
+
+namespace {
+
+namespace asio = boost::asio;
+using boost::system::system_error;
+using cosock::loop_executor;
+using cosock::spawn;
+using cosock::task;
+using cosock::use_task;
+using test::is;
+using namespace std::chrono_literals;
+
+task<int> later(int n) {
+  co_await cosock::sleep_for(100us);
+  co_return n;
+}
+task<> for_ever() { co_await test::forever(); }
+
+/// Contexts to try things in, with the threads that run them.
+struct runner {
+  explicit runner(int threads) {
+    work.emplace(asio::make_work_guard(context));
+    for (int i = 0; i != threads; ++i) all.emplace_back([this] { context.run(); });
+  }
+  ~runner() {
+    work.reset();
+    for (auto& t : all) t.join();
+  }
+  asio::io_context context;
+  std::optional<asio::executor_work_guard<asio::io_context::executor_type>> work;
+  std::vector<std::thread> all;
+};
+
+// Tokens
+
+BOOST_AUTO_TEST_CASE(tokens) {
+  const test::alarm_clock guard;
+  asio::io_context context;
+  auto future = spawn(context, later(1), asio::use_future);
+  auto nothing = spawn(context, [] { return for_ever(); }, asio::deferred);
+  static_cast<void>(nothing);  // never begun
+  int called = 0;
+  spawn(context.get_executor(), later(2), [&](std::exception_ptr e, int n) {
+    BOOST_TEST(!e);
+    called = n;
+  });
+  auto deferred = spawn(context, [] { return later(3); }, asio::deferred);
+  int third = 0;
+  std::move(deferred)([&](std::exception_ptr, int n) { third = n; });
+  auto from_awaitable = asio::co_spawn(
+      context,
+      [&]() -> asio::awaitable<int> {
+        co_return co_await spawn(context, later(4), asio::use_awaitable);
+      },
+      asio::use_future);
+  context.run();
+  BOOST_TEST(future.get() == 1);
+  BOOST_TEST(called == 2);
+  BOOST_TEST(third == 3);
+  BOOST_TEST(from_awaitable.get() == 4);
+}
+
+BOOST_AUTO_TEST_CASE(functions_and_what_they_capture_are_moved_into_the_task) {
+  asio::io_context context;
+  auto owned = std::make_unique<int>(5);
+  auto f = spawn(
+      context,
+      [p = std::move(owned)]() -> task<std::unique_ptr<int>> {
+        co_await cosock::yield();
+        co_return std::make_unique<int>(*p + 1);
+      },
+      asio::use_future);
+  context.run();
+  BOOST_TEST(*f.get() == 6);
+}
+
+BOOST_AUTO_TEST_CASE(errors_reach_the_handler) {
+  asio::io_context context;
+  auto f = spawn(context, []() -> task<> { throw std::out_of_range("x"); co_return; },
+                 asio::use_future);
+  auto g = spawn(context, []() -> task<int> {
+    co_return static_cast<int>((co_await cosock::resolve("nobody.invalid ", "x y")).size());
+  }, asio::use_future);
+  auto h = asio::co_spawn(context, [&]() -> asio::awaitable<bool> {
+    try {
+      co_await spawn(context, []() -> task<> { throw std::out_of_range("y"); co_return; },
+                     asio::use_awaitable);
+    } catch (const std::out_of_range&) {
+      co_return true;
+    }
+    co_return false;
+  }, asio::use_future);
+  context.run();
+  BOOST_CHECK_THROW(f.get(), std::out_of_range);
+  BOOST_CHECK_THROW(g.get(), system_error);
+  BOOST_TEST(h.get());
+}
+
+BOOST_AUTO_TEST_CASE(nobody_waits) {
+  asio::io_context context;
+  std::vector<std::string> told;
+  auto push = [&](const std::exception_ptr& e) { told.push_back(cosock::describe(e)); };
+  const cosock::error_observer tell(push);
+  spawn(context, []() -> task<> { throw std::out_of_range("told"); co_return; }, tell);
+  spawn(context, []() -> task<> { co_return; }, tell);
+  spawn(context, []() -> task<> {
+    throw system_error(make_error_code(cosock::error::cancelled));
+    co_return;
+  }, tell);
+  spawn(context, []() -> task<> { co_return; });
+  context.run();
+  BOOST_TEST(told.size() == 1u);
+  BOOST_TEST(told.at(0) == "told");
+}
+
+BOOST_AUTO_TEST_CASE(the_handler_is_called_through_its_executor_and_never_inside_spawn) {
+  asio::io_context one;
+  asio::io_context other;
+  bool inside = true;
+  bool called = false;
+  spawn(one, []() -> task<> { co_return; },
+        asio::bind_executor(other, [&](std::exception_ptr) {
+          BOOST_TEST(!inside);
+          BOOST_TEST(other.get_executor().running_in_this_thread());
+          called = true;
+        }));
+  inside = false;
+  one.run();
+  BOOST_TEST(!called);
+  other.run();
+  BOOST_TEST(called);
+}
+
+// Cancellation
+
+BOOST_AUTO_TEST_CASE(a_slot_cancels_the_scope) {
+  const test::alarm_clock guard;
+  for (const auto type : {asio::cancellation_type::terminal, asio::cancellation_type::partial,
+                          asio::cancellation_type::total}) {
+    for (const int when : {0, 1, 2}) {
+      asio::io_context context;
+      asio::cancellation_signal signal;
+      asio::steady_timer timer(context);
+      std::exception_ptr got;
+      spawn(context, [] { return for_ever(); },
+            asio::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr e) { got = e; }));
+      if (when == 0) signal.emit(type);
+      if (when == 1) asio::post(context, [&] { signal.emit(type); });
+      if (when == 2) {
+        timer.expires_after(1ms);
+        timer.async_wait([&](auto) { signal.emit(type); });
+      }
+      context.run();
+      BOOST_REQUIRE(got);
+      BOOST_CHECK_EXCEPTION(std::rethrow_exception(got), system_error, is(cosock::error::cancelled));
+      signal.emit(type);  // too late
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_cancelled_task_may_clean_up_and_succeed) {
+  asio::io_context context;
+  asio::cancellation_signal signal;
+  int got = 0;
+  spawn(context,
+        []() -> task<int> {
+          const auto r = co_await cosock::as_result(test::forever());
+          BOOST_TEST((r.error() == cosock::error::cancelled));
+          co_await cosock::shielded(cosock::sleep_for(1ms));
+          co_return 7;
+        },
+        asio::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr e, int n) {
+          BOOST_TEST(!e);
+          got = n;
+        }));
+  asio::post(context, [&] { signal.emit(asio::cancellation_type::total); });
+  context.run();
+  BOOST_TEST(got == 7);
+}
+
+BOOST_AUTO_TEST_CASE(the_operators_of_awaitable_cancel_tasks) {
+  using namespace asio::experimental::awaitable_operators;
+  const test::alarm_clock guard;
+  asio::io_context context;
+  auto f = asio::co_spawn(
+      context,
+      [&]() -> asio::awaitable<std::size_t> {
+        asio::steady_timer timer(context, 1ms);
+        auto r = co_await (spawn(context, for_ever(), asio::use_awaitable) ||
+                           timer.async_wait(asio::use_awaitable));
+        auto s = co_await (spawn(context, later(3), asio::use_awaitable) &&
+                           spawn(context, later(4), asio::use_awaitable));
+        co_return 10 * r.index() + std::get<0>(s) + std::get<1>(s);
+      },
+      asio::use_future);
+  context.run();
+  BOOST_TEST(f.get() == 17u);
+}
+
+// The life of a context
+
+BOOST_AUTO_TEST_CASE(run_waits_for_tasks_and_returns_without_any) {
+  const test::alarm_clock guard;
+  asio::io_context context;
+  int ended = 0;
+  for (int round = 0; round != 3; ++round) {
+    for (const auto t : {0us, 100us, 2000us})
+      spawn(context, [t, &ended]() -> task<> {
+        co_await cosock::sleep_for(t);
+        ++ended;
+      });
+    context.run();
+    BOOST_TEST(ended == 3 * (round + 1));
+    BOOST_TEST(context.stopped());
+    context.restart();
+    BOOST_TEST(context.poll() == 0u);
+    context.restart();
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_context_that_is_destroyed_destroys_its_tasks) {
+  for (const int turns : {0, 1, 2, 5, 20}) {
+    bool destroyed = false;
+    bool called = false;
+    bool dropped = false;
+    auto tale = std::make_unique<test::tell_tale>(dropped);
+    {
+      asio::io_context context;
+      const auto strand = asio::make_strand(context);
+      spawn(context,
+            [&destroyed]() -> task<> {
+              const test::tell_tale in_frame(destroyed);
+              asio::steady_timer own(loop_executor(), 1h);
+              cosock::tcp_acceptor acceptor(
+                  cosock::endpoint(cosock::address::loopback_v4(), 0));
+              co_await cosock::when_any(acceptor.accept(), own.async_wait(use_task),
+                                        test::forever());
+            },
+            [&called, tale = std::move(tale)](std::exception_ptr) { called = true; });
+      spawn(strand, [] { return for_ever(); });
+      for (int i = 0; i != turns; ++i) context.poll_one();
+    }
+    BOOST_TEST(!called);
+    BOOST_TEST(dropped);
+    BOOST_TEST(destroyed == (turns > 0));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_awaitable_that_waits_for_a_task_is_destroyed_with_it) {
+  bool destroyed[2] = {};
+  {
+    asio::io_context context;
+    asio::co_spawn(context, [&]() -> asio::awaitable<void> {
+      const test::tell_tale in_frame(destroyed[0]);
+      co_await spawn(context, [&]() -> task<> {
+        const test::tell_tale in_frame(destroyed[1]);
+        co_await test::forever();
+      }, asio::use_awaitable);
+    }, asio::detached);
+    while (context.poll() != 0) continue;
+  }
+  BOOST_TEST(destroyed[0]);
+  BOOST_TEST(destroyed[1]);
+}
+
+BOOST_AUTO_TEST_CASE(tasks_on_a_loop_of_this_library) {
+  bool destroyed = false;
+  {
+    cosock::loop loop;
+    loop.run([](bool& destroyed) -> task<> {
+      const auto n = co_await spawn(loop_executor(), later(5), use_task);
+      BOOST_TEST(n == 5);
+      spawn(loop_executor(), [&destroyed]() -> task<> {
+        const test::tell_tale in_frame(destroyed);
+        co_await test::forever();
+      });
+      co_await cosock::sleep_for(1ms);
+    }(destroyed));
+    BOOST_TEST(!destroyed);
+  }
+  BOOST_TEST(destroyed);
+}
+
+// Threads
+
+// Boost.Test is for one thread; others count what is wrong.
+template <class Where>
+void work_side_by_side(Where&& where) {
+  constexpr int tasks = 200;
+  std::atomic<int> inside = 0;
+  std::atomic<int> faults = 0;
+  std::vector<std::future<int>> all;
+  for (int i = 0; i != tasks; ++i)
+    all.push_back(spawn(
+        where,
+        [i, &inside, &faults]() -> task<int> {
+          for (int n = 0; n != 10; ++n) {
+            if (++inside != 1) ++faults;
+            --inside;
+            switch (n % 3) {
+              case 0: co_await cosock::sleep_for(std::chrono::microseconds(i)); break;
+              case 1: co_await cosock::yield(); break;
+              case 2: {
+                asio::steady_timer t(loop_executor(), std::chrono::microseconds(i));
+                co_await t.async_wait(use_task);
+              }
+            }
+          }
+          co_return i;
+        },
+        asio::use_future));
+  for (int i = 0; i != tasks; ++i) BOOST_TEST(all[static_cast<std::size_t>(i)].get() == i);
+  BOOST_TEST(faults == 0);
+}
+
+BOOST_AUTO_TEST_CASE(one_thread) {
+  const test::alarm_clock guard;
+  runner r(1);
+  work_side_by_side(r.context);
+  work_side_by_side(asio::make_strand(r.context));
+}
+
+BOOST_AUTO_TEST_CASE(four_threads) {
+  const test::alarm_clock guard;
+  runner r(4);
+  work_side_by_side(r.context);
+  work_side_by_side(asio::make_strand(r.context));
+  work_side_by_side(asio::any_io_executor(asio::make_strand(r.context)));
+}
+
+BOOST_AUTO_TEST_CASE(a_pool_of_threads) {
+  const test::alarm_clock guard;
+  asio::thread_pool pool(4);
+  work_side_by_side(pool);
+  work_side_by_side(asio::make_strand(pool));
+  pool.join();
+}
+
+BOOST_AUTO_TEST_CASE(many_strands) {
+  const test::alarm_clock guard;
+  const std::size_t before = test::open_descriptors();
+  {
+    runner r(3);
+    std::vector<std::future<int>> all;
+    for (int i = 0; i != 100; ++i)
+      all.push_back(spawn(asio::make_strand(r.context), later(i), asio::use_future));
+    for (int i = 0; i != 100; ++i) BOOST_TEST(all[static_cast<std::size_t>(i)].get() == i);
+    std::vector<std::future<int>> more;
+    for (int i = 0; i != 20; ++i) {
+      const auto strand = asio::make_strand(r.context);
+      for (int n = 0; n != 5; ++n) more.push_back(spawn(strand, later(n), asio::use_future));
+    }
+    for (auto& each : more) each.get();
+  }
+  BOOST_TEST(test::open_descriptors() == before);
+}
+
+BOOST_AUTO_TEST_CASE(tasks_of_one_context_share_their_sockets) {
+  const test::alarm_clock guard;
+  runner r(2);
+  auto acceptor = spawn(r.context, []() -> task<cosock::tcp_acceptor> {
+    co_return cosock::tcp_acceptor(cosock::endpoint(cosock::address::loopback_v4(), 0));
+  }, asio::use_future).get();
+  auto server = spawn(r.context, [&]() -> task<> {
+    auto s = co_await acceptor.accept();
+    char into[64];
+    while (const std::size_t n = co_await s.receive(into)) co_await s.send(cosock::buffer(into, n));
+  }, asio::use_future);
+  auto client = spawn(r.context, [&]() -> task<int> {
+    auto s = co_await cosock::connect(acceptor.local_endpoint());
+    int good = 0;
+    for (int i = 0; i != 500; ++i) {
+      char into[4] = {};
+      co_await s.send("ping");
+      co_await s.receive_exactly(into);
+      good += std::string_view(into, 4) == "ping";
+    }
+    co_return good;
+  }, asio::use_future);
+  BOOST_TEST(client.get() == 500);
+  server.get();
+  spawn(r.context, [&]() -> task<> { co_return acceptor.close(); }, asio::use_future).get();
+}
+
+BOOST_AUTO_TEST_CASE(other_threads_reach_the_loop) {
+  const test::alarm_clock guard;
+  runner r(2);
+  std::promise<cosock::mailbox<int>::sender> made;
+  std::promise<cosock::loop*> loop;
+  auto sum = spawn(r.context, [&]() -> task<int> {
+    cosock::mailbox<int> box(16);
+    loop.set_value(&cosock::loop::current());
+    made.set_value(box.make_sender());
+    int sum = 0;
+    while (const auto n = co_await box.receive()) sum += *n;
+    // A look-up comes home from a thread of its own.
+    const auto found = co_await cosock::resolve("localhost", 80);
+    co_return found.empty() ? -1 : sum;
+  }, asio::use_future);
+  const auto sender = made.get_future().get();
+  cosock::loop* const of = loop.get_future().get();
+  int posted = 0;
+  for (int i = 1; i <= 100; ++i) {
+    while (!sender.try_send(i)) std::this_thread::yield();
+    if (i % 10 == 0) {
+      std::promise<void> done;
+      of->post([&] {
+        ++posted;
+        done.set_value();
+      });
+      done.get_future().get();
+    }
+  }
+  sender.close();
+  BOOST_TEST(sum.get() == 5050);
+  BOOST_TEST(posted == 10);
+}
+
+BOOST_AUTO_TEST_CASE(signals_reach_a_task) {
+  const test::alarm_clock guard;
+  asio::io_context context;
+  auto f = spawn(context, []() -> task<int> {
+    cosock::signal_set set{SIGUSR1};
+    ::raise(SIGUSR1);
+    co_return co_await set.wait();
+  }, asio::use_future);
+  context.run();
+  BOOST_TEST(f.get() == SIGUSR1);
+}
+
+BOOST_AUTO_TEST_CASE(handlers_of_the_program_have_their_turn) {
+  const test::alarm_clock guard;
+  asio::io_context context;
+  bool stop = false;
+  int handlers = 0;
+  spawn(context, [&]() -> task<> {
+    while (!stop) co_await cosock::yield();
+  });
+  std::function<void()> again = [&] {
+    if (++handlers == 1000)
+      stop = true;
+    else
+      asio::post(context, again);
+  };
+  asio::post(context, again);
+  context.run();
+  BOOST_TEST(handlers == 1000);
+}
+
+BOOST_AUTO_TEST_CASE(an_operation_on_another_context) {
+  const test::alarm_clock guard;
+  runner one(2);
+  runner other(2);
+  auto f = spawn(one.context, [&]() -> task<int> {
+    asio::steady_timer there(other.context);
+    int n = 0;
+    for (int i = 0; i != 100; ++i) {
+      there.expires_after(std::chrono::microseconds(i % 5));
+      co_await there.async_wait(use_task);
+      n += co_await spawn(other.context, later(1), use_task);
+      if (!one.context.get_executor().running_in_this_thread()) co_return -1;
+    }
+    co_return n;
+  }, asio::use_future);
+  BOOST_TEST(f.get() == 100);
+}
+
+BOOST_AUTO_TEST_CASE(time_limits) {
+  const test::alarm_clock guard;
+  runner r(2);
+  auto f = spawn(r.context, []() -> task<int> {
+    asio::steady_timer slow(loop_executor(), 1h);
+    int limits = 0;
+    for (int i = 0; i != 20; ++i) {
+      const auto e = co_await cosock::as_result(
+          cosock::with_timeout(std::chrono::microseconds(100), slow.async_wait(use_task)));
+      limits += e.has_error() && e.error() == cosock::error::timed_out;
+    }
+    co_return limits;
+  }, asio::use_future);
+  BOOST_TEST(f.get() == 20);
+}
+
+}  // namespace
