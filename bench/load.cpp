@@ -321,6 +321,7 @@ int main(int argc, char** argv) {
 
   std::uint64_t warm_up = work.round_trips();
   double cpu_before = chosen.pid == 0 ? 0 : seconds_of(server_cpu);
+  double own_before = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
   double start = now();
   if (chosen.mode == "lockstep") {
     work.lockstep(chosen.rounds);
@@ -328,11 +329,15 @@ int main(int argc, char** argv) {
     work.free_running();
   }
   double elapsed = now() - start;
+  double own = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - own_before;
   auto round_trips = static_cast<double>(work.round_trips() - warm_up);
+  std::printf("load_share %.3f\n", own / elapsed);
   std::printf("round_trips %.0f\nseconds %.6f\nround_trips_per_second %.1f\n", round_trips, elapsed,
       round_trips / elapsed);
   if (chosen.pid != 0) {
-    std::printf("server_cpu_us %.4f\n", 1e6 * (seconds_of(server_cpu) - cpu_before) / round_trips);
+    double server = seconds_of(server_cpu) - cpu_before;
+    std::printf("server_cpu_us %.4f\nserver_share %.3f\n", 1e6 * server / round_trips,
+        server / elapsed);
   }
   work.close_all();
 }

@@ -5,6 +5,7 @@
 #include "detail/checkpoint.hpp"
 #include "detail/descriptor.hpp"
 #include "detail/system.hpp"
+#include "detail/without_signal.hpp"
 
 #include <cosock/cancel.hpp>
 #include <cosock/nursery.hpp>
@@ -12,7 +13,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <csignal>
+#include <atomic>
 #include <memory>
 
 namespace cosock {
@@ -23,7 +24,13 @@ using detail::descriptor;
 using detail::owned_descriptor;
 using detail::system_failure;
 
-constexpr std::size_t pipe_size = 256 << 10;
+/// The larger a pipe, the fewer the calls and the turns for the same bytes.
+constexpr std::size_t pipe_size = 1 << 20;
+/// What those get that come later: the system gives all processes of a user 64 MiB, and beyond that
+/// pipes of two pages.
+constexpr std::size_t small_pipe_size = 256 << 10;
+constexpr int most_large_pipes = 16;
+std::atomic<int> large_pipes = 0;
 
 /// One direction of a copy.
 struct direction {
@@ -46,26 +53,6 @@ int socket_of(const byte_stream& s) noexcept {
   return d && d->what() <= detail::medium::socket ? d->fd() : -1;
 }
 
-/// splice(2) knows no MSG_NOSIGNAL, and the process may need SIGPIPE for itself.
-ssize_t splice_without_signal(int from, int to, std::size_t most) noexcept {
-  sigset_t pipe;
-  sigset_t before;
-  sigset_t pending;
-  sigemptyset(&pipe);
-  sigaddset(&pipe, SIGPIPE);
-  sigpending(&pending);
-  pthread_sigmask(SIG_BLOCK, &pipe, &before);
-  const ssize_t n = ::splice(from, nullptr, to, nullptr, most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-  const int error = errno;
-  if (n < 0 && error == EPIPE && !sigismember(&pending, SIGPIPE)) {
-    const timespec at_once = {};
-    sigtimedwait(&pipe, nullptr, &at_once);
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  errno = error;
-  return n;
-}
-
 /// A pipe through which bytes pass from socket to socket.
 class splice_pipe {
  public:
@@ -74,7 +61,11 @@ class splice_pipe {
     if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) return;  // it goes without
     out_ = ends[0];
     in_ = ends[1];
-    ::fcntl(in_, F_SETPIPE_SZ, static_cast<int>(pipe_size));
+    large_ = large_pipes.fetch_add(1, std::memory_order_relaxed) < most_large_pipes &&
+             set_size(pipe_size);
+    if (large_) return;
+    large_pipes.fetch_sub(1, std::memory_order_relaxed);
+    set_size(small_pipe_size);
   }
   splice_pipe(const splice_pipe&) = delete;
   splice_pipe& operator=(const splice_pipe&) = delete;
@@ -82,6 +73,7 @@ class splice_pipe {
     if (in_ < 0) return;
     ::close(in_);
     ::close(out_);
+    if (large_) large_pipes.fetch_sub(1, std::memory_order_relaxed);
   }
   explicit operator bool() const noexcept { return in_ >= 0; }
 
@@ -102,7 +94,9 @@ class splice_pipe {
     const int fd = socket_of(to);
     if (fd < 0) detail::raise(detail::closed_failure());
     for (;;) {
-      const ssize_t n = splice_without_signal(out_, fd, most);
+      const ssize_t n = detail::without_signal([&] {
+        return ::splice(out_, nullptr, fd, nullptr, most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+      });
       if (n >= 0) return counted(to, detail::writing, n);
       if (errno == EAGAIN) return 0;
       if (errno != EINTR) detail::raise(system_failure(errno));
@@ -115,8 +109,12 @@ class splice_pipe {
     static_cast<descriptor*>(detail::stream_access::source_of(s))->count_bytes(which, size);
     return size;
   }
+  bool set_size(std::size_t bytes) const noexcept {
+    return ::fcntl(in_, F_SETPIPE_SZ, static_cast<int>(bytes)) >= 0;
+  }
   int out_ = -1;
   int in_ = -1;
+  bool large_ = false;
 };
 
 /// Copies for as long as there is something at once.

@@ -3,6 +3,7 @@
 #include "detail/descriptor.hpp"
 
 #include "detail/system.hpp"
+#include "detail/without_signal.hpp"
 
 #include <netinet/tcp.h>
 #include <netinet/in.h>
@@ -13,7 +14,6 @@
 
 #include <algorithm>
 #include <climits>
-#include <csignal>
 #include <cstring>
 #include <memory>
 
@@ -69,26 +69,6 @@ bool can(int fd, short events) noexcept {
   if (::poll(&asked, 1, 0) > 0) return true;
   errno = EAGAIN;
   return false;
-}
-
-/// write(2) with EPIPE but without SIGPIPE, which the process may need for itself.
-ssize_t write_without_signal(int fd, const void* data, std::size_t size) noexcept {
-  sigset_t pipe;
-  sigset_t before;
-  sigset_t pending;
-  sigemptyset(&pipe);
-  sigaddset(&pipe, SIGPIPE);
-  sigpending(&pending);
-  pthread_sigmask(SIG_BLOCK, &pipe, &before);
-  const ssize_t n = ::write(fd, data, size);
-  const int error = errno;
-  if (n < 0 && error == EPIPE && !sigismember(&pending, SIGPIPE)) {
-    const timespec at_once = {};
-    sigtimedwait(&pipe, nullptr, &at_once);
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  errno = error;
-  return n;
 }
 
 }  // namespace
@@ -376,8 +356,9 @@ ssize_t descriptor::write_pieces(iovec* pieces, std::size_t count) noexcept {
   if (what_ == medium::other) {
     // It may be in blocking mode, if it is shared with other processes: no more than fits for sure.
     if (!can(fd_, POLLOUT)) return -1;
-    return write_without_signal(fd_, pieces[0].iov_base,
-                                std::min<std::size_t>(pieces[0].iov_len, PIPE_BUF));
+    return without_signal([&] {
+      return ::write(fd_, pieces[0].iov_base, std::min<std::size_t>(pieces[0].iov_len, PIPE_BUF));
+    });
   }
   msghdr message = {};
   message.msg_iov = pieces;

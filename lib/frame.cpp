@@ -4,6 +4,8 @@
 
 #include "detail/system.hpp"
 
+#include <cstring>
+
 namespace cosock::detail {
 
 namespace {
@@ -27,6 +29,21 @@ frame_head read_varint(const unsigned char* from, std::size_t size) noexcept {
   return head;
 }
 
+/// In so many bytes, 1 to 8, of the `size` that are there.
+std::uint64_t read_number(const unsigned char* from, std::size_t size, std::size_t bytes,
+                          std::endian order) noexcept {
+  std::uint64_t number = 0;
+  if (size >= sizeof number) [[likely]] {
+    std::memcpy(&number, from, sizeof number);
+    const std::size_t others = 8 * (sizeof number - bytes);
+    if (order != std::endian::native) number = __builtin_bswap64(number);
+    return order == std::endian::little ? number << others >> others : number >> others;
+  }
+  for (std::size_t i = 0; i != bytes; ++i)
+    number = number << 8 | from[order == std::endian::little ? bytes - 1 - i : i];
+  return number;
+}
+
 }  // namespace
 
 frame_head read_prefix(const frame_format& format, const unsigned char* from,
@@ -37,9 +54,7 @@ frame_head read_prefix(const frame_format& format, const unsigned char* from,
   } else {
     const auto bytes = static_cast<std::size_t>(format.prefix);
     if (size < bytes) return head;
-    for (std::size_t i = 0; i != bytes; ++i)
-      head.length = head.length << 8 |
-                    from[format.order == std::endian::little ? bytes - 1 - i : i];
+    head.length = read_number(from, size, bytes, format.order);
     head.size = bytes;
   }
   if (head.size != 0 && head.length > format.maximum)

@@ -27,14 +27,20 @@ unsigned places(unsigned n) { return n ? n : usable_cores(); }
 
 tcp_listeners::tcp_listeners(const endpoint& at, unsigned n, const acceptor_options& options)
     : sockets_(places(n)), at_(at) {
-  acceptor_options shared = options;
-  shared.reuse_port = true;
-  for (unique_descriptor& each : sockets_) {
-    each = unique_descriptor::adopt(detail::listen_tcp(at_, shared));
-    detail::system_address name;  // of the first one, for the port that the system has picked
-    detail::check(::getsockname(each.get(), name.get(), &name.size), at_);
+  // The first one takes the port for itself, and shares it only with the others.
+  acceptor_options each = options;
+  for (unique_descriptor& socket : sockets_) {
+    socket = unique_descriptor::adopt(detail::bind_tcp(at_, each));
+    if (each.reuse_port) continue;
+    each.reuse_port = true;
+    const int yes = 1;
+    detail::check(::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes), at_);
+    detail::system_address name;  // with the port that the system has picked
+    detail::check(::getsockname(socket.get(), name.get(), &name.size), at_);
     at_ = name.to_endpoint();
   }
+  for (const unique_descriptor& socket : sockets_)
+    detail::check(::listen(socket.get(), options.backlog), at_);
 }
 
 tcp_acceptor tcp_listeners::acceptor(unsigned index) {
@@ -47,45 +53,46 @@ namespace detail {
 
 /// A listening socket, and whose turn it is to accept from it: passed round among those who wait, so
 /// that a connection stays in the backlog until the loop that is going to serve it takes it.
+///
+/// Each loop has a descriptor of its own for the socket, and with it a share in the file. All of them
+/// are woken by a connection, which the reactor gives no way around; but those whose turn it is not
+/// only note that there was something.
 class dealer {
  public:
-  dealer(medium what, const local_endpoint& at, unsigned n, int backlog, int mode, bool replace_stale)
-      : what(what), seats_(n), open_(n) {
-    sockets_.resize(n);
-    sockets_[0] = unique_descriptor::adopt(
-        listen_local(what, at, backlog, mode, replace_stale, binding_));
+  dealer(medium what, const local_endpoint& wanted, unsigned n, int backlog, int mode,
+         bool replace_stale)
+      : what(what), seats_(n) {
+    std::unique_ptr<local_binding> binding;
+    const int first = listen_local(what, wanted, backlog, mode, replace_stale, binding);
+    seats_[0].socket = unique_descriptor::adopt(first);
+    const std::shared_ptr<local_binding> file = std::move(binding);
     local_address name;
-    check(::getsockname(sockets_[0].get(), name.get(), &name.size), at);
-    this->at = name.to_endpoint();
-    for (unsigned i = 1; i != n; ++i) {
-      sockets_[i] =
-          unique_descriptor::adopt(::fcntl(sockets_[0].get(), F_DUPFD_CLOEXEC, 0));
-      check(sockets_[i].is_open() ? 0 : -1, at);
+    check(::getsockname(first, name.get(), &name.size), wanted);
+    at = name.to_endpoint();
+    for (seat& each : seats_) {
+      if (!each.socket.is_open())
+        each.socket = unique_descriptor::adopt(::fcntl(first, F_DUPFD_CLOEXEC, 0));
+      check(each.socket.is_open() ? 0 : -1, wanted);
+      each.file = file;
     }
   }
-  ~dealer() { binding_.reset(); }
 
   unsigned size() const noexcept { return static_cast<unsigned>(seats_.size()); }
 
-  /// The socket of this index; -1 if somebody has it.
-  int take_socket(unsigned index, mailbox<char>::sender bell) {
+  /// The socket of this index, and what it shares; std::logic_error if somebody has it.
+  int take_socket(unsigned index, mailbox<char>::sender bell, std::shared_ptr<local_binding>& file) {
     const std::lock_guard lock(mutex_);
-    if (index >= sockets_.size() || !sockets_[index].is_open()) return -1;
+    if (index >= seats_.size() || !seats_[index].socket.is_open()) refuse_index();
     seats_[index].bell = std::move(bell);
-    return sockets_[index].release();
-  }
-  /// Before somebody closes a socket that was taken.
-  void closes() noexcept {
-    const std::lock_guard lock(mutex_);
-    if (--open_ == 0) binding_.reset();
+    file = std::move(seats_[index].file);
+    return seats_[index].socket.release();
   }
   /// Closes those that nobody has taken.
   void close_rest() noexcept {
     const std::lock_guard lock(mutex_);
-    for (unique_descriptor& each : sockets_) {
-      if (!each.is_open()) continue;
-      if (--open_ == 0) binding_.reset();
-      each.close();
+    for (seat& each : seats_) {
+      each.file.reset();
+      each.socket.close();
     }
   }
 
@@ -121,6 +128,8 @@ class dealer {
   }
 
   struct seat {
+    unique_descriptor socket;             // until it is taken
+    std::shared_ptr<local_binding> file;  // goes before it
     std::optional<mailbox<char>::sender> bell;
     bool waits = false;
   };
@@ -128,30 +137,23 @@ class dealer {
   mutable std::mutex mutex_;
   std::vector<seat> seats_;
   unsigned turn_ = nobody;
-  unsigned open_;
-  std::vector<unique_descriptor> sockets_;  // that nobody has taken
-  std::unique_ptr<local_binding> binding_;
 };
 
 /// What one loop has of it. Shared by its acceptor and a pending accept.
 struct dealt_part {
   dealt_part(std::shared_ptr<dealer> from, unsigned index) : of(std::move(from)), index(index) {
-    const int fd = of->take_socket(index, bell.make_sender());
-    if (fd < 0) refuse_index();
-    try {
-      listening = descriptor::open(engine::required(), fd, of->what, true);
-    } catch (...) {
-      of->closes();
-      throw;
-    }
+    std::shared_ptr<local_binding> file;
+    const int fd = of->take_socket(index, bell.make_sender(), file);
+    listening = descriptor::open(engine::required(), fd, of->what, true);
+    listening->take_binding(std::move(file));
   }
   ~dealt_part() { close(); }
   dealt_part(const dealt_part&) = delete;
   dealt_part& operator=(const dealt_part&) = delete;
 
+  bool is_open() const noexcept { return listening && listening->is_open(); }
   void close() noexcept {
     if (!listening) return;
-    of->closes();
     std::exchange(listening, nullptr)->close();
     bell.close();
   }
@@ -164,7 +166,7 @@ struct dealt_part {
 };
 
 dealt_turn::dealt_turn(std::shared_ptr<dealt_part> of) : of_(std::move(of)) {
-  if (!of_ || !of_->listening) raise(closed_failure());
+  if (!of_ || !of_->is_open()) raise(closed_failure());
   if (of_->accepts) raise(own_failure(error::busy));
   of_->accepts = true;
   of_->of->sit(of_->index);
@@ -188,8 +190,10 @@ void dealt_acceptor::close() noexcept {
   if (part_) std::exchange(part_, nullptr)->close();
 }
 
+bool dealt_acceptor::is_open() const noexcept { return part_ && part_->is_open(); }
+
 local_endpoint dealt_acceptor::local_endpoint() const {
-  if (!part_) raise(closed_failure());
+  if (!is_open()) raise(closed_failure());
   return part_->of->at;
 }
 

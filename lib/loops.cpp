@@ -49,7 +49,7 @@ void pin_thread(int processor) {
 /// How one loop of several is run.
 struct place {
   unsigned index;
-  unsigned of;
+  unsigned siblings;  // that do the same work
   int processor;  // negative: any
 };
 
@@ -57,10 +57,16 @@ struct place {
 class loop_thread {
  public:
   loop_thread(std::unique_ptr<detail::loop_body> body, place at)
-      : body_(std::move(body)), at_(at), thread_([this, ended = ended_.make_sender()] {
-          run();
-          static_cast<void>(ended.try_send('.'));
-        }) {}
+      : body_(std::move(body)), at_(at) {
+    try {
+      thread_ = std::thread([this, ended = ended_.make_sender()] {
+        run();
+        static_cast<void>(ended.try_send('.'));
+      });
+    } catch (const std::system_error& e) {
+      detail::raise(detail::system_failure(e.code().value()), "a thread for a loop");
+    }
+  }
   ~loop_thread() {
     if (!thread_.joinable()) return;
     {
@@ -104,7 +110,7 @@ class loop_thread {
       if (at_.processor >= 0) pin_thread(at_.processor);
       loop on;
       cancel_scope scope;
-      engine::of(on).siblings = at_.of;
+      engine::of(on).siblings = at_.siblings;
       struct visible {
         visible(loop_thread& of, loop& on, cancel_scope& scope) : of(of) {
           const std::lock_guard lock(of.mutex_);
@@ -136,13 +142,10 @@ class loop_thread {
   bool cancelled_ = false;
   bool abandoned_ = false;
   mailbox<char> ended_{1};
-  std::thread thread_;  // the last member: it uses the others
+  std::thread thread_;  // it uses the others
 };
 
-task<> run_in_thread(std::unique_ptr<detail::loop_body> body, place at) {
-  loop_thread thread(std::move(body), at);
-  co_await thread.wait();
-}
+task<> wait_for(std::unique_ptr<loop_thread> thread) { co_await thread->wait(); }
 
 }  // namespace
 
@@ -161,11 +164,13 @@ task<> detail::run_loop_bodies(std::vector<std::unique_ptr<loop_body>> bodies,
                                loops_options options) {
   std::vector<int> processors;
   if (options.pin) processors = allowed_processors();
+  const auto n = static_cast<unsigned>(bodies.size());
+  const unsigned all = n * engine::required().siblings;
   co_await with_nursery([&](nursery& loops) -> task<> {
-    const auto n = static_cast<unsigned>(bodies.size());
     for (unsigned i = 0; i != n; ++i) {
       const int processor = processors.empty() ? -1 : processors[i % processors.size()];
-      loops.start(run_in_thread, std::move(bodies[i]), place{i, n, processor});
+      loops.start(wait_for, std::make_unique<loop_thread>(std::move(bodies[i]),
+                                                          place{i, all, processor}));
     }
     co_return;
   });

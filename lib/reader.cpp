@@ -32,12 +32,6 @@ detail::view_operation buffered_reader::read_until(std::string_view delimiter) {
 
 namespace detail {
 
-read_operation::read_operation(buffered_reader& from, want what) noexcept
-    : stream_operation(kind::receive, stream_access::source_of(from.stream_), nullptr,
-                       std::size_t{}),
-      reader_(from),
-      want_(what) {}
-
 void read_operation::raise_failure() const {
   if (filled_ != 0) throw transfer_error(to_error_code(failure_), filled_);
   raise(failure_);
@@ -90,7 +84,7 @@ bool read_operation::received(std::size_t bytes) {
   return found(0, left, left);
 }
 
-bool read_operation::found(std::size_t at, std::size_t size, std::size_t consumed) noexcept {
+inline bool read_operation::found(std::size_t at, std::size_t size, std::size_t consumed) noexcept {
   view_ = {reader_.buffer_.get() + reader_.begin_ + at, size};
   reader_.begin_ += consumed;
   return true;
@@ -102,7 +96,7 @@ bool read_operation::refused(failure why) noexcept {
 }
 
 /// Whether the operation has ended: what it wants is in the buffer, or cannot be had.
-bool read_operation::satisfied() {
+inline bool read_operation::satisfied() {
   const std::size_t there = reader_.end_ - reader_.begin_;
   switch (want_) {
     case want::line: return find_line();
@@ -128,7 +122,7 @@ bool read_operation::satisfied() {
   return filled_ == size || (want_ == want::some && taken != 0);
 }
 
-bool read_operation::find_line() noexcept {
+inline bool read_operation::find_line() noexcept {
   const char* const line = reader_.buffer_.get() + reader_.begin_;
   const std::size_t there = reader_.end_ - reader_.begin_;
   const std::size_t most = reader_.max_line_;
@@ -165,7 +159,7 @@ bool read_operation::find_delimiter() noexcept {
   return false;
 }
 
-bool read_operation::find_frame() noexcept {
+inline bool read_operation::find_frame() noexcept {
   const std::string_view there = reader_.buffered();
   const frame_head head =
       read_prefix(format_, reinterpret_cast<const unsigned char*>(there.data()), there.size());

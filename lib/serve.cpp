@@ -6,6 +6,8 @@
 #include "detail/engine.hpp"
 #include "detail/system.hpp"
 
+#include <cosock/time.hpp>
+
 #include <dirent.h>
 #include <sys/resource.h>
 
@@ -41,6 +43,12 @@ std::size_t room_for_connections() noexcept {
   const std::size_t used = open_descriptors() + limit.rlim_cur / 8;
   const std::size_t share = engine::required().siblings;
   return limit.rlim_cur > used ? std::max<std::size_t>((limit.rlim_cur - used) / share, 1) : 1;
+}
+
+/// Errors of accept() that are about a connection that has died while it waited.
+bool has_died(const boost::system::error_code& e) noexcept {
+  return e.category() == boost::system::system_category() &&
+         (e.value() == ECONNABORTED || e.value() == EPROTO);
 }
 
 /// Errors of accept() that may pass.
@@ -96,8 +104,6 @@ void serving::count_bytes() noexcept {
   handle_.counters_.bytes_in = bytes_->in;
   handle_.counters_.bytes_out = bytes_->out;
 }
-
-int serving::backlog() const noexcept { return options_.backlog; }
 
 void serving::refuse_backlog() {
   throw std::logic_error("cosock: serve_options::backlog is for acceptors with set_backlog()");
@@ -161,6 +167,7 @@ task<> serving::host() {
 }
 
 task<> serving::accept_all() {
+  if (options_.backlog) set_backlog(options_.backlog);
   std::chrono::nanoseconds delay = first_delay;
   for (;;) {
     while (handle_.counters_.active >= most_) {
@@ -168,15 +175,18 @@ task<> serving::accept_all() {
       co_await room_.wait();
     }
     bool no_room = false;
+    bool died = false;
     try {
       co_await accept_one(*handlers_);
       delay = first_delay;
     } catch (const boost::system::system_error& e) {
-      if (!lacks_room(e.code())) throw;
-      no_room = true;
+      died = has_died(e.code());
+      no_room = lacks_room(e.code());
+      if (!died && !no_room) throw;
     } catch (const std::bad_alloc&) {
       no_room = true;
     }
+    if (died) co_await yield();  // there may be many
     if (!no_room) continue;
     ++handle_.counters_.rejected;
     room_.reset();

@@ -24,12 +24,14 @@ using detail::system_failure;
 namespace {
 
 descriptor* listen(engine& on, const endpoint& at, const acceptor_options& options) {
-  return descriptor::open(on, detail::listen_tcp(at, options), medium::socket, false);
+  detail::owned_descriptor socket(detail::bind_tcp(at, options));
+  check(::listen(socket.get(), options.backlog), at);
+  return descriptor::open(on, socket.take(), medium::socket, false);
 }
 
 }  // namespace
 
-int detail::listen_tcp(const endpoint& at, const acceptor_options& options) {
+int detail::bind_tcp(const endpoint& at, const acceptor_options& options) {
   const bool v6 = at.address().is_v6();
   detail::owned_descriptor socket(
       ::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -45,7 +47,6 @@ int detail::listen_tcp(const endpoint& at, const acceptor_options& options) {
   if (options.fast_open) set_int(IPPROTO_TCP, TCP_FASTOPEN, options.fast_open);
   detail::system_address name(at);
   check(::bind(socket.get(), name.get(), name.size), at);
-  check(::listen(socket.get(), options.backlog), at);
   return socket.take();
 }
 

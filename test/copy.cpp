@@ -13,6 +13,8 @@
 #include <cosock/nursery.hpp>
 #include <cosock/when.hpp>
 
+#include <fcntl.h>
+
 #include <memory>
 #include <string>
 
@@ -54,6 +56,13 @@ task<> make(chain& c) {
   c.front = std::move(one.second);
   c.back = std::move(other.first);
   c.server = std::move(other.second);
+}
+
+/// Pipes of at least so many bytes that are open.
+std::size_t pipes(int bytes) {
+  std::size_t ends = 0;
+  for (int fd = 0; fd != 400; ++fd) ends += ::fcntl(fd, F_GETPIPE_SZ) >= bytes;
+  return ends / 2;
 }
 
 /// The number of bytes of a transfer_error.
@@ -193,6 +202,37 @@ COROUTINE_TEST_CASE(much_is_copied_between_sockets_in_both_directions) {
   BOOST_TEST(result.first_to_second == much);
   BOOST_TEST(result.second_to_first == much);
   BOOST_TEST(test::open_descriptors() == before);
+}
+
+COROUTINE_TEST_CASE(of_many_copies_at_once_only_some_have_large_pipes) {
+  static constexpr std::size_t copies = 20;
+  bool all_there = false;
+  const auto pass_on = [&]() -> task<> {
+    chain c;
+    co_await make(c);
+    ledger there;
+    co_await with_nursery([&](nursery& n) -> task<> {
+      n.start([&]() -> task<> {
+        while (!all_there) co_await test::send(c.client, there, 256 << 10);
+        c.client.shutdown_send();
+        c.server.shutdown_send();
+      });
+      n.start([&] { return test::drain_to_end(c.server, there); });
+      const copied result = co_await copy_both(c.front, c.back);
+      BOOST_TEST(!result.error);
+    });
+  };
+  const std::size_t before = pipes(0);
+  for (int round = 0; round != 2; ++round) {
+    all_there = false;
+    co_await with_nursery([&](nursery& n) -> task<> {
+      for (std::size_t i = 0; i != copies; ++i) n.start(std::cref(pass_on));
+      while (pipes(0) != before + copies) co_await cosock::yield();
+      BOOST_TEST(pipes(1 << 20) <= 16u);
+      all_there = true;
+    });
+    BOOST_TEST(pipes(0) == before);
+  }
 }
 
 COROUTINE_TEST_CASE(one_direction_goes_on_after_the_other_has_ended) {

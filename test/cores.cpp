@@ -76,7 +76,7 @@ BOOST_AUTO_TEST_CASE(a_group_that_is_not_visible_here_counts_as_its_root) {
 BOOST_AUTO_TEST_CASE(what_makes_no_sense_is_no_limit) {
   const tree files;
   files.write("groups", "nonsense\n:\n0::/a\n");
-  for (const char* text : {"", "0 0", "-5 100000", "100000", "100000 0"}) {
+  for (const char* text : {"", "0 0", "-5 100000", "100000", "100000 0", "all 100000", "nan 1"}) {
     files.write("mounted/cpu.max", text);
     BOOST_TEST(files.quota() == no_limit);
   }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <filesystem>
 #include <string>
 #include <thread>
 
@@ -67,8 +68,10 @@ struct local_abstract {
 struct local_path : local_abstract {
   static socket make() {
     static std::atomic<int> count = 0;
-    return socket(cosock::local_endpoint::path("/tmp/cosock-datagram-" + std::to_string(::getpid()) +
-                                               '-' + std::to_string(++count)));
+    const std::string name =
+        "cosock-datagram-" + std::to_string(::getpid()) + '-' + std::to_string(++count);
+    const auto path = std::filesystem::temp_directory_path() / name;
+    return socket(cosock::local_endpoint::path(path.string()));
   }
 };
 

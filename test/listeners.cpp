@@ -16,6 +16,8 @@
 #include <algorithm>
 #include <atomic>
 #include <numeric>
+#include <random>
+#include <thread>
 
 namespace {
 
@@ -65,6 +67,19 @@ BOOST_AUTO_TEST_CASE(the_place_must_be_free) {
   const tcp_acceptor other(loop, any_port);
   BOOST_CHECK_EXCEPTION(tcp_listeners(other.local_endpoint(), 2), system_error,
                         is(errc::address_in_use));
+}
+
+BOOST_AUTO_TEST_CASE(nobody_else_gets_into_the_port_unless_it_is_said) {
+  for (const endpoint& at : {any_port, any_port_v6}) {
+    const tcp_listeners first(at, 2);
+    BOOST_CHECK_EXCEPTION(tcp_listeners(first.local_endpoint(), 2), system_error,
+                          is(errc::address_in_use));
+    cosock::acceptor_options sharing;
+    sharing.reuse_port = true;
+    const tcp_listeners second(at, 2, sharing);
+    BOOST_TEST(tcp_listeners(second.local_endpoint(), 2, sharing).local_endpoint() ==
+               second.local_endpoint());
+  }
 }
 
 BOOST_AUTO_TEST_CASE(taking_needs_a_loop) {
@@ -310,6 +325,25 @@ BOOST_AUTO_TEST_CASE(a_loop_that_ends_while_it_has_the_turn_passes_it_on) {
   BOOST_TEST(!exists(folder / "socket"));
 }
 
+/// Whoever takes the place of the file then keeps it, also if its inode is the same one again.
+BOOST_AUTO_TEST_CASE(an_acceptor_that_outlives_its_loop_has_closed_with_it) {
+  const temporary_folder folder;
+  const std::size_t before = open_descriptors();
+  std::optional<cosock::loop> loop(std::in_place);
+  dealt_acceptor acceptor = loop->run([](cosock::local_endpoint at) -> task<dealt_acceptor> {
+    local_listeners listeners(at, 1);
+    co_return listeners.acceptor(0);
+  }(folder.at("socket")));
+  BOOST_TEST(acceptor.is_open());
+  loop.reset();
+  BOOST_TEST(!acceptor.is_open());
+  BOOST_TEST(!exists(folder / "socket"));
+  BOOST_TEST(open_descriptors() == before);
+  make_file(folder / "socket");
+  acceptor.close();
+  BOOST_TEST(exists(folder / "socket"));
+}
+
 COROUTINE_TEST_CASE(sequenced_packets_are_dealt_too) {
   cosock::local_seqpacket_listeners listeners(cosock::local_endpoint(), 2);
   cosock::dealt_seqpacket_acceptor acceptor = listeners.acceptor(1);
@@ -374,6 +408,64 @@ COROUTINE_TEST_CASE(every_loop_gets_tcp_connections) {
 COROUTINE_TEST_CASE(every_loop_gets_local_connections) {
   local_listeners listeners(cosock::local_endpoint(), 4);
   co_await serve_on_all(listeners);
+}
+
+/// Accepts with a limit that often passes first, and greets.
+task<> accept_impatiently(dealt_acceptor& from, unsigned seed) {
+  std::minstd_rand random(seed);
+  for (;;) {
+    const std::chrono::microseconds limit(random() % 300);
+    auto client = co_await as_result(cosock::with_timeout(limit, from.accept()));
+    if (client)
+      co_await cosock::shielded(client->send("!"));
+    else if (client.error() != cosock::error::timed_out)
+      co_return;
+  }
+}
+
+/// Loops that accept, and are closed, cancelled or destroyed at any moment, beside one that stays:
+/// every client is greeted.
+BOOST_AUTO_TEST_CASE(no_connection_is_lost_whatever_ends_around_it) {
+  const alarm_clock guard;
+  for (unsigned seed = 0; seed != 20; ++seed) {
+    local_listeners listeners(cosock::local_endpoint(), 4);
+    std::thread others([&] {
+      cosock::loop loop;
+      loop.run([](local_listeners& from, unsigned seed) -> task<> {
+        const auto accept = [&](unsigned index) -> task<> {
+          dealt_acceptor mine = from.acceptor(index + 1);
+          co_await cosock::with_nursery([&](nursery& tasks) -> task<> {
+            tasks.start(accept_impatiently, std::ref(mine), 4 * seed + index);
+            co_await cosock::sleep_for(std::chrono::microseconds(seed * 977 % 5000));
+            index == 0 ? mine.close() : index == 1 ? tasks.cancel_all() : void();
+          });
+        };
+        const std::chrono::microseconds end(seed * 1777 % 10000);
+        if (seed % 2 == 0) {
+          const auto destroyed = cosock::loop::current().start(cosock::run_loops(3, accept));
+          co_await cosock::sleep_for(end);
+        } else {
+          co_await as_result(cosock::with_timeout(end, cosock::run_loops(3, accept)));
+        }
+      }(listeners, seed));
+    });
+    int greeted = 0;
+    cosock::loop loop;
+    loop.run([](local_listeners& from, unsigned seed, int& greeted) -> task<> {
+      dealt_acceptor mine = from.acceptor(0);
+      co_await cosock::with_nursery([&](nursery& tasks) -> task<> {
+        tasks.start(accept_impatiently, std::ref(mine), 4 * seed + 3);
+        for (int i = 0; i != 50; ++i) {
+          auto client = co_await cosock::connect(from.local_endpoint());
+          char one[1];
+          greeted += static_cast<int>(co_await client.receive(one));
+        }
+        tasks.cancel_all();
+      });
+    }(listeners, seed, greeted));
+    others.join();
+    BOOST_TEST(greeted == 50);
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

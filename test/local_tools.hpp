@@ -35,9 +35,9 @@ constexpr unsigned nobody = 65534;
 class temporary_folder {
  public:
   temporary_folder() {
-    char name[] = "/tmp/cosock-XXXXXX";
-    BOOST_REQUIRE(::mkdtemp(name));
-    path_ = name;
+    std::string name = (std::filesystem::temp_directory_path() / "cosock-XXXXXX").string();
+    BOOST_REQUIRE(::mkdtemp(name.data()));
+    path_ = std::move(name);
   }
   ~temporary_folder() { std::filesystem::remove_all(path_); }
   temporary_folder(const temporary_folder&) = delete;

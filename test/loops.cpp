@@ -18,6 +18,25 @@
 #include <stdexcept>
 #include <thread>
 
+#if !COSOCK_TEST_SANITIZED
+
+#include <dlfcn.h>
+
+#include <climits>
+
+static std::atomic<int> threads_left = INT_MAX;
+
+/// In place of the C library's: runs out of threads when told to.
+extern "C" int pthread_create(pthread_t* made, const pthread_attr_t* how, void* (*run)(void*),
+                              void* argument) noexcept {
+  static const auto create =
+      reinterpret_cast<decltype(&pthread_create)>(::dlsym(RTLD_NEXT, "pthread_create"));
+  if (threads_left-- <= 0) return EAGAIN;
+  return create(made, how, run, argument);
+}
+
+#endif
+
 namespace {
 
 using namespace test;
@@ -30,10 +49,12 @@ using cosock::run_loops;
 using cosock::task;
 using cosock::usable_cores;
 
+// BOOST_TEST and its like are for one thread: what other loops find out is checked on the test's own.
+
 /// Tells a test, from any thread, that something has happened so many times.
 class happenings {
  public:
-  void happened() const { BOOST_REQUIRE(told_.try_send('.')); }
+  void happened() const { static_cast<void>(told_.try_send('.')); }
   task<> wait_for(int times) {
     while (times--) co_await told.receive();
   }
@@ -41,6 +62,15 @@ class happenings {
  private:
   mailbox<char> told{1000};
   mailbox<char>::sender told_ = told.make_sender();
+};
+
+/// Counts itself, on any thread.
+struct object {
+  object() { ++alive; }
+  object(const object&) { ++alive; }
+  object(object&&) noexcept { ++alive; }
+  ~object() { --alive; }
+  static inline std::atomic<int> alive = 0;
 };
 
 COROUTINE_TEST_CASE(each_loop_has_an_index_and_a_thread) {
@@ -82,7 +112,7 @@ COROUTINE_TEST_CASE(each_loop_runs_a_copy_of_the_function_and_none_is_left) {
   std::mutex mutex;
   std::set<const void*> functions;
   {
-    const counted one;
+    const object one;
     const auto function = [one, &mutex, &functions]() -> task<> {
       const std::lock_guard lock(mutex);
       functions.insert(&one);
@@ -92,13 +122,13 @@ COROUTINE_TEST_CASE(each_loop_runs_a_copy_of_the_function_and_none_is_left) {
     BOOST_TEST(functions.size() == 3u);
     BOOST_TEST(functions.count(&one) == 0u);
   }
-  BOOST_TEST(counted::alive == 0);
+  BOOST_TEST(object::alive == 0);
 }
 
 COROUTINE_TEST_CASE(the_loops_talk_through_mailboxes) {
   mailbox<int> home(10);
   const auto send = [to = home.make_sender()](unsigned index) -> task<> {
-    BOOST_TEST(to.try_send(static_cast<int>(index)));
+    static_cast<void>(to.try_send(static_cast<int>(index)));
     co_return;
   };
   co_await run_loops(4, send);
@@ -114,9 +144,8 @@ COROUTINE_TEST_CASE(cancelling_cancels_all_and_waits_for_them) {
   const auto wait = [&]() -> task<> {
     started.happened();
     const auto waited = co_await as_result(forever());
-    BOOST_TEST((waited.error() == cosock::error::cancelled));
     co_await cosock::shielded(cosock::yield());
-    ++cleaned_up;
+    if (waited.error() == cosock::error::cancelled) ++cleaned_up;
     cosock::detail::raise(cosock::detail::cancelled_failure());
   };
   const auto cancel = [&]() -> task<> {
@@ -196,7 +225,8 @@ COROUTINE_TEST_CASE(no_error_is_lost) {
   }
   BOOST_REQUIRE(thrown);
   const std::string text = cosock::describe(thrown);
-  BOOST_TEST((text.find("number 0") != text.npos || text.find("number 1") != text.npos));
+  BOOST_TEST(text.find("number 0") != text.npos);
+  BOOST_TEST(text.find("number 1") != text.npos);
 }
 
 COROUTINE_TEST_CASE(a_function_that_throws_before_it_gives_a_task_is_an_error_like_others) {
@@ -206,42 +236,31 @@ COROUTINE_TEST_CASE(a_function_that_throws_before_it_gives_a_task_is_an_error_li
 
 BOOST_AUTO_TEST_CASE(a_task_that_is_destroyed_takes_its_loops_along) {
   const alarm_clock guard;
-  std::atomic<int> alive = 0;
-  struct object {
-    explicit object(std::atomic<int>& n) : n(n) { ++n; }
-    ~object() { --n; }
-    std::atomic<int>& n;
-  };
   cosock::loop loop;
-  loop.run([](std::atomic<int>& alive) -> task<> {
+  loop.run([]() -> task<> {
     happenings started;
     const auto wait = [&]() -> task<> {
-      const object here(alive);
+      const object here;
       started.happened();
       co_await cosock::shielded(forever());  // no cancellation would end it
     };
     auto running = cosock::loop::current().start(run_loops(3, wait));
     co_await started.wait_for(3);
-    BOOST_TEST(alive == 3);
-  }(alive));
-  BOOST_TEST(alive == 0);
+    BOOST_TEST(object::alive == 3);
+  }());
+  BOOST_TEST(object::alive == 0);
 }
 
 BOOST_AUTO_TEST_CASE(a_loop_that_is_destroyed_takes_them_along_too) {
   const alarm_clock guard;
-  std::atomic<int> alive = 0;
   std::optional<cosock::loop> loop(std::in_place);
-  const auto running = loop->start(run_loops(2, [&]() -> task<> {
-    ++alive;
-    struct at_end {
-      std::atomic<int>& n;
-      ~at_end() { --n; }
-    } const counting{alive};
+  const auto running = loop->start(run_loops(2, []() -> task<> {
+    const object here;
     co_await forever();
   }));
-  while (alive != 2) loop->poll();
+  while (object::alive != 2) loop->poll();
   loop.reset();
-  BOOST_TEST(alive == 0);
+  BOOST_TEST(object::alive == 0);
 }
 
 COROUTINE_TEST_CASE(loops_may_run_loops) {
@@ -254,10 +273,31 @@ COROUTINE_TEST_CASE(loops_may_run_loops) {
   BOOST_TEST(called == 4);
 }
 
-/// The processors that this thread may use.
+#if !COSOCK_TEST_SANITIZED  // the sanitizers have this call for themselves
+
+BOOST_AUTO_TEST_CASE(where_there_are_no_more_threads_those_that_run_are_cancelled) {
+  const alarm_clock guard;
+  const auto wait = []() -> task<> {
+    const object here;
+    co_await forever();
+  };
+  for (const int most : {0, 1, 3}) {
+    threads_left = most;
+    cosock::loop loop;
+    BOOST_CHECK_EXCEPTION(loop.run(run_loops(4, wait)), system_error,
+                          is(boost::system::errc::resource_unavailable_try_again));
+    threads_left = INT_MAX;
+    BOOST_TEST(object::alive == 0);
+  }
+}
+
+#endif
+
+/// The processors that this thread may use; none if that fails.
 std::vector<std::size_t> affinity() {
   cpu_set_t set;
-  BOOST_REQUIRE(::sched_getaffinity(0, sizeof set, &set) == 0);
+  CPU_ZERO(&set);
+  ::sched_getaffinity(0, sizeof set, &set);
   std::vector<std::size_t> all;
   for (std::size_t i = 0; i != CPU_SETSIZE; ++i)
     if (CPU_ISSET(i, &set)) all.push_back(i);
@@ -287,13 +327,14 @@ BOOST_AUTO_TEST_CASE(usable_cores_are_those_of_the_affinity) {
   const unsigned all = usable_cores();
   BOOST_TEST(all >= 1u);
   BOOST_TEST(all <= affinity().size());
-  std::thread([] {
+  unsigned pinned = 0;
+  std::thread([&pinned] {
     cpu_set_t one;
     CPU_ZERO(&one);
     CPU_SET(affinity()[0], &one);
-    BOOST_REQUIRE(::sched_setaffinity(0, sizeof one, &one) == 0);
-    BOOST_TEST(usable_cores() == 1u);
+    if (::sched_setaffinity(0, sizeof one, &one) == 0) pinned = usable_cores();
   }).join();
+  BOOST_TEST(pinned == 1u);
 }
 
 }  // namespace

@@ -19,6 +19,7 @@
 
 #include <array>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -72,7 +73,9 @@ struct observed {
 /// An acceptor whose connections, and errors, are the test's.
 class fake_acceptor {
  public:
-  void give(local_stream_socket s) { BOOST_REQUIRE(queue_.try_send(next(std::move(s)))); }
+  void give(local_stream_socket s) {
+    if (!queue_.try_send(next(std::move(s)))) throw std::length_error("too many connections");
+  }
   void fail(int error) { BOOST_REQUIRE(queue_.try_send(next(error))); }
   /// A peer of a connection that is accepted.
   local_stream_socket connect() {
@@ -448,12 +451,13 @@ COROUTINE_TEST_CASE(the_backlog_is_as_asked_for) {
   serve_options options;
   options.backlog = 11;
   const auto check = [&]() -> task<> {
+    tcp_socket client = co_await cosock::connect(acceptor.local_endpoint());
+    BOOST_TEST(co_await round_trip(client));
     tcp_info info = {};
     socklen_t size = sizeof info;
     BOOST_REQUIRE(::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0);
     BOOST_TEST(info.tcpi_sacked == 11u);
     handle.stop();
-    co_return;
   };
   co_await cosock::when_all(cosock::serve(acceptor, &echo, handle, options), check());
   fake_acceptor fake;
@@ -504,6 +508,20 @@ COROUTINE_TEST_CASE(errors_that_pass_are_waited_out) {
   co_await cosock::when_all(cosock::serve(acceptor, &echo, handle), clients());
   BOOST_TEST(handle.counters().rejected == 4u);
   BOOST_TEST(handle.counters().accepted == 4u);
+}
+
+COROUTINE_TEST_CASE(connections_that_died_while_they_waited_are_skipped) {
+  fake_acceptor acceptor;
+  server handle;
+  const auto clients = [&]() -> task<> {
+    for (const int error : {ECONNABORTED, EPROTO, ECONNABORTED}) acceptor.fail(error);
+    local_stream_socket s = acceptor.connect();
+    BOOST_TEST(co_await round_trip(s));
+    handle.stop();
+  };
+  co_await cosock::when_all(cosock::serve(acceptor, &echo, handle), clients());
+  BOOST_TEST(handle.counters().accepted == 1u);
+  BOOST_TEST(handle.counters().rejected == 0u);
 }
 
 /// The wait doubles: in 100 ms there is time for 5 + 10 + 20 + 40 ms, and no more.

@@ -23,7 +23,7 @@ struct copy_options {
 ///
 /// Throws what receiving and sending throw; as transfer_error, with the number of bytes that were
 /// sent, if there are any. Cancelled or failed: bytes that were received and could not be sent any
-/// more are lost, as many as the buffer holds (a pipe of 256 KiB between sockets).
+/// more are lost, as many as the buffer holds (a pipe of up to 1 MiB between sockets).
 [[nodiscard]] COSOCK_API task<std::uint64_t> copy(byte_stream& from, byte_stream& to,
                                                   copy_options options = {});
 

@@ -13,15 +13,17 @@ namespace cosock {
 /// any thread may take its acceptors.
 ///
 /// All of them listen from the start. Connections to one whose acceptor nobody takes wait until this
-/// object is destroyed; those that wait at an acceptor when it closes are reset.
+/// object is destroyed; those that wait at an acceptor when it closes are reset. They share the port
+/// with no other socket, unless the options say reuse_port.
 class COSOCK_API tcp_listeners {
  public:
   /// Binds `n` sockets, for 0 usable_cores(). Port 0 lets the system pick one for all; see
   /// local_endpoint(). Throws as tcp_acceptor does.
   explicit tcp_listeners(const endpoint& at, unsigned n = 0, const acceptor_options& options = {});
 
-  /// The acceptor for the loop that runs on this thread. Throws std::logic_error unless `index` is
-  /// below size() and asked for the first time.
+  /// The acceptor for the loop that runs on this thread. Throws std::logic_error if none does, and
+  /// unless `index` is below size() and asked for the first time; system_error if the loop cannot
+  /// take it, which then has closed.
   [[nodiscard]] tcp_acceptor acceptor(unsigned index);
 
   [[nodiscard]] unsigned size() const noexcept { return static_cast<unsigned>(sockets_.size()); }
@@ -58,9 +60,11 @@ using dealt_acceptor = basic_dealt_acceptor<local_stream_socket>;
 using dealt_seqpacket_acceptor = basic_dealt_acceptor<local_seqpacket_socket>;
 
 /// Listens on one local socket for several loops (loops.hpp), among which the connections are dealt
-/// round robin: to those that wait in accept(), so that one that has no room is passed over. It
-/// belongs to no loop, and any thread may take its acceptors. It listens until every acceptor that was
-/// taken is closed, and this object destroyed or all of them taken; then its file is removed.
+/// round robin: to those that wait in accept(), so that one that has no room is passed over. One that
+/// waits there, but computes when its turn comes, keeps the others waiting until it looks.
+///
+/// It belongs to no loop, and any thread may take its acceptors. It listens until every acceptor that
+/// was taken is closed, and this object destroyed or all of them taken; then its file is removed.
 template <class Socket>
 class basic_local_listeners final : public detail::dealing_listeners {
  public:
@@ -70,8 +74,7 @@ class basic_local_listeners final : public detail::dealing_listeners {
       : dealing_listeners(detail::local_access::what<Socket>(), at, n, options.backlog,
                           options.mode, options.replace_stale) {}
 
-  /// The acceptor for the loop that runs on this thread. Throws std::logic_error unless `index` is
-  /// below size() and asked for the first time.
+  /// The acceptor for the loop that runs on this thread. Throws as tcp_listeners::acceptor() does.
   [[nodiscard]] basic_dealt_acceptor<Socket> acceptor(unsigned index) {
     return basic_dealt_acceptor<Socket>(take(index));
   }

@@ -222,7 +222,8 @@ class basic_local_acceptor final : public local_listener {
   /// Takes over a descriptor that listens, one of the service manager's for instance: makes it
   /// non-blocking and close-on-exec, and closes it in the end, also if this throws; its file is not
   /// removed. It belongs to the running loop. Throws wrong_protocol_type for what is no local socket
-  /// of this type, invalid_argument for one that does not listen.
+  /// of this type, invalid_argument for one that does not listen,
+  /// not_a_socket, bad_file_descriptor.
   [[nodiscard]] static basic_local_acceptor adopt(int descriptor) {
     return basic_local_acceptor(
         local_listener::adopt(descriptor, detail::local_access::what<Socket>()));

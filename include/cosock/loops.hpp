@@ -10,19 +10,21 @@
 
 namespace cosock {
 
-/// How many processors this process may use: those of its affinity (sched_getaffinity(2)), as far as
-/// the quotas of its cgroups go, a part of one counted as one. At least 1.
+/// How many processors this process may use: those of the affinity of the thread that asks
+/// (sched_getaffinity(2)), as far as the quotas of its cgroups go, a part of one counted as one. At
+/// least 1.
 [[nodiscard]] COSOCK_API unsigned usable_cores() noexcept;
 
 /// How run_loops() runs its loops.
 struct loops_options {
-  /// Bind each thread to one of the processors that this process may use, in turn.
+  /// Bind each thread to one of the processors that the caller's may use, in turn. Threads that are
+  /// started from such a thread inherit that.
   bool pin = false;
 };
 
 namespace detail {
 
-/// What one of several loops does. Made by the caller, run and destroyed on the loop.
+/// What one of several loops does. Made by the caller, run and destroyed on the loop's thread.
 class loop_body {
  public:
   virtual task<> run(unsigned index) = 0;
@@ -46,7 +48,7 @@ class loop_body_of;
 /// does. Cancelled, it cancels all, waits for them, and throws `error::cancelled`. If the task that
 /// waits here is destroyed, the loops are destroyed too, with their tasks where they stand; that
 /// waits until each has come to an end of what it does at the moment. Throws system_error where the
-/// system has no more threads.
+/// system has no more threads, or no descriptors for their loops.
 template <class F>
 [[nodiscard]] task<> run_loops(unsigned n, F&& f, loops_options options = {}) {
   using body = detail::loop_body_of<std::decay_t<F>>;

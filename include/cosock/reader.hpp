@@ -184,6 +184,11 @@ class COSOCK_API buffered_reader {
 
 // Implementation
 
+inline detail::read_operation::read_operation(buffered_reader& from, want what) noexcept
+    : stream_operation(kind::receive, stream_access::source_of(from.stream_), nullptr,
+                       std::size_t{}),
+      reader_(from),
+      want_(what) {}
 inline detail::read_operation::read_operation(read_operation&& other) noexcept
     : stream_operation(std::move(other)),
       reader_(other.reader_),

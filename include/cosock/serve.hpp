@@ -92,7 +92,7 @@ class COSOCK_API server {
 /// cancellation it throws `error::cancelled`. Where the process or the system has no descriptors or
 /// memory for a connection (EMFILE, ENFILE, ENOBUFS, ENOMEM), it tries again when a connection has
 /// ended, or after 5 ms, doubling to 1 s. Connections that died while they waited are skipped. Any
-/// other error of accept() stops it in the same way and is thrown.
+/// other error of accept(), or of set_backlog(), stops it in the same way and is thrown.
 ///
 /// `acceptor` outlives the call; any type will do that has accept() and close() as tcp_acceptor, and
 /// set_backlog(), if a backlog is asked for (std::logic_error).

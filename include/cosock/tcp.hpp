@@ -109,7 +109,7 @@ class COSOCK_API tcp_acceptor {
   /// Takes over a descriptor that listens, one of the service manager's for instance: makes it
   /// non-blocking and close-on-exec, and closes it in the end, also if this throws. It belongs to the
   /// running loop. Throws wrong_protocol_type for what is no stream socket, invalid_argument for one
-  /// that does not listen.
+  /// that does not listen, not_a_socket, bad_file_descriptor.
   [[nodiscard]] static tcp_acceptor adopt(int descriptor);
   /// Gives up the descriptor, listening and non-blocking, to the caller. A pending accept ends with
   /// `error::closed`; the acceptor is closed for this library. Gives -1 if it was closed before.

@@ -21,11 +21,10 @@ inline unsigned cores_of(double quota, double period) noexcept {
 
 /// What one cgroup says: cpu.max in version 2, two files in version 1 (cgroups(7)).
 inline unsigned quota_of(const std::string& folder) {
-  std::string quota;
-  double period = 0;
-  if (std::ifstream(folder + "/cpu.max") >> quota >> period)
-    return quota == "max" ? cores_of(0, 0) : cores_of(std::stod(quota), period);
   double time = 0;
+  double period = 0;
+  if (std::ifstream(folder + "/cpu.max") >> time >> period)  // or "max", which is no number
+    return cores_of(time, period);
   if (std::ifstream(folder + "/cpu.cfs_quota_us") >> time &&
       std::ifstream(folder + "/cpu.cfs_period_us") >> period)
     return cores_of(time, period);

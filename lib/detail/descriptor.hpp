@@ -64,8 +64,8 @@ class descriptor final : public source, public link {
   /// For the loop that ends: closes, and leaves the owner's share to the owner.
   void shut_down() noexcept;
 
-  /// Destroys this, what binding the socket left behind, before it closes.
-  void take_binding(std::unique_ptr<local_binding> made) noexcept { binding_ = std::move(made); }
+  /// Drops this, what binding the socket left behind, before it closes.
+  void take_binding(std::shared_ptr<local_binding> made) noexcept { binding_ = std::move(made); }
 
   /// The next message of a socket that has such, recvmsg(2) with MSG_TRUNC: gives its real length.
   /// Sets `end` where there is none any more, which an empty message is not.
@@ -130,7 +130,7 @@ class descriptor final : public source, public link {
   int fd_;
   int shares_ = 1;
   int broken_ = 0;  // the error that ended the connection
-  std::unique_ptr<local_binding> binding_;
+  std::shared_ptr<local_binding> binding_;
   medium what_;
   bool shared_;             // others may hold the descriptor too
   bool drained_by_short_;   // a short read means that nothing is left

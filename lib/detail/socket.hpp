@@ -59,9 +59,9 @@ void prepare_adopted(int fd, int type, int family);
 /// The same for one that has to listen; throws EINVAL if it does not.
 void prepare_adopted_listener(int fd, int type, int family);
 
-/// A new socket that listens. Throws with the address in what().
-int listen_tcp(const endpoint& at, const acceptor_options& options);
-/// The same for a local one, and what has to be destroyed before it closes, see bind_local().
+/// A new socket that is bound, but does not listen yet. Throws with the address in what().
+int bind_tcp(const endpoint& at, const acceptor_options& options);
+/// A new local socket that listens, and what has to be destroyed before it closes, see bind_local().
 int listen_local(medium what, const local_endpoint& at, int backlog, int mode, bool replace_stale,
                  std::unique_ptr<local_binding>& binding);
 

@@ -37,7 +37,7 @@ class COSOCK_API dealt_acceptor {
   /// Takes no more part in it. A pending accept ends with `error::closed`. The last one of all stops
   /// listening, and removes the file. Idempotent.
   void close() noexcept;
-  [[nodiscard]] bool is_open() const noexcept { return part_ != nullptr; }
+  [[nodiscard]] bool is_open() const noexcept;
   /// Throws `error::closed`.
   [[nodiscard]] cosock::local_endpoint local_endpoint() const;
 

@@ -51,7 +51,7 @@ class COSOCK_API serving {
   /// Accepts a connection and starts its handler.
   virtual task<> accept_one(nursery& handlers) = 0;
   virtual void close() noexcept = 0;
-  int backlog() const noexcept;
+  virtual void set_backlog(int connections) = 0;
   [[noreturn]] static void refuse_backlog();
   /// For a catch block around a handler.
   void handler_failed() noexcept;
@@ -110,14 +110,7 @@ class serving_with final : public serving_of<connection_of<Acceptor>> {
 
  public:
   serving_with(Acceptor& acceptor, Handler& handler, server& handle, const serve_options& options)
-      : serving_of<connection>(handle, options), acceptor_(acceptor), handler_(handler) {
-    if (const int backlog = this->backlog()) {
-      if constexpr (requires { acceptor.set_backlog(backlog); })
-        acceptor.set_backlog(backlog);
-      else
-        this->refuse_backlog();
-    }
-  }
+      : serving_of<connection>(handle, options), acceptor_(acceptor), handler_(handler) {}
 
  private:
   task<> accept_one(nursery& handlers) override {
@@ -126,6 +119,12 @@ class serving_with final : public serving_of<connection_of<Acceptor>> {
     this->start(handlers, std::move(counted), std::move(accepted));
   }
   void close() noexcept override { acceptor_.close(); }
+  void set_backlog(int connections) override {
+    if constexpr (requires { acceptor_.set_backlog(connections); })
+      acceptor_.set_backlog(connections);
+    else
+      this->refuse_backlog();
+  }
 
   // What the handler returns is awaited here, where the connection and the handler outlive it.
   task<> handle(ticket, connection accepted) override {
