@@ -34,7 +34,8 @@ struct place {
 };
 
 constexpr cosock::outbox_options limits{.policy = cosock::when_full::close,
-                                        .last_words = "! you are too slow, and are dropped\n"};
+                                        .last_words = "! you are too slow, and are dropped\n",
+                                        .last_words_time = 15s};
 
 /// Somebody who is connected to this loop.
 struct member {
