@@ -19,13 +19,17 @@ constexpr std::size_t most_bytes_written = 256 << 10;
 
 /// However run() ends, nobody waits for it any more.
 struct outbox::run_end {
-  ~run_end() { of.break_with(detail::closed_failure()); }
+  ~run_end() {
+    if (of.giving_up_) of.to_.close();
+    of.break_with(detail::closed_failure());
+  }
   outbox& of;
 };
 
 outbox::outbox(byte_stream& to, const outbox_options& options)
     : to_(to),
       options_(options),
+      last_words_(options.last_words),
       queue_(std::max<std::size_t>(options.max_messages, 1)),
       writing_(most_written) {
   options_.max_messages = std::max<std::size_t>(options.max_messages, 1);
@@ -36,8 +40,11 @@ outbox::~outbox() = default;
 task<> outbox::run() {
   if (std::exchange(started_, true)) throw std::logic_error("cosock: outbox::run() runs once");
   const run_end at_end{*this};
-  for (;;) {
-    if (broken_) detail::raise(broken_);
+  co_await writing_time_.run(write_all());
+}
+
+task<> outbox::write_all() {
+  while (!broken_) {
     work_.reset();
     const std::span<const const_buffer> batch(batch_.data(), begin_batch());
     if (batch.empty()) {
@@ -53,6 +60,8 @@ task<> outbox::run() {
     }
     end_batch();
   }
+  if (giving_up_) static_cast<void>(co_await as_result(to_.send(last_words_)));
+  detail::raise(broken_);
 }
 
 void outbox::close() noexcept {
@@ -82,10 +91,7 @@ bool outbox::queue(detail::message& what) noexcept {
 bool outbox::try_queue(detail::message what) {
   if (refusal()) return false;
   if (queue(what)) return true;
-  if (options_.policy == when_full::close) {
-    break_with(detail::own_failure(error::slow_consumer));
-    to_.close();
-  }
+  if (options_.policy == when_full::close) give_up();
   return false;
 }
 
@@ -145,6 +151,18 @@ void outbox::break_with(detail::failure why) noexcept {
     while (!all->empty()) all->first().complete(why);
 }
 
+/// The peer is too slow.
+void outbox::give_up() noexcept {
+  break_with(detail::own_failure(error::slow_consumer));
+  giving_up_ = started_ && !last_words_.empty();
+  if (!giving_up_) return to_.close();
+  queue_.clear();
+  bytes_ = 0;
+  const std::int64_t time = detail::to_ns(options_.last_words_time);
+  writing_time_.set_deadline(std::chrono::steady_clock::time_point(
+      std::chrono::nanoseconds(detail::later(detail::steady_now(), time))));
+}
+
 detail::failure outbox::refusal() const noexcept {
   return broken_ ? broken_ : closed_ ? detail::closed_failure() : detail::failure();
 }
@@ -156,8 +174,7 @@ bool outbox_send::start(std::coroutine_handle<> awaiting, scope& where) {
   if (const failure why = to_.refusal()) return fail_with(why);
   if (to_.queue(message_)) return complete_at_once();
   if (to_.options_.policy == when_full::wait) return wait_in(to_.senders_.end());
-  to_.break_with(own_failure(error::slow_consumer));
-  to_.to_.close();
+  to_.give_up();
   return fail_with(to_.broken_);
 }
 

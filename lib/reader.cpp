@@ -100,6 +100,7 @@ inline bool read_operation::satisfied() {
   const std::size_t there = reader_.end_ - reader_.begin_;
   switch (want_) {
     case want::line: return find_line();
+    case want::skip: return skip_line();
     case want::until: return find_delimiter();
     case want::frame: return find_frame();
     case want::block:
@@ -137,6 +138,13 @@ inline bool read_operation::find_line() noexcept {
   const std::size_t size = at != 0 && line[at - 1] == '\r' ? at - 1 : at;
   if (size > most) return refused(own_failure(error::line_too_long));
   return found(0, size, at + 1);
+}
+
+bool read_operation::skip_line() noexcept {
+  const std::string_view there = reader_.buffered();
+  const std::size_t lf = there.find('\n');
+  reader_.begin_ += lf == there.npos ? there.size() : lf + 1;
+  return lf != there.npos;
 }
 
 bool read_operation::find_delimiter() noexcept {

@@ -8,7 +8,8 @@ test=$1
 cd "$2" || exit 1
 work=$(mktemp -d)
 server=
-trap '[ -n "$server" ] && kill -KILL $server 2>/dev/null; rm -rf "$work"' EXIT
+declare -A pid says=()
+trap 'kill -KILL $server ${pid[@]} 2>/dev/null; rm -rf "$work"' EXIT
 
 die() {
   echo "FAILED: $*" >&2
@@ -19,7 +20,8 @@ die() {
 program=echo_server
 start_server() {
   mkfifo "$work/said"
-  ./$program --port 0 "$@" >"$work/said" 2>"$work/server-errors" &
+  : >"$work/server-errors"
+  ./$program --port 0 "$@" >"$work/said" 2>>"$work/server-errors" &
   server=$!
   read -r line <"$work/said" || die "the server said nothing: $(cat "$work/server-errors")"
   [[ $line =~ ^listening\ on\ (.*):([0-9]+)$ ]] || die "first line of the server: $line"
@@ -45,6 +47,46 @@ refused() {
   [ $status = "$expected" ] || die "$*: status $status instead of $expected, $(cat "$work/err")"
   [ "$(wc -l <"$work/err")" = 1 ] || die "$*: not one line: $(cat "$work/err")"
   grep -qE -- "^$(basename "$1"): $pattern" "$work/err" || die "$*: said $(cat "$work/err")"
+}
+
+# join NAME: a chat_client, whose input is ${says[NAME]} and whose output is the file $work/NAME.
+join() {
+  rm -f "$work/$1-says" && mkfifo "$work/$1-says" && : >"$work/$1"
+  ./chat_client 127.0.0.1 $port "$1" <"$work/$1-says" >"$work/$1" 2>"$work/$1-errors" &
+  pid[$1]=$!
+  exec {says[$1]}>"$work/$1-says"
+}
+say() { # NAME LINE
+  echo "$2" >&${says[$1]}
+}
+hears() { # NAME LINE: waits until it does
+  local end=$((SECONDS + 60))
+  until grep -qFx -- "$2" "$work/$1"; do
+    [ $SECONDS -lt $end ] || die "$1 does not hear $2, but: $(cut -c 1-99 "$work/$1" | tail)"
+    read -rt 0.01 <> <(:)
+  done
+}
+heard_not() { # NAME TEXT
+  ! grep -qF -- "$2" "$work/$1" || die "$1 has heard $2"
+}
+# leaves NAME STATUS: waits for its end.
+leaves() {
+  local status=0
+  wait ${pid[$1]} || status=$?
+  unset "pid[$1]"
+  exec {says[$1]}>&-
+  [ $status = $2 ] || die "$1 left with status $status, $(cat "$work/$1-errors")"
+}
+# flood NAME LISTENER: says more than a connection holds, in parts; each waits until the last was heard.
+flood() {
+  local long part
+  long=$(printf '%04000d' 0)
+  for part in {1..20}; do
+    for _ in {1..30}; do say $1 $long; done
+    say $1 "part $part"
+    hears $2 "$1: part $part"
+    hears $1 "$1: part $part"
+  done
 }
 
 case $test in
@@ -305,6 +347,170 @@ tls)
     cmp "$work/lines" "$work/heard" || die "not what was sent"
   done
   stop_server
+  ;;
+chat)
+  program=chat_server
+  for loops in 1 2; do
+    rm -f "$work/said"
+    start_server --loops $loops
+    join alice
+    join bob
+    say alice 'too early'
+    hears alice '! you are in no room: /join one'
+    say alice '/join lobby'
+    hears alice '* alice has joined lobby'
+    say bob '/join lobby'
+    hears alice '* bob has joined lobby'
+    say alice 'good morning'
+    hears bob 'alice: good morning'
+    say bob 'hello'
+    hears alice 'bob: hello'
+    # Names.
+    echo /quit | timeout 20 ./chat_client 127.0.0.1 $port alice >"$work/out" || die "status $?"
+    grep -qFx '! the name alice is taken' "$work/out" || die "taken: $(cat "$work/out")"
+    exec 4<>"/dev/tcp/127.0.0.1/$port"
+    printf 'two words\n\n%033d\neve\n/fly\n/join two words\n/quit\n' 0 >&4
+    heard=$(timeout 20 cat <&4)
+    exec 4<&-
+    no='! a name is 1 to 32 characters without spaces'
+    fly='! there are /join ROOM, /leave, /who and /quit'
+    [ "$heard" = "$no"$'\n'"$no"$'\n'"$no"$'\n* hello eve: /join ROOM, /leave, /who, /quit\n'"$fly"$'\n'"$fly" ] ||
+      die "names: $heard"
+    # Rooms.
+    say bob '/join tea'
+    hears alice '* bob has left lobby'
+    hears bob '* bob has joined tea'
+    say bob 'anybody?'
+    hears bob 'bob: anybody?'
+    say alice 'alone'
+    hears alice 'alice: alone'
+    say alice '/who'
+    hears alice '* here: alice'
+    say bob '/leave'
+    hears bob '* you are in no room'
+    say bob '/join lobby'
+    hears bob '* bob has joined lobby'
+    say alice '/who'
+    hears alice '* here: alice bob'
+    heard_not bob 'alone'
+    heard_not alice 'anybody?'
+    # What is not a proper line.
+    exec 4<>"/dev/tcp/127.0.0.1/$port"
+    long=$(printf '%04096d' 0)
+    printf 'eve\n/join lobby\nhi\rbob: I am bob\033[2J\n%s\n%s0\n%02000000d\n/quit\n' $long $long 0 >&4
+    heard=$(timeout 20 cat <&4)
+    exec 4<&-
+    [ "$(grep -cFx '! a line has 4096 bytes at most' <<<"$heard")" = 2 ] || die "too long: $heard"
+    hears alice 'eve: hi bob: I am bob [2J'
+    hears alice "eve: $long"
+    hears alice '* eve has left'
+    printf '%04097d' 0 >"$work/line"
+    timeout 20 ./chat_client 127.0.0.1 $port dan <"$work/line" >"$work/out" 2>"$work/err" && die "4097"
+    grep -q '^chat_client: the line is too long$' "$work/err" || die "4097: $(cat "$work/err")"
+    # One who does not read is told so and dropped, and nobody waits for that.
+    join carol
+    say carol '/join lobby'
+    hears alice '* carol has joined lobby'
+    kill -STOP ${pid[carol]}
+    flood alice bob
+    heard_not carol 'part 20'
+    kill -CONT ${pid[carol]}
+    hears carol '! you are too slow, and are dropped'
+    hears bob '* carol was too slow and is dropped'
+    leaves carol 1
+    heard_not carol 'part 20'
+    grep -qx 'chat_client: the server has ended the conversation' "$work/carol-errors" || die "carol"
+    grep -q '^chat_server: the peer takes too little' "$work/server-errors" &&
+      [ "$(wc -l <"$work/server-errors")" = 1 ] ||
+      die "the server said $(cat "$work/server-errors")"
+    : >"$work/server-errors"
+    # Many, on all loops.
+    for i in {1..12}; do
+      join m$i
+      say m$i '/join party'
+      hears m1 "* m$i has joined party"
+    done
+    for i in {1..12}; do say m$i "I am $i"; done
+    for i in {1..12}; do for k in {1..12}; do hears m$i "m$k: I am $k"; done; done
+    say m1 /who
+    hears m1 '* here: m1 m10 m11 m12 m2 m3 m4 m5 m6 m7 m8 m9'
+    say m12 /quit
+    leaves m12 0
+    hears m1 '* m12 has left'
+    # The end.
+    stop_server
+    for who in alice bob m{1..11}; do
+      hears $who '* the server is shutting down'
+      leaves $who 1
+    done
+  done
+  rm -f "$work/said"
+  start_server --loops 0
+  join alice
+  hears alice '* hello alice: /join ROOM, /leave, /who, /quit'
+  stop_server
+  refused 2 'unknown option --lops, usage: \[--host ADDR\] \[--port PORT\] \[--loops N\]' \
+    ./chat_server --lops 7
+  refused 2 '--loops needs a value' ./chat_server --loops
+  refused 2 '--loops "65": not a number from 0 to 64' ./chat_server --loops 65
+  refused 2 '--loops "2x": not a number' ./chat_server --loops 2x
+  refused 2 '--loops "": not a number' ./chat_server --loops ''
+  refused 2 '--port "70000": not a port' ./chat_server --port 70000
+  refused 2 '--host "example": not an address' ./chat_server --host example
+  refused 2 'usage: chat_client HOST PORT NAME' ./chat_client 127.0.0.1 7000
+  refused 2 'a name is 1 to 32 characters' ./chat_client 127.0.0.1 7000 'two words'
+  refused 1 '"70000": not a port' ./chat_client 127.0.0.1 70000 alice
+  refused 1 "cannot connect to 127.0.0.1:$port: Connection refused" ./chat_client 127.0.0.1 $port alice
+  ;;
+fan_out)
+  mkfifo "$work/said"
+  ./fan_out --port 0 --feed-port 0 >"$work/said" 2>"$work/server-errors" &
+  server=$!
+  exec 8<"$work/said"
+  read -r line <&8 && read -r feed <&8 || die "the server said nothing: $(cat "$work/server-errors")"
+  port=${line##*:}
+  for who in fast slow; do
+    cat <"/dev/tcp/127.0.0.1/$port" >"$work/$who" &
+    pid[$who]=$!
+  done
+  exec 5<>"/dev/tcp/127.0.0.1/${feed##*:}"
+  until [ -s "$work/fast" ] && [ -s "$work/slow" ]; do
+    echo first >&5
+    read -rt 0.01 <> <(:)
+  done
+  echo begin >&5
+  hears fast begin
+  hears slow begin
+  # One who does not read misses something, and is told how much; the others do not notice.
+  kill -STOP ${pid[slow]}
+  long=$(printf '%0500d' 0)
+  for _ in {1..20000}; do echo $long; done >&5
+  printf 'a\033b\nend\n' >&5
+  hears fast end
+  heard_not slow end
+  kill -CONT ${pid[slow]}
+  hears slow end
+  hears fast 'a b'
+  for who in fast slow; do
+    all=$(sed '1,/^begin$/d' "$work/$who" | awk '/^! missed/ {n += $3; next} {++n} END {print n}')
+    [ "$all" = 20002 ] || die "$who got, or missed, $all lines"
+  done
+  grep -q '^! missed' "$work/slow" || die "nothing was missed"
+  kill -TERM $server
+  for who in fast slow; do
+    wait ${pid[$who]} || die "$who ended with status $?"
+    unset "pid[$who]"
+  done
+  wait $server || die "the server ended with status $?"
+  server=
+  [ ! -s "$work/server-errors" ] || die "the server complained: $(cat "$work/server-errors")"
+  exec 5<&- 8<&-
+  refused 2 'unknown option --feed, usage: \[--host ADDR\] \[--port PORT\] \[--feed-port PORT\]' \
+    ./fan_out --feed 7
+  refused 2 '--feed-port needs a value' ./fan_out --feed-port
+  refused 2 '--feed-port "70000": not a port' ./fan_out --feed-port 70000
+  refused 2 '--port "x": not a port' ./fan_out --port x
+  refused 2 '--host "x": not an address' ./fan_out --host x
   ;;
 multicast)
   refused 2 'usage: multicast_chat GROUP PORT' ./multicast_chat

@@ -286,6 +286,93 @@ BOOST_AUTO_TEST_CASE(a_slow_consumer_is_cut_off_if_one_says_so) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_slow_consumer_is_told_so_behind_what_is_being_written) {
+  for (const bool tries : {false, true}) {
+    cosock::loop loop;
+    const auto s = loop.run(test::make_scripted_stream());
+    s->set_room(3);
+    std::string words = "[slow]";
+    outbox out(*s, {.max_messages = 1, .policy = when_full::close, .last_words = words});
+    words = "[late]";
+    auto writer = loop.start(run(out));
+    settle(loop);
+    BOOST_TEST(out.try_send("[first]"));
+    settle(loop);
+    BOOST_TEST(out.try_send("[second]"));
+    auto flushes = loop.start([](outbox& out) -> task<> { co_await out.flush(); }(out));
+    settle(loop);
+    if (tries)
+      BOOST_TEST(!out.try_send("[third]"));
+    else
+      BOOST_CHECK_EXCEPTION(loop.run(send(out, "[third]")), system_error, is(error::slow_consumer));
+    BOOST_CHECK_EXCEPTION(loop.run(send(out, "[fourth]")), system_error, is(error::slow_consumer));
+    settle(loop);
+    BOOST_TEST(test::ended_with(flushes, error::slow_consumer));
+    BOOST_TEST(!writer.done());
+    BOOST_TEST(s->is_open());
+    BOOST_TEST(out.messages() == 0u);
+    BOOST_TEST(out.bytes() == 0u);
+    s->set_room(7);
+    settle(loop);
+    BOOST_TEST(s->is_open());
+    s->set_room(100);
+    settle(loop);
+    BOOST_TEST(s->sent() == "[first][slow]");
+    BOOST_TEST(!s->is_open());
+    BOOST_TEST(test::ended_with(writer, error::slow_consumer));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_slow_consumer_that_does_not_listen_is_cut_off) {
+  enum { in_time, at_once, cancelled, breaks, closed, last };
+  for (int how = in_time; how != last; ++how) {
+    cosock::loop loop;
+    const auto s = loop.run(test::make_scripted_stream());
+    s->set_room(0);
+    auto time = std::chrono::nanoseconds::max();
+    if (how == in_time) time = 1ms;
+    if (how == at_once) time = 0ms;
+    outbox out(*s, {.max_messages = 1,
+                    .policy = when_full::close,
+                    .last_words = "slow",
+                    .last_words_time = time});
+    auto writer = loop.start(run(out));
+    settle(loop);
+    BOOST_TEST(out.try_send("a"));
+    settle(loop);
+    BOOST_TEST(out.try_send("b"));
+    BOOST_TEST(!out.try_send("c"));
+    settle(loop);
+    if (how >= cancelled) BOOST_TEST(!writer.done());
+    if (how == cancelled) writer.cancel();
+    if (how == breaks) s->fail_send(EPIPE);
+    if (how == closed) s->close();
+    while (!writer.done()) settle(loop);
+    BOOST_TEST(!s->is_open());
+    BOOST_TEST(s->sent().empty());
+    BOOST_TEST(test::ended_with(writer, error::slow_consumer));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_loop_that_is_destroyed_takes_last_words_with_it) {
+  std::unique_ptr<scripted_stream> s;
+  std::unique_ptr<outbox> out;
+  auto loop = std::make_unique<cosock::loop>();
+  s = loop->run(test::make_scripted_stream());
+  s->set_room(0);
+  out = std::make_unique<outbox>(
+      *s, outbox_options{.max_messages = 1, .policy = when_full::close, .last_words = "slow"});
+  auto writer = loop->start(run(*out));
+  settle(*loop);
+  BOOST_TEST(out->try_send("a"));
+  settle(*loop);
+  BOOST_TEST(out->try_send("b"));
+  BOOST_TEST(!out->try_send("c"));
+  settle(*loop);
+  loop.reset();
+  BOOST_TEST(!s->is_open());
+}
+
 BOOST_AUTO_TEST_CASE(a_stream_that_breaks_tells_everybody) {
   cosock::loop loop;
   const auto s = loop.run(test::make_scripted_stream());

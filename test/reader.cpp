@@ -229,6 +229,44 @@ COROUTINE_TEST_CASE(a_stream_without_a_delimiter_takes_no_more_than_the_limit) {
   BOOST_TEST(s->pieces_left() >= 989u);
 }
 
+COROUTINE_TEST_CASE(a_line_that_is_too_long_can_be_skipped) {
+  for (const std::size_t size : {5u, 6u, 64u, 1000u}) {
+    for (const std::size_t piece : {1u, 7u, 2000u}) {
+      const auto s = co_await test::make_scripted_stream();
+      buffered_reader reader(*s, {.capacity = 0, .max_line = 4});
+      const std::string text = "a\n" + std::string(size, 'x') + "\n\nb\n";
+      for (std::size_t at = 0; at < text.size(); at += piece) s->push(text.substr(at, piece));
+      BOOST_TEST((co_await reader.read_line()).value() == "a");
+      BOOST_CHECK_EXCEPTION(co_await reader.read_line(), system_error, is(error::line_too_long));
+      BOOST_TEST((co_await reader.skip_line()));
+      BOOST_TEST((co_await reader.read_line()).value() == "");
+      BOOST_TEST((co_await reader.read_line()).value() == "b");
+      s->push(std::string(size, 'y'));
+      s->end();
+      BOOST_CHECK_EXCEPTION(co_await reader.read_line(), system_error, is(error::line_too_long));
+      BOOST_TEST(!(co_await reader.skip_line()));
+      BOOST_TEST(reader.buffered().empty());
+      BOOST_TEST(!(co_await reader.skip_line()));
+    }
+  }
+}
+
+COROUTINE_TEST_CASE(a_skip_that_was_cancelled_or_failed_goes_on) {
+  const auto s = co_await test::make_scripted_stream();
+  buffered_reader reader(*s, {.max_line = 4});
+  s->push("too long");
+  const auto late = co_await as_result(cosock::with_timeout(100us, reader.skip_line()));
+  BOOST_TEST((late.error() == error::timed_out));
+  s->push(" by far");
+  s->fail_receive(ECONNRESET);
+  const auto broken = co_await as_result(reader.skip_line());
+  BOOST_TEST((broken.error() == boost::system::errc::connection_reset));
+  s->push(" and on\nline\n");
+  s->fail_receive(0);
+  BOOST_TEST((co_await reader.skip_line()));
+  BOOST_TEST((co_await reader.read_line()).value() == "line");
+}
+
 COROUTINE_TEST_CASE(what_follows_is_kept_for_the_next_call_whatever_it_is) {
   const auto s = co_await test::make_scripted_stream();
   buffered_reader reader(*s);

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/cancel.hpp>
 #include <cosock/detail/ring.hpp>
 #include <cosock/detail/waiter.hpp>
 #include <cosock/stream.hpp>
@@ -9,9 +10,11 @@
 #include <cosock/task.hpp>
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace cosock {
 
@@ -29,6 +32,11 @@ struct outbox_options {
   std::size_t max_messages = 128;  ///< that wait to be written; at least 1
   std::size_t max_bytes = 1 << 18;  ///< of all of them; a message that is larger waits alone
   when_full policy = when_full::wait;  ///< what becomes of a message when there is no room
+  /// Under the policy `close`: what the peer is told before the stream is closed, which waits for
+  /// that: until what is being written and these words are, what is queued being dropped, or until
+  /// so much time has passed. Receiving goes on meanwhile. Copied. Empty: closed at once.
+  std::string_view last_words = {};
+  std::chrono::nanoseconds last_words_time = std::chrono::seconds(5);
 };
 
 namespace detail {
@@ -108,9 +116,9 @@ class COSOCK_API outbox {
   /// Queues a message. Has it written when run() comes to it, which is not when this ends: see
   /// flush(). Waits for room under the policy `wait`, first come, first served. Throws the error
   /// that ended run(), `error::closed` after close(), or if run() was cancelled;
-  /// `error::slow_consumer` under the policy `close`, which closes the stream. Cancelled
-  /// (`error::cancelled`): the message was not queued. One that is for several peers is shared, not
-  /// copied, as a shared_ptr, which is not null.
+  /// `error::slow_consumer` under the policy `close`, which closes the stream, after the last words
+  /// if there are any. Cancelled (`error::cancelled`): the message was not queued. One that is for
+  /// several peers is shared, not copied, as a shared_ptr, which is not null.
   detail::outbox_send send(std::string message) {
     return {*this, detail::message(std::move(message))};
   }
@@ -162,10 +170,13 @@ class COSOCK_API outbox {
   }
   void flushed() noexcept;
   void break_with(detail::failure why) noexcept;
+  void give_up() noexcept;
+  task<> write_all();
   detail::failure refusal() const noexcept;
 
   byte_stream& to_;
   outbox_options options_;
+  std::string last_words_;
   detail::ring<detail::message> queue_;
   detail::ring<detail::message> writing_;
   std::size_t bytes_ = 0;
@@ -174,11 +185,13 @@ class COSOCK_API outbox {
   std::uint64_t dropped_ = 0;
   std::array<const_buffer, most_written> batch_;
   event work_;
+  cancel_scope writing_time_;
   detail::wait_list senders_;
   detail::wait_list flushes_;
   detail::failure broken_;
   bool started_ = false;
   bool closed_ = false;
+  bool giving_up_ = false;  // the last words are to be written, and then the stream is closed
 };
 
 }  // namespace cosock

@@ -25,7 +25,7 @@ namespace detail {
 /// Receives into the buffer of a reader until what is wanted is there.
 class COSOCK_API read_operation : public stream_operation {
  public:
-  enum class want : unsigned char { line, until, block, fill, frame, some };
+  enum class want : unsigned char { line, skip, until, block, fill, frame, some };
 
  protected:
   read_operation(buffered_reader& from, want what) noexcept;
@@ -57,6 +57,7 @@ class COSOCK_API read_operation : public stream_operation {
   bool found(std::size_t at, std::size_t size, std::size_t consumed) noexcept;
   bool refused(failure why) noexcept;
   bool find_line() noexcept;
+  bool skip_line() noexcept;
   bool find_delimiter() noexcept;
   bool find_frame() noexcept;
 };
@@ -128,8 +129,13 @@ class COSOCK_API buffered_reader {
 
   /// Reads up to the next LF, and gives the line without it, and without a CR before it. A line of
   /// more than `max_line` bytes is `error::line_too_long`, now and in every later read_line: no
-  /// more is received, and the bytes can be had from receive().
+  /// more is received, and the bytes can be had from receive(), or passed over with skip_line().
   detail::view_operation read_line() { return {*this, want::line}; }
+
+  /// Receives up to the next LF, however far that is, and drops it all; false if the stream ended
+  /// before that. Cancelled or failed: what has come of the line is dropped, and the next call goes
+  /// on with its rest.
+  detail::fill_operation<bool> skip_line() { return {*this, want::skip, {}}; }
 
   /// Reads up to the delimiter, one byte or several, and gives what precedes it; the delimiter is
   /// consumed. More than `max_line` bytes before it are `error::line_too_long`, as for a line.

@@ -134,8 +134,9 @@ inline constexpr first_argument first_of<std::exception_ptr, Rest...> = first_ar
 
 /// An operation that has not begun: it is kept with its arguments until it is awaited.
 template <class Initiation, class Bound, class... Args>
-class asio_operation final : public awaiter_of<asio_operation<Initiation, Bound, Args...>>,
-                             public asio_wait {
+class COSOCK_AWAITABLE asio_operation final
+    : public awaiter_of<asio_operation<Initiation, Bound, Args...>>,
+      public asio_wait {
   using state = asio_result<std::decay_t<Args>...>;
   static constexpr first_argument kind = first_of<std::decay_t<Args>...>;
   static constexpr std::size_t skipped = kind == first_argument::value ? 0 : 1;
