@@ -65,17 +65,21 @@ struct use_task_t {
   /// An executor that makes use_task the default: `use_task_t::as_default_on_t<tcp::socket>`.
   template <class Executor>
   struct executor_with_default : Executor {
+    /// What Asio looks for.
     using default_completion_token_type = use_task_t;
+    /// Converts from what the executor itself converts from.
     executor_with_default(const Executor& of) noexcept : Executor(of) {}  // NOLINT: converts
     template <class Other>
       requires(!std::same_as<Other, executor_with_default> &&
                std::convertible_to<const Other&, Executor>)
     executor_with_default(const Other& of) noexcept : Executor(of) {}
   };
+  /// The type of an object, a socket say, whose operations are awaited without naming a token.
   template <class Object>
   using as_default_on_t = typename Object::template rebind_executor<
       executor_with_default<typename Object::executor_type>>::other;
 };
+/// The token itself.
 inline constexpr use_task_t use_task;
 
 /// Awaits a coroutine of Asio's inside a task: it runs on the executor of the loop, and is cancelled
@@ -225,21 +229,27 @@ class asio_stream final : public byte_stream {
 /// handler's slot, too) operation_aborted. Takes up to 16 buffers at a time.
 class async_stream {
  public:
+  /// What Asio asks of a stream, and of the lowest one of several layers.
   using executor_type = boost::asio::any_io_executor;
   using next_layer_type = byte_stream;
   using lowest_layer_type = byte_stream;
 
+  /// Throws std::logic_error if no loop runs here.
   explicit async_stream(byte_stream& of) : of_(&of), on_(loop_executor()) {}
 
+  /// That of the loop.
   [[nodiscard]] executor_type get_executor() const noexcept { return on_; }
+  /// The stream of ours.
   [[nodiscard]] byte_stream& next_layer() const noexcept { return *of_; }
   [[nodiscard]] byte_stream& lowest_layer() const noexcept { return *of_; }
 
+  /// Receives as byte_stream::receive does. The signature is void(error_code, std::size_t).
   template <class Buffers, class Token>
   auto async_read_some(const Buffers& into, Token&& token) {
     return boost::asio::async_initiate<Token, void(boost::system::error_code, std::size_t)>(
         detail::transfer_initiation<true>{of_, on_}, token, into);
   }
+  /// Sends as byte_stream::send_some does. The signature is void(error_code, std::size_t).
   template <class Buffers, class Token>
   auto async_write_some(const Buffers& from, Token&& token) {
     return boost::asio::async_initiate<Token, void(boost::system::error_code, std::size_t)>(
