@@ -74,7 +74,8 @@ cosock::task<> listen(cosock::tcp_socket& client, member& me) {
     const auto line = co_await cosock::as_result(lines.read_line());
     if (line.error() == cosock::error::line_too_long) {
       me.tell("! a line has " + std::to_string(longest_line) + " bytes at most");
-      break;
+      co_await lines.skip_line();
+      continue;
     }
     if (line.error() == cosock::error::closed) break;  // by the outbox, which says why
     if (!line.value() || **line == "/quit") break;
