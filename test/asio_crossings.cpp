@@ -52,7 +52,7 @@ class watch {
     const long allocations = most - test::allocations_until_failure.exchange(-1);
     const double each = static_cast<double>(allocations) / (crossings - warm_up_);
     BOOST_TEST_MESSAGE(each << " allocations a crossing");
-    BOOST_TEST(each <= 2.0);
+    if (!COSOCK_TEST_SANITIZED) BOOST_TEST(each <= 2.0);  // nothing is recycled there
     BOOST_TEST(deepest_ < 16'384);
     if (!COSOCK_TEST_SANITIZED) BOOST_TEST(resident_pages() < pages_ + 100);
   }
