@@ -142,6 +142,12 @@ asio::any_io_executor strand_for(const asio::any_io_executor& e) {
   return asio::make_strand(e);
 }
 
+/// The same executor without a claim that there is work: a loop that is kept is none.
+asio::any_io_executor without_work(const asio::any_io_executor& e) {
+  if (is_plain(e) || is_strand(e)) return e;
+  return asio::prefer(e, asio::execution::outstanding_work.untracked);
+}
+
 class embeddings;
 
 }  // namespace
@@ -194,8 +200,8 @@ class embedding final : public std::enable_shared_from_this<embedding> {
     if (!loop_) return;
     engine& e = engine::of(*loop_);
     e.tell_of_none();
-    ++tasks_;
     if (!work_) work_.emplace(on_);
+    ++tasks_;
     {
       const in_engine here(&e);
       job.release()->begin(e);
@@ -225,9 +231,10 @@ class embedding final : public std::enable_shared_from_this<embedding> {
                                               if (self->loop_ && self->is_busy()) self->turn();
                                             }));
   }
-  void rest() {
-    if (watching_) watch_->cancel();
-    work_.reset();
+  void rest();
+  bool is_empty() noexcept {
+    const engine& e = engine::of(*loop_);
+    return e.descriptors_.following == &e.descriptors_ && e.guests_.following == &e.guests_;
   }
 
   embeddings& of_;
@@ -254,6 +261,7 @@ class embeddings final : public asio::execution_context::service {
       : asio::execution_context::service(of), context_(of) {
     // Made before this service, it ends after it: tasks close their sockets while it is there.
     asio::use_service<asio::detail::reactor>(of);
+    idle_.reserve(most_idle + 1);
   }
 
   std::shared_ptr<embedding> get(const asio::any_io_executor& on) {
@@ -268,20 +276,24 @@ class embeddings final : public asio::execution_context::service {
     return *at;
   }
 
-  /// One that is not needed is kept for a while, because loops are dear.
-  void release(embedding& which, bool empty) noexcept {
-    constexpr std::size_t most_idle = 4;
+  void release(embedding& which) noexcept {
+    const std::lock_guard lock(mutex_);
+    --which.users;
+  }
+  /// One with nothing on it: if it is not needed, it is kept for a while, because loops are dear.
+  void offer(embedding& which) noexcept {
     std::shared_ptr<embedding> out;
     {
       const std::lock_guard lock(mutex_);
-      if (--which.users != 0 || !empty || which.is_of_context()) return;
+      if (which.users != 0 || which.is_of_context() || !find(&which) ||
+          std::find(idle_.begin(), idle_.end(), &which) != idle_.end())
+        return;
       idle_.push_back(&which);
       if (idle_.size() <= most_idle) return;
-      const auto oldest = std::find_if(
-          all_.begin(), all_.end(), [&](const auto& each) { return each.get() == idle_.front(); });
+      std::shared_ptr<embedding>& oldest = *find(idle_.front());
       idle_.erase(idle_.begin());
-      out = std::move(*oldest);
-      all_.erase(oldest);
+      out = std::move(oldest);
+      std::erase(all_, nullptr);
     }
     out->clear_soon();
   }
@@ -297,6 +309,13 @@ class embeddings final : public asio::execution_context::service {
   }
 
  private:
+  static constexpr std::size_t most_idle = 4;
+  std::shared_ptr<embedding>* find(const embedding* which) noexcept {
+    const auto at = std::find_if(all_.begin(), all_.end(),
+                                 [&](const auto& each) { return each.get() == which; });
+    return at == all_.end() ? nullptr : &*at;
+  }
+
   asio::execution_context& context_;
   std::mutex mutex_;
   std::vector<std::shared_ptr<embedding>> all_;
@@ -307,9 +326,13 @@ class embeddings final : public asio::execution_context::service {
 
 void embedding::task_ended() noexcept {
   --tasks_;
-  const engine& e = engine::of(*loop_);
-  of_.release(*this, e.descriptors_.following == &e.descriptors_ &&
-                         e.guests_.following == &e.guests_);
+  of_.release(*this);
+}
+
+void embedding::rest() {
+  if (watching_) watch_->cancel();
+  work_.reset();
+  if (is_empty()) of_.offer(*this);
 }
 
 // spawn
@@ -323,7 +346,7 @@ void spawned::find_home(const asio::any_io_executor& on) {
   if (engine* const own = engine::of(context)) {
     home_.emplace(own->remote_);
   } else {
-    in_ = asio::use_service<embeddings>(context).get(on);
+    in_ = asio::use_service<embeddings>(context).get(without_work(on));
     home_.emplace(in_->to());
   }
 }

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <mutex>
 #include <new>
 #include <set>
 #include <utility>
@@ -38,29 +39,37 @@ struct registry {
       frames;
   pairs referring;  // frame and child
   pairs referred;   // child and frame
-  bool closed = false;  // the thread ends: frames may go after this
-
-  ~registry() { closed = true; }
+  std::mutex mutex;
 };
 
-thread_local registry all;
+/// One for all threads, between which a strand moves; never destroyed, because frames may go late.
+registry& everything() {
+  alignas(registry) static char memory[sizeof(registry)];
+  static registry* const made = new (memory) registry;
+  return *made;
+}
 
 }  // namespace
 
 void frame_made(void* frame, std::size_t size) {
-  if (!all.closed) all.frames.insert_or_assign(static_cast<const char*>(frame), size);
+  registry& all = everything();
+  const std::lock_guard lock(all.mutex);
+  all.frames.insert_or_assign(static_cast<const char*>(frame), size);
 }
 
 void frame_gone(void* frame) noexcept {
-  if (all.closed) return;
   const auto at = static_cast<const char*>(frame);
-  all.frames.erase(at);
   bool told = false;
-  auto each = all.referring.lower_bound({at, nullptr});
-  while (each != all.referring.end() && each->first == at) {
-    all.referred.erase({each->second, at});
-    each = all.referring.erase(each);
-    told = true;
+  {
+    registry& all = everything();
+    const std::lock_guard lock(all.mutex);
+    all.frames.erase(at);
+    auto each = all.referring.lower_bound({at, nullptr});
+    while (each != all.referring.end() && each->first == at) {
+      all.referred.erase({each->second, at});
+      each = all.referring.erase(each);
+      told = true;
+    }
   }
   if (!told) return;
   std::fputs(
@@ -70,7 +79,8 @@ void frame_gone(void* frame) noexcept {
 }
 
 void child_made(const void* child, const void* function, std::size_t size) {
-  if (all.closed) return;
+  registry& all = everything();
+  const std::lock_guard lock(all.mutex);
   const auto words = static_cast<const char*>(function);
   for (std::size_t i = 0; i + sizeof(void*) <= size; i += sizeof(void*)) {
     const char* to;
@@ -86,7 +96,8 @@ void child_made(const void* child, const void* function, std::size_t size) {
 }
 
 void child_gone(const void* child) noexcept {
-  if (all.closed) return;
+  registry& all = everything();
+  const std::lock_guard lock(all.mutex);
   auto each = all.referred.lower_bound({child, nullptr});
   while (each != all.referred.end() && each->first == child) {
     all.referring.erase({each->second, child});

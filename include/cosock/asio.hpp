@@ -18,7 +18,8 @@
 // keeps the tasks of one context apart from each other in time, and they share a loop, so sockets may
 // pass between them. A strand given to spawn() is used as it is, and has a loop of its own, which costs
 // four descriptors; loop_executor() is that strand in both cases. Such a loop runs while it has tasks,
-// and they keep the run() of the context from returning. A context that is destroyed, or a loop,
+// and they keep the run() of the context from returning; what is posted to it at other times waits for
+// the next task. A context that is destroyed, or a loop,
 // destroys its tasks where they stand; handlers that wait for them are then destroyed, not called.
 //
 // An operation awaited with use_task may be on any context: the task goes on on its own loop.
@@ -98,7 +99,8 @@ template <class T, class Executor>
 /// The token's signature is void(std::exception_ptr), or void(std::exception_ptr, T) for task<T>,
 /// where T has a default constructor. Any token will do: asio::use_awaitable, use_future, a function,
 /// deferred; not asio::detached, with which errors would vanish. The handler is called through its
-/// executor, by default `where`, and never inside the call. A cancellation through its slot, of any
+/// executor, by default `where`, and never inside the call; a result that is a socket of ours needs a
+/// handler on loop_executor(), because it belongs to the loop. A cancellation through its slot, of any
 /// type and emitted by any thread, cancels the scope around the task.
 template <class Where, class F, class Token>
   requires(!std::same_as<std::remove_cvref_t<Token>, error_observer>)
