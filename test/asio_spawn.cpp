@@ -16,6 +16,8 @@
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/local/connect_pair.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -379,6 +381,40 @@ BOOST_AUTO_TEST_CASE(many_strands) {
     for (auto& each : more) each.get();
   }
   BOOST_TEST(test::open_descriptors() == before);
+}
+
+/// A stream that goes on sending when its task has ended keeps the loop only until it is done.
+BOOST_AUTO_TEST_CASE(strands_give_their_loops_back_also_after_streams_that_linger) {
+  const test::alarm_clock guard;
+  using local = asio::local::stream_protocol;
+  asio::io_context context;
+  const std::size_t before = test::open_descriptors();
+  const auto greet = [&](local::socket& peer) -> task<> {
+    local::socket mine(context);
+    asio::local::connect_pair(mine, peer);
+    cosock::asio_stream<local::socket> stream(std::move(mine));
+    co_await stream.send("hello");
+  };
+  for (int i = 0; i != 50; ++i) {
+    local::socket peer(context);
+    spawn(asio::make_strand(context), [&] { return greet(peer); });
+    context.run();
+    context.restart();
+  }
+  BOOST_TEST(test::open_descriptors() < before + 40);
+}
+
+BOOST_AUTO_TEST_CASE(an_executor_that_tracks_work_does_not_keep_run_from_returning) {
+  const test::alarm_clock guard;
+  asio::io_context context;
+  int done = 0;
+  spawn(asio::require(context.get_executor(), asio::execution::outstanding_work.tracked),
+        [&]() -> task<> {
+          ++done;
+          co_return;
+        });
+  context.run();
+  BOOST_TEST(done == 1);
 }
 
 BOOST_AUTO_TEST_CASE(tasks_of_one_context_share_their_sockets) {
