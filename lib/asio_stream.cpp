@@ -60,7 +60,7 @@ bool stream_pump::receive(stream_operation& op) noexcept {
       in_begin_ += n;
     });
     if (done) {
-      hint[reading] = in_begin_ != in_end_ || in_ended_ || in_failed_;
+      is_ready(reading);
       return true;
     }
   }
@@ -206,10 +206,6 @@ task<transferred> send_for(byte_stream& to, few_buffers<const_buffer> from) {
 }
 
 // Sockets
-
-unclaimed::~unclaimed() {
-  if (descriptor >= 0) ::close(descriptor);
-}
 
 int family_of(int descriptor) {
   if (descriptor < 0) raise(closed_failure());

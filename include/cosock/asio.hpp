@@ -150,11 +150,11 @@ template <detail::has_counterpart Socket, class Executor>
 [[nodiscard]] auto release(Socket&& from, const Executor& to) {
   static_assert(!std::is_lvalue_reference_v<Socket>, "release() takes the socket: use std::move");
   using of = detail::counterpart<std::remove_cvref_t<Socket>>;
-  detail::unclaimed descriptor(from.release());
-  const auto protocol = detail::protocol_of<typename of::protocol>(descriptor.descriptor);
+  auto descriptor = unique_descriptor::adopt(from.release());
+  const auto protocol = detail::protocol_of<typename of::protocol>(descriptor.get());
   typename of::template socket<Executor> given(to);
-  given.assign(protocol, descriptor.descriptor);
-  descriptor.descriptor = -1;
+  given.assign(protocol, descriptor.get());
+  static_cast<void>(descriptor.release());
   return given;
 }
 /// The same on the running loop.

@@ -92,19 +92,17 @@ Protocol protocol_of(int descriptor) {
     return Protocol(family, 0);
 }
 
-/// Closes a descriptor that nobody takes.
-struct COSOCK_API unclaimed {
-  explicit unclaimed(int of) noexcept : descriptor(of) {}
-  unclaimed(const unclaimed&) = delete;
-  ~unclaimed();
-  int descriptor;
-};
+COSOCK_API void set_socket_option(int descriptor, int level, int name, const void* data,
+                                  std::size_t size);
+COSOCK_API std::size_t get_socket_option(int descriptor, int level, int name, void* data,
+                                         std::size_t size);
 
 /// What native() gives.
 template <class Protocol>
 class native_view {
  public:
-  explicit native_view(int descriptor) : descriptor_(descriptor), protocol_(protocol_of<Protocol>(descriptor)) {}
+  explicit native_view(int descriptor)
+      : descriptor_(descriptor), protocol_(protocol_of<Protocol>(descriptor)) {}
 
   [[nodiscard]] int native_handle() const noexcept { return descriptor_; }
   [[nodiscard]] Protocol protocol() const noexcept { return protocol_; }
@@ -112,34 +110,19 @@ class native_view {
   /// As the function of a socket of Asio's. Throws system_error.
   template <class Option>
   void set_option(const Option& option) {
-    set(option.level(protocol_), option.name(protocol_), option.data(protocol_),
-        option.size(protocol_));
+    set_socket_option(descriptor_, option.level(protocol_), option.name(protocol_),
+                      option.data(protocol_), option.size(protocol_));
   }
   template <class Option>
   void get_option(Option& option) const {
-    option.resize(protocol_, get(option.level(protocol_), option.name(protocol_),
-                                 option.data(protocol_), option.size(protocol_)));
+    option.resize(protocol_,
+                  get_socket_option(descriptor_, option.level(protocol_), option.name(protocol_),
+                                    option.data(protocol_), option.size(protocol_)));
   }
 
  private:
-  void set(int level, int name, const void* data, std::size_t size);
-  std::size_t get(int level, int name, void* data, std::size_t size) const;
   int descriptor_;
   Protocol protocol_;
 };
-
-COSOCK_API void set_socket_option(int descriptor, int level, int name, const void* data,
-                                  std::size_t size);
-COSOCK_API std::size_t get_socket_option(int descriptor, int level, int name, void* data,
-                                         std::size_t size);
-
-template <class Protocol>
-void native_view<Protocol>::set(int level, int name, const void* data, std::size_t size) {
-  set_socket_option(descriptor_, level, name, data, size);
-}
-template <class Protocol>
-std::size_t native_view<Protocol>::get(int level, int name, void* data, std::size_t size) const {
-  return get_socket_option(descriptor_, level, name, data, size);
-}
 
 }  // namespace cosock::detail
