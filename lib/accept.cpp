@@ -10,19 +10,9 @@
 
 namespace cosock::detail {
 
-namespace {
-
-int option_of(int fd, int name) {
-  int value = 0;
-  socklen_t size = sizeof value;
-  if (::getsockopt(fd, SOL_SOCKET, name, &value, &size) != 0) raise(system_failure(errno));
-  return value;
-}
-
-}  // namespace
-
 void prepare_adopted(int fd, int type, int family) {
-  if (option_of(fd, SO_TYPE) != type || (family != AF_UNSPEC && option_of(fd, SO_DOMAIN) != family))
+  if (get(fd, SOL_SOCKET, SO_TYPE) != type ||
+      (family != AF_UNSPEC && get(fd, SOL_SOCKET, SO_DOMAIN) != family))
     raise(system_failure(EPROTOTYPE));
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
@@ -32,7 +22,7 @@ void prepare_adopted(int fd, int type, int family) {
 
 void prepare_adopted_listener(int fd, int type, int family) {
   prepare_adopted(fd, type, family);
-  if (!option_of(fd, SO_ACCEPTCONN)) raise(system_failure(EINVAL));
+  if (!get(fd, SOL_SOCKET, SO_ACCEPTCONN)) raise(system_failure(EINVAL));
 }
 
 void accepting::discard() noexcept { std::exchange(accepted_, nullptr)->close(); }

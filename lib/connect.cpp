@@ -34,10 +34,11 @@ namespace detail {
 
 namespace {
 
-/// A new socket, set up as the options say; -1, and an errno in `failed`, where that is not possible.
-int open_socket(const endpoint& to, const connect_options& options, int& failed) noexcept {
+/// A new socket, set up as the options say; none, and an errno in `failed`, where that cannot be.
+unique_descriptor open_socket(const endpoint& to, const connect_options& options, int& failed) noexcept {
   const int domain = to.address().is_v6() ? AF_INET6 : AF_INET;
-  owned_descriptor socket(::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  auto socket = unique_descriptor::adopt(
+      ::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   bool good = socket.get() >= 0;
   const auto set = [&](int level, int name, int value) {
     return ::setsockopt(socket.get(), level, name, &value, sizeof value) == 0;
@@ -54,9 +55,9 @@ int open_socket(const endpoint& to, const connect_options& options, int& failed)
     good = good && ::bind(socket.get(), name.get(), name.size) == 0;
   }
   failed = good ? 0 : errno;
-  if (!good) return -1;
+  if (!good) return {};
   if (options.fast_open) set(IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1);  // where there is one
-  return socket.take();
+  return socket;
 }
 
 }  // namespace
@@ -64,13 +65,13 @@ int open_socket(const endpoint& to, const connect_options& options, int& failed)
 bool connect_operation::start(std::coroutine_handle<> awaiting, scope& where) {
   if (!enter(awaiting, where)) return false;
   int error = 0;
-  owned_descriptor socket(open_socket(to_, options_, error));
+  unique_descriptor socket = open_socket(to_, options_, error);
   if (error) return give_up(error);
   system_address name(to_);
   const bool at_once = ::connect(socket.get(), name.get(), name.size) == 0;
   if (!at_once && errno != EINPROGRESS && errno != EINTR) return give_up(errno);
   connected_ = tcp_socket(
-      descriptor::open(engine::of(*where.on), socket.take(), medium::tcp, false));
+      descriptor::open(engine::of(*where.on), socket.release(), medium::tcp, false));
   connected_.of()->hint[writing] = at_once;
   return launch(connected_.of(), writing);
 }

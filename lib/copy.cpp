@@ -21,7 +21,6 @@ namespace cosock {
 namespace {
 
 using detail::descriptor;
-using detail::owned_descriptor;
 using detail::system_failure;
 
 /// The larger a pipe, the fewer the calls and the turns for the same bytes.

@@ -18,7 +18,7 @@ namespace {
 
 /// Regular files, and devices such as /dev/null, are always ready, and epoll takes none of them.
 medium medium_of(int fd) {
-  const detail::owned_descriptor probe(::epoll_create1(EPOLL_CLOEXEC));
+  const auto probe = unique_descriptor::adopt(::epoll_create1(EPOLL_CLOEXEC));
   epoll_event event = {};
   if (probe.get() >= 0 && ::epoll_ctl(probe.get(), EPOLL_CTL_ADD, fd, &event) == 0)
     return medium::other;
@@ -44,11 +44,11 @@ descriptor_stream& descriptor_stream::operator=(descriptor_stream&& other) noexc
 descriptor_stream::~descriptor_stream() { close(); }
 
 descriptor_stream descriptor_stream::adopt(int fd) {
-  detail::owned_descriptor taken(fd);
+  auto taken = unique_descriptor::adopt(fd);
   detail::engine& on = detail::engine::required();
   if (::fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) detail::raise(system_failure(errno));
   const medium what = medium_of(fd);
-  return descriptor_stream(descriptor::open(on, taken.take(), what, true));
+  return descriptor_stream(descriptor::open(on, taken.release(), what, true));
 }
 
 descriptor_stream descriptor_stream::duplicate(int fd) {

@@ -30,7 +30,7 @@ tcp_listeners::tcp_listeners(const endpoint& at, unsigned n, const acceptor_opti
   // The first one takes the port for itself, and shares it only with the others.
   acceptor_options each = options;
   for (unique_descriptor& socket : sockets_) {
-    socket = unique_descriptor::adopt(detail::bind_tcp(at_, each));
+    socket = detail::bind_tcp(at_, each);
     if (each.reuse_port) continue;
     each.reuse_port = true;
     const int yes = 1;

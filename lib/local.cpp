@@ -45,7 +45,7 @@ descriptor* listen(engine& on, medium what, const local_endpoint& at,
 
 int detail::listen_local(medium what, const local_endpoint& at, int backlog, int mode,
                          bool replace_stale, std::unique_ptr<local_binding>& binding) {
-  owned_descriptor socket(new_socket(what));
+  auto socket = unique_descriptor::adopt(new_socket(what));
   if (socket.get() < 0) raise(system_failure(errno), at.to_string());
   binding = bind_local(socket.get(), at, mode, replace_stale);
   if (::listen(socket.get(), backlog) != 0) {
@@ -53,7 +53,7 @@ int detail::listen_local(medium what, const local_endpoint& at, int backlog, int
     binding.reset();
     raise(why, at.to_string());
   }
-  return socket.take();
+  return socket.release();
 }
 
 local_socket::local_socket(descriptor* of) noexcept : byte_stream(of) {}
@@ -70,10 +70,10 @@ local_socket& local_socket::operator=(local_socket&& other) noexcept {
 }
 
 descriptor* local_socket::adopt(int fd, medium what) {
-  detail::owned_descriptor taken(fd);
+  auto taken = unique_descriptor::adopt(fd);
   engine& on = engine::required();
   detail::prepare_adopted(fd, type_of(what), AF_UNIX);
-  return descriptor::open(on, taken.take(), what, true);
+  return descriptor::open(on, taken.release(), what, true);
 }
 local_stream_socket local_stream_socket::adopt(int fd) {
   return local_stream_socket(local_socket::adopt(fd, what));
@@ -129,10 +129,10 @@ void local_listener::close() noexcept {
 }
 
 descriptor* local_listener::adopt(int fd, medium what) {
-  detail::owned_descriptor taken(fd);
+  auto taken = unique_descriptor::adopt(fd);
   engine& on = engine::required();
   detail::prepare_adopted_listener(fd, type_of(what), AF_UNIX);
-  return descriptor::open(on, taken.take(), what, true);
+  return descriptor::open(on, taken.release(), what, true);
 }
 
 int local_listener::release() noexcept {
@@ -153,10 +153,10 @@ descriptor_pair make_local_pair(medium what) {
   int fds[2];
   if (::socketpair(AF_UNIX, type_of(what) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
     raise(system_failure(errno));
-  owned_descriptor second(fds[1]);
+  auto second = unique_descriptor::adopt(fds[1]);
   descriptor_pair made = {descriptor::open(on, fds[0], what, false), nullptr};
   try {
-    made.ends[1] = descriptor::open(on, second.take(), what, false);
+    made.ends[1] = descriptor::open(on, second.release(), what, false);
     if (what == medium::datagrams)
       for (descriptor* each : made.ends) each->become_datagram(AF_UNIX);
   } catch (...) {

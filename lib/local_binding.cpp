@@ -89,7 +89,8 @@ namespace {
 /// that cannot be had: whoever can read the folder could hold it for ever.
 class folder_lock {
  public:
-  explicit folder_lock(std::string_view path) : fd_(open_folder(path)) {
+  explicit folder_lock(std::string_view path)
+      : fd_(unique_descriptor::adopt(open_folder(path))) {
     const timespec pause = {0, 1'000'000};
     for (int i = 0; i != 100 && fd_.get() >= 0; ++i) {
       if (::flock(fd_.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) break;
@@ -106,13 +107,14 @@ class folder_lock {
     const std::string folder(slash == path.npos ? "." : path.substr(0, slash + 1));
     return ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   }
-  owned_descriptor fd_;
+  unique_descriptor fd_;
 };
 
 /// What came of asking a socket file who is bound to it: 0 or an errno. Asks as a datagram socket,
 /// which no listener sees: a socket of another type answers EPROTOTYPE, also before it listens.
 int probe(local_address& name, const local_endpoint& at) {
-  const owned_descriptor socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const auto socket = unique_descriptor::adopt(
+      ::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (socket.get() < 0) raise(system_failure(errno), at.to_string());
   return ::connect(socket.get(), name.get(), name.size) == 0 ? 0 : errno;
 }

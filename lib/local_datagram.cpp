@@ -46,7 +46,8 @@ descriptor* open(engine& on, int fd, bool shared) {
 }
 
 descriptor* open(engine& on, const local_endpoint& at, const local_datagram_options& options) {
-  detail::owned_descriptor socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  auto socket = unique_descriptor::adopt(
+      ::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   const auto check = [&](bool good) {
     if (!good) detail::raise(system_failure(errno), at.to_string());
   };
@@ -58,7 +59,7 @@ descriptor* open(engine& on, const local_endpoint& at, const local_datagram_opti
   if (options.receive_buffer) set_int(SO_RCVBUF, options.receive_buffer);
   if (options.send_buffer) set_int(SO_SNDBUF, options.send_buffer);
   auto binding = detail::bind_local(socket.get(), at, options.mode, options.replace_stale);
-  descriptor* const d = open(on, socket.take(), false);
+  descriptor* const d = open(on, socket.release(), false);
   d->take_binding(std::move(binding));
   d->datagrams()->controls = options.receive_time;
   return d;
@@ -91,10 +92,10 @@ local_datagram_socket& local_datagram_socket::operator=(local_datagram_socket&& 
 local_datagram_socket::~local_datagram_socket() { close(); }
 
 local_datagram_socket local_datagram_socket::adopt(int fd) {
-  detail::owned_descriptor taken(fd);
+  auto taken = unique_descriptor::adopt(fd);
   engine& on = engine::required();
   detail::prepare_adopted(fd, SOCK_DGRAM, AF_UNIX);
-  local_datagram_socket s(open(on, taken.take(), true));
+  local_datagram_socket s(open(on, taken.release(), true));
   s.of()->datagrams()->controls = true;
   return s;
 }

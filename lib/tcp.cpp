@@ -24,30 +24,21 @@ using detail::system_failure;
 namespace {
 
 descriptor* listen(engine& on, const endpoint& at, const acceptor_options& options) {
-  detail::owned_descriptor socket(detail::bind_tcp(at, options));
+  unique_descriptor socket = detail::bind_tcp(at, options);
   check(::listen(socket.get(), options.backlog), at);
-  return descriptor::open(on, socket.take(), medium::socket, false);
+  return descriptor::open(on, socket.release(), medium::socket, false);
 }
 
 }  // namespace
 
-int detail::bind_tcp(const endpoint& at, const acceptor_options& options) {
-  const bool v6 = at.address().is_v6();
-  detail::owned_descriptor socket(
-      ::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  check(socket.get() < 0 ? -1 : 0, at);
-  const auto set_int = [&](int level, int name, int value) {
-    check(::setsockopt(socket.get(), level, name, &value, sizeof value), at);
-  };
-  if (options.reuse_address) set_int(SOL_SOCKET, SO_REUSEADDR, 1);
-  if (options.reuse_port) set_int(SOL_SOCKET, SO_REUSEPORT, 1);
-  if (v6) set_int(IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only);
-  if (options.receive_buffer) set_int(SOL_SOCKET, SO_RCVBUF, options.receive_buffer);
-  if (options.send_buffer) set_int(SOL_SOCKET, SO_SNDBUF, options.send_buffer);
-  if (options.fast_open) set_int(IPPROTO_TCP, TCP_FASTOPEN, options.fast_open);
+unique_descriptor detail::bind_tcp(const endpoint& at, const acceptor_options& options) {
+  unique_descriptor socket = detail::internet_socket(at, SOCK_STREAM, options);
+  if (options.fast_open)
+    check(::setsockopt(socket.get(), IPPROTO_TCP, TCP_FASTOPEN, &options.fast_open,
+                       sizeof options.fast_open), at);
   detail::system_address name(at);
   check(::bind(socket.get(), name.get(), name.size), at);
-  return socket.take();
+  return socket;
 }
 
 tcp_socket::tcp_socket(descriptor* of) noexcept : byte_stream(of) {}
@@ -64,10 +55,10 @@ tcp_socket& tcp_socket::operator=(tcp_socket&& other) noexcept {
 tcp_socket::~tcp_socket() { close(); }
 
 tcp_socket tcp_socket::adopt(int fd) {
-  detail::owned_descriptor taken(fd);
+  auto taken = unique_descriptor::adopt(fd);
   engine& on = engine::required();
   detail::prepare_adopted(fd, SOCK_STREAM, AF_UNSPEC);
-  return tcp_socket(descriptor::open(on, taken.take(), medium::tcp, true));
+  return tcp_socket(descriptor::open(on, taken.release(), medium::tcp, true));
 }
 
 int tcp_socket::release() noexcept {
@@ -150,10 +141,10 @@ void tcp_acceptor::close() noexcept {
 }
 
 tcp_acceptor tcp_acceptor::adopt(int fd) {
-  detail::owned_descriptor taken(fd);
+  auto taken = unique_descriptor::adopt(fd);
   engine& on = engine::required();
   detail::prepare_adopted_listener(fd, SOCK_STREAM, AF_UNSPEC);
-  return tcp_acceptor(descriptor::open(on, taken.take(), medium::socket, true));
+  return tcp_acceptor(descriptor::open(on, taken.release(), medium::socket, true));
 }
 
 int tcp_acceptor::release() noexcept {

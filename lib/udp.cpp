@@ -95,26 +95,17 @@ descriptor* prepare(engine& on, int fd, bool v6, bool shared) {
 
 descriptor* open(engine& on, const endpoint& at, const udp_options& options, bool bound) {
   const bool v6 = at.address().is_v6();
-  detail::owned_descriptor socket(
-      ::socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  check(socket.get() < 0 ? -1 : 0, at);
-  const auto set_int = [&](int level, int name, int value) {
-    check(::setsockopt(socket.get(), level, name, &value, sizeof value), at);
-  };
-  if (options.reuse_address) set_int(SOL_SOCKET, SO_REUSEADDR, 1);
-  if (options.reuse_port) set_int(SOL_SOCKET, SO_REUSEPORT, 1);
-  if (v6) set_int(IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only);
-  if (options.broadcast) set_int(SOL_SOCKET, SO_BROADCAST, 1);
-  if (options.receive_buffer) set_int(SOL_SOCKET, SO_RCVBUF, options.receive_buffer);
-  if (options.send_buffer) set_int(SOL_SOCKET, SO_SNDBUF, options.send_buffer);
-  ask_for_info(socket.get(), v6, options, at);
+  unique_descriptor socket = detail::internet_socket(at, SOCK_DGRAM, options);
   const int yes = 1;
+  if (options.broadcast)
+    check(::setsockopt(socket.get(), SOL_SOCKET, SO_BROADCAST, &yes, sizeof yes), at);
+  ask_for_info(socket.get(), v6, options, at);
   // An old system does not join; the results are the same.
   const bool joins = options.receive_offload &&
                      ::setsockopt(socket.get(), SOL_UDP, UDP_GRO, &yes, sizeof yes) == 0;
   detail::system_address name(at);
   if (bound) check(::bind(socket.get(), name.get(), name.size), at);
-  descriptor* const d = prepare(on, socket.take(), v6, false);
+  descriptor* const d = prepare(on, socket.release(), v6, false);
   detail::datagram_state& state = *d->datagrams();
   state.joins = joins;
   state.controls = joins || options.receive_address || options.receive_traffic_class ||
@@ -175,19 +166,17 @@ udp_socket udp_socket::connected_to(const endpoint& peer, const udp_options& opt
 }
 
 udp_socket udp_socket::adopt(int fd) {
-  detail::owned_descriptor taken(fd);
+  auto taken = unique_descriptor::adopt(fd);
   engine& on = engine::required();
   detail::prepare_adopted(fd, SOCK_DGRAM, AF_UNSPEC);
-  const auto option_of = [fd](int level, int name) {
-    int value = 0;
-    socklen_t size = sizeof value;
-    return ::getsockopt(fd, level, name, &value, &size) == 0 ? value : 0;
-  };
-  const int family = option_of(SOL_SOCKET, SO_DOMAIN);
+  const int family = get(fd, SOL_SOCKET, SO_DOMAIN);
   if (family != AF_INET && family != AF_INET6) detail::raise(system_failure(EAFNOSUPPORT));
-  if (option_of(SOL_SOCKET, SO_PROTOCOL) != IPPROTO_UDP) detail::raise(system_failure(EPROTOTYPE));
-  descriptor* const d = prepare(on, taken.take(), family == AF_INET6, true);
-  d->datagrams()->joins = option_of(SOL_UDP, UDP_GRO) != 0;
+  if (get(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_UDP) detail::raise(system_failure(EPROTOTYPE));
+  descriptor* const d = prepare(on, taken.release(), family == AF_INET6, true);
+  int joins = 0;  // an old system does not know
+  socklen_t size = sizeof joins;
+  ::getsockopt(fd, SOL_UDP, UDP_GRO, &joins, &size);
+  d->datagrams()->joins = joins != 0;
   d->datagrams()->controls = true;
   return udp_socket(d);
 }

@@ -26,11 +26,16 @@ void set(const descriptor* of, int level, int name, const T& value) {
 }
 
 template <class T = int>
-T get(const descriptor* of, int level, int name) {
+T get(int fd, int level, int name) {
   T value{};
   socklen_t size = sizeof value;
-  if (::getsockopt(handle_of(of), level, name, &value, &size) != 0) raise(system_failure(errno));
+  if (::getsockopt(fd, level, name, &value, &size) != 0) raise(system_failure(errno));
   return value;
+}
+
+template <class T = int>
+T get(const descriptor* of, int level, int name) {
+  return get<T>(handle_of(of), level, name);
 }
 
 /// What getsockname or getpeername says.
@@ -44,6 +49,24 @@ auto name_of(const descriptor* of, int (*ask)(int, sockaddr*, socklen_t*)) {
 /// Throws errno, with the address in front, for a result that is not 0.
 inline void check(int result, const endpoint& at) {
   if (result != 0) raise(system_failure(errno), at.to_string());
+}
+
+/// A socket for this endpoint, not yet bound to it, with the options that TCP and UDP share.
+template <class Options>
+unique_descriptor internet_socket(const endpoint& at, int type, const Options& options) {
+  const bool v6 = at.address().is_v6();
+  auto socket = unique_descriptor::adopt(
+      ::socket(v6 ? AF_INET6 : AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  check(socket.get() < 0 ? -1 : 0, at);
+  const auto set_int = [&](int level, int name, int value) {
+    check(::setsockopt(socket.get(), level, name, &value, sizeof value), at);
+  };
+  if (options.reuse_address) set_int(SOL_SOCKET, SO_REUSEADDR, 1);
+  if (options.reuse_port) set_int(SOL_SOCKET, SO_REUSEPORT, 1);
+  if (v6) set_int(IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only);
+  if (options.receive_buffer) set_int(SOL_SOCKET, SO_RCVBUF, options.receive_buffer);
+  if (options.send_buffer) set_int(SOL_SOCKET, SO_SNDBUF, options.send_buffer);
+  return socket;
 }
 
 /// Ends the sending direction of a connection.
@@ -60,7 +83,7 @@ void prepare_adopted(int fd, int type, int family);
 void prepare_adopted_listener(int fd, int type, int family);
 
 /// A new socket that is bound, but does not listen yet. Throws with the address in what().
-int bind_tcp(const endpoint& at, const acceptor_options& options);
+unique_descriptor bind_tcp(const endpoint& at, const acceptor_options& options);
 /// A new local socket that listens, and what has to be destroyed before it closes, see bind_local().
 int listen_local(medium what, const local_endpoint& at, int backlog, int mode, bool replace_stale,
                  std::unique_ptr<local_binding>& binding);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cosock/address.hpp>
+#include <cosock/descriptors.hpp>
 #include <cosock/detail/core.hpp>
 #include <cosock/error.hpp>
 
@@ -24,22 +25,6 @@ inline failure closed_failure() noexcept { return own_failure(error::closed); }
 [[noreturn]] void raise(const failure&, const std::string& about);
 /// Throws with this text.
 [[noreturn]] void raise_as(const failure&, const std::string& text);
-
-/// Closes a descriptor unless it is handed on.
-class owned_descriptor {
- public:
-  explicit owned_descriptor(int fd) noexcept : fd_(fd) {}
-  ~owned_descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  owned_descriptor(const owned_descriptor&) = delete;
-  owned_descriptor& operator=(const owned_descriptor&) = delete;
-  int get() const noexcept { return fd_; }
-  int take() noexcept { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 /// A socket address of the system, in both directions.
 struct system_address {
