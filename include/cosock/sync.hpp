@@ -194,7 +194,7 @@ class COSOCK_AWAITABLE acquire_operation final : public awaiter_of<acquire_opera
  private:
   friend class cosock::semaphore;
   struct grant final : link {
-    explicit grant(acquire_operation& of) noexcept : of(of) {}
+    explicit grant(acquire_operation& owner) noexcept : of(owner) {}
     acquire_operation& of;
   };
   void leave() noexcept;

@@ -53,7 +53,7 @@ class COSOCK_API spawned {
   friend class embedding;
   friend struct spawn_link;
   struct task_root final : root {
-    task_root(core& on, spawned& of) noexcept : root(on), of(of) {}
+    task_root(core& on, spawned& owner) noexcept : root(on), of(owner) {}
     ~task_root() { finish(); }
     void start(branch started, bool cancelled) {
       scope_.cancelled = cancelled;
@@ -78,7 +78,7 @@ class COSOCK_API spawned {
 };
 
 struct COSOCK_API spawn_link : std::enable_shared_from_this<spawn_link> {
-  explicit spawn_link(spawned& of) : home(*of.home_), of(&of) {}
+  explicit spawn_link(spawned& task) : home(*task.home_), of(&task) {}
   void cancel();
   home_executor home;
   spawned* of;  // touched on the loop only; null: has ended

@@ -29,6 +29,7 @@ class COSOCK_API stream_pump : public source, private guest, private timer {
   void close() noexcept;
 
   void arm(side) override;
+  using source::transfer;
   bool transfer(stream_operation&) override;
   bool is_ready(side) noexcept override;
 
@@ -138,13 +139,13 @@ class stream_pump_of final : public stream_pump,
     s.async_shutdown([](const boost::system::error_code&) {});
   };
   void start_shutdown() override {
-    boost::system::error_code ec;
     if constexpr (is_secure) {
       stream_->async_shutdown(
           make_handler([](stream_pump_of& p, const boost::system::error_code& ec, std::size_t) {
             p.ended_sending(ec);
           }));
     } else {
+      boost::system::error_code ec;
       if constexpr (requires { stream_->shutdown(asio::socket_base::shutdown_send, ec); })
         stream_->shutdown(asio::socket_base::shutdown_send, ec);
       else if constexpr (requires { stream_->socket(); })

@@ -22,7 +22,7 @@ class branch {
  public:
   struct promise_type;
   struct sibling_link final : link {
-    explicit sibling_link(promise_type& of) noexcept : of(of) {}
+    explicit sibling_link(promise_type& owner) noexcept : of(owner) {}
     promise_type& of;
   };
   struct promise_type final : promise_base, operation {

@@ -24,6 +24,7 @@ class COSOCK_API waiter : public awaited {
 
  protected:
   waiter() noexcept {}
+  ~waiter() = default;
   /// For start(), of what need not wait. Lets the others have their turn if this one has had its
   /// own.
   bool complete_at_once() noexcept;
