@@ -288,6 +288,17 @@ std::vector<address> numeric(const std::string& host, bool passive) {
   return {address::loopback_v6(), address::loopback_v4()};
 }
 
+/// localhost, or a name below it: loopback, whatever a name server says (RFC 6761, section 6.3).
+bool is_localhost(std::string_view host) noexcept {
+  constexpr std::string_view name = "localhost";
+  if (host.ends_with('.')) host.remove_suffix(1);
+  if (host.size() < name.size()) return false;
+  const std::string_view before = host.substr(0, host.size() - name.size());
+  return (before.empty() || before.ends_with('.')) &&
+         std::equal(name.begin(), name.end(), host.end() - name.size(),
+                    [](char a, char b) { return a == (b | 0x20); });
+}
+
 bool wanted(const address& a, family which) noexcept {
   return which == family::any || a.is_v6() == (which == family::v6);
 }
@@ -305,7 +316,7 @@ task<std::vector<endpoint>> resolve(std::string host, std::string service,
   if (host.size() > 255 || host.find('\0') != host.npos)
     raise(own_failure(error::host_not_found), printable(host));
 
-  const std::vector<address> addresses = numeric(host, options.passive);
+  std::vector<address> addresses = numeric(host, options.passive);
   if (addresses.empty()) {
     auto asked = std::make_shared<lookup>(lookup::question::addresses);
     asked->host = host;
@@ -313,10 +324,13 @@ task<std::vector<endpoint>> resolve(std::string host, std::string service,
     if (!number) asked->service = service;
     co_await lookup_operation(asked);
     if (to_error_code(asked->failed) == error::service_not_found) raise_service(service);
-    if (asked->failed) raise(asked->failed, printable(host));
-    if (number)
-      for (endpoint& each : asked->endpoints) each = {each.address(), port};
-    co_return std::move(asked->endpoints);
+    if (!asked->failed) {
+      if (number)
+        for (endpoint& each : asked->endpoints) each = {each.address(), port};
+      co_return std::move(asked->endpoints);
+    }
+    if (!is_localhost(host)) raise(asked->failed, printable(host));
+    addresses = numeric("", false);  // a system without /etc/hosts, or without this name in it
   }
 
   if (!number) {

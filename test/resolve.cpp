@@ -425,6 +425,30 @@ NETWORK_COROUTINE_TEST_CASE(localhost_is_what_the_hosts_file_says) {
   BOOST_TEST(joined(v6) == "[::1]:80");
 }
 
+BOOST_AUTO_TEST_CASE(localhost_is_loopback_where_the_system_does_not_know_it,
+                     *boost::unit_test::precondition(test::may_have_a_network)) {
+  test::etc files;
+  files.hosts = "127.0.0.5 listed.localhost\n";
+  const auto body = []() -> task<> {
+    name_server names;
+    for (const char* host : {"localhost", "LocalHost.", "app.localhost", "a.b.localhost"}) {
+      const endpoints both = co_await resolve(host, 80);
+      BOOST_TEST(joined(both) == "[::1]:80 127.0.0.1:80", host);
+    }
+    const endpoints v4 = co_await resolve("localhost", "http", {.family = family::v4});
+    BOOST_TEST(joined(v4) == "127.0.0.1:80");
+    const endpoints listed = co_await resolve("listed.localhost", 80);
+    BOOST_TEST(joined(listed) == "127.0.0.5:80");
+    for (const char* host : {"mylocalhost", "localhost.test", "localhos"}) {
+      const auto other = co_await as_result(resolve(host, 80));
+      BOOST_TEST(other.error() == make_error_code(error::host_not_found), host);
+    }
+    const auto unknown = co_await as_result(resolve("localhost", "no-such-service"));
+    BOOST_TEST(unknown.error() == make_error_code(error::service_not_found));
+  };
+  test::in_network([&] { test::run_case(body()); }, files);
+}
+
 BOOST_AUTO_TEST_CASE(an_address_that_the_hosts_file_has_twice_is_given_once,
                      *boost::unit_test::precondition(test::may_have_a_network)) {
   test::etc files;
