@@ -80,8 +80,9 @@ cosock::task<> get(std::string host, std::string port, std::string target) {
 }
 
 int main(int argc, char** argv) {
-  if (argc < 2 || std::string_view(argv[1]) != "get")
-    return cosock::run(serve(endpoint_option(argc, argv)));
-  if (argc != 5) return cosock::usage_error("usage: beast_http get HOST PORT TARGET");
+  if (argc < 2 || argv[1][0] == '-') return cosock::run(serve(endpoint_option(argc, argv)));
+  if (argc != 5 || std::string_view(argv[1]) != "get")
+    return cosock::usage_error(
+        "usage: beast_http [--host ADDR] [--port PORT], or beast_http get HOST PORT TARGET");
   return cosock::run(get(argv[2], argv[3], argv[4]));
 }

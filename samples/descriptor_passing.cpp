@@ -18,13 +18,17 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 cosock::unique_descriptor open_file(const char* path) {
   const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) throw std::system_error(errno, std::generic_category(), path);
-  return cosock::unique_descriptor::adopt(fd);
+  auto file = cosock::unique_descriptor::adopt(fd);
+  struct stat about = {};
+  if (fd >= 0 && ::fstat(fd, &about) == 0 && S_ISDIR(about.st_mode)) errno = EISDIR;
+  if (fd < 0 || S_ISDIR(about.st_mode)) throw std::system_error(errno, std::generic_category(), path);
+  return file;
 }
 
 // The parent. A descriptor goes with at least one byte; here it is the path, for the child to name.
@@ -62,9 +66,12 @@ bool drop_privileges() {
 int main(int argc, char** argv) {
   if (argc != 2) return cosock::usage_error("usage: descriptor_passing FILE");
   int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return 1;
-  const pid_t child = ::fork();  // before there is a loop, which does not survive it
-  if (child < 0) return 1;
+  const bool connected = ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0;
+  const pid_t child = connected ? ::fork() : -1;  // before there is a loop, which does not survive it
+  if (child < 0) {
+    std::perror("descriptor_passing");
+    return 1;
+  }
   if (child == 0) {
     ::close(ends[0]);
     std::exit(drop_privileges() ? cosock::run(print_borrowed(ends[1])) : 1);

@@ -52,17 +52,20 @@ cosock::task<> compare_all(cosock::tcp_socket& server, std::size_t left, unsigne
     throw std::runtime_error("too much came back");
 }
 
-cosock::task<> client(std::string host, std::string port, std::size_t size, unsigned seed) {
-  cosock::tcp_socket server = co_await cosock::connect(host, port);
+using endpoints = std::vector<cosock::endpoint>;
+
+cosock::task<> client(const endpoints& at, std::size_t size, unsigned seed) {
+  cosock::tcp_socket server = co_await cosock::connect(at);
   co_await cosock::when_all(send_all(server, size, seed), compare_all(server, size, seed));
 }
 
 cosock::task<> check(std::string host, std::string port, unsigned connections, unsigned mebibytes) {
   const std::size_t all = std::size_t{mebibytes} << 20;
+  const endpoints at = co_await cosock::resolve(host, port);  // once for all of them
   const auto begin = std::chrono::steady_clock::now();
   co_await cosock::with_nursery([&](cosock::nursery& clients) -> cosock::task<> {
     for (unsigned i = 0; i != connections; ++i)
-      clients.start(client, host, port, all / connections + (i < all % connections), i);
+      clients.start(client, std::cref(at), all / connections + (i < all % connections), i);
     co_return;
   });
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
@@ -72,15 +75,15 @@ cosock::task<> check(std::string host, std::string port, unsigned connections, u
 }
 
 int main(int argc, char** argv) {
+  if (argc < 3 || argc > 5)
+    return cosock::usage_error("usage: echo_check HOST PORT [CONNECTIONS [MEBIBYTES]]");
   unsigned numbers[] = {100, 64};
-  for (int i = 3; i < argc && i < 5; ++i) {
+  for (int i = 3; i != argc; ++i) {
     const std::string_view text = argv[i];
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), numbers[i - 3]);
     if (error != std::errc() || end != text.data() + text.size() || numbers[i - 3] == 0 ||
         numbers[i - 3] > 10000)
-      return cosock::usage_error(std::string(text) + " is not a number from 1 to 10000");
+      return cosock::usage_error('"' + std::string(text) + "\" is not a number from 1 to 10000");
   }
-  if (argc < 3 || argc > 5)
-    return cosock::usage_error("usage: echo_check HOST PORT [CONNECTIONS [MEBIBYTES]]");
   return cosock::run(check(argv[1], argv[2], numbers[0], numbers[1]));
 }

@@ -3,7 +3,7 @@
 
 // Passes each connection on to a target, both ways, until both sides have ended.
 //
-//   proxy LISTEN TARGET        each HOST:PORT, or the PATH of a local socket (@NAME: an abstract one)
+//   proxy LISTEN TARGET        each HOST:PORT (LISTEN: ADDR:PORT), a PATH with a /, or @NAME
 
 #include <cosock/connect.hpp>
 #include <cosock/copy.hpp>
@@ -15,10 +15,12 @@
 
 #include <cstdio>
 #include <exception>
+#include <stdexcept>
 #include <string>
 
-/// A host and a port, or a local name.
+/// A host and a port, or the name of a local socket.
 struct place {
+  std::string text;
   std::string host;
   std::string port;
   cosock::local_endpoint local;
@@ -26,12 +28,15 @@ struct place {
 };
 
 place parse(const std::string& text) {
-  const std::size_t colon = text.rfind(':');
   place p;
-  if (colon == text.npos || text.find('/') != text.npos || text.starts_with('@')) {
+  p.text = text;
+  if (text.find('/') != text.npos || text.starts_with('@')) {
     p.local = cosock::local_endpoint::parse(text);
     return p;
   }
+  const std::size_t colon = text.rfind(':');
+  if (colon == text.npos)
+    throw std::invalid_argument('"' + text + "\": neither HOST:PORT, a PATH with a /, nor @NAME");
   p.host = text.substr(0, colon);
   if (p.host.starts_with('[') && p.host.ends_with(']')) p.host = p.host.substr(1, p.host.size() - 2);
   p.port = text.substr(colon + 1);
@@ -65,9 +70,7 @@ cosock::task<> proxy(place at, place target) {
     cosock::local_acceptor acceptor(at.local);
     co_await serve_on(acceptor, target);
   } else {
-    cosock::tcp_acceptor acceptor(cosock::endpoint::parse(at.host.find(':') == at.host.npos
-                                                             ? at.host + ':' + at.port
-                                                             : '[' + at.host + "]:" + at.port));
+    cosock::tcp_acceptor acceptor(cosock::endpoint::parse(at.text));
     co_await serve_on(acceptor, target);
   }
 }
@@ -75,12 +78,11 @@ cosock::task<> proxy(place at, place target) {
 int main(int argc, char** argv) {
   if (argc != 3) return cosock::usage_error("usage: proxy LISTEN TARGET");
   place ends[2];
-  for (int i = 0; i != 2; ++i) {
-    try {
-      ends[i] = parse(argv[i + 1]);
-    } catch (const std::exception& e) {
-      return cosock::usage_error(e.what());
-    }
+  try {
+    for (int i = 0; i != 2; ++i) ends[i] = parse(argv[i + 1]);
+    if (!ends[0].is_local()) (void)cosock::endpoint::parse(ends[0].text);
+  } catch (const std::exception& e) {
+    return cosock::usage_error(e.what());
   }
   return cosock::run(proxy(ends[0], ends[1]));
 }

@@ -147,8 +147,9 @@ usage)
   refused 2 'usage: echo_client HOST PORT' ./echo_client a b c
   refused 2 'usage: hello HOST PORT' ./hello
   refused 2 'usage: echo_check HOST PORT' ./echo_check
-  refused 2 '0 is not a number from 1 to 10000' ./echo_check 127.0.0.1 7 0
-  refused 2 'x is not a number from 1 to 10000' ./echo_check 127.0.0.1 7 1 x
+  refused 2 'usage: echo_check HOST PORT' ./echo_check a b c d e
+  refused 2 '"0" is not a number from 1 to 10000' ./echo_check 127.0.0.1 7 0
+  refused 2 '"x" is not a number from 1 to 10000' ./echo_check 127.0.0.1 7 1 x
   ;;
 errors)
   start_server
@@ -164,6 +165,7 @@ errors)
   refused 1 '"70000": not a port from 0 to 65535' ./echo_client 127.0.0.1 70000
   refused 1 '"abc!": (not|neither) a port' ./echo_client 127.0.0.1 'abc!'
   refused 1 "cannot connect to 127.0.0.1:$port: .*Connection refused" ./echo_check 127.0.0.1 $port 1
+  refused 1 '"0x50": [^"]*$' ./echo_check 127.0.0.1 0x50
   # Ctrl-C while nothing happens ends a server at once.
   rm -f "$work/said"
   start_server
@@ -220,6 +222,7 @@ descriptor_passing)
       die "the child could have opened it: $(cat "$work/err")"
   fi
   refused 1 "$work/none: No such file" ./descriptor_passing "$work/none"
+  refused 1 "$work: Is a directory" ./descriptor_passing "$work"
   refused 2 'usage: descriptor_passing FILE' ./descriptor_passing
   ;;
 udp)
@@ -303,8 +306,9 @@ proxy)
   grep -q "^proxy: .*127.0.0.1:$target: Connection refused" "$work/server-errors" ||
     die "said $(cat "$work/server-errors")"
   refused 2 'usage: proxy LISTEN TARGET' ./proxy
-  refused 2 '"70000": not a port' ./proxy localhost:70000 x
-  refused 1 '"localhost:7000": not an address' ./proxy localhost:7000 x
+  refused 2 '"70000": not a port' ./proxy localhost:70000 /x
+  refused 2 '"127.0.0.1": neither HOST:PORT, a PATH with a /, nor @NAME' ./proxy 127.0.0.1 /x
+  refused 2 '"localhost:7000": not an address' ./proxy localhost:7000 /x
   ;;
 http)
   program=beast_http
@@ -324,8 +328,9 @@ http)
   stop_server
   refused 1 "cannot connect to 127.0.0.1:$port: Connection refused" \
     ./beast_http get 127.0.0.1 $port /
-  refused 2 'usage: beast_http get HOST PORT TARGET' ./beast_http get
-  refused 2 'unknown option set, usage: ' ./beast_http set
+  refused 2 'usage: .* beast_http get HOST PORT TARGET' ./beast_http get
+  refused 2 'usage: .* beast_http get HOST PORT TARGET' ./beast_http set
+  refused 2 'unknown option --set, usage: ' ./beast_http --set
   ;;
 tls)
   program=tls_lines
@@ -333,7 +338,8 @@ tls)
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost \
     -days 1 -keyout "$work/key" -out "$work/certificate" 2>"$work/err" || die "$(cat "$work/err")"
   refused 2 'usage: tls_lines CERTIFICATE KEY' ./tls_lines
-  refused 2 'use_certificate_chain_file: ' ./tls_lines "$work/none" "$work/key"
+  refused 1 "$work/none: No such file" ./tls_lines "$work/none" "$work/key"
+  refused 1 "$work/none: No such file" ./tls_lines "$work/certificate" "$work/none"
   mkfifo "$work/said"
   ./tls_lines "$work/certificate" "$work/key" --port 0 >"$work/said" 2>"$work/server-errors" &
   server=$!

@@ -17,8 +17,8 @@
 
 #include <chrono>
 #include <cstdio>
-#include <exception>
 #include <string>
+#include <system_error>
 
 #include "options.hpp"
 
@@ -43,7 +43,15 @@ struct talk {
   }
 };
 
-cosock::task<> serve(cosock::endpoint at, asio::ssl::context& context) {
+void must(const boost::system::error_code& error, const char* path) {
+  if (error) throw std::system_error(error, path);
+}
+
+cosock::task<> serve(cosock::endpoint at, const char* certificate, const char* key) {
+  asio::ssl::context context(asio::ssl::context::tls_server);
+  boost::system::error_code error;
+  must(context.use_certificate_chain_file(certificate, error), certificate);
+  must(context.use_private_key_file(key, asio::ssl::context::pem, error), key);
   cosock::tcp_acceptor acceptor(at);
   std::printf("listening on %s\n", acceptor.local_endpoint().to_string().c_str());
   std::fflush(stdout);
@@ -51,13 +59,7 @@ cosock::task<> serve(cosock::endpoint at, asio::ssl::context& context) {
 }
 
 int main(int argc, char** argv) {
-  if (argc < 3) return cosock::usage_error("usage: tls_lines CERTIFICATE KEY [--host] [--port]");
-  asio::ssl::context context(asio::ssl::context::tls_server);
-  try {
-    context.use_certificate_chain_file(argv[1]);
-    context.use_private_key_file(argv[2], asio::ssl::context::pem);
-  } catch (const std::exception& e) {
-    return cosock::usage_error(e.what());
-  }
-  return cosock::run(serve(endpoint_option(argc - 2, argv + 2), context));
+  if (argc < 3)
+    return cosock::usage_error("usage: tls_lines CERTIFICATE KEY [--host ADDR] [--port PORT]");
+  return cosock::run(serve(endpoint_option(argc - 2, argv + 2), argv[1], argv[2]));
 }
