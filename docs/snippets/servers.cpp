@@ -157,7 +157,7 @@ task<> outbox() {
 
 //! [proxy]
 task<> pass_on(cosock::byte_stream& client, cosock::endpoint target) {
-  cosock::tcp_socket server = co_await cosock::connect(target);
+  cosock::tcp_socket server = co_await cosock::with_timeout(10s, cosock::connect(target));
   const auto all = co_await cosock::copy_both(client, server, {.idle = 5min});
   if (all.error) throw boost::system::system_error(all.error);
 }

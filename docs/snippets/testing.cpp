@@ -53,7 +53,7 @@ COROUTINE_TEST_CASE(greets_by_name) {
   co_await cosock::when_all(greet(server), talk());
 }
 
-COROUTINE_TEST_CASE(ends_if_the_peer_says_nothing) {
+COROUTINE_TEST_CASE(ends_if_the_peer_ends) {
   auto [server, client] = cosock::local_pair();
   client.shutdown_send();
   co_await greet(server);

@@ -25,7 +25,8 @@
 // An operation awaited with use_task may be on any context: the task goes on on its own loop.
 //
 // A program that is compiled with hidden visibility, and links this library as a shared one, includes
-// this header before any of Asio's.
+// this header before any of Asio's: it makes visible what Asio keeps for each thread and for each
+// service, of which the program and the library would have one each otherwise.
 
 #include <cosock/detail/asio_async_stream.hpp>
 #include <cosock/detail/asio_operation.hpp>
