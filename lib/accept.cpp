@@ -67,7 +67,9 @@ bool accepting::attempt() {
       case EHOSTUNREACH:
       case EOPNOTSUPP:
       case ENETUNREACH:
-        continue;
+        if (--from.on->budget > 0) continue;
+        from.hint[reading] = true;  // goes on after the others have had their turn
+        return false;
       default:
         failure_ = system_failure(errno);
         return true;

@@ -179,8 +179,11 @@ class embedding final : public std::enable_shared_from_this<embedding> {
     });
   }
   void task_ended() noexcept;
+  /// What is not needed any more may go.
+  void offer() noexcept;
   /// Nothing runs any more, or ever will: ends the loop.
   void clear() noexcept {
+    ending_ = true;
     loop_.reset();
     watch_.reset();
     work_.reset();
@@ -247,6 +250,7 @@ class embedding final : public std::enable_shared_from_this<embedding> {
   std::size_t tasks_ = 0;
   bool watching_ = false;
   bool scheduled_ = false;
+  bool ending_ = false;
 };
 
 namespace {
@@ -329,10 +333,16 @@ void embedding::task_ended() noexcept {
   of_.release(*this);
 }
 
+void embedding::offer() noexcept {
+  if (!ending_ && !is_busy() && is_empty()) of_.offer(*this);
+}
+
+void engine::offer() noexcept { embedded_->offer(); }
+
 void embedding::rest() {
   if (watching_) watch_->cancel();
   work_.reset();
-  if (is_empty()) of_.offer(*this);
+  offer();
 }
 
 // spawn

@@ -173,6 +173,7 @@ void stream_pump::finish_closing() noexcept {
   if (lingers_) --engine::of(*loop_).lingering_;
   guest::unlink();
   close_stream();
+  engine::of(*loop_).has_lost_one();
 }
 
 void stream_pump::loop_ends() noexcept {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/cancel.hpp>
 
+#include "detail/engine.hpp"
 #include "detail/system.hpp"
 
 #include <stdexcept>
@@ -9,6 +10,40 @@
 namespace cosock {
 
 namespace detail {
+
+namespace {
+
+/// A coroutine that waits for no more than its turn. Owns itself.
+class resting final : public operation {
+ public:
+  resting(std::coroutine_handle<> what, scope& inside) noexcept : what_(what), inside_(inside) {
+    inside_.pending = this;
+    engine::of(*inside_.on).make_ready_later(*this);
+  }
+  void fire() override {
+    inside_.pending = nullptr;
+    inside_.on->next = what_;
+    delete this;
+  }
+  /// Only when the coroutine is destroyed: the inside of the limit is cancelled already.
+  void cancel() noexcept override {
+    inside_.pending = nullptr;
+    delete this;
+  }
+  ~resting() { unlink(); }
+
+ private:
+  std::coroutine_handle<> what_;
+  scope& inside_;
+};
+
+}  // namespace
+
+bool limit::rest(std::coroutine_handle<> awaiting) {
+  if (inner_.on->budget-- > 0) return false;
+  new resting(awaiting, inner_);
+  return true;
+}
 
 void limit::expire() noexcept {
   if (inner_.cancelled) return;

@@ -78,34 +78,41 @@ class splice_pipe {
 
   /// What is there at once; 0 for the end of the stream or if nothing is.
   std::size_t fill(const byte_stream& from) {
-    const int fd = socket_of(from);
-    if (fd < 0) detail::raise(detail::closed_failure());
+    const int fd = working_socket_of(from);
     for (;;) {
       const ssize_t n =
           ::splice(fd, nullptr, in_, nullptr, pipe_size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
       if (n >= 0) return counted(from, detail::reading, n);
       if (errno == EAGAIN) return 0;
-      if (errno != EINTR) detail::raise(system_failure(errno));
+      if (errno != EINTR) detail::raise(descriptor_of(from).lost(errno));
     }
   }
   /// What there is room for at once.
   std::size_t drain(const byte_stream& to, std::size_t most) {
-    const int fd = socket_of(to);
-    if (fd < 0) detail::raise(detail::closed_failure());
+    const int fd = working_socket_of(to);
     for (;;) {
       const ssize_t n = detail::without_signal([&] {
         return ::splice(out_, nullptr, fd, nullptr, most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
       });
       if (n >= 0) return counted(to, detail::writing, n);
       if (errno == EAGAIN) return 0;
-      if (errno != EINTR) detail::raise(system_failure(errno));
+      if (errno != EINTR) detail::raise(descriptor_of(to).lost(errno));
     }
   }
 
  private:
+  static descriptor& descriptor_of(const byte_stream& s) noexcept {
+    return *static_cast<descriptor*>(detail::stream_access::source_of(s));
+  }
+  static int working_socket_of(const byte_stream& s) {
+    const int fd = socket_of(s);
+    if (fd < 0) detail::raise(detail::closed_failure());
+    if (const detail::failure f = descriptor_of(s).broken()) detail::raise(f);
+    return fd;
+  }
   static std::size_t counted(const byte_stream& s, detail::side which, ssize_t n) noexcept {
     const auto size = static_cast<std::size_t>(n);
-    static_cast<descriptor*>(detail::stream_access::source_of(s))->count_bytes(which, size);
+    descriptor_of(s).count_bytes(which, size);
     return size;
   }
   bool set_size(std::size_t bytes) const noexcept {

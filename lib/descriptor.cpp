@@ -82,6 +82,7 @@ descriptor::descriptor(engine& on, int fd, medium what, bool shared) noexcept
       write_(*this, asio::detail::reactor::write_op),
       except_(*this, asio::detail::reactor::except_op) {
   this->on = &on;
+  keeps_messages = what == medium::messages;
   insert_before(on.descriptors_);
 }
 
@@ -181,14 +182,23 @@ int descriptor::detach() noexcept {
 }
 
 void descriptor::close() noexcept {
-  if (is_open()) ::close(detach());
+  if (is_open()) {
+    engine& e = engine::of(*on);
+    ::close(detach());
+    e.has_lost_one();
+  }
   drop();
 }
 
 int descriptor::release() noexcept {
   shared_ = true;  // it stays open, so the reactor must be told
   if (binding_) binding_->forget();
-  const int fd = is_open() ? detach() : -1;
+  int fd = -1;
+  if (is_open()) {
+    engine& e = engine::of(*on);
+    fd = detach();
+    e.has_lost_one();
+  }
   drop();
   return fd;
 }
@@ -265,8 +275,18 @@ bool descriptor::send(stream_operation& op) {
 }
 
 failure descriptor::lost(int error) noexcept {
-  if (error == ECONNRESET || error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH)
-    broken_ = what_ == medium::datagrams ? 0 : error;
+  switch (error) {
+    case ECONNABORTED:  // by the system, see tcp_diag_destroy
+    case ECONNRESET:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+    case ENETRESET:
+    case ENETUNREACH:
+    case EPROTO:
+    case ETIMEDOUT:
+      if (what_ != medium::datagrams) broken_ = error;
+  }
   return system_failure(error);
 }
 

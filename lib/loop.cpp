@@ -10,7 +10,9 @@
 
 #include <fcntl.h>
 
+#include <new>
 #include <stdexcept>
+#include <string>
 
 namespace cosock {
 
@@ -129,6 +131,7 @@ void engine::drain() noexcept {
   drain_posted_ = false;
   draining_ = true;
   const in_engine here(this);
+  if (armed_ == busy) arm_timer();
   while (later_.following != &later_) {
     link& first = *later_.following;
     first.unlink();
@@ -150,27 +153,49 @@ void engine::catch_up() noexcept {
   wheel_.advance(wheel::tick_at_or_before(steady_now()), [](timer&) {});
 }
 
-void engine::arm_timer() {
+void engine::arm_timer() noexcept {
   armed_ = wheel_.next();
   if (armed_ == wheel::never) return;
-  timer_.expires_at(std::chrono::steady_clock::time_point(
-      std::chrono::nanoseconds(wheel::time_of(armed_))));
-  timer_.async_wait([this](const boost::system::error_code& ec) {
-    if (!ec) fire_timers();
-  });
+  try {
+    timer_.expires_at(std::chrono::steady_clock::time_point(
+        std::chrono::nanoseconds(wheel::time_of(armed_))));
+    timer_.async_wait([this](const boost::system::error_code& ec) {
+      if (!ec) fire_timers();
+    });
+  } catch (const std::bad_alloc&) {
+    armed_ = busy;
+    post_drain();  // and again, until there is memory
+  }
 }
 
 void engine::fire_timers() noexcept {
-  armed_ = wheel::never;
+  armed_ = busy;
   wheel_.advance(wheel::tick_at_or_before(steady_now()), [](timer& t) {
     t.expire();
   });
   arm_timer();
 }
 
+namespace {
+
+/// Inside a loop for as long as the object exists; std::logic_error if it is inside already.
+class entered {
+ public:
+  entered(bool& inside, const char* by) : inside_(inside) {
+    if (inside_) throw std::logic_error(std::string(by) + " inside a task of the same loop");
+    inside_ = true;
+  }
+  ~entered() { inside_ = false; }
+  entered(const entered&) = delete;
+
+ private:
+  bool& inside_;
+};
+
+}  // namespace
+
 void engine::run_until(root& r) {
-  if (inside_) throw std::logic_error("cosock: loop::run inside a task of the same loop");
-  inside_ = true;
+  const entered once(inside_, "cosock: loop::run");
   running_root_ = &r;
   const in_engine here(this);
   while (!r.done()) {
@@ -179,16 +204,17 @@ void engine::run_until(root& r) {
     context_.run();
   }
   running_root_ = nullptr;
-  inside_ = false;
 }
 
 void engine::run_some() {
+  const entered once(inside_, "cosock: loop::run_some");
   const in_engine here(this);
   context_.restart();
   context_.run_one();
 }
 
 std::size_t engine::poll() {
+  const entered once(inside_, "cosock: loop::poll");
   const in_engine here(this);
   context_.restart();
   return context_.poll();

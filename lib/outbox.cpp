@@ -111,7 +111,9 @@ void outbox::admit() noexcept {
 std::size_t outbox::begin_batch() noexcept {
   std::size_t total = 0;
   before_ = queued_ - queue_.size();
-  while (queue_.size() != 0 && !writing_.full()) {
+  const detail::source* const to = detail::stream_access::source_of(to_);
+  const std::size_t most = to && to->keeps_messages ? 1 : most_written;
+  while (queue_.size() != 0 && writing_.size() != most) {
     const std::size_t size = queue_[0].text().size();
     if (total != 0 && total + size > most_bytes_written) break;
     writing_.push(queue_.pop());

@@ -40,7 +40,7 @@ void read_operation::raise_failure() const {
 bool read_operation::start_read(std::coroutine_handle<> awaiting, scope& where) {
   if (!enter(awaiting, where)) return false;
   source* const of = of_;
-  if (!may_begin(of, reading)) return ended();
+  if (!may_begin(of, reading)) return end_at_once();
   if (of->on->budget-- <= 0) return wait(of, reading, true);
   if (satisfied()) return ended();
   if (!of->hint[reading]) return wait(of, reading, false);
@@ -56,7 +56,15 @@ bool read_operation::advance(source& from) {
   do {
     if (!prepare()) return true;
     if (!from.transfer(*this)) return false;
-    if (failure_ || received(std::exchange(moved_, 0))) return true;
+    const std::size_t moved = std::exchange(moved_, 0);
+    if (failure_) {  // with bytes, if it is a message that was too long
+      if (direct())
+        filled_ += moved;
+      else
+        reader_.end_ += moved;
+      return true;
+    }
+    if (received(moved)) return true;
   } while (from.hint[reading] && --from.on->budget > 0);
   return false;
 }

@@ -84,9 +84,16 @@ void lookup::ask_address() {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_family = family == family::v4 ? AF_INET : family == family::v6 ? AF_INET6 : AF_UNSPEC;
   addrinfo* list = nullptr;
-  failed = failure_of_lookup(::getaddrinfo(what == question::port ? nullptr : host.c_str(),
-                                           service.empty() ? nullptr : service.c_str(), &hints,
-                                           &list));
+  const auto look_up = [&] {
+    return ::getaddrinfo(what == question::port ? nullptr : host.c_str(),
+                         service.empty() ? nullptr : service.c_str(), &hints, &list);
+  };
+  int code = look_up();
+  if (code == EAI_SERVICE) {
+    hints.ai_socktype = SOCK_DGRAM;  // a name that only UDP has: tftp, say
+    code = look_up();
+  }
+  failed = failure_of_lookup(code);
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> found(
       list, [](addrinfo* a) { if (a) ::freeaddrinfo(a); });
   for (const addrinfo* each = list; each; each = each->ai_next) {

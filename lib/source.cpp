@@ -44,8 +44,16 @@ bool side_operation::wait(source* where, side which, bool yields) {
   return true;
 }
 
+bool side_operation::end_at_once() noexcept {
+  core& loop = *scope_->on;
+  if (loop.budget-- > 0) return ended();
+  suspend();
+  engine::of(loop).make_ready_later(*this);
+  return true;
+}
+
 bool side_operation::launch(source* where, side which) {
-  if (!may_begin(where, which)) return ended();
+  if (!may_begin(where, which)) return end_at_once();
   if (where->hint[which]) {
     if (where->on->budget-- <= 0) return wait(where, which, true);
     on_ = where;
@@ -100,9 +108,9 @@ bool stream_operation::start_operation(std::coroutine_handle<> awaiting, scope& 
   if (!enter(awaiting, where)) return false;
   source* const of = of_;
   const side which = this->which();
-  if (!may_begin(of, which)) return ended();
+  if (!may_begin(of, which)) return end_at_once();
   piece first;
-  if (contiguous() ? size_ == 0 : pieces(&first, 1) == 0) return ended();
+  if (contiguous() ? size_ == 0 : pieces(&first, 1) == 0) return end_at_once();
   if (of->hint[which]) {
     if (of->on->budget-- <= 0) return wait(of, which, true);
     if (of->transfer(*this)) return ended();

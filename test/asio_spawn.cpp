@@ -404,6 +404,26 @@ BOOST_AUTO_TEST_CASE(strands_give_their_loops_back_also_after_streams_that_linge
   BOOST_TEST(test::open_descriptors() < before + 40);
 }
 
+BOOST_AUTO_TEST_CASE(strands_give_their_loops_back_also_after_sockets_that_outlive_their_task) {
+  const test::alarm_clock guard;
+  asio::io_context context;
+  const std::size_t before = test::open_descriptors();
+  for (int i = 0; i != 50; ++i) {
+    const auto strand = asio::make_strand(context);
+    cosock::tcp_acceptor kept;
+    spawn(strand, [&]() -> task<> {
+      kept = cosock::tcp_acceptor(cosock::endpoint(cosock::address::loopback_v4(), 0));
+      co_return;
+    });
+    context.run();
+    context.restart();
+    asio::post(strand, [&] { kept.close(); });
+    context.run();
+    context.restart();
+  }
+  BOOST_TEST(test::open_descriptors() < before + 40);
+}
+
 BOOST_AUTO_TEST_CASE(an_executor_that_tracks_work_does_not_keep_run_from_returning) {
   const test::alarm_clock guard;
   asio::io_context context;

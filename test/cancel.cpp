@@ -8,6 +8,7 @@
 
 #include <cosock/connect.hpp>
 #include <cosock/nursery.hpp>
+#include <cosock/sync.hpp>
 #include <cosock/tcp.hpp>
 #include <cosock/when.hpp>
 
@@ -1432,4 +1433,71 @@ COROUTINE_TEST_CASE(a_hundred_thousand_deadlines_expire) {
     co_return;
   });
   BOOST_TEST(timed_out == many);
+}
+
+COROUTINE_TEST_CASE(a_limit_that_reaches_a_grace_keeps_the_other_timers_of_a_late_loop) {
+  bool woken = false;
+  co_await with_nursery([&](nursery& n) -> task<> {
+    n.start([]() -> task<> {
+      const auto r = co_await as_result(with_timeout(10ms, with_grace(20ms, forever())));
+      BOOST_TEST(r.error() == error::timed_out);
+    });
+    n.start([&]() -> task<> {
+      co_await cosock::sleep_for(15ms);
+      woken = true;
+    });
+    n.start([]() -> task<> {
+      std::this_thread::sleep_for(30ms);  // the loop is late: both timers are due when it looks
+      co_return;
+    });
+    co_return;
+  });
+  BOOST_TEST(woken);
+}
+
+COROUTINE_TEST_CASE(limits_that_have_passed_let_the_others_have_their_turn) {
+  cosock::event done;
+  const auto past = std::chrono::steady_clock::now() - 1s;
+  cosock::cancel_scope scope;
+  scope.set_deadline(past);
+  const auto a_task = [&]() -> task<> { co_await done.wait(); };
+  for (int which = 0; which != 5; ++which) {
+    done.reset();
+    co_await with_nursery([&](nursery& n) -> task<> {
+      n.start([&]() -> task<> {
+        co_await cosock::sleep_for(1ms);
+        done.set();
+      });
+      while (!done.is_set()) {
+        boost::system::error_code e;
+        if (which == 0) e = (co_await as_result(with_timeout(0s, done.wait()))).error();
+        if (which == 1) e = (co_await as_result(with_deadline(past, done.wait()))).error();
+        if (which == 2) e = (co_await as_result(with_timeout(0s, a_task()))).error();
+        if (which == 3) e = (co_await as_result(scope.run(done.wait()))).error();
+        if (which == 4)
+          e = (co_await as_result(with_timeout(1h, with_timeout(0s, done.wait())))).error();
+        BOOST_TEST(e == error::timed_out);
+      }
+    });
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_limit_that_has_passed_is_destroyed_while_it_lets_the_others_have_their_turn) {
+  const test::alarm_clock guard;
+  cosock::event never;
+  const auto work = [&]() -> task<> {
+    for (;;) static_cast<void>(co_await as_result(with_timeout(0s, never.wait())));
+  };
+  {
+    cosock::loop loop;
+    auto running = loop.start(work());
+    for (int i = 0; i != 10; ++i) loop.run_some();
+    BOOST_TEST(!running.done());
+  }
+  cosock::loop loop;
+  {
+    auto running = loop.start(work());
+    for (int i = 0; i != 10; ++i) loop.run_some();
+  }
+  BOOST_TEST(loop.run([]() -> task<int> { co_return 1; }()) == 1);
 }

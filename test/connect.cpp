@@ -7,6 +7,8 @@
 #include "gate.hpp"
 #include "netns.hpp"
 
+#include <cosock/when.hpp>
+
 #include <linux/if_tun.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -709,6 +711,25 @@ HOSTS_TEST_CASE(a_system_without_one_family_uses_the_other) {
   BOOST_TEST(client.remote_endpoint() == v4.at());
   const tcp_socket by_name = co_await connect("both.test", v4.at().port(), with_delay(1h));
   BOOST_TEST(by_name.remote_endpoint() == v4.at());
+}
+
+NETWORK_COROUTINE_TEST_CASE(a_connection_that_the_system_aborts_stays_aborted) {
+  cosock::tcp_acceptor acceptor(endpoint(address::loopback_v4(), 0));
+  const auto at = acceptor.local_endpoint();
+  auto [client, server] = co_await cosock::when_all(connect(at), acceptor.accept());
+  const std::string kill = "ss -K dport = :" + std::to_string(at.port()) + " >/dev/null 2>&1";
+  static_cast<void>(std::system(kill.c_str()));
+  char byte[1];
+  const auto first = co_await as_result(with_timeout(2s, client.receive(byte)));
+  if (first.error() == cosock::error::timed_out) {
+    BOOST_TEST_MESSAGE("skipped: the system cannot abort connections");
+    co_return;
+  }
+  BOOST_TEST((first.error() == boost::system::errc::connection_aborted));
+  const auto second = co_await as_result(client.receive(byte));
+  BOOST_TEST((second.error() == boost::system::errc::connection_aborted));
+  const auto third = co_await as_result(client.send("x"));
+  BOOST_TEST((third.error() == boost::system::errc::connection_aborted));
 }
 
 NETWORK_COROUTINE_TEST_CASE(the_limit_covers_the_look_up) {

@@ -258,6 +258,24 @@ BOOST_AUTO_TEST_CASE(run_some_waits_until_something_is_ready) {
   BOOST_TEST(root.result() == 3);
 }
 
+BOOST_AUTO_TEST_CASE(a_loop_is_not_polled_by_its_own_tasks) {
+  cosock::loop loop;
+  const auto polls = [&](bool waits) -> task<> {
+    if (waits)
+      loop.run_some();
+    else
+      loop.poll();
+    co_return;
+  };
+  for (const bool waits : {false, true}) {
+    BOOST_CHECK_THROW(loop.run(polls(waits)), std::logic_error);
+    auto running = loop.start(polls(waits));
+    while (!running.done()) loop.poll();
+    BOOST_CHECK_THROW(running.result(), std::logic_error);
+  }
+  BOOST_TEST(loop.run(give(3)) == 3);
+}
+
 BOOST_AUTO_TEST_CASE(poll_and_run_some_work_after_run_and_before_it) {
   cosock::loop loop;
   for (int i = 0; i != 3; ++i) {

@@ -89,7 +89,7 @@ namespace test {
 struct etc {
   std::string resolv_conf = "nameserver 127.0.0.53\nsearch .\n";  // 5 s for an answer, twice
   std::string hosts = "127.0.0.1 localhost\n::1 localhost\n";
-  std::string services = "http 80/tcp\n3com-tsmux 106/tcp\n";
+  std::string services = "http 80/tcp\n3com-tsmux 106/tcp\ntftp 69/udp\n";
   std::string nsswitch_conf = "hosts: files dns\nservices: files\n";
 };
 

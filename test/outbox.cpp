@@ -11,6 +11,7 @@
 #include "waits.hpp"
 
 #include <cosock/connect.hpp>
+#include <cosock/local.hpp>
 #include <cosock/reader.hpp>
 #include <cosock/when.hpp>
 
@@ -526,4 +527,26 @@ COROUTINE_TEST_CASE(sending_allocates_nothing) {
     BOOST_TEST(1'000'000 - left <= 1);  // the task
     out.close();
   });
+}
+
+COROUTINE_TEST_CASE(messages_stay_packets_where_there_are_some) {
+  auto [mine, theirs] = cosock::local_pair<cosock::local_seqpacket_socket>();
+  outbox out(mine, {.max_bytes = 1 << 20});
+  const std::string large(100'000, 'x');  // two of them are more than one packet holds
+  const std::vector<std::string> all = {"one", "two", large, large, "three"};
+  co_await cosock::when_all(
+      [&, &mine = mine]() -> task<> {
+        for (const std::string& each : all) co_await out.send(each);
+        out.close();
+        co_await out.run();
+        mine.close();
+      }(),
+      [&, &theirs = theirs]() -> task<> {
+        std::string packet(1 << 20, ' ');
+        for (const std::string& each : all) {
+          const auto got = co_await theirs.receive_message(packet);
+          BOOST_TEST((packet.substr(0, got.size) == each));
+        }
+        BOOST_TEST((co_await theirs.receive_message(packet)).end);
+      }());
 }

@@ -11,6 +11,7 @@
 #include "waits.hpp"
 
 #include <cosock/connect.hpp>
+#include <cosock/local.hpp>
 #include <cosock/when.hpp>
 
 #include <array>
@@ -622,4 +623,14 @@ COROUTINE_TEST_CASE(reading_allocates_nothing) {
   co_await rounds(1000);
   const long left = test::allocations_until_failure.exchange(-1);
   BOOST_TEST(1'000'000 - left <= 1);  // the task
+}
+
+COROUTINE_TEST_CASE(what_fits_of_a_packet_that_is_too_long_is_kept) {
+  auto [mine, theirs] = cosock::local_pair<cosock::local_seqpacket_socket>();
+  buffered_reader reader(theirs, {.capacity = 10, .max_line = 10});
+  co_await mine.send("0123456789abcdefghij");
+  co_await mine.send("\n");
+  const auto line = co_await as_result(reader.read_line());
+  BOOST_TEST((line.error() == error::message_truncated));
+  BOOST_TEST(reader.buffered() == "0123456789ab");  // there is room for 10 and CR LF
 }

@@ -460,6 +460,14 @@ BOOST_AUTO_TEST_CASE(an_address_that_the_hosts_file_has_twice_is_given_once,
   test::in_network([&] { test::run_case(body()); }, files);
 }
 
+NETWORK_COROUTINE_TEST_CASE(a_service_that_only_udp_has_is_known) {
+  BOOST_TEST(joined(co_await resolve("127.0.0.1", "tftp")) == "127.0.0.1:69");
+  BOOST_TEST(joined(co_await resolve("localhost", "tftp", {.family = family::v4})) ==
+             "127.0.0.1:69");
+  const auto none = co_await as_result(resolve("localhost", "tftpp"));
+  BOOST_TEST(none.error() == make_error_code(error::service_not_found));
+}
+
 NETWORK_COROUTINE_TEST_CASE(a_name_gives_every_address_it_has) {
   name_server names;
   const endpoints dual = co_await resolve("dual.test", 80);

@@ -599,6 +599,29 @@ STREAM_CHECK(ReceiveAfterOwnClose) {
   BOOST_TEST(empty.is(cosock::error::closed));
 }
 
+STREAM_CHECK(WhatEndsAtOnceLetsOthersRun) {
+  for (const bool closed : {false, true}) {
+    if (closed) a.close();
+    for (const operation which : {operation::send, operation::receive}) {
+      bool turn = false;
+      co_await cosock::with_nursery([&](nursery& n) -> task<> {
+        n.start([&]() -> task<> {
+          co_await cosock::sleep_for(1ms);
+          turn = true;
+        });
+        while (!turn) {
+          outcome o;
+          if (which == operation::send)
+            o = co_await outcome_of(a.send(const_buffer()));
+          else
+            o = co_await outcome_of(a.receive(mutable_buffer()));
+          BOOST_TEST(o.is(cosock::error::closed) == closed);
+        }
+      });
+    }
+  }
+}
+
 STREAM_CHECK(SendAfterOwnClose) {
   ledger l;
   a.close();

@@ -17,7 +17,11 @@ class COSOCK_API limit : public waiting, public timer {
 
  protected:
   limit() noexcept {}
-  ~limit() { leave(); }
+  ~limit() {
+    leave();
+    if (inner_.pending) [[unlikely]]
+      inner_.pending->cancel();  // a rest
+  }
 
   void enter(scope& outer) noexcept {
     outer_ = &outer;
@@ -33,6 +37,11 @@ class COSOCK_API limit : public waiting, public timer {
     if (outer_->cancelled) expired_ = false;
     outer_ = nullptr;
     stop_timer();
+  }
+  /// For start(), where the inside has ended without a wait. Where that is because the time had
+  /// passed before it began, the others have their turn now and then: true if the coroutine waits.
+  bool rests(std::coroutine_handle<> awaiting) {
+    return expired_ && rest(awaiting);
   }
   failure translated(failure inner) const noexcept;
   /// To be called where an exception is being handled: throws it on, `cancelled` as `timed_out`.
@@ -53,6 +62,9 @@ class COSOCK_API limit : public waiting, public timer {
   scope inner_;
   scope* outer_ = nullptr;
   bool expired_ = false;
+
+ private:
+  bool rest(std::coroutine_handle<> awaiting);
 };
 
 /// What with_timeout and with_deadline give.
@@ -69,7 +81,7 @@ class COSOCK_AWAITABLE with_limit final : public awaiter_of<with_limit<A, Absolu
     std::int64_t at = Absolute ? ns_ : is_task ? later(steady_now(), ns_) : 0;
     expired_ = Absolute ? ns_ <= steady_now() : ns_ <= 0;
     enter(outer);
-    if (!of_.start(awaiting, inner_)) return false;
+    if (!of_.start(awaiting, inner_)) return rests(awaiting);
     if (expired_) return true;
     if (!Absolute && !is_task) at = later(steady_now(), ns_);
     start_timer(*outer.on, at);
@@ -232,7 +244,7 @@ class COSOCK_AWAITABLE detail::in_scope : public awaiter_of<in_scope<A>> {
   bool start(std::coroutine_handle<> awaiting, scope& outer) {
     in_.begin(outer);
     running_ = true;
-    if (!of_.start(awaiting, in_.inner_)) return false;
+    if (!of_.start(awaiting, in_.inner_)) return in_.rests(awaiting);
     in_.began(outer);
     return true;
   }

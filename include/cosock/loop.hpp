@@ -50,7 +50,8 @@ class COSOCK_API loop {
   template <class T>
   [[nodiscard]] running<T> start(task<T> work);
 
-  /// Runs everything that is ready, without waiting. Gives how many things the loop has done.
+  /// Runs everything that is ready, without waiting. Gives how many things the loop has done. Not
+  /// from inside a task of the same loop (std::logic_error), nor is run_some().
   std::size_t poll();
   /// Waits until something is ready, and runs it.
   void run_some();

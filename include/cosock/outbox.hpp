@@ -91,7 +91,8 @@ class COSOCK_AWAITABLE outbox_flush final : public awaiter_of<outbox_flush>, pub
 }  // namespace detail
 
 /// A queue of messages in front of a stream: any number of tasks of the loop send, one task, run(),
-/// writes, many messages with one system call. Messages are not mixed up, and keep their order.
+/// writes, many messages with one system call. Messages are not mixed up, and keep their order; on a
+/// sequenced-packet socket each is a packet of its own.
 /// What is queued is bounded; what to do when the peer does not keep up is the policy's to say.
 ///
 /// It does not own the stream. Start run() in a nursery inside which the senders live, and nothing

@@ -19,7 +19,7 @@ struct resolve_options {
 };
 
 /// Looks a host name and a port up, and gives every endpoint once, in the order of preference (RFC
-/// 6724). The service is a decimal port or a name such as "http". An empty host means loopback, IPv6
+/// 6724). The service is a decimal port or a name such as "http", of TCP or else of UDP. An empty host means loopback, IPv6
 /// first. A numeric host with a decimal port never leaves the loop. "localhost", and what ends with
 /// ".localhost", is loopback too where the system does not know it (RFC 6761).
 ///

@@ -96,6 +96,12 @@ class engine final : public core {
 
   void stop() noexcept { context_.stop(); }
 
+  /// A socket, say, has gone: in a context of the user's the loop may not be needed any more.
+  void has_lost_one() noexcept {
+    if (embedded_) [[unlikely]]
+      offer();
+  }
+
   void set_timer(timer& t, std::int64_t at) {
     t.tick = wheel::tick_at_or_after(at);
     if (armed_ == wheel::never) catch_up();
@@ -127,7 +133,8 @@ class engine final : public core {
   void post_drain() noexcept;
   void drain() noexcept;
   void fire_timers() noexcept;
-  void arm_timer();
+  void arm_timer() noexcept;
+  void offer() noexcept;
   void catch_up() noexcept;
 
   link ready_;
@@ -140,7 +147,10 @@ class engine final : public core {
 
   wheel wheel_;
   asio::steady_timer timer_;
-  std::uint64_t armed_ = wheel::never;  // the tick timer_ waits for
+  // The tick that timer_ waits for. Busy: timers fire, or there was no memory to wait; the wheel is
+  // neither advanced nor armed by who comes then.
+  static constexpr std::uint64_t busy = 0;
+  std::uint64_t armed_ = wheel::never;
   asio::executor_work_guard<asio::io_context::executor_type> work_;
 };
 

@@ -54,7 +54,11 @@ template <class Handler>
 struct transfer_handler {
   Handler handler;
   void operator()(const std::exception_ptr& error, const transferred& t) {
-    std::move(handler)(error ? to_asio(to_error_code(failure_of(error))) : t.error, t.bytes);
+    std::move(handler)(error ? error_of(error) : t.error, t.bytes);
+  }
+  static boost::system::error_code error_of(const std::exception_ptr& error) {
+    const failure f = failure_of(error);
+    return f ? to_asio(to_error_code(f)) : asio::error::no_memory;  // nothing else is thrown there
   }
 };
 

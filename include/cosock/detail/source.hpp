@@ -22,6 +22,8 @@ class COSOCK_API source {
   side_operation* waiter[2] = {};
   /// Whether an attempt is likely to succeed. Where it is false, readiness will be reported.
   bool hint[2] = {false, true};
+  /// Whether each send is a message of its own, which is not to be joined with others.
+  bool keeps_messages = false;
 
   /// Makes sure that ready() will be called when the side becomes ready.
   virtual void arm(side) = 0;
@@ -72,6 +74,9 @@ class COSOCK_API side_operation : public awaited {
   }
   void refuse(source* where, side which) noexcept;
   bool wait(source* where, side which, bool yields);
+  /// For start(): has ended without a wait; lets the others have their turn if this one has had its
+  /// own.
+  bool end_at_once() noexcept;
   void leave() noexcept {
     if (on_) on_->waiter[side_] = nullptr;
     on_ = nullptr;
