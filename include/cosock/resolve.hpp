@@ -23,7 +23,8 @@ struct resolve_options {
 /// first. A numeric host with a decimal port never leaves the loop. "localhost", and what ends with
 /// ".localhost", is loopback too where the system does not know it (RFC 6761).
 ///
-/// Names go through getaddrinfo(3), on at most 16 threads of the library's own, never the loop's.
+/// Names go through getaddrinfo(3), on at most 16 threads of the library's own, never the loop's;
+/// while a silent name server holds all of them, other look-ups wait.
 /// Throws system_error with the host or the service in what(): `error::host_not_found`, also for an
 /// address that is not of the wanted family; `error::service_not_found`; `error::name_server`;
 /// no_buffer_space if more than 4096 look-ups wait for a thread. Cancelled: returns at once, even
