@@ -11,37 +11,32 @@ namespace cosock {
 
 namespace detail {
 
-namespace {
-
-/// A coroutine that waits for no more than its turn. Owns itself.
+/// The coroutine around a limit that waits for no more than its turn. Owns itself.
 class resting final : public operation {
  public:
-  resting(std::coroutine_handle<> what, scope& inside) noexcept : what_(what), inside_(inside) {
-    inside_.pending = this;
-    engine::of(*inside_.on).make_ready_later(*this);
+  resting(std::coroutine_handle<> what, limit& of) noexcept : what_(what), of_(of) {
+    of_.rest_ = this;
+    engine::of(*of_.inner_.on).make_ready_later(*this);
   }
   void fire() override {
-    inside_.pending = nullptr;
-    inside_.on->next = what_;
-    delete this;
+    of_.inner_.on->next = what_;
+    cancel();
   }
-  /// Only when the coroutine is destroyed: the inside of the limit is cancelled already.
+  /// The coroutine is being destroyed, if it has not been resumed: nobody else calls this.
   void cancel() noexcept override {
-    inside_.pending = nullptr;
+    of_.rest_ = nullptr;
+    unlink();
     delete this;
   }
-  ~resting() { unlink(); }
 
  private:
   std::coroutine_handle<> what_;
-  scope& inside_;
+  limit& of_;
 };
-
-}  // namespace
 
 bool limit::rest(std::coroutine_handle<> awaiting) {
   if (inner_.on->budget-- > 0) return false;
-  new resting(awaiting, inner_);
+  new resting(awaiting, *this);
   return true;
 }
 

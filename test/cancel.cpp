@@ -1485,19 +1485,30 @@ COROUTINE_TEST_CASE(limits_that_have_passed_let_the_others_have_their_turn) {
 BOOST_AUTO_TEST_CASE(a_limit_that_has_passed_is_destroyed_while_it_lets_the_others_have_their_turn) {
   const test::alarm_clock guard;
   cosock::event never;
-  const auto work = [&]() -> task<> {
-    for (;;) static_cast<void>(co_await as_result(with_timeout(0s, never.wait())));
-  };
-  {
+  for (const bool scoped : {false, true}) {
+    cosock::cancel_scope scope;
+    scope.set_deadline(std::chrono::steady_clock::time_point());
+    const auto work = [&]() -> task<> {
+      for (;;)
+        if (scoped)
+          static_cast<void>(co_await as_result(scope.run(never.wait())));
+        else
+          static_cast<void>(co_await as_result(with_timeout(0s, never.wait())));
+    };
+    {
+      cosock::loop loop;
+      auto running = loop.start(work());
+      for (int i = 0; i != 10; ++i) loop.run_some();
+      BOOST_TEST(!running.done());
+    }
     cosock::loop loop;
-    auto running = loop.start(work());
-    for (int i = 0; i != 10; ++i) loop.run_some();
-    BOOST_TEST(!running.done());
+    {
+      auto running = loop.start(work());
+      for (int i = 0; i != 10; ++i) loop.run_some();
+    }
+    BOOST_TEST(loop.run([&]() -> task<int> {
+      BOOST_TEST((co_await as_result(scope.run(never.wait()))).error() == error::timed_out);
+      co_return 1;
+    }()) == 1);
   }
-  cosock::loop loop;
-  {
-    auto running = loop.start(work());
-    for (int i = 0; i != 10; ++i) loop.run_some();
-  }
-  BOOST_TEST(loop.run([]() -> task<int> { co_return 1; }()) == 1);
 }

@@ -9,6 +9,8 @@ namespace cosock {
 
 namespace detail {
 
+class resting;
+
 /// A scope around an operand, with a deadline or without.
 class COSOCK_API limit : public waiting, public timer {
  public:
@@ -17,11 +19,7 @@ class COSOCK_API limit : public waiting, public timer {
 
  protected:
   limit() noexcept {}
-  ~limit() {
-    leave();
-    if (inner_.pending) [[unlikely]]
-      inner_.pending->cancel();  // a rest
-  }
+  ~limit() { leave(); }
 
   void enter(scope& outer) noexcept {
     outer_ = &outer;
@@ -33,6 +31,8 @@ class COSOCK_API limit : public waiting, public timer {
   void leave() noexcept {
     if (!outer_) return;
     if (outer_->pending == this) outer_->pending = nullptr;
+    if (rest_) [[unlikely]]
+      rest_->cancel();
     // Where the outside was cancelled too, that is the reason, and not this deadline.
     if (outer_->cancelled) expired_ = false;
     outer_ = nullptr;
@@ -64,7 +64,9 @@ class COSOCK_API limit : public waiting, public timer {
   bool expired_ = false;
 
  private:
+  friend class resting;
   bool rest(std::coroutine_handle<> awaiting);
+  waiting* rest_ = nullptr;
 };
 
 /// What with_timeout and with_deadline give.
