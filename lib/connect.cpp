@@ -35,7 +35,8 @@ namespace detail {
 namespace {
 
 /// A new socket, set up as the options say; none, and an errno in `failed`, where that cannot be.
-unique_descriptor open_socket(const endpoint& to, const connect_options& options, int& failed) noexcept {
+unique_descriptor open_socket(const endpoint& to, const connect_options& options,
+                              int& failed) noexcept {
   const int domain = to.address().is_v6() ? AF_INET6 : AF_INET;
   auto socket = unique_descriptor::adopt(
       ::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));

@@ -27,7 +27,8 @@ cosock::unique_descriptor open_file(const char* path) {
   auto file = cosock::unique_descriptor::adopt(fd);
   struct stat about = {};
   if (fd >= 0 && ::fstat(fd, &about) == 0 && S_ISDIR(about.st_mode)) errno = EISDIR;
-  if (fd < 0 || S_ISDIR(about.st_mode)) throw std::system_error(errno, std::generic_category(), path);
+  if (fd < 0 || S_ISDIR(about.st_mode))
+    throw std::system_error(errno, std::generic_category(), path);
   return file;
 }
 

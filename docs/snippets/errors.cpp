@@ -26,7 +26,7 @@ task<std::string> describe_connecting(cosock::endpoint to) {
     cosock::tcp_socket socket = co_await cosock::connect(to);
     co_return "connected";
   } catch (const boost::system::system_error& e) {
-    if (e.code() == boost::system::errc::timed_out) co_return "too late";  // a limit's, or the system's
+    if (e.code() == boost::system::errc::timed_out) co_return "too late";  // a limit's or the system's
     if (e.code() == boost::system::errc::connection_refused) co_return "nobody listens";
     throw;  // `cancelled` among others: leave that to whoever cancelled
   }

@@ -60,8 +60,8 @@ namespace cosock {
 ///
 /// Whatever the operation works on outlives the `co_await`. A task that is destroyed while it waits
 /// cancels the operation and drops its result (where another thread runs the operation's context, its
-/// buffers may still be in use then: let them outlive the task); one whose operation is destroyed without completing,
-/// because that one's context was, gets operation_aborted.
+/// buffers may still be in use then: let them outlive the task); one whose operation is destroyed
+/// without completing, because that one's context was, gets operation_aborted.
 struct use_task_t {
   constexpr use_task_t() = default;
 

@@ -19,9 +19,9 @@ struct resolve_options {
 };
 
 /// Looks a host name and a port up, and gives every endpoint once, in the order of preference (RFC
-/// 6724). The service is a decimal port or a name such as "http", of TCP or else of UDP. An empty host means loopback, IPv6
-/// first. A numeric host with a decimal port never leaves the loop. "localhost", and what ends with
-/// ".localhost", is loopback too where the system does not know it (RFC 6761).
+/// 6724). The service is a decimal port or a name such as "http", of TCP or else of UDP. An empty host
+/// means loopback, IPv6 first. A numeric host with a decimal port never leaves the loop. "localhost",
+/// and what ends with ".localhost", is loopback too where the system does not know it (RFC 6761).
 ///
 /// Names go through getaddrinfo(3), on at most 16 threads of the library's own, never the loop's;
 /// while a silent name server holds all of them, other look-ups wait.

@@ -38,7 +38,8 @@ struct acceptor_options {
 
 /// One connected TCP stream; closed when destroyed. Made by connect() or by a tcp_acceptor; one made
 /// by default is closed. May be moved while operations are pending on it. Nagle's algorithm is off
-/// (no_delay on) unless told otherwise, but for a descriptor that was adopted, which stays as it is. The descriptor is close-on-exec.
+/// (no_delay on) unless told otherwise, but for a descriptor that was adopted, which stays as it is.
+/// The descriptor is close-on-exec.
 ///
 /// A second way to close is abort(). The options are those of tcp(7) and socket(7); a setter throws
 /// system_error with the system's code, or `error::closed`.
