@@ -3,6 +3,7 @@
 #include <cosock/time.hpp>
 
 #define BOOST_TEST_MODULE time
+#include "allocations.hpp"
 #include "gate.hpp"
 #include "support.hpp"
 
@@ -305,4 +306,29 @@ BOOST_AUTO_TEST_CASE(a_hundred_thousand_cancelled_sleeps_leave_nothing_behind) {
   BOOST_TEST(static_cast<long>(mallinfo2().uordblks) - before < 4096);
 #endif
   BOOST_TEST(loop.poll() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(timers_fire_although_there_was_no_memory) {
+  const test::alarm_clock guard;
+  int slept = 0;
+  const auto sleeps = [&]() -> task<> {
+    co_await cosock::sleep_for(1ms);
+    const auto limited =
+        co_await cosock::as_result(cosock::with_timeout(1ms, cosock::sleep_for(1h)));
+    BOOST_TEST(limited.error() == cosock::error::timed_out);
+    ++slept;
+  };
+  int worked = 0;
+  test::fail_each_allocation([&] {
+    try {
+      cosock::loop loop;
+      loop.run(sleeps());
+      ++worked;
+      return true;
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+  });
+  BOOST_TEST(worked >= 5);
+  BOOST_TEST(slept == worked);
 }
