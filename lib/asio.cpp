@@ -154,7 +154,7 @@ class embeddings;
 
 /// A loop that lives in a context of the user's: everything that it does, it does in a strand, from
 /// where it polls. While it has tasks, the context waits for its descriptor.
-class embedding final : public std::enable_shared_from_this<embedding> {
+class embedding final : public residence, public std::enable_shared_from_this<embedding> {
  public:
   embedding(embeddings& of, asio::execution_context& context, const asio::any_io_executor& given)
       : of_(of),
@@ -180,7 +180,7 @@ class embedding final : public std::enable_shared_from_this<embedding> {
   }
   void task_ended() noexcept;
   /// What is not needed any more may go.
-  void offer() noexcept;
+  void offer() noexcept override;
   /// Nothing runs any more, or ever will: ends the loop.
   void clear() noexcept {
     ending_ = true;
@@ -337,8 +337,6 @@ void embedding::offer() noexcept {
   if (!ending_ && !is_busy() && is_empty()) of_.offer(*this);
 }
 
-void engine::offer() noexcept { embedded_->offer(); }
-
 void embedding::rest() {
   if (watching_) watch_->cancel();
   work_.reset();
@@ -413,7 +411,8 @@ void report_error::operator()(const std::exception_ptr& e) const {
 
 boost::asio::any_io_executor loop_executor() {
   detail::engine& e = detail::engine::required();
-  return e.embedded_ ? e.embedded_->executor() : e.context_.get_executor();
+  if (!e.embedded_) return e.context_.get_executor();
+  return static_cast<detail::embedding*>(e.embedded_)->executor();
 }
 
 }  // namespace cosock

@@ -42,6 +42,17 @@ struct remote {
   bool post(std::unique_ptr<posted> what);
 };
 
+/// What a loop in a context of the user's lives in: embedding, in asio.cpp, which programs that have
+/// no such loop need not link.
+class residence {
+ public:
+  /// The loop may not be needed any more.
+  virtual void offer() noexcept = 0;
+
+ protected:
+  ~residence() = default;
+};
+
 /// What a loop is made of: queues of things that are ready, beside an io_context.
 ///
 /// Readiness, timers and wake-ups put operations into `ready_`; one handler, posted to the io_context
@@ -99,7 +110,7 @@ class engine final : public core {
   /// A socket, say, has gone: in a context of the user's the loop may not be needed any more.
   void has_lost_one() noexcept {
     if (embedded_) [[unlikely]]
-      offer();
+      embedded_->offer();
   }
 
   void set_timer(timer& t, std::int64_t at) {
@@ -118,7 +129,7 @@ class engine final : public core {
   link descriptors_;
   link guests_;
   int lingering_ = 0;  // guests that have work to do without any task
-  class embedding* embedded_ = nullptr;  // in a context of the user's (asio.cpp)
+  residence* embedded_ = nullptr;  // null: in a context of its own
   root* running_root_ = nullptr;
   unsigned siblings = 1;  // loops that do the same work, this one included
 
@@ -134,7 +145,6 @@ class engine final : public core {
   void drain() noexcept;
   void fire_timers() noexcept;
   void arm_timer() noexcept;
-  void offer() noexcept;
   void catch_up() noexcept;
 
   link ready_;
