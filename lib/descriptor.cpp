@@ -84,6 +84,7 @@ descriptor::descriptor(engine& on, int fd, medium what, bool shared) noexcept
   this->on = &on;
   keeps_messages = what == medium::messages;
   insert_before(on.descriptors_);
+  ++on.open_descriptors_;
 }
 
 descriptor* descriptor::open(engine& on, int fd, medium what, bool shared) {
@@ -170,6 +171,7 @@ int descriptor::detach() noexcept {
   binding_.reset();
   unlink();
   engine& e = engine::of(*on);
+  --e.open_descriptors_;
   if (registration_) {
     for (const watch* w : {&read_, &write_, &except_})
       if (w->armed) e.scheduler_.work_started();

@@ -28,6 +28,14 @@ constexpr int most_fired = 1024;
 constexpr int operations_a_turn = 32;
 /// Handlers that a loop inside another one runs before that has its turn.
 constexpr int handlers_a_turn = 16;
+/// Handlers that loop::poll() runs: it returns although tasks yield without end.
+constexpr std::size_t handlers_a_poll = 4096;
+/// Events that Asio's reactor takes from the system at once.
+constexpr int events_a_look = 128;
+/// A timer that fires later than this was held up: the loop computed, or the process was stopped.
+constexpr std::int64_t late = 1'000'000;
+/// Looks beyond those that find all input, for tasks that have more to do than one turn.
+constexpr int spare_looks = 16;
 
 /// Tells to whom a context belongs.
 struct ownership final : asio::execution_context::service {
@@ -95,6 +103,7 @@ engine::engine(loop& owner)
   reactor_.init_task();
   for (link* head : {&roots_, &descriptors_, &guests_, &ready_, &later_}) make_circular(*head);
   drain_.of = this;
+  expiry_.of = this;
   remote_->to = this;
   remote_->context = &context_;
 }
@@ -131,7 +140,7 @@ void engine::drain() noexcept {
   drain_posted_ = false;
   draining_ = true;
   const in_engine here(this);
-  if (armed_ == busy) arm_timer();
+  if (arming_failed_) arm_timer();
   while (later_.following != &later_) {
     link& first = *later_.following;
     first.unlink();
@@ -154,25 +163,51 @@ void engine::catch_up() noexcept {
 }
 
 void engine::arm_timer() noexcept {
+  arming_failed_ = false;
   armed_ = wheel_.next();
   if (armed_ == wheel::never) return;
   try {
     timer_.expires_at(std::chrono::steady_clock::time_point(
         std::chrono::nanoseconds(wheel::time_of(armed_))));
     timer_.async_wait([this](const boost::system::error_code& ec) {
-      if (!ec) fire_timers();
+      if (!ec) timers_are_due();
     });
   } catch (const std::bad_alloc&) {
     armed_ = busy;
+    arming_failed_ = true;
     post_drain();  // and again, until there is memory
   }
 }
 
-void engine::fire_timers() noexcept {
+// A limit must not end an operation whose input came in time. So timers fire only after the reactor,
+// the messages from other threads and the tasks that these resume have had their turn. Each trip
+// through Asio's queue passes the reactor once. A loop that is on time has seen all earlier input,
+// which one trip delivers; one that was held up takes it from the system first, some events a trip.
+void engine::timers_are_due() noexcept {
+  if (armed_ == busy) return;  // an earlier wait, which could not be taken back
+  const std::int64_t now = steady_now();
+  held_up_ = now - wheel::time_of(armed_) > late;
   armed_ = busy;
-  wheel_.advance(wheel::tick_at_or_before(steady_now()), [](timer& t) {
-    t.expire();
-  });
+  due_ = wheel::tick_at_or_before(now);
+  looks_ = 0;
+  wanted_looks_ = held_up_ ? 3 + open_descriptors_ / events_a_look : 1;
+  scheduler_.post_immediate_completion(&expiry_, true);
+}
+
+void engine::expiry_operation::complete(void* owner, scheduler_operation* base,
+                                        const boost::system::error_code&, std::size_t) {
+  if (owner) static_cast<expiry_operation*>(base)->of->look_or_fire_timers();
+}
+
+void engine::look_or_fire_timers() noexcept {
+  ++looks_;
+  const bool delivered = looks_ >= wanted_looks_ && ready_.following == &ready_ &&
+                         (later_.following == &later_ || !held_up_);
+  if (!delivered && looks_ < wanted_looks_ + spare_looks) {
+    scheduler_.post_immediate_completion(&expiry_, true);
+    return;
+  }
+  wheel_.advance(due_, [](timer& t) { t.expire(); });
   arm_timer();
 }
 
@@ -217,7 +252,9 @@ std::size_t engine::poll() {
   const entered once(inside_, "cosock: loop::poll");
   const in_engine here(this);
   context_.restart();
-  return context_.poll();
+  std::size_t handlers = 0;
+  while (handlers != handlers_a_poll && context_.poll_one() != 0) ++handlers;
+  return handlers;
 }
 
 bool engine::poll_some() {

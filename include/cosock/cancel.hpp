@@ -162,8 +162,9 @@ class in_scope;
 /// from outside passes as `error::cancelled`, so the two are never mistaken for each other. Limits
 /// nest: the nearer one wins.
 ///
-/// A limit of zero or less has passed already: nothing is attempted. The time counts from the
-/// `co_await`. Costs no allocation, and no timer of the system.
+/// Input that came before the limit is delivered before the limit expires, also if the loop was held
+/// up meanwhile by a task that computes. A limit of zero or less has passed already: nothing is
+/// attempted. The time counts from the `co_await`. Costs no allocation, and no timer of the system.
 template <class Rep, class Period, class A>
 auto with_timeout(std::chrono::duration<Rep, Period> limit, A&& of) {
   return detail::with_limit<detail::operand_t<A>, false>(detail::to_ns(limit),

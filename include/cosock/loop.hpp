@@ -50,7 +50,8 @@ class COSOCK_API loop {
   template <class T>
   [[nodiscard]] running<T> start(task<T> work);
 
-  /// Runs everything that is ready, without waiting. Gives how many things the loop has done. Not
+  /// Runs everything that is ready, without waiting, and returns how many handlers the loop has run:
+  /// 0 when nothing was ready, 4096 at most, so that it returns although tasks yield without end. Not
   /// from inside a task of the same loop (std::logic_error), nor is run_some().
   std::size_t poll();
   /// Waits until something is ready, and runs it.

@@ -128,6 +128,7 @@ class engine final : public core {
   link roots_;
   link descriptors_;
   link guests_;
+  int open_descriptors_ = 0;
   int lingering_ = 0;  // guests that have work to do without any task
   residence* embedded_ = nullptr;  // null: in a context of its own
   root* running_root_ = nullptr;
@@ -141,15 +142,25 @@ class engine final : public core {
     engine* of = nullptr;
   };
 
+  /// Has the timers that are due fire, when what came before has had its turn.
+  struct expiry_operation final : asio::detail::scheduler_operation {
+    expiry_operation() : scheduler_operation(&complete) {}
+    static void complete(void* owner, scheduler_operation* base, const boost::system::error_code&,
+                         std::size_t);
+    engine* of = nullptr;
+  };
+
   void post_drain() noexcept;
   void drain() noexcept;
-  void fire_timers() noexcept;
+  void timers_are_due() noexcept;
+  void look_or_fire_timers() noexcept;
   void arm_timer() noexcept;
   void catch_up() noexcept;
 
   link ready_;
   link later_;
   drain_operation drain_;
+  expiry_operation expiry_;
   bool drain_posted_ = false;
   bool draining_ = false;
   bool inside_ = false;
@@ -157,10 +168,15 @@ class engine final : public core {
 
   wheel wheel_;
   asio::steady_timer timer_;
-  // The tick that timer_ waits for. Busy: timers fire, or there was no memory to wait; the wheel is
-  // neither advanced nor armed by who comes then.
+  // The tick that timer_ waits for. Busy: timers are due, or there was no memory to wait; a timer
+  // that is set then neither advances the wheel nor arms timer_.
   static constexpr std::uint64_t busy = 0;
   std::uint64_t armed_ = wheel::never;
+  bool arming_failed_ = false;
+  bool held_up_ = false;    // the loop was late for the timers that are due
+  std::uint64_t due_ = 0;   // the tick up to which timers fire next
+  int looks_ = 0;           // at the reactor and the queues since they were due
+  int wanted_looks_ = 0;
   asio::executor_work_guard<asio::io_context::executor_type> work_;
 };
 
