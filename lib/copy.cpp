@@ -39,6 +39,7 @@ struct direction {
   std::uint64_t bytes = 0;
   cancel_scope* idle = nullptr;  // which ends at the limit, unless bytes go on
   std::chrono::nanoseconds limit{};
+  bool sending = false;  // so that an error is one of `to`
 
   void sent(std::size_t n) {
     bytes += n;
@@ -76,9 +77,10 @@ class splice_pipe {
   }
   explicit operator bool() const noexcept { return in_ >= 0; }
 
-  /// What is there at once; 0 for the end of the stream or if nothing is.
+  /// What is there at once; 0 for the end of the stream or if nothing is, which the next receive
+  /// tells from the loss of a connection.
   std::size_t fill(const byte_stream& from) {
-    const int fd = working_socket_of(from);
+    const int fd = open_socket_of(from);
     for (;;) {
       const ssize_t n =
           ::splice(fd, nullptr, in_, nullptr, pipe_size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
@@ -89,7 +91,8 @@ class splice_pipe {
   }
   /// What there is room for at once.
   std::size_t drain(const byte_stream& to, std::size_t most) {
-    const int fd = working_socket_of(to);
+    const int fd = open_socket_of(to);
+    if (const detail::failure f = descriptor_of(to).broken()) detail::raise(f);
     for (;;) {
       const ssize_t n = detail::without_signal([&] {
         return ::splice(out_, nullptr, fd, nullptr, most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
@@ -104,10 +107,9 @@ class splice_pipe {
   static descriptor& descriptor_of(const byte_stream& s) noexcept {
     return *static_cast<descriptor*>(detail::stream_access::source_of(s));
   }
-  static int working_socket_of(const byte_stream& s) {
+  static int open_socket_of(const byte_stream& s) {
     const int fd = socket_of(s);
     if (fd < 0) detail::raise(detail::closed_failure());
-    if (const detail::failure f = descriptor_of(s).broken()) detail::raise(f);
     return fd;
   }
   static std::size_t counted(const byte_stream& s, detail::side which, ssize_t n) noexcept {
@@ -126,12 +128,14 @@ class splice_pipe {
 /// Copies for as long as there is something at once.
 task<> splice_what_is_there(direction& d, splice_pipe& through) {
   while (std::size_t left = through.fill(d.from)) {
+    d.sending = true;
     while (left != 0) {
       const std::size_t n = through.drain(d.to, left);
       if (n == 0) co_await d.to.wait_writable();
       left -= n;
       if (n != 0) d.sent(n);
     }
+    d.sending = false;
     co_await detail::checkpoint();
   }
 }
@@ -142,12 +146,14 @@ task<> copy_one_way(direction& d) {
   for (;;) {
     const std::size_t n = co_await d.from.receive(mutable_buffer(buffer.get(), d.buffer));
     if (n == 0) co_return;
+    d.sending = true;
     try {
       d.sent(co_await d.to.send(const_buffer(buffer.get(), n)));
     } catch (const transfer_error& e) {
       d.bytes += e.bytes_transferred();
       throw;
     }
+    d.sending = false;
     // Small messages are cheaper through memory.
     if (n != d.buffer || socket_of(d.from) < 0 || socket_of(d.to) < 0) continue;
     if (!pipe) pipe.emplace();
@@ -155,15 +161,44 @@ task<> copy_one_way(direction& d) {
   }
 }
 
-task<> copy_and_shut_down(direction& d) {
-  co_await copy_one_way(d);
-  d.to.shutdown_send();
+/// Two directions that are copied at once.
+struct duplex {
+  direction there;
+  direction back;
+  cancel_scope scope_there = {};
+  cancel_scope scope_back = {};
+  boost::system::error_code error = {};  // the first one
+};
+
+/// An error in receiving ends both directions: there is nothing more to pass on, and no orderly end to
+/// pass on either. An error in sending does not, unless it is one of this side: what the peer sent
+/// before, an answer to a request that it did not want whole, say, is still to be received.
+task<> copy_and_shut_down(duplex& all, direction& d, cancel_scope& own, cancel_scope& opposite) {
+  const auto done = co_await as_result(own.run(copy_one_way(d)));
+  if (!done) {
+    if (all.error && done.error() == error::cancelled) co_return;  // the opposite direction's doing
+    if (done.error() == error::cancelled) detail::raise(detail::cancelled_failure());
+    if (!all.error) all.error = done.error();
+    if (!d.sending || done.error().category() == cosock_category()) opposite.cancel();
+    co_return;
+  }
+  try {
+    d.to.shutdown_send();
+  } catch (const boost::system::system_error& e) {
+    // A terminal, say, which has no end that could be passed on.
+    if (e.code() != boost::system::errc::operation_not_supported && !all.error)
+      all.error = e.code();
+  }
 }
 
-task<> copy_both_ways(direction& there, direction& back) {
-  co_await with_nursery([&](nursery& n) -> task<> {
-    n.start(copy_and_shut_down, std::ref(there));
-    n.start(copy_and_shut_down, std::ref(back));
+task<> copy_both_ways(duplex& all) {
+  co_await with_nursery([&all](nursery& n) -> task<> {
+    n.start([&all] {
+      return copy_and_shut_down(all, all.there, all.scope_there, all.scope_back);
+    });
+    n.start([&all] {
+      return copy_and_shut_down(all, all.back, all.scope_back, all.scope_there);
+    });
     co_return;
   });
 }
@@ -182,14 +217,16 @@ task<copied> copy_both(byte_stream& first, byte_stream& second, copy_options opt
   cancel_scope idle;
   const bool limited = options.idle != std::chrono::nanoseconds::max();
   const std::size_t buffer = std::max<std::size_t>(options.buffer, 1);
-  direction there{first, second, buffer, 0, limited ? &idle : nullptr, options.idle};
-  direction back{second, first, buffer, 0, there.idle, options.idle};
-  if (limited) there.sent(0);
-  const auto done = co_await as_result(idle.run(copy_both_ways(there, back)));
+  cancel_scope* const limit = limited ? &idle : nullptr;
+  duplex all{{first, second, buffer, 0, limit, options.idle},
+             {second, first, buffer, 0, limit, options.idle}};
+  if (limited) all.there.sent(0);
+  const auto done = co_await as_result(idle.run(copy_both_ways(all)));
   copied result;
-  result.first_to_second = there.bytes;
-  result.second_to_first = back.bytes;
-  if (!done) result.error = done.error();
+  result.first_to_second = all.there.bytes;
+  result.second_to_first = all.back.bytes;
+  result.error = all.error;
+  if (!done && !all.error) result.error = done.error();
   co_return result;
 }
 

@@ -221,8 +221,9 @@ bool descriptor::transfer(stream_operation& op) {
   return op.which() == reading ? receive(op) : send(op);
 }
 
+// The connection may be lost and bytes of the peer, an early answer say, still wait in the socket: the
+// system hands them out, then reports the loss once, unless a send was told already, then an end.
 bool descriptor::receive(stream_operation& op) {
-  if (broken_) return op.failed(system_failure(broken_));
   do {
     int left = 1;  // unless the system says otherwise
     ssize_t n;
@@ -238,6 +239,8 @@ bool descriptor::receive(stream_operation& op) {
       hint[reading] = false;
       return false;
     }
+    if (n == 0 && broken_) [[unlikely]]
+      return op.failed(system_failure(broken_));
     // The end of the stream is reported once only: the next call has to look for itself.
     hint[reading] = n == 0 || left != 0 || !drained_by_short_;
     count_bytes(reading, static_cast<std::size_t>(n));
@@ -277,6 +280,12 @@ bool descriptor::send(stream_operation& op) {
 }
 
 failure descriptor::lost(int error) noexcept {
+  loses_connection(error);
+  return system_failure(error);
+}
+
+bool descriptor::loses_connection(int error) noexcept {
+  if (broken_ || what_ == medium::datagrams) return false;
   switch (error) {
     case ECONNABORTED:  // by the system, see tcp_diag_destroy
     case ECONNRESET:
@@ -287,9 +296,10 @@ failure descriptor::lost(int error) noexcept {
     case ENETUNREACH:
     case EPROTO:
     case ETIMEDOUT:
-      if (what_ != medium::datagrams) broken_ = error;
+      broken_ = error;
+      return true;
   }
-  return system_failure(error);
+  return false;
 }
 
 failure descriptor::broken() const noexcept {
@@ -310,7 +320,6 @@ ssize_t descriptor::take_message(iovec* pieces, std::size_t count, bool& end) no
 }
 
 bool descriptor::receive_messages(stream_operation& op) {
-  if (broken_) return op.failed(system_failure(broken_));
   do {
     iovec pieces[most_pieces_of_message];
     std::size_t count = 1;
@@ -323,11 +332,12 @@ bool descriptor::receive_messages(stream_operation& op) {
     bool end = false;
     const ssize_t n = take_message(pieces, count, end);
     if (n < 0) {
-      if (errno == EINTR) continue;
+      if (errno == EINTR || loses_connection(errno)) continue;
       if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
       hint[reading] = false;
       return false;
     }
+    if (end && broken_) return op.failed(system_failure(broken_));
     hint[reading] = true;
     const auto length = static_cast<std::size_t>(n);
     count_bytes(reading, length);

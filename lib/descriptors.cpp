@@ -114,7 +114,6 @@ bool descriptor_receive::start(std::coroutine_handle<> awaiting, scope& where) {
 
 bool descriptor_receive::attempt() {
   auto& from = static_cast<descriptor&>(*on_);
-  if ((failure_ = from.broken())) return true;
   try {
     // Sooner than anything is taken, which would be lost.
     result_.descriptors.reserve(most_);
@@ -136,7 +135,7 @@ bool descriptor_receive::attempt() {
     message.msg_controllen = sizeof control;
     n = ::recvmsg(from.fd(), &message,
                   MSG_DONTWAIT | MSG_CMSG_CLOEXEC | (messages ? MSG_TRUNC : 0));
-  } while (n < 0 && errno == EINTR);
+  } while (n < 0 && (errno == EINTR || from.loses_connection(errno)));
   if (n < 0) {
     from.hint[reading] = false;
     if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
@@ -155,6 +154,7 @@ bool descriptor_receive::attempt() {
   if (n == 0)
     result_.end = from.what() == medium::socket ||
                   (from.what() == medium::messages && message.msg_controllen < sizeof(cmsghdr));
+  if (result_.end) failure_ = from.broken();
   return true;
 }
 

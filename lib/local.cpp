@@ -256,12 +256,11 @@ bool message_receive::start(std::coroutine_handle<> awaiting, scope& where) {
 
 bool message_receive::attempt() {
   auto& from = static_cast<descriptor&>(*on_);
-  if ((failure_ = from.broken())) return true;
   iovec piece = {into_.data(), into_.size()};
   ssize_t n;
   do {
     n = from.take_message(&piece, 1, result_.end);
-  } while (n < 0 && errno == EINTR);
+  } while (n < 0 && (errno == EINTR || from.loses_connection(errno)));
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
     from.hint[reading] = false;
     return false;
@@ -271,6 +270,7 @@ bool message_receive::attempt() {
     failure_ = from.lost(errno);
     return true;
   }
+  if (result_.end && (failure_ = from.broken())) return true;
   from.count_bytes(reading, static_cast<std::size_t>(n));
   result_.length = static_cast<std::size_t>(n);
   result_.size = std::min(result_.length, into_.size());

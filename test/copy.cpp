@@ -10,10 +10,12 @@
 #include "waits.hpp"
 
 #include <cosock/connect.hpp>
+#include <cosock/descriptor_stream.hpp>
 #include <cosock/nursery.hpp>
 #include <cosock/when.hpp>
 
 #include <fcntl.h>
+#include <sys/socket.h>
 
 #include <memory>
 #include <string>
@@ -255,6 +257,42 @@ COROUTINE_TEST_CASE(one_direction_goes_on_after_the_other_has_ended) {
     c.server.close();
     BOOST_TEST((co_await c.client.receive(into)) == 0u);
   });
+}
+
+/// A terminal has no end of its own to pass on; what it sends later is still copied.
+COROUTINE_TEST_CASE(a_stream_that_cannot_be_shut_down_goes_on_receiving) {
+  auto [client, front] = co_await connected();
+  int ends[2];
+  BOOST_REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+  auto terminal = cosock::descriptor_stream::adopt(ends[0]);
+  auto other_end = cosock::descriptor_stream::adopt(ends[1]);
+  for (const bool first : {true, false}) {
+    BOOST_TEST_CONTEXT("the stream that ends is the " << (first ? "first" : "second")) {
+      co_await with_nursery([&, &client = client, &front = front](nursery& n) -> task<> {
+        n.start([&]() -> task<> {
+          cosock::byte_stream& socket = front;
+          cosock::byte_stream& end = terminal;
+          const copied result = co_await copy_both(first ? socket : end, first ? end : socket);
+          BOOST_TEST(!result.error);
+          BOOST_TEST((first ? result.second_to_first : result.first_to_second) == 6u);
+        });
+        char into[10];
+        client.shutdown_send();
+        co_await settle();
+        co_await other_end.send("answer");
+        BOOST_TEST((co_await client.receive_exactly(cosock::buffer(into, 6))) == 6u);
+        other_end.close();
+        BOOST_TEST((co_await client.receive(into)) == 0u);
+      });
+    }
+    if (!first) break;
+    auto again = co_await connected();
+    client = std::move(again.first);
+    front = std::move(again.second);
+    BOOST_REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    terminal = cosock::descriptor_stream::adopt(ends[0]);
+    other_end = cosock::descriptor_stream::adopt(ends[1]);
+  }
 }
 
 COROUTINE_TEST_CASE(an_error_in_one_direction_ends_both_and_the_numbers_are_kept) {

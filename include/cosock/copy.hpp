@@ -31,16 +31,20 @@ COSOCK_API task<std::uint64_t> copy(byte_stream& from, byte_stream& to, copy_opt
 struct copied {
   std::uint64_t first_to_second = 0;  ///< bytes that were sent
   std::uint64_t second_to_first = 0;  ///< likewise
-  boost::system::error_code error;  ///< none if both directions came to their end in order
+  boost::system::error_code error;  ///< the first error; none if both directions ended in order
 };
 
 /// Copies in both directions at once, for proxies: where one stream ends, the other is shut down
-/// for sending, and the opposite direction goes on until it ends too. The first error ends both.
+/// for sending, and the opposite direction goes on until it ends too. A stream that cannot be shut
+/// down for sending (a terminal, a serial line) stays as it is, and the opposite direction goes on.
 /// Leaves both streams open.
 ///
-/// Throws no errors of streams, and no cancellation: they are given with the numbers,
-/// `error::timed_out` where the idle limit has passed. Bytes that were received and not sent are
-/// lost, as in copy().
+/// An error in receiving ends both directions. After an error in sending to a stream, what that
+/// stream's peer sent before is still received and passed on, until the opposite direction ends too.
+///
+/// Returns the numbers of bytes, and the first error: errors of streams and cancellation are not
+/// thrown. `error::timed_out` where the idle limit has passed. Bytes that were received and not sent
+/// are lost, as in copy().
 COSOCK_API task<copied> copy_both(byte_stream& first, byte_stream& second,
                                   copy_options options = {});
 

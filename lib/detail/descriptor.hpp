@@ -74,6 +74,9 @@ class descriptor final : public source, public link {
   /// The failure for this error, which is remembered if it means that the connection is lost: the
   /// system tells that once, and calls it the end of the stream from then on.
   failure lost(int error) noexcept;
+  /// For a receive that failed: whether the loss of the connection is news. It is remembered then.
+  /// Sockets with messages report it in front of those that still wait, so the receive tries again.
+  bool loses_connection(int error) noexcept;
   /// That failure; none while the connection is not known to be lost.
   failure broken() const noexcept;
 
