@@ -28,7 +28,7 @@ group::group() noexcept { make_circular(branches_); }
 
 group::~group() {
   leave();
-  delete errors_;
+  delete more_errors_;
 }
 
 void group::leave() noexcept {
@@ -100,6 +100,19 @@ void group::cancel_branches() noexcept {
     promise_of(*l).own.cancel();
 }
 
+void group::keep_error(const std::exception_ptr& error) noexcept {
+  if (!has_errors()) {
+    first_error_ = error;
+    return;
+  }
+  try {
+    if (!more_errors_) more_errors_ = new error_list;
+    more_errors_->all.push_back(error);
+  } catch (const std::bad_alloc&) {
+    // The first one stands for those that there is no memory for.
+  }
+}
+
 void group::ended(std::coroutine_handle<branch::promise_type> which) noexcept {
   auto& promise = which.promise();
   bool stop = first_end_cancels_;
@@ -107,8 +120,7 @@ void group::ended(std::coroutine_handle<branch::promise_type> which) noexcept {
     if (promise.own.cancelled && is_cancelled(failure_of(promise.error))) {
       unwound_ = true;
     } else {
-      if (!errors_) errors_ = new error_list;
-      errors_->all.push_back(promise.error);
+      keep_error(promise.error);
       stop = true;
     }
   }
@@ -129,17 +141,24 @@ void group::ended(std::coroutine_handle<branch::promise_type> which) noexcept {
 }
 
 void group::rethrow_errors() {
-  if (!errors_) return;
-  std::vector<std::exception_ptr> all = std::move(errors_->all);
-  if (all.empty()) throw std::logic_error("cosock: the result was taken before");
-  if (all.size() == 1) std::rethrow_exception(std::move(all.front()));
-  throw multiple_errors(std::move(all));
+  if (errors_taken_) throw std::logic_error("cosock: the result was taken before");
+  if (!first_error_) return;
+  errors_taken_ = true;
+  const std::exception_ptr first = std::exchange(first_error_, nullptr);
+  if (!more_errors_) std::rethrow_exception(first);
+  try {
+    std::vector<std::exception_ptr> all = {first};
+    all.insert(all.end(), more_errors_->all.begin(), more_errors_->all.end());
+    throw multiple_errors(std::move(all));
+  } catch (const std::bad_alloc&) {
+    std::rethrow_exception(first);
+  }
 }
 
 failure group::error_code() const noexcept {
-  if (!errors_ || errors_->all.empty()) return {};
-  const failure first = failure_of(errors_->all.front());
-  if (first || errors_->all.size() == 1) return first;
+  if (!first_error_) return {};
+  const failure first = failure_of(first_error_);
+  if (first || !more_errors_) return first;
   return to_failure(boost::system::errc::make_error_code(boost::system::errc::state_not_recoverable));
 }
 

@@ -87,7 +87,7 @@ class COSOCK_API group : public waiting {
   bool unwound() const noexcept { return unwound_ && outer_->cancelled; }
   /// The code of the error, as failure_of() would give it for what rethrow_errors() throws.
   failure error_code() const noexcept;
-  bool has_errors() const noexcept { return errors_ != nullptr; }
+  bool has_errors() const noexcept { return first_error_ || errors_taken_; }
 
   /// Called when the last branch has ended while something waited for it.
   virtual void all_ended() noexcept {}
@@ -98,13 +98,16 @@ class COSOCK_API group : public waiting {
 
  private:
   std::coroutine_handle<branch::promise_type> adopt(branch&) noexcept;
+  void keep_error(const std::exception_ptr&) noexcept;
   scope* outer_ = nullptr;
   core* on_ = nullptr;
   std::coroutine_handle<> awaiting_;
   link branches_;
   bool waiting_ = false;
   bool unwound_ = false;  // a branch ended because of a cancellation
-  error_list* errors_ = nullptr;
+  bool errors_taken_ = false;
+  std::exception_ptr first_error_;     // needs no memory to be kept
+  error_list* more_errors_ = nullptr;  // those after it
 };
 
 inline void branch::promise_type::end_awaiter::await_suspend(
