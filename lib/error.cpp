@@ -1,6 +1,7 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/error.hpp>
+#include <cosock/finally.hpp>
 
 #include "detail/system.hpp"
 
@@ -112,6 +113,17 @@ multiple_errors::multiple_errors(std::vector<std::exception_ptr> errors)
     : system_error(first_code(errors), list(errors)), errors_(std::move(errors)) {}
 multiple_errors::~multiple_errors() = default;
 
+std::exception_ptr operation_error::exception() const {
+  if (exception_ || !failed()) return exception_;
+  return std::make_exception_ptr(plain_error(*this, message()));
+}
+
+void throw_exception_from_error(const operation_error& e, const boost::source_location&) {
+  std::rethrow_exception(e.exception());
+}
+
+std::string describe(const operation_error& e) { return describe(e.exception()); }
+
 std::string describe(const std::exception_ptr& e) {
   try {
     if (e) std::rethrow_exception(e);
@@ -153,6 +165,11 @@ failure failure_of(const std::exception_ptr& e) noexcept {
   } catch (...) {
     return {};
   }
+}
+
+void raise_after_cleanup(std::exception_ptr error, std::exception_ptr cleanup_error) {
+  if (!error || is_cancelled(failure_of(error))) std::rethrow_exception(std::move(cleanup_error));
+  throw multiple_errors({std::move(error), std::move(cleanup_error)});
 }
 
 void raise(const failure& f) { throw plain_error(to_error_code(f), to_error_code(f).message()); }

@@ -109,12 +109,18 @@ cosock::task<> listen(cosock::tcp_socket& client, member& me) {
 cosock::task<> talk(cosock::tcp_socket& client, place& here) {
   if (here.heard.is_closed()) co_return;  // came just when the server was told to end
   member me(client, here);
-  const auto ended = co_await cosock::as_result(
-      cosock::when_any(cosock::with_grace(5s, me.out.run()), listen(client, me)));
-  const bool slow = ended.error() == cosock::error::slow_consumer;
-  const std::string parting = me.name + (slow ? " was too slow and is dropped" : " has left");
-  if (!me.room.empty()) co_await say(me.all, me.room, "* " + parting);
-  ended.value();
+  std::string parting = me.name + " has left";
+  const auto chat = [&]() -> cosock::task<> {
+    const auto ended = co_await cosock::as_result(
+        cosock::when_any(cosock::with_grace(5s, me.out.run()), listen(client, me)));
+    if (ended.error() == cosock::error::slow_consumer)
+      parting = me.name + " was too slow and is dropped";
+    ended.value();  // throws, if it was an error
+  };
+  const auto leave = [&]() -> cosock::task<> {
+    if (!me.room.empty()) co_await say(me.all, me.room, "* " + parting);
+  };
+  co_await cosock::finally(chat(), leave);
 }
 
 /// Tells those on this loop what is said in their rooms, until the server is told to end.

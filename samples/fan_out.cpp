@@ -44,10 +44,13 @@ cosock::task<> subscribe(cosock::tcp_socket& subscriber, lines& to) {
 /// Serves one feed after the other. The subscribers have come to their end when this has.
 cosock::task<> serve_feed(cosock::tcp_acceptor& acceptor, lines& all) {
   const auto handler = [&](cosock::tcp_socket& from) { return feed(from, all); };
-  const auto ended = co_await cosock::as_result(
-      cosock::serve(acceptor, handler, {.max_connections = 1, .drain = std::chrono::seconds(0)}));
-  all.close();
-  ended.value();
+  const auto close = [&]() -> cosock::task<> {
+    all.close();
+    co_return;
+  };
+  co_await cosock::finally(
+      cosock::serve(acceptor, handler, {.max_connections = 1, .drain = std::chrono::seconds(0)}),
+      close);
 }
 
 cosock::task<> fan_out(cosock::endpoint at, std::uint16_t feed_port) {

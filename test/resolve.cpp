@@ -615,7 +615,7 @@ NETWORK_TEST_CASE(a_limit_ends_a_look_up_at_a_silent_name_server) {
   const auto taken = time_of([] {
     loop l;
     const auto begin = steady_clock::now();
-    const auto result = l.run([]() -> task<boost::system::result<endpoints>> {
+    const auto result = l.run([]() -> task<cosock::result<endpoints>> {
       co_return co_await as_result(with_timeout(5ms, resolve("silent.test", 80)));
     }());
     const auto taken = since(begin);

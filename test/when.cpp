@@ -104,7 +104,7 @@ COROUTINE_TEST_CASE(when_all_gives_results_of_all_types) {
                                as_result(give(7)));
   static_assert(
       std::is_same_v<decltype(all), std::tuple<nothing, nothing, std::reference_wrapper<int>,
-                                               std::unique_ptr<int>, boost::system::result<int>>>);
+                                               std::unique_ptr<int>, cosock::result<int>>>);
   BOOST_TEST((std::get<0>(all) == nothing{}));
   BOOST_TEST(&std::get<2>(all).get() == &target);
   BOOST_TEST(*std::get<3>(all) == 6);

@@ -77,10 +77,11 @@ cosock::task<> listen(cosock::tcp_socket& client, member& me) {
 
 cosock::task<> talk(cosock::tcp_socket& client, hall& all) {
   member me(client, all);
-  const auto ended = co_await cosock::as_result(
-      cosock::when_all(me.out.run(), listen(client, me)));
-  move_to(me, "");
-  ended.value();  // throws, if it was an error
+  co_await cosock::finally(cosock::when_all(me.out.run(), listen(client, me)),
+                           [&]() -> cosock::task<> {
+                             move_to(me, "");
+                             co_return;
+                           });
 }
 //! [listen]
 

@@ -87,13 +87,21 @@ cosock::task<> listen(cosock::tcp_socket& client, member& me) {
 //! [talk]
 cosock::task<> talk(cosock::tcp_socket& client, hall& all) {
   member me(client, all);
-  const auto ended = co_await cosock::as_result(
-      cosock::when_any(cosock::with_grace(5s, me.out.run()), listen(client, me)));
-  if (ended.error() == cosock::error::slow_consumer)
-    say(all, me.room, "* " + me.name + " was too slow and is dropped");
-  else
-    move_to(me, "");
-  ended.value();  // throws, if it was an error
+  bool slow = false;
+  const auto chat = [&]() -> cosock::task<> {
+    const auto ended = co_await cosock::as_result(
+        cosock::when_any(cosock::with_grace(5s, me.out.run()), listen(client, me)));
+    slow = ended.error() == cosock::error::slow_consumer;
+    ended.value();  // throws, if it was an error
+  };
+  const auto leave = [&]() -> cosock::task<> {
+    if (slow)
+      say(all, me.room, "* " + me.name + " was too slow and is dropped");
+    else
+      move_to(me, "");
+    co_return;
+  };
+  co_await cosock::finally(chat(), leave);
 }
 //! [talk]
 

@@ -70,6 +70,13 @@ task<> report(byte_stream& peer, task<> work) {
 }
 //! [after]
 
+//! [finally]
+task<> work_with(byte_stream& peer, task<> work) {
+  const auto say_goodbye = [&] { return cosock::with_timeout(1s, peer.send("goodbye\n")); };
+  co_await cosock::finally(std::move(work), say_goodbye);
+}
+//! [finally]
+
 //! [several]
 task<> fails_with(const char* why) {
   co_await cosock::yield();
@@ -129,6 +136,19 @@ task<> names_what_failed() {
 }
 //! [who]
 
+task<> cleans_up() {
+  auto [mine, theirs] = cosock::local_pair();
+  std::string thrown;
+  try {
+    co_await work_with(mine, fails_with("no room"));
+  } catch (const std::runtime_error& e) {
+    thrown = e.what();
+  }
+  char text[8];
+  co_await theirs.receive_exactly(text);
+  check(thrown == "no room" && std::string_view(text, 8) == "goodbye\n");
+}
+
 task<> all() {
   check(co_await describe_connecting(nobody()) == "nobody listens");
   auto [mine, theirs] = cosock::local_pair();
@@ -142,6 +162,7 @@ task<> all() {
   co_await several_errors();
   co_await an_error_ends_all();
   co_await names_what_failed();
+  co_await cleans_up();
 }
 
 }  // namespace

@@ -94,6 +94,7 @@ class COSOCK_AWAITABLE with_limit final : public awaiter_of<with_limit<A, Absolu
     leave();
     return translated(of_.fail());
   }
+  bool has_details() const noexcept { return detail::has_details(of_); }
 
  private:
   std::int64_t ns_;
@@ -144,6 +145,7 @@ class COSOCK_AWAITABLE with_shield final : public awaiter_of<with_shield<A>>, pu
     leave();
     return of_.fail();
   }
+  bool has_details() const noexcept { return detail::has_details(of_); }
 
  private:
   A of_;
@@ -260,6 +262,7 @@ class COSOCK_AWAITABLE detail::in_scope : public awaiter_of<in_scope<A>> {
     in_.leave();
     return in_.translated(of_.fail());
   }
+  bool has_details() const noexcept { return detail::has_details(of_); }
 
  private:
   cancel_scope& in_;

@@ -63,6 +63,7 @@ class COSOCK_AWAITABLE detail::connect_operation final : public awaiter_of<conne
   bool start(std::coroutine_handle<> awaiting, scope& where);
   tcp_socket result();
   failure fail() noexcept { return failure_; }
+  bool has_details() const noexcept { return !is_cancelled(failure_); }
 
  private:
   bool attempt() override;

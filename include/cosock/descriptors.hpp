@@ -74,6 +74,7 @@ class COSOCK_AWAITABLE descriptor_send final : public awaiter_of<descriptor_send
   bool start(std::coroutine_handle<> awaiting, scope& where);
   std::size_t result();
   failure fail() noexcept { return failure_; }
+  bool has_details() const noexcept { return !is_cancelled(failure_); }
 
  private:
   bool attempt() override;

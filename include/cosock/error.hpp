@@ -84,8 +84,33 @@ class COSOCK_API multiple_errors : public boost::system::system_error {
   std::vector<std::exception_ptr> errors_;
 };
 
+/// The error of as_result: the code, and the exception that the operation would have thrown, so that
+/// nothing which that knows is lost: the host and the address, a number of bytes, several errors.
+class COSOCK_API operation_error : public boost::system::error_code {
+ public:
+  /// No error.
+  operation_error() noexcept = default;
+  operation_error(const boost::system::error_code& code, std::exception_ptr exception = {}) noexcept
+      : error_code(code), exception_(std::move(exception)) {}
+  /// The exception, derived from system_error; null if there is no error.
+  [[nodiscard]] std::exception_ptr exception() const;
+
+ private:
+  std::exception_ptr exception_;  // null: says no more than the code
+};
+
+/// Throws the exception: what value() of a result does.
+[[noreturn]] COSOCK_API void throw_exception_from_error(const operation_error&,
+                                                        const boost::source_location&);
+
+/// What as_result returns.
+template <class T>
+using result = boost::system::result<T, operation_error>;
+
 /// The text of an exception, "unknown error" for one that has none.
 [[nodiscard]] COSOCK_API std::string describe(const std::exception_ptr&);
+/// The text of the exception behind an error of as_result.
+[[nodiscard]] COSOCK_API std::string describe(const operation_error&);
 
 namespace detail {
 
@@ -102,8 +127,9 @@ class COSOCK_AWAITABLE result_awaiter final : public awaiter_of<result_awaiter<A
   result_awaiter(std::in_place_t, B&& of) : of_(operand(std::forward<B>(of))) {}
 
   bool start(std::coroutine_handle<> awaiting, scope& where) { return of_.start(awaiting, where); }
-  boost::system::result<value> result() {
-    if (const failure f = of_.fail()) return {boost::system::in_place_error, to_error_code(f)};
+  cosock::result<value> result() {
+    if (const failure f = of_.fail())
+      return {boost::system::in_place_error, to_error_code(f), details()};
     if constexpr (std::is_void_v<value>) {
       of_.result();
       return {};
@@ -114,14 +140,28 @@ class COSOCK_AWAITABLE result_awaiter final : public awaiter_of<result_awaiter<A
   failure fail() noexcept { return {0, nullptr}; }
 
  private:
+  std::exception_ptr details() {
+    if (!has_details(of_)) return nullptr;
+    try {
+      of_.result();
+      return nullptr;
+    } catch (const boost::system::system_error&) {
+      return std::current_exception();
+    } catch (...) {
+      return nullptr;  // no memory for the details: the code is left
+    }
+  }
   A of_;
 };
 
 }  // namespace detail
 
-/// Awaits `of`, a task or an operation, and gives a boost::system::result: the value, which for a
-/// reference is a std::reference_wrapper, or the error code that would have been thrown. An
-/// operation costs no exception this way. Exceptions that are no system_error pass unchanged.
+/// Awaits `of`, a task or an operation, and returns a boost::system::result: the value, which for a
+/// reference is a std::reference_wrapper, or the error that would have been thrown, as a code.
+/// `value()` throws the very exception; `describe(result.error())` is its text.
+///
+/// An operation whose error is no more than a code costs no exception this way; others cost one.
+/// Exceptions that are no system_error pass unchanged.
 template <class A>
 auto as_result(A&& of) {
   return detail::result_awaiter<detail::operand_t<A>>(std::in_place, std::forward<A>(of));

@@ -80,6 +80,7 @@ class COSOCK_AWAITABLE detail::nursery_awaiter final : public awaiter_of<nursery
   failure fail() noexcept {
     return has_errors() ? error_code() : unwound() ? cancelled_failure() : failure{0, nullptr};
   }
+  bool has_details() const noexcept { return has_errors(); }
 
  private:
   static branch run_body(nursery_awaiter& self) {

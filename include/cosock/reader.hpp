@@ -25,6 +25,7 @@ namespace detail {
 /// Receives into the buffer of a reader until what is wanted is there.
 class COSOCK_API read_operation : public stream_operation {
  public:
+  bool has_details() const noexcept { return filled_ != 0; }
   enum class want : unsigned char { line, skip, until, block, fill, frame, some };
 
  protected:

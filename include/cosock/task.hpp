@@ -172,6 +172,7 @@ class task_awaiter : public awaiter_of<task_awaiter<T>> {
     return of_.promise().take();
   }
   failure fail() noexcept { return failure_of(of_.promise().error); }
+  bool has_details() const noexcept { return of_.promise().error != nullptr; }
 
  private:
   handle of_;

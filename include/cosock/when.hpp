@@ -155,6 +155,7 @@ class COSOCK_AWAITABLE together final : public awaiter_of<together<Any, Operands
     if (unwound() && (!Any || first_ == nobody)) return cancelled_failure();
     return {0, nullptr};
   }
+  bool has_details() const noexcept { return has_errors(); }
 
  private:
   Operands of_;

@@ -190,6 +190,7 @@ class COSOCK_AWAITABLE asio_operation final
         return failure_of_code(to_error_code(f));
     return {0, nullptr};
   }
+  bool has_details() const noexcept { return !failure_ && !state_->was_dropped(); }
 
  private:
   auto& values() noexcept { return *static_cast<state*>(state_)->values; }

@@ -169,6 +169,16 @@ concept startable = requires(A& a, std::coroutine_handle<> h, scope& s) {
   a.result();
 };
 
+/// Whether result() throws more than the code that fail() has returned: a text, a count, or an
+/// exception of a task's.
+template <class A>
+bool has_details(const A& of) noexcept {
+  if constexpr (requires { of.has_details(); })
+    return of.has_details();
+  else
+    return false;
+}
+
 /// A task, or an operation of the library.
 template <class A>
 concept awaitable = startable<std::remove_reference_t<A>> || requires {

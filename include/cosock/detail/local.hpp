@@ -52,6 +52,7 @@ class COSOCK_API local_connecting : public awaited, public timer {
  public:
   bool start(std::coroutine_handle<> awaiting, scope& where);
   failure fail() noexcept { return failure_; }
+  bool has_details() const noexcept { return !is_cancelled(failure_); }
   void fire() override;
   void cancel() noexcept override;
   void expire() noexcept override;

@@ -88,6 +88,7 @@ class COSOCK_API message_operation : public side_operation {
 
   bool start(std::coroutine_handle<> awaiting, scope& where);
   failure fail() noexcept { return failure_; }
+  bool has_details() const noexcept { return kind_ == kind::send_batch && moved_ != 0; }
 
   // For the source's transfer().
   kind what() const noexcept { return kind_; }

@@ -100,6 +100,7 @@ class COSOCK_API stream_operation : public side_operation {
   std::size_t left() const noexcept { return size_ - moved_; }
   kind what() const noexcept { return kind_; }
   side which() const noexcept { return kind_ < kind::send ? reading : writing; }
+  bool has_details() const noexcept { return moved_ != 0; }
 
   /// For the source's transfer(): so many bytes were moved, 0 for the end of the stream. True if
   /// that ends the operation.
