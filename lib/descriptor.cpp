@@ -175,8 +175,10 @@ int descriptor::detach() noexcept {
   if (registration_) {
     for (const watch* w : {&read_, &write_, &except_})
       if (w->armed) e.scheduler_.work_started();
-    const bool shared = shared_ || any_shared_.load(std::memory_order_relaxed);
-    e.reactor_.deregister_descriptor(fd_, registration_, !shared);
+    // Closing alone does not end the registration of what is open elsewhere too: duplicated, sent to
+    // another process, or inherited by a child. Nothing tells that, so the reactor always is told.
+    const bool closes_everywhere = false;
+    e.reactor_.deregister_descriptor(fd_, registration_, closes_everywhere);
     e.reactor_.cleanup_descriptor_data(registration_);
   }
   on = nullptr;
@@ -193,7 +195,6 @@ void descriptor::close() noexcept {
 }
 
 int descriptor::release() noexcept {
-  shared_ = true;  // it stays open, so the reactor must be told
   if (binding_) binding_->forget();
   int fd = -1;
   if (is_open()) {

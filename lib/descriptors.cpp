@@ -50,7 +50,6 @@ bool descriptor_send::start(std::coroutine_handle<> awaiting, scope& where) {
     failure_ = system_failure(EINVAL);
     return ended();
   }
-  if (!descriptors_.empty()) descriptor::begin_sharing();
   return empty ? ended() : launch(of_, writing);
 }
 

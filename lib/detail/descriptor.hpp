@@ -14,7 +14,6 @@
 
 #include <sys/uio.h>
 
-#include <atomic>
 #include <memory>
 
 namespace cosock::detail {
@@ -56,10 +55,6 @@ class descriptor final : public source, public link {
   /// Makes it take datagram operations.
   void become_datagram(int family);
   datagram_state* datagrams() const noexcept { return datagrams_.get(); }
-
-  /// To be called before descriptors are given to others: one that is open elsewhere is not forgotten
-  /// by the reactor just because it is closed here, and would be reported for ever.
-  static void begin_sharing() noexcept { any_shared_.store(true, std::memory_order_relaxed); }
 
   /// For the loop that ends: closes, and leaves the owner's share to the owner.
   void shut_down() noexcept;
@@ -127,8 +122,6 @@ class descriptor final : public source, public link {
                           control_buffer&, std::size_t& control_size) noexcept;
   void describe_slot(batch_memory&, std::size_t) const noexcept;
   static bool refused_to_split(int error) noexcept;
-
-  static inline std::atomic<bool> any_shared_ = false;
 
   int fd_;
   int shares_ = 1;

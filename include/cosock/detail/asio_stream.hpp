@@ -5,6 +5,7 @@
 // What asio_stream is made of: a source, which is asked whether it is ready, over a stream that is told
 // what to do.
 
+#include <cosock/descriptors.hpp>
 #include <cosock/detail/asio_home.hpp>
 #include <cosock/detail/timer.hpp>
 #include <cosock/stream.hpp>
@@ -14,6 +15,7 @@
 #include <boost/asio/socket_base.hpp>
 #include <boost/system/error_code.hpp>
 
+#include <concepts>
 #include <memory>
 
 namespace cosock::detail {
@@ -83,7 +85,11 @@ class COSOCK_API stream_pump : public source, private guest, private timer {
 template <class Stream>
 void close_lowest(Stream& s) {
   boost::system::error_code ec;
-  if constexpr (requires { s.close(ec); })
+  // close() of a socket that Asio opened leaves its registration to the system, which keeps it for as
+  // long as a duplicate is open; release() ends it.
+  if constexpr (requires { { s.release(ec) } -> std::same_as<int>; })
+    unique_descriptor::adopt(s.release(ec)).close();
+  else if constexpr (requires { s.close(ec); })
     s.close(ec);
   else if constexpr (requires { s.next_layer(); })
     close_lowest(s.next_layer());
