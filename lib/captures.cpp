@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "detail/captures.hpp"
 
-#include <cstdio>
+#include "detail/print.hpp"
+
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -72,10 +73,9 @@ void frame_gone(void* frame) noexcept {
     }
   }
   if (!told) return;
-  std::fputs(
+  print_line(
       "cosock: a child task refers to a variable of a block that it outlives: what it captured by "
-      "reference, or points to, has ended before it\n",
-      stderr);
+      "reference, or points to, has ended before it");
 }
 
 void child_made(const void* child, const void* function, std::size_t size) {

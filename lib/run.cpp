@@ -3,22 +3,16 @@
 #include <cosock/run.hpp>
 
 #include "detail/engine.hpp"
+#include "detail/print.hpp"
 #include "detail/system.hpp"
 
 #include <boost/asio/signal_set.hpp>
 
 #include <csignal>
-#include <cstdio>
-#include <cstdlib>
 
 namespace cosock {
 
 namespace {
-
-void print_message(std::string_view message) {
-  std::fprintf(stderr, "%s: %.*s\n", program_invocation_short_name,
-               static_cast<int>(message.size()), message.data());
-}
 
 task<int> with_status(task<void> program) {
   co_await std::move(program);
@@ -58,7 +52,7 @@ int run(task<int> program) {
   } catch (...) {
     const std::exception_ptr e = std::current_exception();
     if (signals.stopped() && detail::is_cancelled(detail::failure_of(e))) return 0;
-    print_message(describe(e));
+    detail::print_message(describe(e));
     return 1;
   }
 }
@@ -66,7 +60,7 @@ int run(task<int> program) {
 int run(task<void> program) { return run(with_status(std::move(program))); }
 
 int usage_error(std::string_view message) {
-  print_message(message);
+  detail::print_message(message);
   return 2;
 }
 

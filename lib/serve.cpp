@@ -4,6 +4,7 @@
 
 #include "detail/byte_counter.hpp"
 #include "detail/engine.hpp"
+#include "detail/print.hpp"
 #include "detail/system.hpp"
 
 #include <cosock/time.hpp>
@@ -12,7 +13,6 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <limits>
 #include <new>
 #include <stdexcept>
@@ -66,7 +66,7 @@ void error_observer::operator()(const std::exception_ptr& error) const {
   else if (function_)
     function_(error);
   else
-    std::fprintf(stderr, "%s: %s\n", program_invocation_short_name, describe(error).c_str());
+    detail::print_message(describe(error));
 }
 
 void server::stop() noexcept {
