@@ -2,11 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/run.hpp>
 
-#include "detail/engine.hpp"
+#include "detail/caught_signals.hpp"
 #include "detail/print.hpp"
 #include "detail/system.hpp"
-
-#include <boost/asio/signal_set.hpp>
 
 #include <csignal>
 
@@ -19,22 +17,24 @@ task<int> with_status(task<void> program) {
   co_return 0;
 }
 
-/// Cancels the task at the first signal, and lets the second one do what it does by default.
+/// Cancels the task at the first signal, and lets the second one do what it does by default. What the
+/// process ignores it goes on to ignore.
 class stopper {
  public:
-  stopper(boost::asio::io_context& context, running<int>& program)
-      : signals_(context, SIGINT, SIGTERM), program_(program) {
+  stopper(detail::engine& on, running<int>& program) : signals_(on), program_(program) {
+    for (const int number : {SIGINT, SIGTERM})
+      if (!detail::is_ignored(number)) signals_.add(number);
     signals_.async_wait([this](const boost::system::error_code& ec, int) {
       if (ec) return;
       stopped_ = true;
       program_.cancel();
-      signals_.clear();
+      signals_.leave_default();
     });
   }
   bool stopped() const noexcept { return stopped_; }
 
  private:
-  boost::asio::signal_set signals_;
+  detail::caught_signals signals_;
   running<int>& program_;
   bool stopped_ = false;
 };
@@ -45,7 +45,7 @@ int run(task<int> program) {
   loop on;
   running<int> root = on.start(std::move(program));
   detail::engine& engine = detail::engine::of(on);
-  stopper signals(engine.context_, root);
+  stopper signals(engine, root);
   engine.run_until(root);
   try {
     return root.result();

@@ -2,96 +2,33 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/signal.hpp>
 
-#include "detail/engine.hpp"
+#include "detail/caught_signals.hpp"
 #include "detail/system.hpp"
-
-#include <boost/asio/signal_set.hpp>
-
-#include <algorithm>
-#include <csignal>
-#include <vector>
 
 namespace cosock {
 
 namespace detail {
 
-namespace {
-
-/// What signals were before our sets: Asio, which shares each among all sets of the process, leaves
-/// the default behind, also where a signal was ignored.
-class dispositions {
- public:
-  boost::system::error_code add(asio::signal_set& to, int number) {
-    const std::lock_guard lock(mutex_);
-    const struct sigaction before = current(number);
-    boost::system::error_code ec;
-    to.add(number, ec);
-    if (ec) return ec;
-    one& of = all_[number];
-    if (of.sets++ == 0) {
-      of.before = before;
-      of.restores = before.sa_handler != current(number).sa_handler;  // or Asio has it already
-    }
-    return ec;
-  }
-  void remove(asio::signal_set& from, int number) noexcept {
-    const std::lock_guard lock(mutex_);
-    boost::system::error_code ec;
-    from.remove(number, ec);
-    one& of = all_[number];
-    if (--of.sets == 0 && of.restores && current(number).sa_handler == SIG_DFL)
-      ::sigaction(number, &of.before, nullptr);
-  }
-
- private:
-  struct one {
-    int sets = 0;
-    bool restores = false;
-    struct sigaction before = {};
-  };
-  static struct sigaction current(int number) noexcept {
-    struct sigaction now = {};
-    ::sigaction(number, nullptr, &now);
-    return now;
-  }
-  std::mutex mutex_;
-  one all_[NSIG];
-};
-
-dispositions& process() {
-  static dispositions of_process;
-  return of_process;
-}
-
-}  // namespace
-
 /// Shared with the handler in Asio, which may run after the set is gone.
 class signal_state final : public std::enable_shared_from_this<signal_state>, public link {
  public:
   explicit signal_state(engine& on) : on_(on) {
-    set_.emplace(on.context_);
+    signals_.emplace(on);
     // After Asio's own service for signals, so that it is told of the end of the loop before that.
     insert_before(asio::use_service<service>(on.context_).states);
   }
   ~signal_state() { close(); }
 
-  void add(int number) {
-    if (std::find(numbers_.begin(), numbers_.end(), number) != numbers_.end()) return;
-    numbers_.reserve(numbers_.size() + 1);
-    if (const auto ec = process().add(*set_, number)) raise(to_failure(ec));
-    numbers_.push_back(number);
-  }
+  void add(int number) { signals_->add(number); }
 
   void close() noexcept {
     unlink();
     waiters_.close_all();
-    if (!set_) return;
-    for (const int number : numbers_) process().remove(*set_, number);
-    set_.reset();
+    signals_.reset();
   }
 
   bool start(signal_wait& op, core& loop) {
-    if (!set_ || &loop != &on_) return op.fail_other_loop();
+    if (!signals_ || &loop != &on_) return op.fail_other_loop();
     if (unclaimed_ == 0) {
       arm();
       return op.wait_in(waiters_.end());
@@ -115,7 +52,7 @@ class signal_state final : public std::enable_shared_from_this<signal_state>, pu
   void arm() {
     if (armed_) return;
     armed_ = true;
-    set_->async_wait([self = shared_from_this()](const boost::system::error_code& ec, int number) {
+    signals_->async_wait([self = shared_from_this()](const boost::system::error_code& ec, int number) {
       self->armed_ = false;
       if (!ec) self->received(number);
     });
@@ -132,8 +69,7 @@ class signal_state final : public std::enable_shared_from_this<signal_state>, pu
   }
 
   engine& on_;
-  std::optional<asio::signal_set> set_;  // empty: closed, or the loop is gone
-  std::vector<int> numbers_;
+  std::optional<caught_signals> signals_;  // empty: closed, or the loop is gone
   wait_list waiters_;
   int unclaimed_ = 0;
   bool armed_ = false;

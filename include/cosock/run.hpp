@@ -13,7 +13,10 @@ namespace cosock {
 ///
 /// SIGINT and SIGTERM cancel the scope around the task, so that it ends in order: if `cancelled` is
 /// what then leaves it, the status is 0. A second such signal ends the process at once, as if it had
-/// not been caught. An error that leaves the task is printed to standard error as `program: message`,
+/// not been caught. A signal that the process ignores when run() is called stays ignored. Handlers
+/// that the program had are installed again when run() returns.
+///
+/// An error that leaves the task is printed to standard error as `program: message`, without SIGPIPE,
 /// and the status is 1. Throws only what making the loop throws, system_error.
 [[nodiscard]] COSOCK_API int run(task<int> program);
 [[nodiscard]] COSOCK_API int run(task<void> program);
