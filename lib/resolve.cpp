@@ -3,21 +3,14 @@
 #include <cosock/resolve.hpp>
 
 #include "detail/checkpoint.hpp"
-#include "detail/engine.hpp"
 #include "detail/system.hpp"
 #include "detail/text.hpp"
+#include "detail/thread_pool.hpp"
 
 #include <netdb.h>
-#include <pthread.h>
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
-#include <condition_variable>
-#include <csignal>
 #include <cstring>
-#include <deque>
-#include <thread>
 
 namespace cosock {
 
@@ -25,15 +18,11 @@ namespace detail {
 
 namespace {
 
-class lookup_operation;
-
-/// One question to the system. Shared by whoever waits for the answer and the thread that asks, each
-/// of which may be gone before the other. It is also the message that brings the answer back, so
-/// that a thread of the pool has nothing left to allocate once it has asked.
-struct lookup final : asio::detail::scheduler_operation {
+/// One question to the system.
+struct lookup final : job {
   enum class question : unsigned char { addresses, port, name };
 
-  explicit lookup(question what) : scheduler_operation(&complete), what(what) {}
+  explicit lookup(question what) : job(job_kind::look_up), what(what) {}
 
   const question what;
   std::string host;
@@ -43,20 +32,11 @@ struct lookup final : asio::detail::scheduler_operation {
 
   std::vector<endpoint> endpoints;
   std::string name;
-  failure failed;
-
-  std::shared_ptr<remote> back;
-  std::shared_ptr<lookup> self;        // while it is on its way back
-  lookup_operation* waiter = nullptr;  // touched on the loop only
-  std::atomic<bool> abandoned = false;
-
-  void ask() noexcept;
 
  private:
+  void run() noexcept override;
   void ask_address();
   void ask_name();
-  static void complete(void* owner, scheduler_operation* base, const boost::system::error_code&,
-                       std::size_t);
 };
 
 failure failure_of_lookup(int code) noexcept {
@@ -71,7 +51,7 @@ failure failure_of_lookup(int code) noexcept {
   }
 }
 
-void lookup::ask() noexcept {
+void lookup::run() noexcept {
   try {
     what == question::name ? ask_name() : ask_address();
   } catch (...) {
@@ -114,158 +94,6 @@ void lookup::ask_name() {
   failed = failure_of_lookup(
       ::getnameinfo(at.get(), at.size, text, sizeof text, nullptr, 0, NI_NAMEREQD));
   if (!failed) name = text;
-}
-
-/// Waits for the answer to a lookup.
-class lookup_operation final : public awaiter_of<lookup_operation>, public awaited {
- public:
-  explicit lookup_operation(std::shared_ptr<lookup> of) noexcept : of_(std::move(of)) {}
-  lookup_operation(const lookup_operation&) = delete;
-  ~lookup_operation() { leave(); }
-
-  bool start(std::coroutine_handle<> awaiting, scope& where);
-  void result() {
-    if (failure_) raise(failure_);
-  }
-  failure fail() noexcept { return failure_; }
-
-  void answered() noexcept {
-    of_->waiter = nullptr;
-    engine::of(*scope_->on).make_ready(*this);
-  }
-  void fire() override { resume(); }
-  void cancel() noexcept override {
-    if (!of_->waiter) return;  // has its answer, and will be resumed
-    failure_ = cancelled_failure();
-    leave();
-    engine::of(*scope_->on).make_ready(*this);
-  }
-
- private:
-  void leave() noexcept {
-    if (!of_->waiter) return;
-    of_->waiter = nullptr;
-    of_->abandoned = true;
-  }
-  std::shared_ptr<lookup> of_;
-};
-
-void lookup::complete(void* owner, scheduler_operation* base, const boost::system::error_code&,
-                      std::size_t) {
-  const auto self = std::move(static_cast<lookup*>(base)->self);
-  if (owner && self->waiter) self->waiter->answered();
-}
-
-/// Sends the answer to the loop that asked, if that is still there.
-void hand_back(std::shared_ptr<lookup> answered) noexcept {
-  const std::shared_ptr<remote> back = answered->back;
-  const std::lock_guard lock(back->mutex);
-  if (!back->to || answered->abandoned) return;
-  lookup& on_its_way = *answered;
-  on_its_way.self = std::move(answered);
-  back->to->scheduler_.post_immediate_completion(&on_its_way, false);
-}
-
-/// The threads that ask. They are started when needed, end when idle, and nobody waits for them: the
-/// system's resolver cannot be interrupted, so neither a loop nor the process may depend on it.
-class pool {
- public:
-  static constexpr std::size_t most_threads = 16;
-  static constexpr std::size_t most_queued = 4096;
-
-  /// The pool of this process. Never destroyed: threads may be using it at exit. A child that is
-  /// forked has none of its parent's threads, so it gets a pool of its own.
-  static pool& get() {
-    static const int forking = pthread_atfork(nullptr, nullptr, [] {
-      if (pool* const of_parent = current_.exchange(nullptr)) of_parent_ = of_parent;
-    });
-    (void)forking;
-    pool* there = current_;
-    if (there) return *there;
-    auto fresh = std::make_unique<pool>();
-    if (current_.compare_exchange_strong(there, fresh.get())) return *fresh.release();
-    return *there;
-  }
-
-  failure add(std::shared_ptr<lookup> what) {
-    const std::lock_guard lock(mutex_);
-    if (queue_.size() >= most_queued)
-      std::erase_if(queue_, [](const auto& each) { return each->abandoned.load(); });
-    if (queue_.size() >= most_queued) return system_failure(ENOBUFS);
-    queue_.push_back(std::move(what));
-    if (idle_ < queue_.size() && threads_ < most_threads) {
-      if (const failure f = start_thread(); f && threads_ == 0) {
-        queue_.pop_back();
-        return f;
-      }
-    }
-    wake_.notify_one();
-    return {};
-  }
-
- private:
-  failure start_thread() {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the program's own threads
-    failure failed;
-    try {
-      std::thread([this] { work(); }).detach();
-      ++threads_;
-    } catch (const std::system_error& e) {
-      failed = system_failure(e.code().value());
-    } catch (...) {
-      failed = system_failure(ENOMEM);
-    }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    return failed;
-  }
-
-  void work() noexcept {
-    pthread_setname_np(pthread_self(), "cosock-resolve");
-    std::unique_lock lock(mutex_);
-    for (;;) {
-      ++idle_;
-      const bool more = wake_.wait_for(lock, std::chrono::seconds(10),
-                                       [this] { return !queue_.empty(); });
-      --idle_;
-      if (!more) break;
-      std::shared_ptr<lookup> job = std::move(queue_.front());
-      queue_.pop_front();
-      lock.unlock();
-      if (!job->abandoned) {
-        job->ask();
-        hand_back(std::move(job));
-      }
-      job.reset();
-      lock.lock();
-    }
-    --threads_;
-  }
-
-  inline static std::atomic<pool*> current_ = nullptr;
-  inline static pool* of_parent_ = nullptr;  // so that it does not look like a leak
-  [[maybe_unused]] pool* const before_ = of_parent_;
-
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<std::shared_ptr<lookup>> queue_;
-  std::size_t threads_ = 0;
-  std::size_t idle_ = 0;
-};
-
-bool lookup_operation::start(std::coroutine_handle<> awaiting, scope& where) {
-  if (!enter(awaiting, where)) return false;
-  of_->back = engine::of(*where.on).remote_;
-  of_->waiter = this;
-  if (const failure f = pool::get().add(of_)) {
-    of_->waiter = nullptr;
-    of_->failed = f;
-    return false;
-  }
-  suspend();
-  return true;
 }
 
 bool is_number(std::string_view text) noexcept {
@@ -329,7 +157,7 @@ task<std::vector<endpoint>> resolve(std::string host, std::string service,
     asked->host = host;
     asked->family = options.family;
     if (!number) asked->service = service;
-    co_await lookup_operation(asked);
+    co_await job_operation(asked);
     if (to_error_code(asked->failed) == error::service_not_found) raise_service(service);
     if (!asked->failed) {
       if (number)
@@ -343,7 +171,7 @@ task<std::vector<endpoint>> resolve(std::string host, std::string service,
   if (!number) {
     auto asked = std::make_shared<lookup>(lookup::question::port);
     asked->service = service;
-    co_await lookup_operation(asked);
+    co_await job_operation(asked);
     if (to_error_code(asked->failed) == error::service_not_found) raise_service(service);
     if (asked->failed) raise(asked->failed, service);
     port = asked->endpoints.front().port();
@@ -364,7 +192,7 @@ task<std::vector<endpoint>> resolve(std::string host, std::uint16_t port,
 task<std::string> reverse_resolve(address of) {
   auto asked = std::make_shared<detail::lookup>(detail::lookup::question::name);
   asked->of = of;
-  co_await detail::lookup_operation(asked);
+  co_await detail::job_operation(asked);
   if (asked->failed) detail::raise(asked->failed, of.to_string());
   co_return std::move(asked->name);
 }
