@@ -4,12 +4,15 @@
 
 #include "detail/checkpoint.hpp"
 #include "detail/descriptor.hpp"
+#include "detail/hosts.hpp"
+#include "detail/look_up.hpp"
 #include "detail/system.hpp"
 #include "detail/text.hpp"
 
 #include <cosock/cancel.hpp>
 #include <cosock/nursery.hpp>
 #include <cosock/reconnect.hpp>
+#include <cosock/sync.hpp>
 #include <cosock/time.hpp>
 
 #include <netinet/in.h>
@@ -124,26 +127,19 @@ namespace {
 using detail::own_failure;
 using detail::raise_as;
 
-/// Makes address families take turns, the first one first (RFC 8305, section 4).
-std::vector<endpoint> interleaved(const std::vector<endpoint>& all) {
-  std::vector<endpoint> of[2];
-  for (const endpoint& each : all)
-    of[each.address().is_v6() == all.front().address().is_v6() ? 0 : 1].push_back(each);
-  std::vector<endpoint> mixed;
-  for (std::size_t i = 0; mixed.size() != all.size(); ++i)
-    for (const auto& same : of)
-      if (i < same.size()) mixed.push_back(same[i]);
-  return mixed;
-}
+/// How long an IPv4 address waits for an answer about IPv6 (RFC 8305, section 3, Resolution Delay).
+constexpr auto resolution_delay = std::chrono::milliseconds(50);
 
-/// Everything about one connect() to several endpoints: the attempts, side by side, and what came of
-/// them.
+/// Everything about one connect() to several endpoints: the look-ups and the attempts, side by side,
+/// and what came of them.
 class race {
  public:
   race(std::string to, const connect_options& options) : to_(std::move(to)), options_(options) {}
 
-  /// Tries them all, and gives the first connection.
+  /// Tries them all, and returns the first connection.
   task<tcp_socket> run(std::vector<endpoint> to);
+  /// The same for the addresses of a host, as the answers come in.
+  task<tcp_socket> run(std::string host, std::string service);
 
   [[noreturn]] void raise_timed_out() const {
     const char* const why = candidates_ ? ": the time limit has passed"
@@ -156,9 +152,27 @@ class race {
     endpoint to;
     std::optional<error_code> failure;  // none yet
   };
+  /// The addresses of one family, and the look-up that may find more.
+  struct candidates {
+    std::vector<endpoint> all;
+    std::size_t tried = 0;
+    bool awaited = false;  // the look-up goes on
+    std::exception_ptr failure;
 
-  task<> try_all(nursery& attempts, const std::vector<endpoint>& to);
+    bool has_next() const noexcept { return tried != all.size(); }
+  };
+
+  bool is_wanted(bool v6) const noexcept {
+    return (options_.family == family::any || v6 == (options_.family == family::v6)) &&
+           (!options_.local || v6 == options_.local->address().is_v6());
+  }
+  void add(const std::vector<endpoint>& found);
+  task<> look_up(family which);
+  task<> first_answers();
+  candidates& next_family() noexcept;
+  task<> try_all(nursery& attempts);
   task<> try_one(std::size_t which);
+  tcp_socket result();
 
   std::string cannot_connect() const {
     return to_.empty() ? "cannot connect" : "cannot connect to " + to_;
@@ -177,6 +191,12 @@ class race {
 
   std::string to_;  // as the caller put it, or empty
   const connect_options& options_;
+  std::string host_;
+  std::string service_;
+  candidates v6_;
+  candidates v4_;
+  bool v6_is_next_ = true;
+  event answer_;  // of a look-up
   std::size_t candidates_ = 0;
   std::vector<attempt> begun_;
   std::optional<error_code> first_failure_;  // that may pass, if there is one
@@ -185,32 +205,100 @@ class race {
   tcp_socket winner_;
 };
 
+void race::add(const std::vector<endpoint>& found) {
+  candidates_ += found.size();
+  for (const endpoint& each : found) {
+    const bool v6 = each.address().is_v6();
+    if (is_wanted(v6)) (v6 ? v6_ : v4_).all.push_back(each);
+  }
+}
+
 task<tcp_socket> race::run(std::vector<endpoint> to) {
-  candidates_ = to.size();
   co_await detail::checkpoint();
   if (to.empty())
     raise_as(own_failure(error::host_not_found), cannot_connect() + ": there is no address to try");
-  std::erase_if(to, [this](const endpoint& each) {
-    const bool v6 = each.address().is_v6();
-    return (options_.family != family::any && v6 != (options_.family == family::v6)) ||
-           (options_.local && v6 != options_.local->address().is_v6());
-  });
-  if (to.empty())
+  add(to);
+  v6_is_next_ = to.front().address().is_v6();
+  if (!v6_.has_next() && !v4_.has_next())
     raise_as(own_failure(error::host_not_found),
              cannot_connect() + ": there is no address of the wanted family");
-  to = interleaved(to);
-  co_await with_nursery([this, &to](nursery& in) { return try_all(in, to); });
-  if (winner_.is_open()) co_return std::move(winner_);
-  raise_as(detail::to_failure(*first_failure_), cannot_connect() + list());
+  co_await with_nursery([this](nursery& in) { return try_all(in); });
+  co_return result();
 }
 
-task<> race::try_all(nursery& attempts, const std::vector<endpoint>& to) {
+task<tcp_socket> race::run(std::string host, std::string service) {
+  family which = options_.family;
+  if (options_.local && which == family::any)
+    which = options_.local->address().is_v6() ? family::v6 : family::v4;
+  if (which != family::any || !detail::needs_server(host, which)) {
+    std::vector<endpoint> to =
+        co_await resolve(std::move(host), std::move(service), {.family = which});
+    co_return co_await run(std::move(to));
+  }
+  host_ = std::move(host);
+  service_ = std::move(service);
+  const auto body = [this](nursery& in) -> task<> {
+    const auto ask = [this](family which) { return look_up(which); };
+    v6_.awaited = v4_.awaited = true;
+    in.start(ask, family::v6);
+    in.start(ask, family::v4);
+    co_await first_answers();
+    co_await try_all(in);
+  };
+  co_await with_nursery(body);
+  co_return result();
+}
+
+task<> race::look_up(family which) {
+  candidates& of = which == family::v6 ? v6_ : v4_;
+  try {
+    const std::vector<endpoint> found = co_await resolve(host_, service_, {.family = which});
+    add(found);
+  } catch (const boost::system::system_error& e) {
+    if (e.code() == error::cancelled) throw;
+    of.failure = std::current_exception();
+  }
+  of.awaited = false;
+  answer_.set();
+}
+
+/// Waits until there is an address to begin with. IPv6 addresses need not wait for IPv4 ones, which
+/// wait a little for IPv6 ones.
+task<> race::first_answers() {
+  while (v6_.awaited && v4_.all.empty()) {
+    if (!v4_.awaited) break;  // there is only this answer to wait for, and try_all() does
+    answer_.reset();
+    co_await answer_.wait();
+  }
+  if (v6_.awaited && !v4_.all.empty()) {
+    answer_.reset();
+    const auto in_time = co_await as_result(with_timeout(resolution_delay, answer_.wait()));
+    if (in_time.has_error() && in_time.error() == error::cancelled)
+      detail::raise(detail::cancelled_failure());
+  }
+  if (v6_.has_next() && v4_.has_next())
+    v6_is_next_ = detail::is_v6_preferred(v6_.all[0].address(), v4_.all[0].address());
+}
+
+/// Address families take turns (RFC 8305, section 4).
+race::candidates& race::next_family() noexcept {
+  const bool v6 = v6_is_next_ ? v6_.has_next() : !v4_.has_next();
+  v6_is_next_ = !v6;
+  return v6 ? v6_ : v4_;
+}
+
+task<> race::try_all(nursery& attempts) {
   attempts_ = &attempts;
-  begun_.reserve(to.size());
-  for (const endpoint& each : to) {
-    begun_.push_back({each, {}});
+  for (;;) {
+    while (!v6_.has_next() && !v4_.has_next()) {
+      if (!v6_.awaited && !v4_.awaited) co_return;
+      answer_.reset();
+      co_await answer_.wait();
+    }
+    candidates& from = next_family();
+    begun_.push_back({from.all[from.tried++], {}});
     attempts.start([this](std::size_t which) { return try_one(which); }, begun_.size() - 1);
-    if (begun_.size() == to.size()) break;
+    if (!v6_.has_next() && !v4_.has_next() && !v6_.awaited && !v4_.awaited) co_return;
     pause_.emplace();
     (void)co_await as_result(pause_->run(sleep_for(options_.attempt_delay)));
     if (attempts.is_cancelled()) detail::raise(detail::cancelled_failure());
@@ -232,10 +320,13 @@ task<> race::try_one(std::size_t which) {
   if (pause_) pause_->cancel();
 }
 
-task<tcp_socket> look_up_and_run(race& r, std::string host, std::string service, family wanted) {
-  std::vector<endpoint> to =
-      co_await resolve(std::move(host), std::move(service), {.family = wanted});
-  co_return co_await r.run(std::move(to));
+tcp_socket race::result() {
+  if (winner_.is_open()) return std::move(winner_);
+  if (first_failure_) raise_as(detail::to_failure(*first_failure_), cannot_connect() + list());
+  // That one family has no address is not what the look-up of the other should be judged by.
+  std::exception_ptr why = v4_.failure;
+  if (detail::to_error_code(detail::failure_of(why)) == error::host_not_found) why = v6_.failure;
+  std::rethrow_exception(why);
 }
 
 }  // namespace
@@ -244,12 +335,8 @@ task<tcp_socket> connect(std::string host, std::string service, connect_options 
   std::string name = detail::printable(host);
   if (host.find(':') != host.npos) name = '[' + name + ']';
   race r(name + ':' + detail::printable(service), options);
-  family wanted = options.family;
-  if (options.local && wanted == family::any)
-    wanted = options.local->address().is_v6() ? family::v6 : family::v4;
   try {
-    co_return co_await with_timeout(
-        options.timeout, look_up_and_run(r, std::move(host), std::move(service), wanted));
+    co_return co_await with_timeout(options.timeout, r.run(std::move(host), std::move(service)));
   } catch (const boost::system::system_error& e) {
     if (e.code() != error::timed_out) throw;
   }

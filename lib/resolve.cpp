@@ -3,6 +3,8 @@
 #include <cosock/resolve.hpp>
 
 #include "detail/checkpoint.hpp"
+#include "detail/hosts.hpp"
+#include "detail/look_up.hpp"
 #include "detail/system.hpp"
 #include "detail/text.hpp"
 #include "detail/thread_pool.hpp"
@@ -22,7 +24,7 @@ namespace {
 struct lookup final : job {
   enum class question : unsigned char { addresses, port, name };
 
-  explicit lookup(question what) : job(job_kind::look_up), what(what) {}
+  lookup(job_kind kind, question what) : job(kind), what(what) {}
 
   const question what;
   std::string host;
@@ -96,17 +98,17 @@ void lookup::ask_name() {
   if (!failed) name = text;
 }
 
+bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+bool is_letter(char c) noexcept { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
 bool is_number(std::string_view text) noexcept {
-  return !text.empty() &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+  return !text.empty() && std::all_of(text.begin(), text.end(), is_digit);
 }
 
 /// Whether the system may be asked for a service of this name: it takes " 80" and "-1" for ports.
 bool may_be_service(std::string_view text) noexcept {
-  const auto good = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-  };
-  return !text.empty() && text.size() < 64 && good(text[0]) && text.find('\0') == text.npos;
+  return !text.empty() && text.size() < 64 && (is_letter(text[0]) || is_digit(text[0])) &&
+         text.find('\0') == text.npos;
 }
 
 [[noreturn]] void raise_service(std::string_view service) {
@@ -114,16 +116,26 @@ bool may_be_service(std::string_view text) noexcept {
            quoted(service) + ": neither a port from 0 to 65535 nor a known service");
 }
 
-/// The addresses that a host stands for which is none to be looked up.
-std::vector<address> numeric(const std::string& host, bool passive) {
-  address parsed;
-  if (address::try_parse(host, parsed)) return {parsed};
-  if (!host.empty()) return {};
-  if (passive) return {address::any_v6(), address::any_v4()};
-  return {address::loopback_v6(), address::loopback_v4()};
+bool wanted(const address& a, family which) noexcept {
+  return which == family::any || a.is_v6() == (which == family::v6);
 }
 
-/// localhost, or a name below it: loopback, whatever a name server says (RFC 6761, section 6.3).
+/// Whether one socket can serve both families.
+bool has_dual_stack_sockets() noexcept {
+  const auto socket = unique_descriptor::adopt(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int v6_only = 0;
+  return socket.get() >= 0 && ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &v6_only,
+                                           sizeof v6_only) == 0;
+}
+
+/// The addresses to bind to for all interfaces. Both would be one too many: [::] has the port of
+/// 0.0.0.0 too.
+std::vector<address> all_interfaces(family which) {
+  if (which == family::any) which = has_dual_stack_sockets() ? family::v6 : family::v4;
+  return {which == family::v6 ? address::any_v6() : address::any_v4()};
+}
+
+/// localhost, or a name below it (RFC 6761, section 6.3).
 bool is_localhost(std::string_view host) noexcept {
   constexpr std::string_view name = "localhost";
   if (host.ends_with('.')) host.remove_suffix(1);
@@ -134,11 +146,78 @@ bool is_localhost(std::string_view host) noexcept {
                     [](char a, char b) { return a == (b | 0x20); });
 }
 
-bool wanted(const address& a, family which) noexcept {
-  return which == family::any || a.is_v6() == (which == family::v6);
+/// Loopback, whatever a name server says: the loopback addresses of the hosts file, or else both.
+std::vector<address> of_localhost(std::string_view host, family which) {
+  if (host.ends_with('.')) host.remove_suffix(1);
+  std::vector<address> found = listed_addresses(host);
+  std::erase_if(found, [which](const address& each) {
+    return !each.is_loopback() || !wanted(each, which);
+  });
+  std::stable_sort(found.begin(), found.end(), [](const address& a, const address& b) {
+    return a.is_v6() > b.is_v6();
+  });
+  if (found.empty()) found = {address::loopback_v6(), address::loopback_v4()};
+  return found;
+}
+
+/// The addresses of a host that is answered without the system; empty for any other host.
+std::vector<address> known(const std::string& host, const resolve_options& options) {
+  address parsed;
+  if (address::try_parse(host, parsed)) return {parsed};
+  if (host.empty() && options.passive) return all_interfaces(options.family);
+  if (host.empty()) return {address::loopback_v6(), address::loopback_v4()};
+  if (is_localhost(host)) return of_localhost(host, options.family);
+  return {};
+}
+
+/// A part of an address in one of the notations that inet_aton(3) takes: decimal, octal, 0x7f.
+bool is_number_of_any_base(std::string_view part) noexcept {
+  if (part.size() > 1 && part[0] == '0' && (part[1] | 0x20) == 'x')
+    return std::all_of(part.begin() + 2, part.end(), [](char c) {
+      return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+    });
+  return std::all_of(part.begin(), part.end(), is_digit);
+}
+
+/// Throws unless the system may be asked for this host. It takes 127.1, 0x7f.1 and 2130706433 for
+/// addresses, and queries for others what escapes such as \108ocalhost spell: a program that checked
+/// the text would connect to a host that it meant to refuse.
+void check_name(const std::string& host) {
+  const failure refused = own_failure(error::host_not_found);
+  std::string_view name = host;
+  if (name.ends_with('.')) name.remove_suffix(1);
+  bool numeric = true;
+  bool good = name.size() < 254;
+  while (good) {
+    const std::string_view part = name.substr(0, name.find('.'));
+    good = !part.empty() && std::all_of(part.begin(), part.end(), [](char c) {
+      return is_letter(c) || is_digit(c) || c == '-' || c == '_' ||
+             static_cast<unsigned char>(c) >= 0x80;
+    });
+    numeric = numeric && is_number_of_any_base(part);
+    if (part.size() == name.size()) break;
+    name.remove_prefix(part.size() + 1);
+  }
+  if (!good) raise(refused, printable(host));
+  if (numeric)
+    raise_as(refused, printable(host) + ": no such host: an address is written as 192.0.2.1");
+}
+
+job_kind kind_of(const std::string& host, family which) {
+  if (!needs_server(host, which)) return job_kind::local_look_up;
+  return which == family::v6 ? job_kind::look_up_v6 : job_kind::look_up;
 }
 
 }  // namespace
+
+bool needs_server(const std::string& host, family which) {
+  if (!known(host, {.family = which}).empty()) return false;
+  if (!hosts_file_comes_first()) return true;
+  const std::vector<address> listed = listed_addresses(host);
+  return std::none_of(listed.begin(), listed.end(),
+                      [which](const address& each) { return wanted(each, which); });
+}
+
 }  // namespace detail
 
 task<std::vector<endpoint>> resolve(std::string host, std::string service,
@@ -148,28 +227,25 @@ task<std::vector<endpoint>> resolve(std::string host, std::string service,
   const bool number = is_number(service);
   std::uint16_t port = number ? parse_port(service) : 0;
   if (!number && !may_be_service(service)) raise_service(service);
-  if (host.size() > 255 || host.find('\0') != host.npos)
-    raise(own_failure(error::host_not_found), printable(host));
 
-  std::vector<address> addresses = numeric(host, options.passive);
+  const std::vector<address> addresses = known(host, options);
   if (addresses.empty()) {
-    auto asked = std::make_shared<lookup>(lookup::question::addresses);
+    check_name(host);
+    auto asked = std::make_shared<lookup>(kind_of(host, options.family),
+                                          lookup::question::addresses);
     asked->host = host;
     asked->family = options.family;
     if (!number) asked->service = service;
     co_await job_operation(asked);
     if (to_error_code(asked->failed) == error::service_not_found) raise_service(service);
-    if (!asked->failed) {
-      if (number)
-        for (endpoint& each : asked->endpoints) each = {each.address(), port};
-      co_return std::move(asked->endpoints);
-    }
-    if (!is_localhost(host)) raise(asked->failed, printable(host));
-    addresses = numeric("", false);  // a system without /etc/hosts, or without this name in it
+    if (asked->failed) raise(asked->failed, printable(host));
+    if (number)
+      for (endpoint& each : asked->endpoints) each = {each.address(), port};
+    co_return std::move(asked->endpoints);
   }
 
   if (!number) {
-    auto asked = std::make_shared<lookup>(lookup::question::port);
+    auto asked = std::make_shared<lookup>(job_kind::local_look_up, lookup::question::port);
     asked->service = service;
     co_await job_operation(asked);
     if (to_error_code(asked->failed) == error::service_not_found) raise_service(service);
@@ -190,7 +266,10 @@ task<std::vector<endpoint>> resolve(std::string host, std::uint16_t port,
 }
 
 task<std::string> reverse_resolve(address of) {
-  auto asked = std::make_shared<detail::lookup>(detail::lookup::question::name);
+  using detail::job_kind;
+  const bool local = detail::hosts_file_comes_first() && detail::is_listed(of);
+  auto asked = std::make_shared<detail::lookup>(
+      local ? job_kind::local_look_up : job_kind::look_up, detail::lookup::question::name);
   asked->of = of;
   co_await detail::job_operation(asked);
   if (asked->failed) detail::raise(asked->failed, of.to_string());

@@ -151,10 +151,10 @@ class thread_pool {
       --of_kind.running;
       if (what->abandoned()) --of_kind.abandoned;
       what->running_ = false;
+      ++idle_;  // as good as: it looks for work before it waits
       lock.unlock();
       job::hand_back(std::move(what));
       lock.lock();
-      ++idle_;
     }
     --idle_;
   }

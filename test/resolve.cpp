@@ -342,7 +342,7 @@ COROUTINE_TEST_CASE(an_empty_host_is_loopback_or_all_interfaces) {
   const endpoints active = co_await resolve("", 80);
   BOOST_TEST(joined(active) == "[::1]:80 127.0.0.1:80");
   const endpoints passive = co_await resolve("", 80, {.passive = true});
-  BOOST_TEST(joined(passive) == "[::]:80 0.0.0.0:80");
+  BOOST_TEST(joined(passive) == "[::]:80");  // which has IPv4 connections too
   const endpoints v4 = co_await resolve("", 80, {.family = family::v4});
   BOOST_TEST(joined(v4) == "127.0.0.1:80");
   const endpoints any_v6 = co_await resolve("", 80, {.family = family::v6, .passive = true});
@@ -398,7 +398,7 @@ CHILD_COROUTINE_TEST_CASE(localhost_is_loopback) {
 }
 
 CHILD_COROUTINE_TEST_CASE(a_thread_of_the_pool_takes_no_signals) {
-  (void)co_await resolve("localhost", 80);
+  (void)co_await resolve("127.0.0.1", "http");
   BOOST_REQUIRE(resolver_threads() == 1u);
   DIR* all = ::opendir("/proc/self/task");
   while (const dirent* each = ::readdir(all)) {
@@ -416,7 +416,7 @@ CHILD_COROUTINE_TEST_CASE(a_thread_of_the_pool_takes_no_signals) {
 
 // A network with names in it.
 
-NETWORK_COROUTINE_TEST_CASE(localhost_is_what_the_hosts_file_says) {
+NETWORK_COROUTINE_TEST_CASE(localhost_is_the_loopback_of_the_hosts_file) {
   const endpoints both = co_await resolve("localhost", 80);
   BOOST_TEST(sorted(both) == "127.0.0.1:80 [::1]:80");
   const endpoints v4 = co_await resolve("localhost", 80, {.family = family::v4});
