@@ -127,11 +127,12 @@ namespace {
 using detail::own_failure;
 using detail::raise_as;
 
-/// How long an IPv4 address waits for an answer about IPv6 (RFC 8305, section 3, Resolution Delay).
+/// How long the addresses of one family wait for those of the preferred one (RFC 8305, section 3,
+/// Resolution Delay).
 constexpr auto resolution_delay = std::chrono::milliseconds(50);
 
-/// Everything about one connect() to several endpoints: the look-ups and the attempts, side by side,
-/// and what came of them.
+/// Everything about one connect() to several endpoints: the look-ups and the attempts, side by
+/// side, and what came of them.
 class race {
  public:
   race(std::string to, const connect_options& options) : to_(std::move(to)), options_(options) {}
@@ -262,22 +263,21 @@ task<> race::look_up(family which) {
   answer_.set();
 }
 
-/// Waits until there is an address to begin with. IPv6 addresses need not wait for IPv4 ones, which
-/// wait a little for IPv6 ones.
+/// Waits until there is an address to begin with. Addresses of the preferred family need not wait
+/// for the others, which wait a little for them.
 task<> race::first_answers() {
-  while (v6_.awaited && v4_.all.empty()) {
-    if (!v4_.awaited) break;  // there is only this answer to wait for, and try_all() does
+  v6_is_next_ = !detail::is_v4_preferred();
+  candidates& first = v6_is_next_ ? v6_ : v4_;
+  candidates& second = v6_is_next_ ? v4_ : v6_;
+  while (first.awaited && second.awaited) {
     answer_.reset();
     co_await answer_.wait();
   }
-  if (v6_.awaited && !v4_.all.empty()) {
-    answer_.reset();
-    const auto in_time = co_await as_result(with_timeout(resolution_delay, answer_.wait()));
-    if (in_time.has_error() && in_time.error() == error::cancelled)
-      detail::raise(detail::cancelled_failure());
-  }
-  if (v6_.has_next() && v4_.has_next())
-    v6_is_next_ = detail::is_v6_preferred(v6_.all[0].address(), v4_.all[0].address());
+  if (!first.awaited || second.all.empty()) co_return;
+  answer_.reset();
+  const auto in_time = co_await as_result(with_timeout(resolution_delay, answer_.wait()));
+  if (in_time.has_error() && in_time.error() == error::cancelled)
+    detail::raise(detail::cancelled_failure());
 }
 
 /// Address families take turns (RFC 8305, section 4).

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
 
 namespace cosock::detail {
 
@@ -105,81 +106,20 @@ std::vector<address> listed_addresses(std::string_view name) {
   return found;
 }
 
-namespace {
-
-/// A row of the policy table.
-struct precedence {
-  address::v6_bytes prefix;
-  unsigned bits;
-  unsigned value;
-
-  bool matches(const address::v6_bytes& of) const noexcept {
-    for (unsigned i = 0; i < bits; ++i)
-      if (((prefix[i / 8] ^ of[i / 8]) >> (7 - i % 8) & 1) != 0) return false;
-    return true;
-  }
-};
-
-unsigned number(std::string_view text, unsigned otherwise) noexcept {
-  const char* const end = text.data() + text.size();
-  unsigned value = 0;
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
-  return error == std::errc() && stop == end ? value : otherwise;
-}
-
-/// The table of gai.conf, or the system's own if that has no such line.
-std::vector<precedence> precedences() {
-  std::vector<precedence> table;
-  any_line("/etc/gai.conf", [&table](std::string_view line) {
+bool is_v4_preferred() {
+  std::optional<int> v4;
+  int v6 = 40;  // the system's own
+  any_line("/etc/gai.conf", [&](std::string_view line) {
     if (next_word(line) != "precedence") return false;
     const std::string_view prefix = next_word(line);
-    const std::size_t slash = prefix.find('/');
-    const unsigned bits = slash == prefix.npos ? 128 : number(prefix.substr(slash + 1), 129);
-    address of;
-    if (!address::try_parse(prefix.substr(0, slash), of) || !of.is_v6() || bits > 128) return false;
-    precedence row = {{}, bits, number(next_word(line), 0)};
-    std::copy_n(of.bytes().begin(), row.prefix.size(), row.prefix.begin());
-    table.push_back(row);
+    const std::string_view value = next_word(line);
+    int parsed = 0;
+    std::from_chars(value.data(), value.data() + value.size(), parsed);
+    if (prefix == "::ffff:0:0/96") v4 = parsed;
+    if (prefix == "::/0") v6 = parsed;
     return false;
   });
-  if (table.empty())
-    table = {{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, 128, 50},
-             {{}, 0, 40},
-             {{0x20, 0x02}, 16, 30},
-             {{}, 96, 20},
-             {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, 96, 10}};
-  return table;
-}
-
-/// That of the longest prefix that matches.
-unsigned precedence_of(const address& of, const std::vector<precedence>& table) {
-  address::v6_bytes bytes = {};
-  if (of.is_v4()) {
-    bytes[10] = bytes[11] = 0xff;
-    std::copy_n(of.bytes().begin(), 4, bytes.begin() + 12);
-  } else {
-    std::copy_n(of.bytes().begin(), 16, bytes.begin());
-  }
-  const precedence* best = nullptr;
-  for (const precedence& each : table)
-    if (each.matches(bytes) && (!best || each.bits > best->bits)) best = &each;
-  return best ? best->value : 0;
-}
-
-bool has_route(const address& to) noexcept {
-  const auto socket = unique_descriptor::adopt(
-      ::socket(to.is_v6() ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  system_address name(endpoint(to, 9));
-  return socket.get() >= 0 && ::connect(socket.get(), name.get(), name.size) == 0;
-}
-
-}  // namespace
-
-bool is_v6_preferred(const address& v6, const address& v4) {
-  if (!has_route(v6)) return false;
-  if (!has_route(v4)) return true;
-  const std::vector<precedence> table = precedences();
-  return precedence_of(v6, table) >= precedence_of(v4, table);
+  return v4 && *v4 > v6;
 }
 
 bool is_listed(const address& wanted) {

@@ -160,16 +160,6 @@ std::vector<address> of_localhost(std::string_view host, family which) {
   return found;
 }
 
-/// The addresses of a host that is answered without the system; empty for any other host.
-std::vector<address> known(const std::string& host, const resolve_options& options) {
-  address parsed;
-  if (address::try_parse(host, parsed)) return {parsed};
-  if (host.empty() && options.passive) return all_interfaces(options.family);
-  if (host.empty()) return {address::loopback_v6(), address::loopback_v4()};
-  if (is_localhost(host)) return of_localhost(host, options.family);
-  return {};
-}
-
 /// A part of an address in one of the notations that inet_aton(3) takes: decimal, octal, 0x7f.
 bool is_number_of_any_base(std::string_view part) noexcept {
   if (part.size() > 1 && part[0] == '0' && (part[1] | 0x20) == 'x')
@@ -180,8 +170,8 @@ bool is_number_of_any_base(std::string_view part) noexcept {
 }
 
 /// Throws unless the system may be asked for this host. It takes 127.1, 0x7f.1 and 2130706433 for
-/// addresses, and queries for others what escapes such as \108ocalhost spell: a program that checked
-/// the text would connect to a host that it meant to refuse.
+/// addresses, and queries for others what escapes such as \108ocalhost spell: a program that
+/// checked the text would connect to a host that it meant to refuse.
 void check_name(const std::string& host) {
   const failure refused = own_failure(error::host_not_found);
   std::string_view name = host;
@@ -201,6 +191,18 @@ void check_name(const std::string& host) {
   if (!good) raise(refused, printable(host));
   if (numeric)
     raise_as(refused, printable(host) + ": no such host: an address is written as 192.0.2.1");
+}
+
+/// The addresses of a host that is answered without the system; empty for any other host. Throws
+/// for one that the system must not be asked for.
+std::vector<address> known(const std::string& host, const resolve_options& options) {
+  address parsed;
+  if (address::try_parse(host, parsed)) return {parsed};
+  if (host.empty() && options.passive) return all_interfaces(options.family);
+  if (host.empty()) return {address::loopback_v6(), address::loopback_v4()};
+  check_name(host);
+  if (is_localhost(host)) return of_localhost(host, options.family);
+  return {};
 }
 
 job_kind kind_of(const std::string& host, family which) {
@@ -230,7 +232,6 @@ task<std::vector<endpoint>> resolve(std::string host, std::string service,
 
   const std::vector<address> addresses = known(host, options);
   if (addresses.empty()) {
-    check_name(host);
     auto asked = std::make_shared<lookup>(kind_of(host, options.family),
                                           lookup::question::addresses);
     asked->host = host;

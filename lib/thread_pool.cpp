@@ -14,8 +14,8 @@
 
 namespace cosock::detail {
 
-/// The threads are started when needed, end when idle, and nobody waits for them: what they do cannot
-/// be interrupted, so neither a loop nor the process may depend on them.
+/// The threads are started when needed, end when idle, and nobody waits for them: what they do
+/// cannot be interrupted, so neither a loop nor the process may depend on them.
 class thread_pool {
  public:
   thread_pool() noexcept {

@@ -36,12 +36,16 @@ struct connect_options {
 /// Cancelled: the connection is closed, whatever it had come to.
 detail::connect_operation connect(const endpoint& to, const connect_options& options = {});
 
-/// Looks a host up and connects to it: Happy Eyeballs, RFC 8305. Address families take turns, the
-/// next address is tried after `attempt_delay` or as soon as one fails, and the first connection
-/// wins. Throws system_error with the code of the first failure, one that may pass before one that
-/// does not (is_permanent, reconnect.hpp), and, in what(), every address that was tried with the
-/// reason why it failed; `error::timed_out`, with the same list, for the limit;
-/// `error::host_not_found` if no address is left to try; the errors of resolve(). Cancelled:
+/// Looks up a host and connects to it: Happy Eyeballs, RFC 8305. IPv4 and IPv6 addresses are looked
+/// up side by side. The first attempt begins with the answer about IPv6, or 50 ms after the one
+/// about IPv4; addresses that come later join. If gai.conf(5) prefers IPv4, the families change
+/// places. Address families take turns, the next address is tried after `attempt_delay` or as soon
+/// as one fails, and the first connection wins.
+///
+/// Throws system_error with the code of the first failure, one that may pass before one that does
+/// not (is_permanent, reconnect.hpp), and, in what(), every address that was tried with the reason
+/// why it failed; `error::timed_out`, with the same list, for the limit; `error::host_not_found` if
+/// no address is left to try; the errors of resolve() if there is no address at all. Cancelled:
 /// everything is closed.
 COSOCK_API task<tcp_socket> connect(std::string host, std::string service,
                                     connect_options options = {});

@@ -15,28 +15,41 @@ enum class family : unsigned char { any, v4, v6 };
 /// What a look-up is to find.
 struct resolve_options {
   cosock::family family = cosock::family::any;  ///< addresses of this family only
-  bool passive = false;  ///< for binding: an empty host means all interfaces, not loopback
+  /// For binding: an empty host means all interfaces, not loopback. That is [::] alone, which
+  /// serves IPv4 too unless an option says otherwise; 0.0.0.0 for family::v4, and on systems
+  /// without IPv6.
+  bool passive = false;
 };
 
-/// Looks a host name and a port up, and gives every endpoint once, in the order of preference (RFC
-/// 6724). The service is a decimal port or a name such as "http", of TCP or else of UDP. An empty host
-/// means loopback, IPv6 first. A numeric host with a decimal port never leaves the loop. "localhost",
-/// and what ends with ".localhost", is loopback too where the system does not know it (RFC 6761).
+/// Looks up a host name and a port. Returns every endpoint once, in the order of preference (RFC
+/// 6724). The service is a decimal port or a name such as "http", of TCP or else of UDP. An empty
+/// host means loopback, IPv6 first. A numeric host with a decimal port never leaves the loop.
 ///
-/// Names go through getaddrinfo(3), on at most 16 threads of the library's own, never the loop's;
-/// while a silent name server holds all of them, other look-ups wait.
-/// Throws system_error with the host or the service in what(): `error::host_not_found`, also for an
-/// address that is not of the wanted family; `error::service_not_found`; `error::name_server`;
-/// no_buffer_space if more than 4096 look-ups wait for a thread. Cancelled: returns at once, even
-/// while the name server is silent; the look-up ends behind the scenes, and holds up neither the
-/// loop nor the end of the process.
+/// Names go through getaddrinfo(3), on threads of the library, never on the loop's. Names that the
+/// hosts file lists wait for no name server, if nsswitch.conf(5) puts `files` first, and if they
+/// are in the first 256 KiB of the file. "localhost", and every name that ends with ".localhost",
+/// never reaches a name server: it has the loopback addresses of the hosts file, or else both (RFC
+/// 6761). Of other names, 16 are looked up at a time, and 16 more if only IPv6 addresses are
+/// wanted; others wait. Look-ups that were abandoned at a silent name server do not count, until
+/// they occupy 112 threads more.
+///
+/// A host is a name or an address that address::parse() takes. A name has letters, digits, "-" and
+/// "_" in its parts, and bytes from 0x80, with a final dot or without. Addresses in other
+/// notations, such as 0177.1, 0x7f.1 and 2130706433, are refused.
+///
+/// Throws system_error with the host or the service in what(): `error::host_not_found`, also for a
+/// host that is refused, and for an address that is not of the wanted family;
+/// `error::service_not_found`; `error::name_server`; no_buffer_space if more than 4096 look-ups
+/// wait for a thread. Cancelled: returns at once, even while the name server is silent; the look-up
+/// ends on its thread, and holds up neither the loop nor the end of the process.
 COSOCK_API task<std::vector<endpoint>> resolve(std::string host, std::string service,
                                                resolve_options options = {});
 COSOCK_API task<std::vector<endpoint>> resolve(std::string host, std::uint16_t port,
                                                resolve_options options = {});
 
 /// Looks up the name of an address through getnameinfo(3). Throws system_error with the address in
-/// what(): `error::host_not_found` if it has none, `error::name_server`. Cancellation as in resolve.
+/// what(): `error::host_not_found` if it has none, `error::name_server`. Cancellation as in
+/// resolve.
 COSOCK_API task<std::string> reverse_resolve(address of);
 
 }  // namespace cosock

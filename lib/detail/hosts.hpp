@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// What the files of this machine say about host names. resolve() and connect() ask it which names need
-// no server; the answers for such names still come from the system, localhost excepted.
+// What the files of this machine say about host names. resolve() and connect() ask it which names
+// need no server; the answers for such names still come from the system, localhost excepted.
 
 #include <cosock/address.hpp>
 
@@ -22,9 +22,9 @@ std::vector<address> listed_addresses(std::string_view name);
 /// Whether the hosts file has a name for the address.
 bool is_listed(const address& of);
 
-/// Whether a connection to the first address is to be tried before one to the second: there is a route
-/// to it, and RFC 6724, section 6, rule 6, with the precedences of gai.conf(5), does not say otherwise.
-bool is_v6_preferred(const address& v6, const address& v4);
+/// Whether IPv4 addresses are to be tried before IPv6 addresses, which otherwise come first:
+/// precedence in gai.conf(5).
+bool is_v4_preferred();
 
 inline constexpr std::size_t most_read = 256 * 1024;
 

@@ -8,8 +8,8 @@
 
 namespace cosock::detail {
 
-/// Whether resolve() asks the system for this host in a way that may wait for a name server: it is a
-/// name that the hosts file does not list.
+/// Whether resolve() asks the system for this host in a way that may wait for a name server: it is
+/// a name that the hosts file does not list. Throws what resolve() does for a host that is no name.
 bool needs_server(const std::string& host, family wanted);
 
 }  // namespace cosock::detail

@@ -49,20 +49,20 @@ class job_waiter {
 /// message that tells the loop, so a thread of the pool allocates nothing once it has run.
 ///
 /// Made by std::make_shared. The members that run() reads are set before submit(); those that run()
-/// sets are read after job_completed(). An abandoned job may be running still, so it owns, or shares,
-/// all that it touches.
+/// sets are read after job_completed(). An abandoned job may be running still, so it owns, or
+/// shares, all that it touches.
 class job : public std::enable_shared_from_this<job>,
             private link,
             private asio::detail::scheduler_operation {
  public:
   virtual ~job() = default;
 
-  /// Queues the job for a thread, and tells the waiter, on this loop, when it has run. Once for each
-  /// job. Returns no_buffer_space if the queue of the kind is full, or the error of a thread that
-  /// cannot be started; the waiter is not told then.
+  /// Queues the job for a thread, and tells the waiter, on this loop, when it has run. Once for
+  /// each job. Returns no_buffer_space if the queue of the kind is full, or the error of a thread
+  /// that cannot be started; the waiter is not told then.
   failure submit(core& on, job_waiter& waiter) noexcept;
-  /// On the loop: the waiter is not told any more. A job that waits for a thread is not run; one that
-  /// runs goes on to its end, and counts as abandoned. Does nothing after job_completed().
+  /// On the loop: the waiter is not told any more. A job that waits for a thread is not run; one
+  /// that runs goes on to its end, and counts as abandoned. Does nothing after job_completed().
   void abandon() noexcept;
   /// On any thread.
   bool abandoned() const noexcept { return abandoned_.load(std::memory_order_relaxed); }
