@@ -76,13 +76,13 @@ void shield::cancel() noexcept {
 
 }  // namespace detail
 
-void cancel_scope::set_deadline(std::chrono::steady_clock::time_point deadline) {
-  deadline_ = detail::to_ns(deadline.time_since_epoch());
+void cancel_scope::set_deadline_ns(std::int64_t deadline) {
+  deadline_ = deadline;
   if (!outer_) return;
   stop_timer();
   if (deadline_ <= detail::steady_now())
     expire();
-  else
+  else if (deadline_ != INT64_MAX)
     start_timer(*outer_->on, deadline_);
 }
 

@@ -3,11 +3,13 @@
 #include <cosock/copy.hpp>
 
 #include "detail/checkpoint.hpp"
+#include "detail/deadline.hpp"
 #include "detail/descriptor.hpp"
 #include "detail/system.hpp"
 #include "detail/without_signal.hpp"
 
 #include <cosock/cancel.hpp>
+#include <cosock/detail/size.hpp>
 #include <cosock/nursery.hpp>
 
 #include <fcntl.h>
@@ -39,11 +41,12 @@ struct direction {
   std::uint64_t bytes = 0;
   cancel_scope* idle = nullptr;  // which ends at the limit, unless bytes go on
   std::chrono::nanoseconds limit{};
+  const std::unique_ptr<char[]> memory{new char[buffer]};
   bool sending = false;  // so that an error is one of `to`
 
   void sent(std::size_t n) {
     bytes += n;
-    if (idle) idle->set_deadline(std::chrono::steady_clock::now() + limit);
+    if (idle) idle->set_deadline(detail::deadline_after(limit));
   }
 };
 
@@ -141,14 +144,13 @@ task<> splice_what_is_there(direction& d, splice_pipe& through) {
 }
 
 task<> copy_one_way(direction& d) {
-  const std::unique_ptr<char[]> buffer(new char[d.buffer]);
   std::optional<splice_pipe> pipe;
   for (;;) {
-    const std::size_t n = co_await d.from.receive(mutable_buffer(buffer.get(), d.buffer));
+    const std::size_t n = co_await d.from.receive(mutable_buffer(d.memory.get(), d.buffer));
     if (n == 0) co_return;
     d.sending = true;
     try {
-      d.sent(co_await d.to.send(const_buffer(buffer.get(), n)));
+      d.sent(co_await d.to.send(const_buffer(d.memory.get(), n)));
     } catch (const transfer_error& e) {
       d.bytes += e.bytes_transferred();
       throw;
@@ -203,10 +205,14 @@ task<> copy_both_ways(duplex& all) {
   });
 }
 
+std::size_t buffer_size(const copy_options& options) {
+  return detail::checked_size("copy_options::buffer", std::max<std::size_t>(options.buffer, 1), 1);
+}
+
 }  // namespace
 
 task<std::uint64_t> copy(byte_stream& from, byte_stream& to, copy_options options) {
-  direction d{from, to, std::max<std::size_t>(options.buffer, 1)};
+  direction d{from, to, buffer_size(options)};
   const auto done = co_await as_result(copy_one_way(d));
   if (done) co_return d.bytes;
   if (d.bytes == 0) detail::raise(detail::to_failure(done.error()));
@@ -215,8 +221,8 @@ task<std::uint64_t> copy(byte_stream& from, byte_stream& to, copy_options option
 
 task<copied> copy_both(byte_stream& first, byte_stream& second, copy_options options) {
   cancel_scope idle;
-  const bool limited = options.idle != std::chrono::nanoseconds::max();
-  const std::size_t buffer = std::max<std::size_t>(options.buffer, 1);
+  const bool limited = !options.idle.is_unlimited();
+  const std::size_t buffer = buffer_size(options);
   cancel_scope* const limit = limited ? &idle : nullptr;
   duplex all{{first, second, buffer, 0, limit, options.idle},
              {second, first, buffer, 0, limit, options.idle}};

@@ -6,6 +6,7 @@
 #include "detail/descriptor.hpp"
 #include "detail/system.hpp"
 
+#include <cosock/detail/size.hpp>
 #include <cosock/error.hpp>
 
 #include <net/if.h>
@@ -406,8 +407,11 @@ void message_slots_deleter::operator()(message_slots* s) const noexcept {
 }
 
 batch_memory::batch_memory(std::size_t count, std::size_t bytes_each)
-    : slots_(new batch_slot[count]), system_(new message_slots) {
-  if (count != 0 && bytes_each > PTRDIFF_MAX / count) throw std::bad_array_new_length();
+    : slots_(new batch_slot[checked_size("the number of datagrams of a batch", count,
+                                         sizeof(control_buffer) + sizeof(name_buffer))]),
+      system_(new message_slots) {
+  if (count != 0)
+    checked_size("the bytes of each datagram of a batch", bytes_each, count);
   message_slots& s = *system_;
   s.capacity = count;
   s.smallest = bytes_each;

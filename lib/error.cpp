@@ -3,6 +3,8 @@
 #include <cosock/error.hpp>
 #include <cosock/finally.hpp>
 
+#include <cosock/detail/size.hpp>
+
 #include "detail/system.hpp"
 
 #include <stdexcept>
@@ -170,6 +172,11 @@ failure failure_of(const std::exception_ptr& e) noexcept {
 void raise_after_cleanup(std::exception_ptr error, std::exception_ptr cleanup_error) {
   if (!error || is_cancelled(failure_of(error))) std::rethrow_exception(std::move(cleanup_error));
   throw multiple_errors({std::move(error), std::move(cleanup_error)});
+}
+
+void refuse_size(const char* option, std::size_t value, std::size_t most) {
+  throw std::invalid_argument("cosock: " + std::string(option) + ' ' + std::to_string(value) +
+                              ": " + std::to_string(most) + " at most");
 }
 
 void raise(const failure& f) { throw plain_error(to_error_code(f), to_error_code(f).message()); }

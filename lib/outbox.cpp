@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/outbox.hpp>
 
+#include "detail/deadline.hpp"
 #include "detail/system.hpp"
 
 #include <algorithm>
@@ -30,8 +31,8 @@ outbox::outbox(byte_stream& to, const outbox_options& options)
     : to_(to),
       options_(options),
       last_words_(options.last_words),
-      queue_(std::max<std::size_t>(options.max_messages, 1)),
-      writing_(most_written) {
+      queue_("outbox_options::max_messages", std::max<std::size_t>(options.max_messages, 1)),
+      writing_("messages of one write", most_written) {
   options_.max_messages = std::max<std::size_t>(options.max_messages, 1);
 }
 
@@ -160,9 +161,7 @@ void outbox::give_up() noexcept {
   if (!giving_up_) return to_.close();
   queue_.clear();
   bytes_ = 0;
-  const std::int64_t time = detail::to_ns(options_.last_words_time);
-  writing_time_.set_deadline(std::chrono::steady_clock::time_point(
-      std::chrono::nanoseconds(detail::later(detail::steady_now(), time))));
+  writing_time_.set_deadline(detail::deadline_after(options_.last_words_time));
 }
 
 detail::failure outbox::refusal() const noexcept {

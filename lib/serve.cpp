@@ -3,6 +3,7 @@
 #include <cosock/serve.hpp>
 
 #include "detail/byte_counter.hpp"
+#include "detail/deadline.hpp"
 #include "detail/engine.hpp"
 #include "detail/print.hpp"
 #include "detail/system.hpp"
@@ -158,8 +159,7 @@ task<> serving::host() {
       handlers_ = &handlers;
       hosting_.set();
       co_await stopping_.wait();
-      if (options_.drain != std::chrono::nanoseconds::max())
-        connections_.set_deadline(std::chrono::steady_clock::now() + options_.drain);
+      connections_.set_deadline(deadline_after(options_.drain));
     })));
   } catch (const boost::system::system_error& e) {
     if (e.code() != error::timed_out) throw;

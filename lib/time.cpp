@@ -4,7 +4,11 @@
 
 #include "detail/engine.hpp"
 
+#include <stdexcept>
+
 namespace cosock::detail {
+
+void refuse_nan() { throw std::invalid_argument("cosock: a duration is not a number (NaN)"); }
 
 std::int64_t steady_now() noexcept {
   return std::chrono::steady_clock::now().time_since_epoch().count();

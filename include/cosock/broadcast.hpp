@@ -60,8 +60,10 @@ class subscription : private detail::link {
 template <class T>
 class broadcast {
  public:
-  /// Keeps the last `capacity` values; at least 1.
-  explicit broadcast(std::size_t capacity) : kept_(capacity ? capacity : 1) {
+  /// Keeps the last `capacity` values; 0 counts as 1. Throws std::invalid_argument for a capacity of
+  /// more values than memory can hold (PTRDIFF_MAX bytes), std::bad_alloc.
+  explicit broadcast(std::size_t capacity)
+      : kept_("the capacity of a broadcast", capacity ? capacity : 1) {
     subscriptions_.previous = subscriptions_.following = &subscriptions_;
   }
   broadcast(const broadcast&) = delete;

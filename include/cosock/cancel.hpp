@@ -166,7 +166,9 @@ class in_scope;
 ///
 /// Input that came before the limit is delivered before the limit expires, also if the loop was held
 /// up meanwhile by a task that computes. A limit of zero or less has passed already: nothing is
-/// attempted. The time counts from the `co_await`. Costs no allocation, and no timer of the system.
+/// attempted. One of 292 years or more, or infinity, never passes. Throws std::invalid_argument, when
+/// it is called, for NaN. The time counts from the `co_await`. Costs no allocation, and no timer of
+/// the system.
 template <class Rep, class Period, class A>
 auto with_timeout(std::chrono::duration<Rep, Period> limit, A&& of) {
   return detail::with_limit<detail::operand_t<A>, false>(detail::to_ns(limit),
@@ -174,8 +176,8 @@ auto with_timeout(std::chrono::duration<Rep, Period> limit, A&& of) {
 }
 
 /// As with_timeout, with a point of the monotonic clock instead of a duration.
-template <class A>
-auto with_deadline(std::chrono::steady_clock::time_point deadline, A&& of) {
+template <class Duration, class A>
+auto with_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> deadline, A&& of) {
   return detail::with_limit<detail::operand_t<A>, true>(
       detail::to_ns(deadline.time_since_epoch()), std::forward<A>(of));
 }
@@ -190,7 +192,7 @@ auto shielded(A&& of) {
 
 /// Awaits `of`, and lets a cancellation from outside reach it only after a time of grace: what has
 /// begun may end in order while everything around it stops. The time counts from the cancellation;
-/// zero or less is none.
+/// zero or less is none. Throws std::invalid_argument, when it is called, for NaN.
 template <class Rep, class Period, class A>
 auto with_grace(std::chrono::duration<Rep, Period> grace, A&& of) {
   return detail::with_shield<detail::operand_t<A>>(detail::to_ns(grace), std::forward<A>(of));
@@ -216,8 +218,12 @@ class COSOCK_API cancel_scope final : private detail::limit {
   [[nodiscard]] bool timed_out() const noexcept { return expired_; }
 
   /// Sets the time at which the scope cancels itself, also while it runs: sooner, later, or, with
-  /// clear_deadline, not at all. One that has passed already counts at once.
-  void set_deadline(std::chrono::steady_clock::time_point deadline);
+  /// clear_deadline or `time_point::max()`, not at all. One that has passed already counts at once.
+  /// Throws std::invalid_argument for NaN.
+  template <class Duration>
+  void set_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> deadline) {
+    set_deadline_ns(detail::to_ns(deadline.time_since_epoch()));
+  }
   void clear_deadline() noexcept;
 
   /// Awaits `of` inside the scope. Gives what it gives; throws `error::timed_out` if the deadline
@@ -231,6 +237,7 @@ class COSOCK_API cancel_scope final : private detail::limit {
  private:
   template <class A>
   friend class detail::in_scope;
+  void set_deadline_ns(std::int64_t deadline);
   void begin(detail::scope& outer);
   void began(detail::scope& outer);
   std::int64_t deadline_ = INT64_MAX;

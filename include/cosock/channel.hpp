@@ -32,8 +32,10 @@ class channel_send;
 template <class T>
 class channel {
  public:
-  /// With a capacity of 0 a value is handed over only when a receiver waits for it.
-  explicit channel(std::size_t capacity) : queue_(capacity) {}
+  /// With a capacity of 0 a value is handed over only when a receiver waits for it. Throws
+  /// std::invalid_argument for a capacity of more values than memory can hold (PTRDIFF_MAX bytes),
+  /// std::bad_alloc.
+  explicit channel(std::size_t capacity) : queue_("the capacity of a channel", capacity) {}
 
   /// Waits for room, and queues the value. Throws `error::closed` if the channel is closed, now or
   /// while it waits, and `error::cancelled`. An rvalue is moved from only when it is queued: after

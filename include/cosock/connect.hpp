@@ -2,21 +2,21 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/duration.hpp>
 #include <cosock/resolve.hpp>
 #include <cosock/tcp.hpp>
 
-#include <chrono>
 #include <optional>
 
 namespace cosock {
 
 /// How a connection is made. The defaults are what a client wants.
 struct connect_options {
-  /// Limit for all of it, look-up included; `error::timed_out` when it passes. For none:
-  /// std::chrono::nanoseconds::max().
-  std::chrono::nanoseconds timeout = std::chrono::seconds(30);
-  /// How long an address is tried before the next one joins (RFC 8305); zero: all at once.
-  std::chrono::nanoseconds attempt_delay = std::chrono::milliseconds(250);
+  /// Limit for all of it, look-up included; `error::timed_out` when it passes. Zero or less: at once.
+  /// For none: std::chrono::nanoseconds::max().
+  time_span timeout = std::chrono::seconds(30);
+  /// How long an address is tried before the next one joins (RFC 8305); zero or less: all at once.
+  time_span attempt_delay = std::chrono::milliseconds(250);
   /// Use addresses of this family only.
   cosock::family family = cosock::family::any;
   /// Bind to this before connecting; addresses of the other family are then not tried.
@@ -26,7 +26,7 @@ struct connect_options {
   /// the client speaks first: with a peer that is known to take part, nothing is sent before that,
   /// connect() succeeds without having asked anybody, and errors show in send().
   bool fast_open = false;
-  int receive_buffer = 0;  ///< bytes; 0: the system's
+  int receive_buffer = 0;  ///< bytes; 0: the system's; negative: invalid_argument
   int send_buffer = 0;     ///< bytes; 0: the system's
 };
 

@@ -2,20 +2,23 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/duration.hpp>
 #include <cosock/error.hpp>
 #include <cosock/stream.hpp>
 #include <cosock/task.hpp>
 
-#include <chrono>
 #include <cstdint>
 
 namespace cosock {
 
 /// How copy() and copy_both() do their work.
 struct copy_options {
-  std::size_t buffer = 64 << 10;  ///< bytes of the buffer, one for each direction; at least 1
-  /// For copy_both: how long it goes on without a byte in either direction. For ever by default.
-  std::chrono::nanoseconds idle = std::chrono::nanoseconds::max();
+  /// Bytes of the buffer, one for each direction. 0 counts as 1; more than PTRDIFF_MAX are
+  /// std::invalid_argument, and more than there is memory for std::bad_alloc.
+  std::size_t buffer = 64 << 10;
+  /// For copy_both: how long it goes on without a byte in either direction. Zero or less: nothing is
+  /// copied. No limit by default.
+  time_span idle = std::chrono::nanoseconds::max();
 };
 
 /// Receives from one stream and sends to the other until the first one ends; gives the number of

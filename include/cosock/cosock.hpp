@@ -20,6 +20,7 @@
 
 // Side by side, within limits
 #include <cosock/cancel.hpp>
+#include <cosock/duration.hpp>
 #include <cosock/finally.hpp>
 #include <cosock/nursery.hpp>
 #include <cosock/time.hpp>

@@ -191,7 +191,9 @@ class basic_datagram_batch : private detail::batch_memory {
   using value_type = batch_datagram<Endpoint>;
 
   /// Room for `count` datagrams of up to `bytes_each` bytes; memory that is never written to costs
-  /// address space only.
+  /// address space only. Of a datagram for which there are 0 bytes only the length is received; with
+  /// a count of 0 none is. Throws std::invalid_argument for more than memory can hold (PTRDIFF_MAX
+  /// bytes in all), std::bad_alloc.
   explicit basic_datagram_batch(std::size_t count, std::size_t bytes_each = 65536)
       : batch_memory(count, bytes_each) {}
   /// Room for a datagram in each of the buffers, which outlive the batch.

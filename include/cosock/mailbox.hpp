@@ -90,7 +90,9 @@ class mailbox {
     std::shared_ptr<detail::mailbox_state<T>> to_;
   };
 
-  /// Belongs to the loop that runs on this thread; std::logic_error if none does.
+  /// Has room for `capacity` values; 0 counts as 1. Belongs to the loop that runs on this thread;
+  /// std::logic_error if none does. Throws std::invalid_argument for a capacity of more values than
+  /// memory can hold (PTRDIFF_MAX bytes), std::bad_alloc.
   explicit mailbox(std::size_t capacity)
       : state_(std::make_shared<detail::mailbox_state<T>>(capacity)) {}
   mailbox(const mailbox&) = delete;
@@ -125,7 +127,8 @@ namespace detail {
 template <class T>
 class mailbox_state final : public mailbox_base {
  public:
-  explicit mailbox_state(std::size_t capacity) : queue_(capacity ? capacity : 1) {}
+  explicit mailbox_state(std::size_t capacity)
+      : queue_("the capacity of a mailbox", capacity ? capacity : 1) {}
 
   bool give(T& value) noexcept {
     const std::lock_guard lock(mutex_);
@@ -141,7 +144,7 @@ class mailbox_state final : public mailbox_base {
     return value;
   }
   void abandon() noexcept {
-    detail::ring<T> dropped(0);
+    detail::ring<T> dropped;
     {
       const std::lock_guard lock(mutex_);
       closed_ = true;

@@ -5,12 +5,12 @@
 #include <cosock/cancel.hpp>
 #include <cosock/detail/ring.hpp>
 #include <cosock/detail/waiter.hpp>
+#include <cosock/duration.hpp>
 #include <cosock/stream.hpp>
 #include <cosock/sync.hpp>
 #include <cosock/task.hpp>
 
 #include <array>
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -29,14 +29,14 @@ enum class when_full : unsigned char {
 
 /// How much an outbox holds, and what happens when that is not enough.
 struct outbox_options {
-  std::size_t max_messages = 128;  ///< that wait to be written; at least 1
+  std::size_t max_messages = 128;  ///< that wait to be written; 0 counts as 1
   std::size_t max_bytes = 1 << 18;  ///< of all of them; a message that is larger waits alone
   when_full policy = when_full::wait;  ///< what becomes of a message when there is no room
   /// Under the policy `close`: what the peer is told before the stream is closed, which waits for
   /// that: until what is being written and these words are, what is queued being dropped, or until
   /// so much time has passed. Receiving goes on meanwhile. Copied. Empty: closed at once.
   std::string_view last_words = {};
-  std::chrono::nanoseconds last_words_time = std::chrono::seconds(5);
+  time_span last_words_time = std::chrono::seconds(5);  ///< zero or less: closed at once
 };
 
 namespace detail {
@@ -107,7 +107,8 @@ class COSOCK_AWAITABLE outbox_flush final : public awaiter_of<outbox_flush>, pub
 class COSOCK_API outbox {
  public:
   /// The room for the messages is allocated here; their bytes are the senders'. The stream outlives
-  /// the outbox.
+  /// the outbox. Throws std::invalid_argument for more `max_messages` than memory can hold
+  /// (PTRDIFF_MAX bytes), std::bad_alloc.
   explicit outbox(byte_stream& to, const outbox_options& options = {});
   outbox(const outbox&) = delete;
   outbox& operator=(const outbox&) = delete;

@@ -84,11 +84,12 @@ class COSOCK_API backoff_clock {
 /// random, evenly between 0 and min(cap, base * 2^n) ("full jitter"): clients that lost the same
 /// server do not return all at once.
 struct reconnect_options {
-  std::chrono::nanoseconds base = std::chrono::milliseconds(100);  ///< zero or less: no waits
-  std::chrono::nanoseconds cap = std::chrono::seconds(30);         ///< no wait is longer
+  time_span base = std::chrono::milliseconds(100);  ///< zero or less: no waits
+  time_span cap = std::chrono::seconds(30);  ///< no wait is longer; zero or less: no waits
   /// A connection that has lasted so long was a success: the waits begin anew after it. One that is
-  /// lost sooner was an attempt that failed: no server is pressed that accepts and then closes.
-  std::chrono::nanoseconds stable = std::chrono::seconds(30);
+  /// lost sooner was an attempt that failed: no server is pressed that accepts and then closes. Zero
+  /// or less: every connection was.
+  time_span stable = std::chrono::seconds(30);
   std::size_t max_attempts = 0;  ///< give up when so many have failed in a row; 0: never
   std::uint64_t seed = 0;        ///< of the waits, for tests; 0: different each time
   retry_observer on_retry = {};  ///< called before each wait; what it throws leaves run()

@@ -4,8 +4,8 @@
 
 #include <cosock/address.hpp>
 #include <cosock/detail/serving.hpp>
+#include <cosock/duration.hpp>
 
-#include <chrono>
 #include <cstdint>
 
 namespace cosock {
@@ -47,8 +47,9 @@ struct serve_options {
   /// How many connections may wait to be accepted; the system may cut it (listen(2)). 0: as the
   /// acceptor was opened. Another number needs an acceptor that has set_backlog().
   int backlog = 0;
-  /// How long handlers may go on when the server stops; then they are cancelled.
-  std::chrono::nanoseconds drain = std::chrono::seconds(10);
+  /// How long handlers may go on when the server stops; then they are cancelled. Zero or less: at
+  /// once; std::chrono::nanoseconds::max(): never.
+  time_span drain = std::chrono::seconds(10);
   /// Is told of errors that leave a handler, once for each. Must not throw.
   error_observer on_error = {};
 };

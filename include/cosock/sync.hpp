@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/detail/size.hpp>
 #include <cosock/detail/waiter.hpp>
 
 namespace cosock {
@@ -88,7 +89,7 @@ class COSOCK_API semaphore {
     std::size_t count_ = 0;
   };
 
-  /// With so many permits to begin with.
+  /// With so many permits to begin with: none, or up to SIZE_MAX.
   explicit semaphore(std::size_t permits) noexcept : available_(permits) {
     granted_.previous = granted_.following = &granted_;
   }
@@ -96,7 +97,8 @@ class COSOCK_API semaphore {
   semaphore& operator=(const semaphore&) = delete;
   ~semaphore();
 
-  /// Waits for so many permits, and gives them. Throws `error::cancelled`, or `error::closed` if
+  /// Waits for so many permits, and gives them; for 0 it only waits behind those who came before.
+  /// Throws `error::cancelled`, or `error::closed` if
   /// the semaphore is destroyed meanwhile: no permit was taken. A task that is destroyed before it
   /// could use them gives them back.
   detail::acquire_operation acquire(std::size_t count = 1) noexcept;
@@ -108,9 +110,10 @@ class COSOCK_API semaphore {
     return {*this, count};
   }
 
-  /// Adds permits: those of a permit that was forgotten, or new ones.
+  /// Adds permits: those of a permit that was forgotten, or new ones. There are never more than
+  /// SIZE_MAX.
   void release(std::size_t count = 1) noexcept {
-    available_ += count;
+    available_ = detail::saturating_sum(available_, count);
     if (!waiters_.empty()) grant();
   }
 

@@ -2,21 +2,51 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/detail/config.hpp>
+
 #include <chrono>
 #include <cstdint>
 
 namespace cosock::detail {
 
-/// Any duration as nanoseconds, never shorter, and capped at 292 years both ways: "for ever" as
-/// `hours::max()` or `milliseconds::max()` must not overflow into the past.
-template <class Rep, class Period>
-constexpr std::int64_t to_ns(std::chrono::duration<Rep, Period> d) noexcept {
-  using seconds = std::chrono::duration<double>;
-  constexpr double most = 9.2e9;
-  const double rough = std::chrono::duration_cast<seconds>(d).count();
-  if (!(rough < most)) return INT64_MAX;
-  if (rough < -most) return INT64_MIN;
-  return std::chrono::ceil<std::chrono::nanoseconds>(d).count();
+__extension__ typedef __int128 wide_integer;
+inline constexpr auto most_wide =
+    (wide_integer{INT64_MAX} << 64) + static_cast<wide_integer>(UINT64_MAX);
+
+[[noreturn]] COSOCK_API void refuse_nan();
+
+/// A floating-point number of units, as nanoseconds, rounded up and capped.
+constexpr std::int64_t whole_ns(long double count, long double unit) {
+  if (count != count) refuse_nan();
+  if (count >= 0x1p63L / unit) return INT64_MAX;
+  if (count < -0x1p63L / unit) return INT64_MIN;
+  const long double ns = count * unit;
+  if (ns >= static_cast<long double>(INT64_MAX)) return INT64_MAX;  // rounded, perhaps
+  if (ns < -0x1p63L) return INT64_MIN;
+  const auto whole = static_cast<std::int64_t>(ns);
+  return static_cast<long double>(whole) < ns ? whole + 1 : whole;
 }
+
+/// Any duration as nanoseconds, never shorter, and capped at 292 years both ways, so that
+/// `hours::max()` and infinity are without limit and not in the past. The number may be of any
+/// width, signed or not, or floating point; NaN throws std::invalid_argument.
+template <class Rep, class Period>
+constexpr std::int64_t to_ns(std::chrono::duration<Rep, Period> d) {
+  constexpr wide_integer factor = wide_integer{1'000'000'000} * Period::num;
+  if constexpr (std::chrono::treat_as_floating_point_v<Rep>) {
+    return whole_ns(static_cast<long double>(d.count()),
+                    static_cast<long double>(factor) / static_cast<long double>(Period::den));
+  } else {
+    const auto count = static_cast<wide_integer>(d.count());
+    if (count > most_wide / factor || (count < 0 && d.count() > Rep())) return INT64_MAX;
+    if (count < -(most_wide / factor)) return INT64_MIN;
+    const wide_integer product = count * factor;
+    wide_integer ns = product / Period::den;
+    if (ns * Period::den < product) ++ns;
+    if (ns > INT64_MAX) return INT64_MAX;
+    return ns < INT64_MIN ? INT64_MIN : static_cast<std::int64_t>(ns);
+  }
+}
+constexpr std::int64_t to_ns(std::chrono::nanoseconds d) noexcept { return d.count(); }
 
 }  // namespace cosock::detail

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/detail/size.hpp>
+
 #include <cstddef>
 #include <memory>
 #include <type_traits>
@@ -16,8 +18,12 @@ class ring {
                 "what is queued is moved, and a move that fails would lose it");
 
  public:
-  explicit ring(std::size_t capacity)
-      : room_(capacity ? std::allocator<T>().allocate(capacity) : nullptr), capacity_(capacity) {}
+  ring() noexcept = default;
+  /// Throws std::invalid_argument, with the name of the option, for more than memory can hold.
+  ring(const char* option, std::size_t capacity)
+      : capacity_(checked_size(option, capacity, sizeof(T))) {
+    if (capacity_) room_ = std::allocator<T>().allocate(capacity_);
+  }
   ring(const ring&) = delete;
   ring& operator=(const ring&) = delete;
   ~ring() {
@@ -61,8 +67,8 @@ class ring {
   }
 
  private:
-  T* room_;
-  std::size_t capacity_;
+  T* room_ = nullptr;
+  std::size_t capacity_ = 0;
   std::size_t first_ = 0;
   std::size_t size_ = 0;
 };
