@@ -57,7 +57,7 @@ frame_head read_prefix(const frame_format& format, const unsigned char* from,
     head.length = read_number(from, size, bytes, format.order);
     head.size = bytes;
   }
-  if (head.size != 0 && head.length > format.maximum)
+  if (head.size != 0 && (head.length > format.maximum || head.length > most_frame))
     head.why = own_failure(error::frame_too_long);
   return head;
 }

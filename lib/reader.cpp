@@ -4,6 +4,8 @@
 
 #include "detail/system.hpp"
 
+#include <cosock/detail/size.hpp>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -12,12 +14,20 @@
 
 namespace cosock {
 
+namespace {
+
+/// Bytes of a line for which there is room from the beginning.
+constexpr std::size_t line_room = 64 << 10;
+
+}  // namespace
+
 buffered_reader::buffered_reader(byte_stream& from, const reader_options& options)
     : stream_(from),
       capacity_(options.capacity),
       max_line_(options.max_line),
       unterminated_line_(options.unterminated_line),
-      size_(std::max({capacity_, max_line_ + 2, detail::most_prefix})) {
+      size_(std::max({detail::checked_size("reader_options::capacity", capacity_, 1),
+                      std::min(max_line_, line_room) + 2, detail::most_prefix})) {
   buffer_.reset(new char[size_]);
 }
 
@@ -138,8 +148,9 @@ inline bool read_operation::find_line() noexcept {
   const void* const lf = unseen == 0 ? nullptr : std::memchr(line + scanned_, '\n', unseen);
   if (!lf) {
     scanned_ = there;
-    if (there > most + 1 || (there == most + 1 && line[most] != '\r'))
+    if (there > most && (there - most > 1 || line[most] != '\r'))
       return refused(own_failure(error::line_too_long));
+    needed_ = saturating_sum(most, 2);
     return false;
   }
   const auto at = static_cast<std::size_t>(static_cast<const char*>(lf) - line);
@@ -160,10 +171,10 @@ bool read_operation::find_delimiter() noexcept {
   const std::size_t most = reader_.max_line_;
   const std::size_t at = there.find(delimiter_, scanned_);
   if (at != there.npos && at <= most) return found(0, at, at + delimiter_.size());
-  if (at != there.npos || there.size() >= most + delimiter_.size())
+  needed_ = saturating_sum(most, delimiter_.size());
+  if (at != there.npos || there.size() >= needed_)
     return refused(own_failure(error::line_too_long));
   if (there.size() >= delimiter_.size()) scanned_ = there.size() - delimiter_.size() + 1;
-  needed_ = most + delimiter_.size();
   return false;
 }
 
@@ -195,7 +206,9 @@ bool read_operation::prepare() {
     r.begin_ = 0;
     r.end_ = there;
   } else if (room == 0) {
-    const std::size_t size = std::max(r.size_ + 1, std::min(2 * r.size_, needed_));
+    // With what has come, and not with what a peer has announced.
+    const std::size_t twice = saturating_sum(r.size_, r.size_);
+    const std::size_t size = std::max(r.size_ + 1, std::min(twice, needed_));
     std::unique_ptr<char[]> larger(new (std::nothrow) char[size]);
     if (!larger) return !refused(system_failure(ENOMEM));
     std::memcpy(larger.get(), r.buffer_.get(), there);

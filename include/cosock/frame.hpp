@@ -24,12 +24,13 @@ enum class frame_prefix : unsigned char {
 struct frame_format {
   frame_prefix prefix = frame_prefix::four_bytes;  ///< in front of each frame
   std::endian order = std::endian::big;  ///< of the bytes of the prefix; a varint has its own
-  std::size_t maximum = 1 << 20;         ///< bytes of a frame, its prefix not counted
+  std::size_t maximum = 1 << 20;  ///< bytes of a frame, its prefix not counted; from 0 to SIZE_MAX
 };
 
 namespace detail {
 
 inline constexpr std::size_t most_prefix = 10;
+inline constexpr std::uint64_t most_frame = PTRDIFF_MAX - most_prefix;
 
 /// The length in front of a frame, as far as it is there.
 struct frame_head {

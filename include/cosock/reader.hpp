@@ -16,7 +16,8 @@ class buffered_reader;
 /// The limits of a buffered_reader.
 struct reader_options {
   std::size_t capacity = 16 << 10;  ///< bytes of the buffer, and of a block that is given as a view
-  std::size_t max_line = 8 << 10;   ///< bytes of a line or of what precedes a delimiter, without it
+  std::size_t max_line = 8 << 10;   ///< bytes of a line or of what precedes a delimiter, without it;
+                                    ///< SIZE_MAX: as many as there is memory for
   bool unterminated_line = false;   ///< what follows the last LF of the stream is a line too
 };
 
@@ -120,9 +121,11 @@ class COSOCK_AWAITABLE fill_operation final : public awaiter_of<fill_operation<R
 /// buffered().
 class COSOCK_API buffered_reader {
  public:
-  /// The buffer is allocated here, large enough for the longest line; for a frame that is larger it
-  /// grows as the bytes arrive, up to the format's maximum, and stays that large. The stream
-  /// outlives the reader.
+  /// The buffer is allocated here, large enough for the longest line of up to 64 KiB. For a longer
+  /// line, and for a larger frame, it doubles as the bytes arrive, up to `max_line` or to the
+  /// format's maximum, and stays that large; not_enough_memory, with nothing consumed, where there is
+  /// no memory. Throws std::invalid_argument for a capacity of more than PTRDIFF_MAX, std::bad_alloc.
+  /// The stream outlives the reader.
   explicit buffered_reader(byte_stream& from, const reader_options& options = {});
   buffered_reader(const buffered_reader&) = delete;
   buffered_reader& operator=(const buffered_reader&) = delete;
@@ -155,7 +158,8 @@ class COSOCK_API buffered_reader {
   }
 
   /// Reads a frame (frame.hpp) and gives what is in it; an empty frame gives an empty view. One
-  /// that is longer than the format's maximum is `error::frame_too_long`, as soon as its length is
+  /// that is longer than the format's maximum, or than memory can be (PTRDIFF_MAX bytes with its
+  /// prefix), is `error::frame_too_long`, as soon as its length is
   /// there; `error::bad_frame` is a varint that is longer than it need be, or does not fit 64 bits.
   detail::view_operation read_frame(const frame_format& format = {});
 
