@@ -28,7 +28,11 @@ namespace {
 
 /// An endpoint, and where from, as messages name it.
 std::string way_to(const endpoint& to, const connect_options& options) {
-  return options.local ? to.to_string() + " from " + options.local->to_string() : to.to_string();
+  std::string way = to.to_string();
+  if (options.local) way += " from " + options.local->to_string();
+  if (options.receive_buffer < 0) way += " with a negative receive_buffer";
+  if (options.send_buffer < 0) way += " with a negative send_buffer";
+  return way;
 }
 
 }  // namespace
@@ -68,6 +72,7 @@ unique_descriptor open_socket(const endpoint& to, const connect_options& options
 
 bool connect_operation::start(std::coroutine_handle<> awaiting, scope& where) {
   if (!enter(awaiting, where)) return false;
+  if (options_.receive_buffer < 0 || options_.send_buffer < 0) return give_up(EINVAL);
   int error = 0;
   unique_descriptor socket = open_socket(to_, options_, error);
   if (error) return give_up(error);

@@ -115,7 +115,7 @@ bool descriptor_receive::attempt() {
   auto& from = static_cast<descriptor&>(*on_);
   try {
     // Sooner than anything is taken, which would be lost.
-    result_.descriptors.reserve(most_);
+    result_.descriptors.reserve(std::min(most_, most_descriptors));
   } catch (...) {
     failure_ = system_failure(ENOMEM);
     return true;

@@ -17,8 +17,6 @@ namespace cosock {
 
 namespace {
 
-unsigned places(unsigned n) { return n ? n : usable_cores(); }
-
 [[noreturn]] void refuse_index() {
   throw std::logic_error("cosock: each loop takes the acceptor of its own index, once");
 }
@@ -26,7 +24,7 @@ unsigned places(unsigned n) { return n ? n : usable_cores(); }
 }  // namespace
 
 tcp_listeners::tcp_listeners(const endpoint& at, unsigned n, const acceptor_options& options)
-    : sockets_(places(n)), at_(at) {
+    : sockets_(detail::loop_count(n)), at_(at) {
   // The first one takes the port for itself, and shares it only with the others.
   acceptor_options each = options;
   for (unique_descriptor& socket : sockets_) {
@@ -40,7 +38,7 @@ tcp_listeners::tcp_listeners(const endpoint& at, unsigned n, const acceptor_opti
     at_ = name.to_endpoint();
   }
   for (const unique_descriptor& socket : sockets_)
-    detail::check(::listen(socket.get(), options.backlog), at_);
+    detail::check(::listen(socket.get(), detail::not_negative("backlog", options.backlog)), at_);
 }
 
 tcp_acceptor tcp_listeners::acceptor(unsigned index) {
@@ -199,7 +197,7 @@ local_endpoint dealt_acceptor::local_endpoint() const {
 
 dealing_listeners::dealing_listeners(medium what, const cosock::local_endpoint& at, unsigned n,
                                      int backlog, int mode, bool replace_stale)
-    : shared_(std::make_shared<dealer>(what, at, places(n), backlog, mode, replace_stale)) {}
+    : shared_(std::make_shared<dealer>(what, at, loop_count(n), backlog, mode, replace_stale)) {}
 
 dealing_listeners::~dealing_listeners() { shared_->close_rest(); }
 

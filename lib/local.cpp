@@ -48,7 +48,7 @@ int detail::listen_local(medium what, const local_endpoint& at, int backlog, int
   auto socket = unique_descriptor::adopt(new_socket(what));
   if (socket.get() < 0) raise(system_failure(errno), at.to_string());
   binding = bind_local(socket.get(), at, mode, replace_stale);
-  if (::listen(socket.get(), backlog) != 0) {
+  if (::listen(socket.get(), not_negative("backlog", backlog)) != 0) {
     const failure why = system_failure(errno);
     binding.reset();
     raise(why, at.to_string());
@@ -105,9 +105,11 @@ credentials local_socket::peer_credentials() const {
   return {peer.pid, peer.uid, peer.gid};
 }
 
-void local_socket::set_receive_buffer(int bytes) { set(of(source_), SOL_SOCKET, SO_RCVBUF, bytes); }
+void local_socket::set_receive_buffer(int bytes) {
+  detail::set_buffer(of(source_), SO_RCVBUF, bytes);
+}
 int local_socket::receive_buffer() const { return get(of(source_), SOL_SOCKET, SO_RCVBUF); }
-void local_socket::set_send_buffer(int bytes) { set(of(source_), SOL_SOCKET, SO_SNDBUF, bytes); }
+void local_socket::set_send_buffer(int bytes) { detail::set_buffer(of(source_), SO_SNDBUF, bytes); }
 int local_socket::send_buffer() const { return get(of(source_), SOL_SOCKET, SO_SNDBUF); }
 
 local_listener::local_listener(loop* on, medium what, const cosock::local_endpoint& at,

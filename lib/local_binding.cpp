@@ -179,6 +179,8 @@ std::unique_ptr<local_binding> bind_local(int fd, const local_endpoint& at, int 
   // Sooner than anything that would have to be undone.
   auto binding = std::make_unique<local_binding>(at);
   // The file inherits the mode of the socket, less what the umask forbids.
+  if (mode < 0 || mode > 07777)
+    raise(system_failure(EINVAL), at.to_string() + ": mode " + std::to_string(mode));
   const auto bits = static_cast<mode_t>(mode);
   if (::fchmod(fd, bits) != 0) raise(system_failure(errno), at.to_string());
   if (!bound()) {

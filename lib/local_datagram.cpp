@@ -56,8 +56,10 @@ descriptor* open(engine& on, const local_endpoint& at, const local_datagram_opti
   };
   check(socket.get() >= 0);
   if (options.receive_time) set_int(SO_TIMESTAMPNS, 1);
-  if (options.receive_buffer) set_int(SO_RCVBUF, options.receive_buffer);
-  if (options.send_buffer) set_int(SO_SNDBUF, options.send_buffer);
+  if (detail::not_negative("receive_buffer", options.receive_buffer))
+    set_int(SO_RCVBUF, options.receive_buffer);
+  if (detail::not_negative("send_buffer", options.send_buffer))
+    set_int(SO_SNDBUF, options.send_buffer);
   auto binding = detail::bind_local(socket.get(), at, options.mode, options.replace_stale);
   descriptor* const d = open(on, socket.release(), false);
   d->take_binding(std::move(binding));
@@ -135,10 +137,12 @@ local_endpoint local_datagram_socket::remote_endpoint() const {
 int local_datagram_socket::native_handle() const noexcept { return is_open() ? of()->fd() : -1; }
 
 void local_datagram_socket::set_receive_buffer(int bytes) {
-  set(of(), SOL_SOCKET, SO_RCVBUF, bytes);
+  detail::set_buffer(of(), SO_RCVBUF, bytes);
 }
 int local_datagram_socket::receive_buffer() const { return get(of(), SOL_SOCKET, SO_RCVBUF); }
-void local_datagram_socket::set_send_buffer(int bytes) { set(of(), SOL_SOCKET, SO_SNDBUF, bytes); }
+void local_datagram_socket::set_send_buffer(int bytes) {
+  detail::set_buffer(of(), SO_SNDBUF, bytes);
+}
 int local_datagram_socket::send_buffer() const { return get(of(), SOL_SOCKET, SO_SNDBUF); }
 
 std::pair<local_datagram_socket, local_datagram_socket> detail::make_local_datagram_pair() {

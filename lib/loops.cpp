@@ -7,6 +7,7 @@
 #include "detail/system.hpp"
 
 #include <cosock/cancel.hpp>
+#include <cosock/detail/size.hpp>
 #include <cosock/mailbox.hpp>
 #include <cosock/nursery.hpp>
 
@@ -158,6 +159,11 @@ unsigned usable_cores() noexcept {
   } catch (...) {
     return 1;
   }
+}
+
+unsigned detail::loop_count(unsigned n) {
+  if (n > max_loops) refuse_size("the number of loops", n, max_loops);
+  return n ? n : usable_cores();
 }
 
 task<> detail::run_loop_bodies(std::vector<std::unique_ptr<loop_body>> bodies,

@@ -25,7 +25,7 @@ namespace {
 
 descriptor* listen(engine& on, const endpoint& at, const acceptor_options& options) {
   unique_descriptor socket = detail::bind_tcp(at, options);
-  check(::listen(socket.get(), options.backlog), at);
+  check(::listen(socket.get(), detail::not_negative("backlog", options.backlog)), at);
   return descriptor::open(on, socket.release(), medium::socket, false);
 }
 
@@ -92,9 +92,14 @@ void tcp_socket::set_no_delay(bool on) { set<int>(of(), IPPROTO_TCP, TCP_NODELAY
 bool tcp_socket::no_delay() const { return get(of(), IPPROTO_TCP, TCP_NODELAY) != 0; }
 
 void tcp_socket::set_keep_alive(const keep_alive& how) {
-  if (how.idle_seconds) set(of(), IPPROTO_TCP, TCP_KEEPIDLE, how.idle_seconds);
-  if (how.interval_seconds) set(of(), IPPROTO_TCP, TCP_KEEPINTVL, how.interval_seconds);
-  if (how.count) set(of(), IPPROTO_TCP, TCP_KEEPCNT, how.count);
+  const auto set_number = [fd = handle_of(of())](int name, int value, const char* option) {
+    if (value != 0 && ::setsockopt(fd, IPPROTO_TCP, name, &value, sizeof value) != 0)
+      detail::raise(system_failure(errno),
+                    "keep_alive::" + std::string(option) + ' ' + std::to_string(value));
+  };
+  set_number(TCP_KEEPIDLE, how.idle_seconds, "idle_seconds");
+  set_number(TCP_KEEPINTVL, how.interval_seconds, "interval_seconds");
+  set_number(TCP_KEEPCNT, how.count, "count");
   set<int>(of(), SOL_SOCKET, SO_KEEPALIVE, how.enabled);
 }
 keep_alive tcp_socket::get_keep_alive() const {
@@ -102,9 +107,9 @@ keep_alive tcp_socket::get_keep_alive() const {
           get(of(), IPPROTO_TCP, TCP_KEEPINTVL), get(of(), IPPROTO_TCP, TCP_KEEPCNT)};
 }
 
-void tcp_socket::set_receive_buffer(int bytes) { set(of(), SOL_SOCKET, SO_RCVBUF, bytes); }
+void tcp_socket::set_receive_buffer(int bytes) { detail::set_buffer(of(), SO_RCVBUF, bytes); }
 int tcp_socket::receive_buffer() const { return get(of(), SOL_SOCKET, SO_RCVBUF); }
-void tcp_socket::set_send_buffer(int bytes) { set(of(), SOL_SOCKET, SO_SNDBUF, bytes); }
+void tcp_socket::set_send_buffer(int bytes) { detail::set_buffer(of(), SO_SNDBUF, bytes); }
 int tcp_socket::send_buffer() const { return get(of(), SOL_SOCKET, SO_SNDBUF); }
 
 void tcp_socket::set_linger(int seconds) {

@@ -274,9 +274,9 @@ void udp_socket::set_hops(int most) { set(of(), unicast_hops, most); }
 int udp_socket::hops() const { return get(of(), unicast_hops); }
 void udp_socket::set_traffic_class(int byte) { set(of(), type_of_service, byte); }
 int udp_socket::traffic_class() const { return get(of(), type_of_service); }
-void udp_socket::set_receive_buffer(int bytes) { set(of(), SOL_SOCKET, SO_RCVBUF, bytes); }
+void udp_socket::set_receive_buffer(int bytes) { detail::set_buffer(of(), SO_RCVBUF, bytes); }
 int udp_socket::receive_buffer() const { return get(of(), SOL_SOCKET, SO_RCVBUF); }
-void udp_socket::set_send_buffer(int bytes) { set(of(), SOL_SOCKET, SO_SNDBUF, bytes); }
+void udp_socket::set_send_buffer(int bytes) { detail::set_buffer(of(), SO_SNDBUF, bytes); }
 int udp_socket::send_buffer() const { return get(of(), SOL_SOCKET, SO_SNDBUF); }
 
 std::uint32_t udp_socket::dropped() const {

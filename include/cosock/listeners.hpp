@@ -8,6 +8,9 @@
 
 namespace cosock {
 
+/// The largest number of loops that listeners and run_loops() (loops.hpp) are made for.
+inline constexpr unsigned max_loops = 4096;
+
 /// Listens on one TCP port for several loops (loops.hpp): a socket for each, among which the system
 /// spreads the connections (SO_REUSEPORT), so that the loops share nothing. It belongs to no loop, and
 /// any thread may take its acceptors.
@@ -18,7 +21,7 @@ namespace cosock {
 class COSOCK_API tcp_listeners {
  public:
   /// Binds `n` sockets, for 0 usable_cores(). Port 0 lets the system pick one for all; see
-  /// local_endpoint(). Throws as tcp_acceptor does.
+  /// local_endpoint(). Throws as tcp_acceptor does; std::invalid_argument for more than max_loops.
   explicit tcp_listeners(const endpoint& at, unsigned n = 0, const acceptor_options& options = {});
 
   /// The acceptor for the loop that runs on this thread. Throws std::logic_error if none does, and

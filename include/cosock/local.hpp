@@ -45,8 +45,8 @@ class COSOCK_API local_socket : public byte_stream {
   /// pair, the one that made it.
   [[nodiscard]] credentials peer_credentials() const;
 
-  /// Bytes. The system doubles what it is told, and gives the double. The send buffer bounds what is
-  /// on the way, and the size of a message.
+  /// Bytes. The system doubles what it is told, up to a limit of its own, and gives the double.
+  /// Negative: invalid_argument. The send buffer bounds what is on the way, and the size of a message.
   void set_receive_buffer(int bytes);
   [[nodiscard]] int receive_buffer() const;
   void set_send_buffer(int bytes);
@@ -157,8 +157,10 @@ template <class Socket = local_stream_socket>
 
 /// How a local acceptor is opened. The defaults are what a server wants.
 struct local_acceptor_options {
-  int backlog = 4096;         ///< connections that may wait to be accepted; the system may cut it
-  int mode = 0600;            ///< of the file, exactly: who may write to it may connect
+  int backlog = 4096;         ///< connections that may wait to be accepted; the system may cut it;
+                              ///< negative: invalid_argument
+  int mode = 0600;            ///< of the file, exactly: who may write to it may connect; other than
+                              ///< 0 to 07777: invalid_argument
   bool replace_stale = true;  ///< replace the file of a socket that is no more
 };
 

@@ -22,10 +22,11 @@ COSOCK_API std::pair<local_datagram_socket, local_datagram_socket> make_local_da
 
 /// How a local datagram socket is opened.
 struct local_datagram_options {
-  int mode = 0600;            ///< of the file, exactly: who may write to it may send
+  int mode = 0600;            ///< of the file, exactly: who may write to it may send; other than
+                              ///< 0 to 07777: invalid_argument
   bool replace_stale = true;  ///< replace the file of a socket that is no more
   bool receive_time = false;  ///< packet_info::at
-  int receive_buffer = 0;     ///< bytes; 0: the system's
+  int receive_buffer = 0;     ///< bytes; 0: the system's; negative: invalid_argument
   int send_buffer = 0;        ///< bytes; 0: the system's. It bounds the size of a datagram
 };
 
@@ -86,7 +87,8 @@ class COSOCK_API local_datagram_socket final : public basic_datagram_socket<coso
     return {source_, into, most};
   }
 
-  /// Bytes. The system doubles what it is told, and gives the double.
+  /// Bytes. The system doubles what it is told, up to a limit of its own, and gives the double.
+  /// Negative: invalid_argument.
   void set_receive_buffer(int bytes);
   [[nodiscard]] int receive_buffer() const;
   void set_send_buffer(int bytes);

@@ -48,15 +48,15 @@ COSOCK_API task<> run_loop_bodies(std::vector<std::unique_ptr<loop_body>> bodies
 /// does. Cancelled, it cancels all, waits for them, and throws `error::cancelled`. If the task that
 /// waits here is destroyed, the loops are destroyed too, with their tasks where they stand; that
 /// waits until each has come to an end of what it does at the moment. Throws system_error where the
-/// system has no more threads, or no descriptors for their loops.
+/// system has no more threads, or no descriptors for their loops; std::invalid_argument, when it is
+/// called, for more than max_loops.
 template <class F>
 task<> run_loops(unsigned n, F&& f, loops_options options = {}) {
   using body = detail::loop_body_of<std::decay_t<F>>;
   static_assert(body::with_index || body::without,
                 "run_loops() takes a function of the loop's index, or of nothing, that returns "
                 "cosock::task<>, and that can be copied");
-  if (n == 0) n = usable_cores();
-  std::vector<std::unique_ptr<detail::loop_body>> bodies(n);
+  std::vector<std::unique_ptr<detail::loop_body>> bodies(detail::loop_count(n));
   for (auto& each : bodies) each = std::make_unique<body>(f);
   return detail::run_loop_bodies(std::move(bodies), options);
 }

@@ -17,15 +17,17 @@ class accept_operation;
 class connect_operation;
 }  // namespace detail
 
-/// When and how often an idle connection is probed (tcp(7)). Zero leaves the system's value.
+/// When and how often an idle connection is probed (tcp(7)). Zero leaves the system's value, and
+/// what is outside the range is invalid_argument.
 struct keep_alive {
   bool enabled = true;       ///< whether it is probed at all
-  int idle_seconds = 0;      ///< silence before the first probe
-  int interval_seconds = 0;  ///< between probes
-  int count = 0;             ///< unanswered probes before the connection is given up
+  int idle_seconds = 0;      ///< silence before the first probe; 1 to 32767
+  int interval_seconds = 0;  ///< between probes; 1 to 32767
+  int count = 0;             ///< unanswered probes before the connection is given up; 1 to 127
 };
 
-/// How an acceptor is opened. The defaults are what a server wants.
+/// How an acceptor is opened. The defaults are what a server wants. A negative number is
+/// invalid_argument; the system caps what is too large.
 struct acceptor_options {
   int backlog = 4096;         ///< connections that may wait to be accepted; the system may cut it
   bool reuse_address = true;  ///< bind although old connections linger (SO_REUSEADDR)
@@ -72,7 +74,8 @@ class COSOCK_API tcp_socket final : public byte_stream {
   /// Whether, and how, an idle connection is probed.
   void set_keep_alive(const keep_alive& how);
   [[nodiscard]] keep_alive get_keep_alive() const;
-  /// Bytes. The system doubles what it is told, and gives the double.
+  /// Bytes. The system doubles what it is told, up to a limit of its own, and gives the double.
+  /// Negative: invalid_argument.
   void set_receive_buffer(int bytes);
   [[nodiscard]] int receive_buffer() const;
   void set_send_buffer(int bytes);
@@ -82,7 +85,7 @@ class COSOCK_API tcp_socket final : public byte_stream {
   void set_linger(int seconds);
   [[nodiscard]] int linger() const;
   /// Milliseconds for which sent data may stay unacknowledged before the connection fails with
-  /// timed_out (TCP_USER_TIMEOUT); 0: the system's.
+  /// timed_out (TCP_USER_TIMEOUT); 0: the system's; negative: invalid_argument.
   void set_user_timeout(int milliseconds);
   [[nodiscard]] int user_timeout() const;
 
@@ -134,7 +137,8 @@ class COSOCK_API tcp_acceptor {
   /// Where it listens, with the port that the system has picked.
   [[nodiscard]] endpoint local_endpoint() const;
   /// How many connections may wait to be accepted from now on; the system may cut it (listen(2)).
-  /// Throws system_error with the system's code, or `error::closed`.
+  /// Throws system_error with the system's code, invalid_argument for a negative number, or
+  /// `error::closed`.
   void set_backlog(int connections);
   /// The descriptor, or -1. It stays the acceptor's own.
   [[nodiscard]] int native_handle() const noexcept;

@@ -29,7 +29,7 @@ struct udp_options {
   bool receive_dropped = false;  ///< packet_info::dropped
   bool receive_offload = false;  ///< let the system join datagrams on their way in (UDP_GRO)
   bool send_offload = true;      ///< let the system split what send_batch has joined (UDP_SEGMENT)
-  int receive_buffer = 0;        ///< bytes; 0: the system's
+  int receive_buffer = 0;        ///< bytes; 0: the system's; negative: invalid_argument
   int send_buffer = 0;           ///< bytes; 0: the system's
 };
 
@@ -128,7 +128,8 @@ class COSOCK_API udp_socket final : public datagram_socket {
   /// TOS or traffic class of what is sent, 0 to 255; its low two bits are ECN.
   void set_traffic_class(int byte);
   [[nodiscard]] int traffic_class() const;
-  /// Bytes. The system doubles what it is told, and gives the double.
+  /// Bytes. The system doubles what it is told, up to a limit of its own, and gives the double.
+  /// Negative: invalid_argument.
   void set_receive_buffer(int bytes);
   [[nodiscard]] int receive_buffer() const;
   void set_send_buffer(int bytes);

@@ -25,6 +25,18 @@ void set(const descriptor* of, int level, int name, const T& value) {
     raise(system_failure(errno));
 }
 
+/// Refuses a number that the system would take for a very large one.
+inline int not_negative(const char* option, int value) {
+  if (value < 0)
+    raise(system_failure(EINVAL), std::string(option) + ' ' + std::to_string(value) + " is negative");
+  return value;
+}
+
+/// SO_RCVBUF and SO_SNDBUF.
+inline void set_buffer(const descriptor* of, int name, int bytes) {
+  set(of, SOL_SOCKET, name, not_negative(name == SO_RCVBUF ? "receive_buffer" : "send_buffer", bytes));
+}
+
 template <class T = int>
 T get(int fd, int level, int name) {
   T value{};
@@ -64,8 +76,10 @@ unique_descriptor internet_socket(const endpoint& at, int type, const Options& o
   if (options.reuse_address) set_int(SOL_SOCKET, SO_REUSEADDR, 1);
   if (options.reuse_port) set_int(SOL_SOCKET, SO_REUSEPORT, 1);
   if (v6) set_int(IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only);
-  if (options.receive_buffer) set_int(SOL_SOCKET, SO_RCVBUF, options.receive_buffer);
-  if (options.send_buffer) set_int(SOL_SOCKET, SO_SNDBUF, options.send_buffer);
+  if (not_negative("receive_buffer", options.receive_buffer))
+    set_int(SOL_SOCKET, SO_RCVBUF, options.receive_buffer);
+  if (not_negative("send_buffer", options.send_buffer))
+    set_int(SOL_SOCKET, SO_SNDBUF, options.send_buffer);
   return socket;
 }
 
@@ -90,7 +104,8 @@ int listen_local(medium what, const local_endpoint& at, int backlog, int mode, b
 
 /// Has a socket that listens do it with another backlog.
 inline void set_backlog(const descriptor* of, int connections) {
-  if (::listen(handle_of(of), connections) != 0) raise(system_failure(errno));
+  if (::listen(handle_of(of), not_negative("backlog", connections)) != 0)
+    raise(system_failure(errno));
 }
 
 }  // namespace cosock::detail
