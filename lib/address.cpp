@@ -2,11 +2,13 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/address.hpp>
 
-#include "detail/system.hpp"
+#include "detail/socket.hpp"
 #include "detail/text.hpp"
 
 #include <arpa/inet.h>
 #include <net/if.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
 
 #include <charconv>
 #include <cstring>
@@ -175,6 +177,30 @@ endpoint system_address::to_endpoint() const noexcept {
   address::v4_bytes bytes;
   std::memcpy(bytes.data(), &v4.sin_addr, bytes.size());
   return {address(bytes), ntohs(v4.sin_port)};
+}
+
+bool is_interface(int fd, std::uint32_t index) noexcept {
+  ifreq request = {};
+  request.ifr_ifindex = static_cast<int>(index);
+  return ::ioctl(fd, SIOCGIFNAME, &request) == 0;
+}
+
+int use_interface_of(int fd, const address& scoped) noexcept {
+  if (scoped.scope_id() == 0) return 0;
+  if (!is_interface(fd, scoped.scope_id())) return ENODEV;
+  const int wanted = static_cast<int>(scoped.scope_id());
+  int used = 0;
+  socklen_t size = sizeof used;
+  if (::getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &used, &size) == 0 && used != 0)
+    return used == wanted ? 0 : EINVAL;
+  // Of these alone the system looks at the scope itself, and older ones let nobody else do it.
+  if (is_scoped_by_system(scoped.bytes().data())) return 0;
+  return ::setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &wanted, sizeof wanted) == 0 ? 0 : errno;
+}
+
+bool is_scoped_by_system(const unsigned char* v6) noexcept {
+  if (v6[0] == 0xff) return (v6[1] & 0x0f) == 1 || (v6[1] & 0x0f) == 2;
+  return v6[0] == 0xfe && (v6[1] & 0xc0) == 0x80;
 }
 
 }  // namespace detail

@@ -3,10 +3,9 @@
 #include <cosock/connect.hpp>
 
 #include "detail/checkpoint.hpp"
-#include "detail/descriptor.hpp"
 #include "detail/hosts.hpp"
 #include "detail/look_up.hpp"
-#include "detail/system.hpp"
+#include "detail/socket.hpp"
 #include "detail/text.hpp"
 
 #include <cosock/cancel.hpp>
@@ -51,6 +50,11 @@ unique_descriptor open_socket(const endpoint& to, const connect_options& options
   const auto set = [&](int level, int name, int value) {
     return ::setsockopt(socket.get(), level, name, &value, sizeof value) == 0;
   };
+  const auto use = [&](const endpoint& at) {
+    const int error = use_interface_of(socket.get(), at.address());
+    if (error) errno = error;
+    return error == 0;
+  };
   if (options.no_delay) good = good && set(IPPROTO_TCP, TCP_NODELAY, 1);
   if (options.receive_buffer)
     good = good && set(SOL_SOCKET, SO_RCVBUF, options.receive_buffer);
@@ -59,9 +63,11 @@ unique_descriptor open_socket(const endpoint& to, const connect_options& options
     good = good && set(SOL_SOCKET, SO_REUSEADDR, 1);
     // Without it each connection takes a port that no other one may have, wherever it leads.
     if (good && options.local->port() == 0) set(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+    good = good && use(*options.local);
     system_address name(*options.local);
     good = good && ::bind(socket.get(), name.get(), name.size) == 0;
   }
+  good = good && use(to);
   failed = good ? 0 : errno;
   if (!good) return {};
   if (options.fast_open) set(IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1);  // where there is one

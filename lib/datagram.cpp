@@ -176,14 +176,41 @@ void add_control(msghdr& message, int level, int type, const T& value) noexcept 
   message.msg_controllen += CMSG_SPACE(sizeof value);
 }
 
-/// Where to send from. What an answer cannot come from, a group's address or that of all, counts as
-/// not set. `to_v4`: the destination is IPv4.
-void add_source(msghdr& message, int family, const packet_info& as, bool to_v4) noexcept {
+/// The scope id of a name of the system; 0: none.
+std::uint32_t scope_of(const void* name, unsigned size) noexcept {
+  if (size != sizeof(sockaddr_in6)) return 0;
+  const auto& v6 = *static_cast<const sockaddr_in6*>(name);
+  return v6.sin6_family == AF_INET6 ? v6.sin6_scope_id : 0;
+}
+
+/// The interface that a destination names where the system does not look at that; 0: none.
+std::uint32_t interface_named_by(const void* to, unsigned size) noexcept {
+  const std::uint32_t scope = scope_of(to, size);
+  if (scope == 0) return 0;
+  return is_scoped_by_system(static_cast<const sockaddr_in6*>(to)->sin6_addr.s6_addr) ? 0 : scope;
+}
+
+/// What a failed send is reported as: the system says of a scope id that names no interface what it
+/// says of any address without a route.
+int send_failure(int error, int fd, const void* to, unsigned size) noexcept {
+  if (error == EAGAIN || error == EWOULDBLOCK) return error;
+  const std::uint32_t scope = scope_of(to, size);
+  return scope != 0 && !is_interface(fd, scope) ? ENODEV : error;
+}
+
+/// Where to send from, and over which interface. What an answer cannot come from, a group's address
+/// or that of all, counts as not set. `to_interface`: what the destination names, which goes before
+/// what `as` says, or 0. `to_v4`: the destination is IPv4.
+void add_source(msghdr& message, int family, const packet_info& as, std::uint32_t to_interface,
+                bool to_v4) noexcept {
   address local = as.local.unmapped();
+  std::uint32_t interface = to_interface;
+  if (interface == 0) interface = as.interface_index;
+  if (interface == 0) interface = local.scope_id();
   const bool fits = local.is_v4() ? to_v4 : family == AF_INET6 && !to_v4;
   constexpr address::v4_bytes all = {255, 255, 255, 255};
   if (!fits || local.is_any() || local.is_multicast() || local == address(all)) {
-    if (as.interface_index == 0) return;
+    if (interface == 0) return;
     local = to_v4 ? address::any_v4() : address::any_v6();
   }
   const endpoint source(local, 0);
@@ -192,12 +219,12 @@ void add_source(msghdr& message, int family, const packet_info& as, bool to_v4) 
   if (family == AF_INET6) {
     in6_pktinfo info = {};
     info.ipi6_addr = reinterpret_cast<const sockaddr_in6*>(name.bytes)->sin6_addr;
-    info.ipi6_ifindex = as.interface_index;
+    info.ipi6_ifindex = interface;
     add_control(message, IPPROTO_IPV6, IPV6_PKTINFO, info);
   } else {
     in_pktinfo info = {};
     info.ipi_spec_dst = reinterpret_cast<const sockaddr_in*>(name.bytes)->sin_addr;
-    info.ipi_ifindex = static_cast<int>(as.interface_index);
+    info.ipi_ifindex = static_cast<int>(interface);
     add_control(message, IPPROTO_IP, IP_PKTINFO, info);
   }
 }
@@ -313,8 +340,10 @@ struct outgoing_messages {
     if (size != 0 && size < socket.unsplit_from)
       i = list.peer_at || list.info_at ? join<true>(first, size) : join<false>(first, size);
     m.msg_iovlen = static_cast<std::size_t>(pieces + used_pieces - m.msg_iov);
-    if (as && socket.family != AF_UNIX)
-      add_source(m, socket.family, *as,
+    const std::uint32_t to_interface =
+        socket.family == AF_INET6 ? interface_named_by(m.msg_name, m.msg_namelen) : 0;
+    if ((as || to_interface) && socket.family != AF_UNIX)
+      add_source(m, socket.family, as ? *as : packet_info(), to_interface,
                  socket.family == AF_INET || is_v4(fd, m.msg_name, m.msg_namelen));
     datagrams[count] = static_cast<unsigned>(i - first);
     segment[count] = size;
@@ -389,6 +418,14 @@ bool message_operation::start(std::coroutine_handle<> awaiting, scope& where) {
   // That there was no room may have been true of another peer.
   if (kind_ >= kind::send && may_begin(of_, writing)) of_->hint[writing] = true;
   return launch(of_, which());
+}
+
+void message_operation::raise_failure() const {
+  // The address, where it is what the error is about: a scope id that names no interface.
+  if (kind_ == kind::send && codec_ == &peers<endpoint>::codec && peer_ &&
+      to_error_code(failure_) == boost::system::errc::no_such_device)
+    detail::raise(failure_, static_cast<const endpoint*>(peer_)->to_string());
+  raise(failure_);
 }
 
 void message_operation::raise_batch_failure() const {
@@ -666,8 +703,10 @@ bool descriptor::send_message(message_operation& op) {
   name_buffer name;
   const unsigned name_size =
       op.peer() ? op.codec().encode(op.peer(), name.bytes, d.family == AF_INET6) : 0;
+  const std::uint32_t to_interface =
+      d.family == AF_INET6 ? interface_named_by(name.bytes, name_size) : 0;
   ssize_t n;
-  if (op.contiguous() && !op.info()) [[likely]] {
+  if (op.contiguous() && !op.info() && !to_interface) [[likely]] {
     do {
       n = ::sendto(fd_, op.data(), op.size(), MSG_NOSIGNAL | MSG_DONTWAIT,
                    name_size ? name.get() : nullptr, name_size);
@@ -678,15 +717,15 @@ bool descriptor::send_message(message_operation& op) {
     if (count > most_pieces) return op.failed(system_failure(EMSGSIZE));
     alignas(cmsghdr) char control[most_sent_control];
     msghdr message = {name_size ? name.bytes : nullptr, name_size, pieces, count, control, 0, 0};
-    if (op.info() && d.family != AF_UNIX)
-      add_source(message, d.family, *op.info(),
+    if ((op.info() || to_interface) && d.family != AF_UNIX)
+      add_source(message, d.family, op.info() ? *op.info() : packet_info(), to_interface,
                  d.family == AF_INET || is_v4(fd_, name.bytes, name_size));
     if (message.msg_controllen == 0) message.msg_control = nullptr;
     do {
       n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     } while (n < 0 && errno == EINTR);
   }
-  if (n < 0) return message_failed(op, errno);
+  if (n < 0) return message_failed(op, send_failure(errno, fd_, name.bytes, name_size));
   datagrams_->retry.reset();
   return op.moved(static_cast<std::size_t>(n), static_cast<std::size_t>(n));
 }
@@ -708,7 +747,8 @@ bool descriptor::send_messages(message_operation& op) {
       }
       // It was something else.
       if (refused && !would_block(errno)) datagrams_->unsplit_from = refused;
-      return message_failed(op, errno);
+      const msghdr& first = out.headers[0].msg_hdr;
+      return message_failed(op, send_failure(errno, fd_, first.msg_name, first.msg_namelen));
     }
     refused = 0;
     for (int i = 0; i != n; ++i) sent += out.datagrams[i];

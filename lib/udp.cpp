@@ -77,6 +77,14 @@ void ask_for_info(int fd, bool v6, const udp_options& options, const endpoint& a
   ask(options.receive_dropped, SOL_SOCKET, SO_RXQ_OVFL);
 }
 
+/// Linux delivers what anybody on this machine has joined to each socket on the port, unless told not
+/// to (ip(7)). Kernels before 4.20 have no such option for IPv6.
+void hear_own_groups_only(int fd, bool v6) noexcept {
+  const int no = 0;
+  ::setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &no, sizeof no);
+  if (v6) ::setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &no, sizeof no);
+}
+
 descriptor* prepare(engine& on, int fd, bool v6, bool shared) {
   descriptor* const d = descriptor::open(on, fd, medium::datagrams, shared);
   try {
@@ -99,6 +107,7 @@ descriptor* open(engine& on, const endpoint& at, const udp_options& options, boo
   const int yes = 1;
   if (options.broadcast)
     check(::setsockopt(socket.get(), SOL_SOCKET, SO_BROADCAST, &yes, sizeof yes), at);
+  hear_own_groups_only(socket.get(), v6);
   ask_for_info(socket.get(), v6, options, at);
   // An old system does not join; the results are the same.
   const bool joins = options.receive_offload &&
@@ -112,6 +121,29 @@ descriptor* open(engine& on, const endpoint& at, const udp_options& options, boo
                    options.receive_hops || options.receive_time || options.receive_dropped;
   if (!options.send_offload) state.unsplit_from = 0;
   return d;
+}
+
+/// A group's address, and the interface, as messages name them.
+std::string on_interface(const address& group, unsigned index) {
+  std::string text = group.to_string();
+  if (index == 0 || index == group.scope_id()) return text;
+  char name[IF_NAMESIZE];
+  return text + " on interface " +
+         (::if_indextoname(index, name) ? std::string(name) : std::to_string(index));
+}
+
+/// The interface that a membership is for: the one that is given, or that a scope id names; 0 leaves
+/// it to the system. Throws where two are named.
+unsigned membership_interface(const address& group, const address* sender,
+                              const network_interface& given) {
+  unsigned index = given.index();
+  for (const address* each : {&group, sender}) {
+    if (!each || each->scope_id() == 0) continue;
+    if (index != 0 && index != each->scope_id())
+      detail::raise(system_failure(EINVAL), on_interface(*each, index));
+    index = each->scope_id();
+  }
+  return index;
 }
 
 }  // namespace
@@ -134,9 +166,9 @@ network_interface network_interface::by_address(const address& own) {
     detail::system_address name;
     std::memcpy(&name.storage, each->ifa_addr,
                 family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in));
-    const address found = name.to_endpoint().address();
-    if (found.bytes() == own.bytes() && (!own.scope_id() || found.scope_id() == own.scope_id()))
-      return by_index(::if_nametoindex(each->ifa_name));
+    if (name.to_endpoint().address().bytes() != own.bytes()) continue;
+    const unsigned index = ::if_nametoindex(each->ifa_name);
+    if (!own.scope_id() || index == own.scope_id()) return by_index(index);
   }
   detail::raise(system_failure(EADDRNOTAVAIL), own.to_string());
 }
@@ -194,7 +226,10 @@ void udp_socket::close() noexcept {
 }
 
 void udp_socket::connect(const endpoint& peer) {
-  detail::system_address name = name_for(peer, is_v6(of()));
+  const bool v6 = is_v6(of());
+  detail::system_address name = name_for(peer, v6);
+  if (const int error = v6 ? detail::use_interface_of(of()->fd(), peer.address()) : 0)
+    detail::raise(system_failure(error), peer.to_string());
   check(::connect(of()->fd(), name.get(), name.size), peer);
 }
 
@@ -217,9 +252,11 @@ endpoint udp_socket::local_endpoint() const { return detail::name_of(of(), &::ge
 endpoint udp_socket::remote_endpoint() const { return detail::name_of(of(), &::getpeername); }
 int udp_socket::native_handle() const noexcept { return is_open() ? of()->fd() : -1; }
 
-void udp_socket::change_membership(int name, const address& group, const address* sender,
+void udp_socket::change_membership(int name, const address& given, const address* sender,
                                    const network_interface& on) {
   const int fd = handle_of(of());
+  const address group = given.unmapped();
+  const unsigned index = membership_interface(group, sender, on);
   const int level = group.is_v6() ? IPPROTO_IPV6 : IPPROTO_IP;
   const auto fill = [](sockaddr_storage& into, const address& a) {
     into = detail::system_address(endpoint(a, 0)).storage;
@@ -227,23 +264,28 @@ void udp_socket::change_membership(int name, const address& group, const address
   int result;
   if (sender) {
     group_source_req request = {};
-    request.gsr_interface = on.index();
+    request.gsr_interface = index;
     fill(request.gsr_group, group);
-    fill(request.gsr_source, *sender);
+    fill(request.gsr_source, sender->unmapped());
     result = ::setsockopt(fd, level, name, &request, sizeof request);
   } else {
     group_req request = {};
-    request.gr_interface = on.index();
+    request.gr_interface = index;
     fill(request.gr_group, group);
     result = ::setsockopt(fd, level, name, &request, sizeof request);
   }
-  if (result != 0) detail::raise(system_failure(errno), group.to_string());
+  if (result == 0) return;
+  const int error = errno;
+  const bool missing = index != 0 && !detail::is_interface(fd, index);
+  detail::raise(system_failure(missing ? ENODEV : error), on_interface(group, index));
 }
 
 void udp_socket::join(const address& group, const network_interface& on) {
+  hear_own_groups_only(handle_of(of()), is_v6(of()));  // one that was adopted heard others, too
   change_membership(MCAST_JOIN_GROUP, group, nullptr, on);
 }
 void udp_socket::join(const address& group, const address& sender, const network_interface& on) {
+  hear_own_groups_only(handle_of(of()), is_v6(of()));
   change_membership(MCAST_JOIN_SOURCE_GROUP, group, &sender, on);
 }
 void udp_socket::leave(const address& group, const network_interface& on) {
@@ -258,6 +300,8 @@ void udp_socket::set_multicast_interface(const network_interface& out) {
   ip_mreqn v4 = {};
   v4.imr_ifindex = index;
   const bool v6 = is_v6(of());
+  if (index != 0 && !detail::is_interface(of()->fd(), out.index()))
+    detail::raise(system_failure(ENODEV), "interface " + std::to_string(out.index()));
   if (v6) set(of(), IPPROTO_IPV6, IPV6_MULTICAST_IF, index);
   if (::setsockopt(of()->fd(), IPPROTO_IP, IP_MULTICAST_IF, &v4, sizeof v4) != 0 && !v6)
     detail::raise(system_failure(errno));

@@ -13,8 +13,9 @@
 
 namespace cosock {
 
-/// An IPv4 or IPv6 address, with a scope id if it is link-local IPv6 (RFC 4007). A value; the
-/// default is 0.0.0.0.
+/// An IPv4 or IPv6 address. An IPv6 address may have a scope id, the index of an interface, and a
+/// link-local address must have one to be used (RFC 4007); sockets use this interface, and refuse an
+/// index that no interface has with no_such_device. A value; the default is 0.0.0.0.
 class COSOCK_API address {
  public:
   /// The bytes of an address, in network order.
@@ -22,7 +23,7 @@ class COSOCK_API address {
   using v6_bytes = std::array<unsigned char, 16>;
 
   constexpr address() noexcept = default;
-  /// Made of its bytes, and for link-local IPv6 of the index of its interface.
+  /// Made of its bytes, and for IPv6 of the index of an interface; 0: none.
   constexpr explicit address(const v4_bytes& bytes) noexcept {
     for (std::size_t i = 0; i != 4; ++i) bytes_[i] = bytes[i];
   }
@@ -31,7 +32,7 @@ class COSOCK_API address {
 
   /// Parses `192.0.2.1`, `2001:db8::1`, `fe80::1%eth0` or `fe80::1%2`. Throws system_error with
   /// `error::not_an_address`, and the text in what(), for anything else: no names, no ports, no
-  /// short or octal forms, no interface that does not exist.
+  /// short or octal forms, no name of an interface that does not exist. A number is taken as it is.
   [[nodiscard]] static address parse(std::string_view text);
   /// The same without a throw: false, and `into` unchanged, for what is no address.
   [[nodiscard]] static bool try_parse(std::string_view text, address& into) noexcept;
@@ -62,7 +63,7 @@ class COSOCK_API address {
 
   /// The bytes in network order: for IPv4 the first four count.
   [[nodiscard]] constexpr const v6_bytes& bytes() const noexcept { return bytes_; }
-  /// The index of the interface that a link-local IPv6 address belongs to; 0: none.
+  /// The index of the interface that an IPv6 address belongs to; 0: none.
   [[nodiscard]] constexpr std::uint32_t scope_id() const noexcept { return scope_id_; }
 
   /// The usual text, RFC 5952 for IPv6; a scope id as the name of its interface, or as a number.

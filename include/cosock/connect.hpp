@@ -19,7 +19,8 @@ struct connect_options {
   time_span attempt_delay = std::chrono::milliseconds(250);
   /// Use addresses of this family only.
   cosock::family family = cosock::family::any;
-  /// Bind to this before connecting; addresses of the other family are then not tried.
+  /// Bind to this before connecting; addresses of the other family are then not tried. A scope id is
+  /// the interface that the connection uses.
   std::optional<endpoint> local = std::nullopt;
   bool no_delay = true;    ///< Nagle's algorithm off
   /// The first send goes out with the SYN (RFC 7413), if the system can. Only for protocols in which
@@ -31,8 +32,8 @@ struct connect_options {
 };
 
 /// Connects to an endpoint. Gives a tcp_socket. Throws system_error with the endpoint in what():
-/// connection_refused, and so on; a connection to oneself, which loopback makes possible, is refused
-/// too. Of the options, `timeout`, `attempt_delay` and `family` do not apply: see with_timeout.
+/// connection_refused, and so on; no_such_device for a scope id that names no interface; a connection
+/// to oneself, which loopback makes possible, is refused too. Of the options, `timeout`, `attempt_delay` and `family` do not apply: see with_timeout.
 /// Cancelled: the connection is closed, whatever it had come to.
 detail::connect_operation connect(const endpoint& to, const connect_options& options = {});
 

@@ -97,7 +97,8 @@ class basic_datagram_socket {
   /// The same from several buffers, which make one datagram.
   template <detail::not_one_const_buffer Buffers>
   detail::send_message<Endpoint> send(const Buffers& data);
-  /// The same to a given peer.
+  /// The same to a given peer, over the interface that its scope id names. Errors: no_such_device,
+  /// with the peer in what(), if there is no such interface.
   detail::send_message<Endpoint> send_to(const_buffer data, const Endpoint& to);
   template <detail::not_one_const_buffer Buffers>
   detail::send_message<Endpoint> send_to(const Buffers& data, const Endpoint& to);

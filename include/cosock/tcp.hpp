@@ -105,7 +105,9 @@ class COSOCK_API tcp_acceptor {
   /// Closed.
   tcp_acceptor() noexcept = default;
   /// Binds and listens, on the running loop. Port 0 lets the system pick one; see local_endpoint().
-  /// Throws system_error with the address in what(): address_in_use, permission_denied, and so on.
+  /// With a scope id, only connections over this interface are accepted. Throws system_error with the
+  /// address in what(): address_in_use, permission_denied, no_such_device for a scope id that names
+  /// no interface, and so on.
   explicit tcp_acceptor(const endpoint& at, const acceptor_options& options = {});
   /// The same on a loop that need not run yet.
   tcp_acceptor(loop& on, const endpoint& at, const acceptor_options& options = {});

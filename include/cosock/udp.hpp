@@ -61,6 +61,11 @@ class COSOCK_API network_interface {
 ///
 /// An IPv6 socket takes IPv4 too unless told otherwise: an IPv4 peer shows as an IPv4-mapped address,
 /// and may be given as either.
+///
+/// The scope id of an IPv6 address is an interface (RFC 4007), whatever kind of address it is. A
+/// socket that is bound or connected to such an address sends and receives over this interface only;
+/// a datagram that is sent to one leaves over it. Errors: no_such_device, with the address in what(),
+/// where there is no such interface; invalid_argument where the socket uses another one already.
 class COSOCK_API udp_socket final : public datagram_socket {
  public:
   udp_socket() noexcept = default;
@@ -102,15 +107,24 @@ class COSOCK_API udp_socket final : public datagram_socket {
   /// The peer it is connected to; not_connected if it is not.
   [[nodiscard]] endpoint remote_endpoint() const;
 
-  /// Receives what is sent to a multicast group, on one interface. Errors: address_in_use if it has
-  /// joined already, no_such_device, invalid_argument for an address that is no group's.
+  /// Receives what is sent to a multicast group, on one interface. A socket may join a group on
+  /// several interfaces, and receives what is sent to the groups that it joined, on the interfaces on
+  /// which it did, and nothing that others on this machine have joined (IP_MULTICAST_ALL is off,
+  /// ip(7)). Without an interface it is the one that the scope id of the group names, and without
+  /// that the one that the system's routes lead to for this group. Errors, with the group in what():
+  /// address_in_use if it has joined already; no_such_device if there is no such interface, or no
+  /// route; invalid_argument for an address that is no group's, or if the scope id names another
+  /// interface than `on`.
   void join(const address& group, const network_interface& on = {});
-  /// The same, from one sender only (RFC 4607); may be called for several.
+  /// The same, from one sender only (RFC 4607); may be called for several. The scope id of the sender
+  /// names the interface, too.
   void join(const address& group, const address& sender, const network_interface& on = {});
-  /// Takes a join back. Errors: address_not_available if it has not joined.
+  /// Takes a join back, on one interface, which is found as by join(). Errors: address_not_available
+  /// if it has not joined there; no_such_device, invalid_argument as above.
   void leave(const address& group, const network_interface& on = {});
   void leave(const address& group, const address& sender, const network_interface& on = {});
-  /// The interface that multicast goes out on.
+  /// The interface that multicast goes out on, unless the scope id of the group names another.
+  /// Errors: no_such_device.
   void set_multicast_interface(const network_interface& out);
   /// How many routers multicast passes, 0 to 255; the system's default is 1, none.
   void set_multicast_hops(int most);

@@ -63,6 +63,11 @@ inline void check(int result, const endpoint& at) {
   if (result != 0) raise(system_failure(errno), at.to_string());
 }
 
+/// Makes a socket use the interface that the scope id of an address names (RFC 4007), before it is
+/// bound or connected to that address. Returns 0, ENODEV where there is no such interface, EINVAL on
+/// a socket that uses another one, or what the system says.
+int use_interface_of(int fd, const address& scoped) noexcept;
+
 /// A socket for this endpoint, not yet bound to it, with the options that TCP and UDP share.
 template <class Options>
 unique_descriptor internet_socket(const endpoint& at, int type, const Options& options) {
@@ -76,6 +81,8 @@ unique_descriptor internet_socket(const endpoint& at, int type, const Options& o
   if (options.reuse_address) set_int(SOL_SOCKET, SO_REUSEADDR, 1);
   if (options.reuse_port) set_int(SOL_SOCKET, SO_REUSEPORT, 1);
   if (v6) set_int(IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only);
+  if (const int error = use_interface_of(socket.get(), at.address()))
+    raise(system_failure(error), at.to_string());
   if (not_negative("receive_buffer", options.receive_buffer))
     set_int(SOL_SOCKET, SO_RCVBUF, options.receive_buffer);
   if (not_negative("send_buffer", options.send_buffer))

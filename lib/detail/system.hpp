@@ -37,4 +37,10 @@ struct system_address {
   endpoint to_endpoint() const noexcept;
 };
 
+/// Whether there is a network interface with this index. The descriptor is any socket.
+bool is_interface(int fd, std::uint32_t index) noexcept;
+/// Whether bind(2), connect(2) and sendto(2) look at the scope id of an IPv6 address: link-local
+/// ones, and multicast of the same reach. For others they ignore it (ipv6(7)).
+bool is_scoped_by_system(const unsigned char* v6) noexcept;
+
 }  // namespace cosock::detail

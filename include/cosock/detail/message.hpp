@@ -129,8 +129,9 @@ class COSOCK_API message_operation : public side_operation {
   bool attempt() override { return on_->transfer(*this); }
   void check() const {
     if (failure_) [[unlikely]]
-      raise(failure_);
+      raise_failure();
   }
+  [[noreturn]] void raise_failure() const;
   [[noreturn]] void raise_batch_failure() const;
 
   source* const& of_;
