@@ -37,6 +37,7 @@ void make_interfaces() {
            " nodad && ip link set d" + n + " up multicast on";
   }
   BOOST_REQUIRE(std::system(all.c_str()) == 0);
+  for (const char* each : {"d0", "d1", "d2"}) wait_for_multicast(each);
 }
 
 network_interface named(const char* name) { return network_interface::by_name(name); }

@@ -22,6 +22,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <functional>
 #include <iostream>
 #include <string>
@@ -113,6 +114,17 @@ inline void bring_up(const char* interface) {
   request.ifr_flags |= IFF_UP;
   check(::ioctl(fd, SIOCSIFFLAGS, &request) == 0, interface);
   ::close(fd);
+}
+
+/// Waits until IPv6 multicast has a route over an interface: the system makes it some time after the
+/// interface was set up.
+inline void wait_for_multicast(const std::string& interface) {
+  for (;;) {
+    std::ifstream routes("/proc/self/net/ipv6_route");
+    for (std::string line; std::getline(routes, line);)
+      if (line.starts_with("ff00") && line.ends_with(' ' + interface)) return;
+    ::usleep(1000);
+  }
 }
 
 /// Gives the calling process a network and an /etc that end with it. Throws where it may not.

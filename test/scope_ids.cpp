@@ -39,6 +39,7 @@ void make_interfaces() {
            " up && ip -6 addr add fd31:" + n + "::1/64 dev d" + n +
            " nodad && ip -6 addr add fe80::1/64 dev d" + n + " nodad && ip link set d" + n + " up";
   BOOST_REQUIRE(std::system(all.c_str()) == 0);
+  for (const char* each : {"d0", "d1"}) wait_for_multicast(each);
 }
 
 unsigned index_of(const char* name) { return network_interface::by_name(name).index(); }

@@ -712,6 +712,7 @@ NETWORK_COROUTINE_TEST_CASE(multicast_v6) {
   BOOST_REQUIRE(std::system("ip link add m0 type veth peer name m1 &&"
                             "ip addr add fd31:7::1/64 dev m0 nodad && ip link set m0 up &&"
                             "ip addr add fd31:8::1/64 dev m1 nodad && ip link set m1 up") == 0);
+  wait_for_multicast("m0");
   const network_interface m0 = network_interface::by_address(address::parse("fd31:7::1"));
   udp_socket member = member_socket(true);
   member.join(group_v6, m0);
