@@ -95,31 +95,32 @@ task<> reconnecting_client::keep_up(detail::rounds& of) {
   for (;;) {
     co_await detail::checkpoint();
     std::exception_ptr why;
-    bool was_stable = false;
     std::optional<steady_clock::time_point> since;
     try {
       co_await of.connect();
       // Connected although it was cancelled.
       if (running_->is_cancelled()) detail::raise(detail::cancelled_failure());
       since = clock.now();
+      succeeded_ = false;
       const after_session next = co_await of.session();
       if (next == after_session::done) co_return;
       detail::raise_as(detail::own_failure(error::end_of_stream), "the connection has ended");
     } catch (...) {
       why = std::current_exception();
     }
-    if (since) was_stable = clock.now() - *since >= options_.stable;
+    const bool success =
+        since && (succeeded_ || clock.now() - *since >= options_.stable);
     of.close();
-    const nanoseconds delay = delay_after(std::exchange(why, nullptr), was_stable);
+    const nanoseconds delay = delay_after(std::exchange(why, nullptr), success);
     co_await clock.sleep_for(delay);
   }
 }
 
 /// Throws if there is nothing to wait for.
-nanoseconds reconnecting_client::delay_after(const std::exception_ptr& why, bool was_stable) {
+nanoseconds reconnecting_client::delay_after(const std::exception_ptr& why, bool success) {
   if (!may_pass(why)) std::rethrow_exception(why);
   if (running_->is_cancelled()) detail::raise(detail::cancelled_failure());
-  if (was_stable)
+  if (success)
     failed_ = waits_ = 0;
   else if (++failed_ == options_.max_attempts)
     std::rethrow_exception(why);

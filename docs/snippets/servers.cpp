@@ -188,6 +188,7 @@ task<> follow(std::string host, std::uint16_t port, std::vector<std::string>& ne
     co_await server.send("subscribe\n");
     cosock::buffered_reader lines(server);
     while (const auto line = co_await lines.read_line()) {
+      client.succeeded();
       news.emplace_back(*line);
       if (*line == "the end") co_return cosock::after_session::done;
     }

@@ -33,7 +33,7 @@ struct retry_notice {
   boost::system::error_code error;  ///< `end_of_stream` where the session returned
   std::string_view text;            ///< what the error says; valid during the call
   std::chrono::nanoseconds delay;   ///< how long the wait will be
-  std::size_t attempt;              ///< which wait in a row it is; 1 after a stable connection
+  std::size_t attempt;              ///< which wait in a row it is; 1 after a success
 };
 
 /// A reference to something to call with a retry_notice: a function, a lambda that captures
@@ -86,11 +86,12 @@ class COSOCK_API backoff_clock {
 struct reconnect_options {
   time_span base = std::chrono::milliseconds(100);  ///< zero or less: no waits
   time_span cap = std::chrono::seconds(30);  ///< no wait is longer; zero or less: no waits
-  /// A connection that has lasted so long was a success: the waits begin anew after it. One that is
-  /// lost sooner was an attempt that failed: no server is pressed that accepts and then closes. Zero
-  /// or less: every connection was.
+  /// A connection that lasted this long was a success, whatever its end: the waits begin again from
+  /// the first. A shorter one was an attempt that failed, unless its session called succeeded(): a
+  /// server that accepts and closes at once is not pressed. Zero or less: every connection is a
+  /// success. time_span::unlimited(): only those whose session says so.
   time_span stable = std::chrono::seconds(30);
-  std::size_t max_attempts = 0;  ///< give up when so many have failed in a row; 0: never
+  std::size_t max_attempts = 0;  ///< give up when this many have failed in a row; 0: never
   std::uint64_t seed = 0;        ///< of the waits, for tests; 0: different each time
   retry_observer on_retry = {};  ///< called before each wait; what it throws leaves run()
   backoff_clock* clock = nullptr;  ///< null: the real one. It outlives the client
@@ -113,7 +114,7 @@ class COSOCK_API reconnecting_client {
   /// Returns when a session gives `after_session::done`, or after stop(). A session that returns
   /// otherwise, and a system_error that leaves it or `connect`, lead to the next connection;
   /// `cancelled` too, if the session cancelled itself. Throws that error if is_permanent() (of
-  /// multiple_errors, any), or if `max_attempts` have failed (`end_of_stream` where the session
+  /// multiple_errors, any), or if `max_attempts` in a row have failed (`end_of_stream` where the session
   /// returned); other exceptions, at once; std::logic_error if it runs already. Cancelled: the
   /// connection is closed. Both functions are moved into the task.
   template <class Connect, class Session>
@@ -132,6 +133,11 @@ class COSOCK_API reconnecting_client {
     return run(std::move(host), std::to_string(port), std::move(session), how);
   }
 
+  /// Counts the connection whose session runs now as a success, however short it is and whatever its
+  /// end: the next wait is the first again, and the attempts that failed before are forgotten. For a
+  /// session that has done its work, or has logged in. Idempotent; no effect while no session runs.
+  void succeeded() noexcept { succeeded_ = true; }
+
   /// Ends run(), now or later: what it is doing is cancelled, and run() returns normally. For good;
   /// idempotent.
   void stop() noexcept;
@@ -141,7 +147,7 @@ class COSOCK_API reconnecting_client {
  private:
   task<> run_rounds(detail::rounds&);
   task<> keep_up(detail::rounds&);
-  std::chrono::nanoseconds delay_after(const std::exception_ptr& why, bool was_stable);
+  std::chrono::nanoseconds delay_after(const std::exception_ptr& why, bool success);
   std::chrono::nanoseconds next_delay() noexcept;
   reconnect_options options_;
   std::uint64_t random_;
@@ -149,6 +155,7 @@ class COSOCK_API reconnecting_client {
   std::size_t waits_ = 0;   // in a row
   cancel_scope* running_ = nullptr;
   bool stopped_ = false;
+  bool succeeded_ = false;  // the session that runs
 };
 
 }  // namespace cosock
