@@ -4,7 +4,10 @@
 
 #include "detail/without_signal.hpp"
 
+#include <cosock/error.hpp>
+
 #include <cstdio>
+#include <new>
 
 namespace cosock::detail {
 
@@ -23,6 +26,21 @@ void print_line(std::string_view line) noexcept { print("", "", line); }
 
 void print_message(std::string_view message) noexcept {
   print(program_invocation_short_name, ": ", message);
+}
+
+void print_error(const std::exception_ptr& error) noexcept {
+  try {
+    print_message(describe(error));
+    return;
+  } catch (const std::bad_alloc&) {
+  }
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& known) {
+    print_message(known.what());
+  } catch (...) {
+    print_message("unknown error");
+  }
 }
 
 }  // namespace cosock::detail

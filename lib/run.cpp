@@ -52,7 +52,7 @@ int run(task<int> program) {
   } catch (...) {
     const std::exception_ptr e = std::current_exception();
     if (signals.stopped() && detail::is_cancelled(detail::failure_of(e))) return 0;
-    detail::print_message(describe(e));
+    detail::print_error(e);
     return 1;
   }
 }

@@ -67,7 +67,7 @@ void error_observer::operator()(const std::exception_ptr& error) const {
   else if (function_)
     function_(error);
   else
-    detail::print_message(describe(error));
+    detail::print_error(error);
 }
 
 void server::stop() noexcept {

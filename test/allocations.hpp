@@ -13,6 +13,16 @@ namespace test {
 
 /// How many allocations, on any thread, succeed before one fails; negative: none fails.
 inline std::atomic<long> allocations_until_failure = -1;
+/// How many fail then, one after the other.
+inline std::atomic<long> failures_in_a_row = 1;
+inline std::atomic<long> failures_left = 0;
+
+inline bool next_allocation_fails() noexcept {
+  if (allocations_until_failure.load(std::memory_order_relaxed) >= 0 &&
+      allocations_until_failure.fetch_sub(1) == 0)
+    failures_left = failures_in_a_row.load();
+  return failures_left.load(std::memory_order_relaxed) > 0 && failures_left.fetch_sub(1) > 0;
+}
 
 /// For a thread that is no part of what is tested.
 inline thread_local bool spares_allocations = false;
@@ -26,6 +36,7 @@ int fail_each_allocation(F work) {
     allocations_until_failure = n;
     const bool good = work();
     untouched = allocations_until_failure.exchange(-1) < 0 ? 0 : untouched + 1;
+    failures_left = 0;
     if (!good) ++failures;
   }
   return failures;
@@ -34,10 +45,7 @@ int fail_each_allocation(F work) {
 }  // namespace test
 
 [[gnu::noinline]] void* operator new(std::size_t size) {
-  using test::allocations_until_failure;
-  if (allocations_until_failure.load(std::memory_order_relaxed) >= 0 && !test::spares_allocations &&
-      allocations_until_failure.fetch_sub(1) == 0)
-    throw std::bad_alloc();
+  if (!test::spares_allocations && test::next_allocation_fails()) throw std::bad_alloc();
   if (void* const memory = std::malloc(size)) return memory;
   throw std::bad_alloc();
 }

@@ -89,7 +89,7 @@ struct reconnect_options {
   /// A connection that lasted this long was a success, whatever its end: the waits begin again from
   /// the first. A shorter one was an attempt that failed, unless its session called succeeded(): a
   /// server that accepts and closes at once is not pressed. Zero or less: every connection is a
-  /// success. time_span::unlimited(): only those whose session says so.
+  /// success. nanoseconds::max(): only those whose session says so.
   time_span stable = std::chrono::seconds(30);
   std::size_t max_attempts = 0;  ///< give up when this many have failed in a row; 0: never
   std::uint64_t seed = 0;        ///< of the waits, for tests; 0: different each time

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <exception>
 #include <string_view>
 
 namespace cosock::detail {
@@ -12,5 +13,7 @@ namespace cosock::detail {
 void print_line(std::string_view line) noexcept;
 /// Prints `program: message` in the same way.
 void print_message(std::string_view message) noexcept;
+/// Prints `program: text of the error`, which needs no memory.
+void print_error(const std::exception_ptr&) noexcept;
 
 }  // namespace cosock::detail
