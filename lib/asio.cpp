@@ -9,7 +9,6 @@
 #include <boost/asio/experimental/channel_error.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/strand.hpp>
-#include <boost/asio/system_context.hpp>
 #include <boost/asio/thread_pool.hpp>
 
 #include <algorithm>
@@ -37,7 +36,9 @@ bool home_executor::post(queued& op) const noexcept {
 
 asio::execution_context& home_executor::query(asio::execution::context_t) const noexcept {
   const std::lock_guard lock(to_->mutex);
-  return to_->to ? *to_->context : asio::query(asio::system_executor(), asio::execution::context);
+  if (to_->to) return *to_->context;
+  static asio::execution_context none;  // not the system's, which starts threads when it is made
+  return none;
 }
 
 // use_task

@@ -101,8 +101,10 @@ template <class T, class Executor>
 /// The token's signature is void(std::exception_ptr), or void(std::exception_ptr, T) for task<T>,
 /// where T has a default constructor. Any token will do: asio::use_awaitable, use_future, a function,
 /// deferred; not asio::detached, with which errors would vanish. The handler is called through its
-/// executor, by default `where`, and never inside the call; a result that is a socket of ours needs a
-/// handler on loop_executor(), because it belongs to the loop. A cancellation through its slot, of any
+/// executor, by default `where`, and never inside the call, in a thread that runs `where` unless its
+/// executor is of another context: no thread is started. So a future is ready when the run() of the
+/// context returns. A result that is a socket of ours needs a handler on loop_executor(), because it
+/// belongs to the loop. A cancellation through its slot, of any
 /// type and emitted by any thread, cancels the scope around the task.
 template <class Where, class F, class Token>
   requires(!std::same_as<std::remove_cvref_t<Token>, error_observer>)

@@ -13,6 +13,7 @@
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 
@@ -105,6 +106,41 @@ struct spawn_completion {
   }
 };
 
+/// The same on its way to the executor of the handler.
+template <class Completion, class Executor>
+struct spawn_delivery {
+  Completion completion;
+  asio::executor_work_guard<Executor> work;
+  void operator()() && { asio::dispatch(work.get_executor(), std::move(completion)); }
+  using allocator_type = typename Completion::allocator_type;
+  allocator_type get_allocator() const noexcept { return completion.get_allocator(); }
+};
+
+/// The executor of the task, from where the handler is called if its own is another one; otherwise
+/// empty. Code of the program runs outside the loop's own then too, so that what it throws leaves the
+/// run() of the context; and an executor that may run a function at once does so, as after co_spawn.
+/// Posting to the system executor instead, which use_future has, would start threads.
+template <class Executor>
+asio::any_io_executor step_before(const Executor& through, const asio::any_io_executor& on) {
+  if constexpr (std::is_same_v<Executor, asio::any_io_executor>) {
+    if (through == on) return {};
+  } else {
+    const Executor* const same = on.target<Executor>();
+    if (same && *same == through) return {};
+  }
+  return on;
+}
+
+/// Calls the handler soon, through its executor.
+template <class Completion, class Executor>
+void deliver(const asio::any_io_executor& before, asio::executor_work_guard<Executor> work,
+             Completion completion) {
+  if (before)
+    asio::post(before, spawn_delivery<Completion, Executor>{std::move(completion), std::move(work)});
+  else
+    asio::post(work.get_executor(), std::move(completion));
+}
+
 template <class T>
 struct signature_of {
   using type = void(std::exception_ptr, T);
@@ -124,6 +160,7 @@ class spawned_with final : public spawned {
   spawned_with(Function function, Handler handler, const asio::any_io_executor& on)
       : function_(std::move(function)),
         handler_(std::move(handler)),
+        before_(step_before(asio::get_associated_executor(handler_, on), on)),
         work_(asio::get_associated_executor(handler_, on)) {}
   ~spawned_with() { finish(); }
 
@@ -132,21 +169,23 @@ class spawned_with final : public spawned {
 
   void complete(std::exception_ptr error) override {
     auto work = std::move(work_);
+    const asio::any_io_executor before = std::move(before_);
     if constexpr (std::is_void_v<T>) {
       spawn_completion<Handler, std::exception_ptr> done{std::move(handler_), {std::move(error)}};
       delete this;
-      asio::post(work.get_executor(), std::move(done));
+      deliver(before, std::move(work), std::move(done));
     } else {
       T value = slot_ ? std::move(*slot_) : T();
       spawn_completion<Handler, std::exception_ptr, T> done{
           std::move(handler_), {std::move(error), std::move(value)}};
       delete this;
-      asio::post(work.get_executor(), std::move(done));
+      deliver(before, std::move(work), std::move(done));
     }
   }
 
   Function function_;  // outlives the task
   Handler handler_;
+  asio::any_io_executor before_;
   asio::executor_work_guard<executor> work_;
   std::optional<storable<T>> slot_;
   std::size_t first_ = nobody;
