@@ -408,6 +408,34 @@ void report_error::operator()(const std::exception_ptr& e) const {
   if (e && !is_cancelled(failure_of(e))) on_error(e);
 }
 
+// Ends of streams
+
+namespace {
+
+task<> discard(byte_stream& from) {
+  char discarded[4096];
+  while (co_await from.receive(discarded) != 0) {
+  }
+}
+
+void end_sending(byte_stream& stream) {
+  try {
+    stream.shutdown_send();
+  } catch (const boost::system::system_error& e) {
+    if (e.code() != boost::system::errc::operation_not_supported) throw;
+    stream.close();
+  }
+}
+
+}  // namespace
+
+task<transferred> finish_for(byte_stream& stream, bool client) {
+  if (!client) end_sending(stream);
+  if (stream.is_open()) co_await discard(stream);
+  if (client) end_sending(stream);
+  co_return transferred();
+}
+
 }  // namespace detail
 
 boost::asio::any_io_executor loop_executor() {

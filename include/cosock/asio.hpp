@@ -37,6 +37,10 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 
+namespace boost::beast {
+enum class role_type;  // boost/beast/core/role.hpp, which only those who use Beast include
+}
+
 namespace cosock {
 
 /// The executor of the loop that runs on this thread, for objects of Asio's that tasks of the loop
@@ -229,25 +233,29 @@ class asio_stream final : public byte_stream {
   std::shared_ptr<pump> pump_;
 };
 
-/// A stream of ours as Asio and Beast want one: an AsyncReadStream and AsyncWriteStream. Refers to the
-/// byte_stream, which outlives it and is closed by its owner; made on the loop of that, where its
-/// functions are to be called too. The end of the stream is asio::error::eof, a cancellation (of the
-/// handler's slot, too) operation_aborted. Takes up to 16 buffers at a time.
+/// A byte_stream as Asio and Beast want a stream: an AsyncReadStream and AsyncWriteStream, which may be
+/// the lowest layer of others: asio::ssl::stream, boost::beast::websocket::stream, or one on the other.
+/// Refers to the byte_stream, which outlives it and is closed by its owner; constructed on the loop of
+/// the byte_stream, where its functions are to be called too. The end of the stream is
+/// asio::error::eof, a cancellation (of the handler's slot, too) operation_aborted. An operation
+/// transfers up to 16 buffers.
 class async_stream {
  public:
-  /// What Asio asks of a stream, and of the lowest one of several layers.
+  /// What Asio asks of a stream, and of the lowest of several layers, which has an executor.
   using executor_type = boost::asio::any_io_executor;
   using next_layer_type = byte_stream;
-  using lowest_layer_type = byte_stream;
+  using lowest_layer_type = async_stream;
 
   /// Throws std::logic_error if no loop runs here.
   explicit async_stream(byte_stream& of) : of_(&of), on_(loop_executor()) {}
 
-  /// That of the loop.
+  /// Returns the executor of the loop.
   [[nodiscard]] executor_type get_executor() const noexcept { return on_; }
-  /// The stream of ours.
+  /// Returns the byte_stream, which is what boost::beast::get_lowest_layer returns too.
   [[nodiscard]] byte_stream& next_layer() const noexcept { return *of_; }
-  [[nodiscard]] byte_stream& lowest_layer() const noexcept { return *of_; }
+  /// Returns this stream.
+  [[nodiscard]] async_stream& lowest_layer() noexcept { return *this; }
+  [[nodiscard]] const async_stream& lowest_layer() const noexcept { return *this; }
 
   /// Receives as byte_stream::receive does. The signature is void(error_code, std::size_t).
   template <class Buffers, class Token>
@@ -266,5 +274,22 @@ class async_stream {
   byte_stream* of_;
   executor_type on_;
 };
+
+/// Ends the connection under a WebSocket: Beast calls this at the end of websocket::stream's
+/// async_close, and of its async_read when the peer closes; directly, or from the TLS layer between
+/// (boost/beast/websocket/ssl.hpp, after close_notify). The server shuts down the sending direction and then
+/// discards what arrives until the peer has done so too; the client waits for the server first (RFC
+/// 6455 section 7.1.1). A stream that cannot shut down one direction is closed. The signature of the
+/// handler is void(error_code). Errors: those of receiving and of shutdown_send. There is no limit:
+/// set one around the operation, or websocket::stream_base::timeout. The owner still closes the
+/// byte_stream.
+template <std::derived_from<async_stream> Stream, class Handler>
+void async_teardown(boost::beast::role_type role, Stream& stream, Handler&& handler) {
+  detail::start_finish(stream.next_layer(), stream.get_executor(), detail::is_client(role),
+                       std::forward<Handler>(handler));
+}
+
+/// Closes the stream: Beast calls this when a limit of websocket::stream_base::timeout is exceeded.
+inline void beast_close_socket(byte_stream& stream) noexcept { stream.close(); }
 
 }  // namespace cosock

@@ -48,13 +48,19 @@ class few_buffers {
 
 COSOCK_API task<transferred> receive_for(byte_stream& from, few_buffers<mutable_buffer> into);
 COSOCK_API task<transferred> send_for(byte_stream& to, few_buffers<const_buffer> from);
+/// Ends the sending direction, and discards what is received until the peer has ended the other; a
+/// client does so in the opposite order.
+COSOCK_API task<transferred> finish_for(byte_stream& stream, bool client);
 
-/// Has a handler for an error and a size wait for a task.
-template <class Handler>
+/// Has a handler for an error and a size, or for an error, wait for a task.
+template <class Handler, bool WithSize>
 struct transfer_handler {
   Handler handler;
   void operator()(const std::exception_ptr& error, const transferred& t) {
-    std::move(handler)(error ? error_of(error) : t.error, t.bytes);
+    if constexpr (WithSize)
+      std::move(handler)(error ? error_of(error) : t.error, t.bytes);
+    else
+      std::move(handler)(error ? error_of(error) : t.error);
   }
   static boost::system::error_code error_of(const std::exception_ptr& error) {
     const failure f = failure_of(error);
@@ -72,7 +78,7 @@ struct transfer_initiation {
 
   template <class Handler, class Buffers>
   void operator()(Handler&& handler, const Buffers& buffers) const {
-    transfer_handler<std::decay_t<Handler>> adapted{std::forward<Handler>(handler)};
+    transfer_handler<std::decay_t<Handler>, true> adapted{std::forward<Handler>(handler)};
     byte_stream& s = *stream;
     if constexpr (Receives)
       spawn_initiation()(std::move(adapted), on, [&s, b = few_buffers<mutable_buffer>(buffers)] {
@@ -85,12 +91,25 @@ struct transfer_initiation {
   }
 };
 
+/// For an enumeration that is only declared until Beast is included.
+template <class Role>
+constexpr bool is_client(Role role) noexcept {
+  return role == Role::client;
+}
+
+template <class Handler>
+void start_finish(byte_stream& stream, const asio::any_io_executor& on, bool client,
+                  Handler&& handler) {
+  spawn_initiation()(transfer_handler<std::decay_t<Handler>, false>{std::forward<Handler>(handler)},
+                     on, [&stream, client] { return finish_for(stream, client); });
+}
+
 }  // namespace cosock::detail
 
-template <template <class, class> class Associator, class Handler, class Default>
-struct boost::asio::associator<Associator, cosock::detail::transfer_handler<Handler>, Default>
-    : Associator<Handler, Default> {
-  using of = cosock::detail::transfer_handler<Handler>;
+template <template <class, class> class Associator, class Handler, bool WithSize, class Default>
+struct boost::asio::associator<Associator, cosock::detail::transfer_handler<Handler, WithSize>,
+                               Default> : Associator<Handler, Default> {
+  using of = cosock::detail::transfer_handler<Handler, WithSize>;
   static auto get(const of& h) noexcept { return Associator<Handler, Default>::get(h.handler); }
   static auto get(const of& h, const Default& d) noexcept {
     return Associator<Handler, Default>::get(h.handler, d);
