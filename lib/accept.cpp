@@ -49,7 +49,10 @@ bool accepting::attempt() {
         failure_ = system_failure(ENOMEM);
         return true;
       }
-      if (peer_) *peer_ = peer.to_endpoint();
+      if (what_ == medium::tcp) {
+        accepted_->set_peer(peer.to_endpoint());
+        if (peer_) *peer_ = *accepted_->peer();
+      }
       return true;
     }
     switch (errno) {
@@ -59,6 +62,7 @@ bool accepting::attempt() {
       // The connection has died while it waited; accept(2) wants these tried again.
       case EINTR:
       case ECONNABORTED:
+      case ECONNRESET:
       case EPROTO:
       case ENETDOWN:
       case ENOPROTOOPT:
@@ -67,6 +71,7 @@ bool accepting::attempt() {
       case EHOSTUNREACH:
       case EOPNOTSUPP:
       case ENETUNREACH:
+      case ETIMEDOUT:
         if (--from.on->budget > 0) continue;
         from.hint[reading] = true;  // goes on after the others have had their turn
         return false;

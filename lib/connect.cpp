@@ -101,12 +101,15 @@ bool connect_operation::attempt() {
   // a SYN from and to the same port).
   system_address local;
   system_address remote;
+  endpoint peer = to_;
+  if (!error && ::getpeername(connected_.native_handle(), remote.get(), &remote.size) == 0)
+    peer = remote.to_endpoint();
   if (!error && ::getsockname(connected_.native_handle(), local.get(), &local.size) == 0 &&
-      ::getpeername(connected_.native_handle(), remote.get(), &remote.size) == 0 &&
-      local.to_endpoint() == remote.to_endpoint()) {
+      local.to_endpoint() == peer) {
     error = ECONNREFUSED;
     connected_.set_linger(0);  // or the port would be kept for a minute
   }
+  connected_.of()->set_peer(peer);
   if (error) failure_ = system_failure(error);
   return true;
 }

@@ -165,7 +165,34 @@ void descriptor::count_into(byte_counter& counter) noexcept {
   counter.share();
 }
 
+void descriptor::leave() noexcept {
+  if (!keeper_ || !keeper_->keeps() || !may_finish()) return close();
+  abandon(closed_failure());
+  // The peer learns of the end now, whenever the keeper has time for the rest.
+  if (::shutdown(fd_, SHUT_WR) != 0) return close();
+  std::exchange(keeper_, nullptr)->leave();
+}
+
+bool descriptor::may_finish() noexcept {
+  if (input_ended || broken_ || what_ == medium::other || what_ == medium::file) return false;
+  if (what_ != medium::tcp) return true;
+  ::linger how = {};
+  socklen_t size = sizeof how;
+  return ::getsockopt(fd_, SOL_SOCKET, SO_LINGER, &how, &size) != 0 || !how.l_onoff ||
+         how.l_linger != 0;
+}
+
+bool descriptor::leave_to(kept_source* keeper) noexcept {
+  keeper_ = keeper;
+  return true;
+}
+
+void descriptor::end_sending() {
+  if (::shutdown(fd_, SHUT_WR) != 0 && errno != ENOTCONN) raise(system_failure(errno));
+}
+
 int descriptor::detach() noexcept {
+  if (keeper_) std::exchange(keeper_, nullptr)->forget();
   if (datagrams_) datagrams_->retry.reset();
   abandon(closed_failure());
   binding_.reset();
@@ -245,6 +272,7 @@ bool descriptor::receive(stream_operation& op) {
     // The end of the stream is reported once only: the next call has to look for itself.
     hint[reading] = n == 0 || left != 0 || !drained_by_short_;
     count_bytes(reading, static_cast<std::size_t>(n));
+    if (n == 0) input_ended = true;
     if (op.moved(static_cast<std::size_t>(n))) return true;
   } while (hint[reading] && --on->budget > 0);  // or others starve while a peer is as fast
   return false;
@@ -346,6 +374,7 @@ bool descriptor::receive_messages(stream_operation& op) {
       op.moved(room);
       return op.failed(own_failure(error::message_truncated));
     }
+    if (end) input_ended = true;
     if ((length != 0 || end) && op.moved(length)) return true;
   } while (--on->budget > 0);
   return false;

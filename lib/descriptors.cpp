@@ -153,7 +153,7 @@ bool descriptor_receive::attempt() {
   if (n == 0)
     result_.end = from.what() == medium::socket ||
                   (from.what() == medium::messages && message.msg_controllen < sizeof(cmsghdr));
-  if (result_.end) failure_ = from.broken();
+  if (result_.end && !(failure_ = from.broken())) from.input_ended = true;
   return true;
 }
 

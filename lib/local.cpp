@@ -57,13 +57,15 @@ int detail::listen_local(medium what, const local_endpoint& at, int backlog, int
 }
 
 local_socket::local_socket(descriptor* of) noexcept : byte_stream(of) {}
-local_socket::~local_socket() { close(); }
+local_socket::~local_socket() {
+  if (source_) of(source_)->leave();
+}
 local_stream_socket::~local_stream_socket() = default;
 local_seqpacket_socket::~local_seqpacket_socket() = default;
 
 local_socket& local_socket::operator=(local_socket&& other) noexcept {
   if (this != &other) {
-    close();
+    if (source_) of(source_)->leave();
     source_ = std::exchange(other.source_, nullptr);
   }
   return *this;
@@ -149,6 +151,10 @@ local_endpoint local_listener::local_endpoint() const {
 int local_listener::native_handle() const noexcept { return of_ ? of_->fd() : -1; }
 
 namespace detail {
+
+void ask_local(const kept_source& of, local_endpoint& into) {
+  into = name_of<local_address>(static_cast<const descriptor*>(of.current()), &::getsockname);
+}
 
 descriptor_pair make_local_pair(medium what) {
   engine& on = engine::required();
@@ -274,6 +280,7 @@ bool message_receive::attempt() {
   }
   if (result_.end && (failure_ = from.broken())) return true;
   from.count_bytes(reading, static_cast<std::size_t>(n));
+  if (result_.end) from.input_ended = true;
   result_.length = static_cast<std::size_t>(n);
   result_.size = std::min(result_.length, into_.size());
   result_.truncated = result_.length > result_.size;

@@ -127,6 +127,24 @@ bool ready_operation::start(std::coroutine_handle<> awaiting, scope& where) {
   return enter(awaiting, where) && launch(of_, which_);
 }
 
+bool flush_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return false;
+  source* const of = of_;
+  if (!may_begin(of, writing)) return end_at_once();
+  if (of->is_flushed(failure_)) return end_at_once();
+  return wait(of, writing, false);
+}
+
+kept_source::kept_source(source* of, bool keeps) noexcept
+    : of_(of && of->leave_to(this) ? of : nullptr), keeps_(keeps) {}
+
+kept_source::~kept_source() {
+  if (left_)
+    left_->close_left();
+  else if (of_)
+    of_->leave_to(nullptr);
+}
+
 bool ready_operation::attempt() { return on_->is_ready(side_); }
 
 }  // namespace detail

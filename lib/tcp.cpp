@@ -46,13 +46,15 @@ descriptor* tcp_socket::of() const noexcept { return static_cast<descriptor*>(so
 
 tcp_socket& tcp_socket::operator=(tcp_socket&& other) noexcept {
   if (this != &other) {
-    close();
+    if (source_) of()->leave();
     source_ = std::exchange(other.source_, nullptr);
   }
   return *this;
 }
 
-tcp_socket::~tcp_socket() { close(); }
+tcp_socket::~tcp_socket() {
+  if (source_) of()->leave();
+}
 
 tcp_socket tcp_socket::adopt(int fd) {
   auto taken = unique_descriptor::adopt(fd);
@@ -86,7 +88,11 @@ void tcp_socket::shutdown_send() { detail::shut_down_sending(of()); }
 int tcp_socket::native_handle() const noexcept { return is_open() ? of()->fd() : -1; }
 
 endpoint tcp_socket::local_endpoint() const { return name_of(of(), &::getsockname); }
-endpoint tcp_socket::remote_endpoint() const { return name_of(of(), &::getpeername); }
+endpoint tcp_socket::remote_endpoint() const {
+  detail::handle_of(of());
+  if (!of()->peer()) of()->set_peer(name_of(of(), &::getpeername));
+  return *of()->peer();
+}
 
 void tcp_socket::set_no_delay(bool on) { set<int>(of(), IPPROTO_TCP, TCP_NODELAY, on); }
 bool tcp_socket::no_delay() const { return get(of(), IPPROTO_TCP, TCP_NODELAY) != 0; }
@@ -162,6 +168,10 @@ endpoint tcp_acceptor::local_endpoint() const { return name_of(of_, &::getsockna
 int tcp_acceptor::native_handle() const noexcept { return of_ ? of_->fd() : -1; }
 
 namespace detail {
+
+void ask_local(const kept_source& of, endpoint& into) {
+  into = name_of(static_cast<const descriptor*>(of.current()), &::getsockname);
+}
 
 accept_operation::accept_operation(descriptor* const& of, endpoint* peer) noexcept
     : accepting(of, medium::tcp, peer) {}

@@ -2,9 +2,20 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/detail/duration.hpp>
 #include <cosock/detail/source.hpp>
+#include <cosock/task.hpp>
 
 namespace cosock {
+
+/// How long byte_stream::finish() waits for the end of the peer.
+struct finish_options {
+  /// For everything: sending what the stream holds, and waiting for the end. 0 or less: finish() is
+  /// close().
+  std::chrono::nanoseconds timeout = std::chrono::seconds(2);
+  /// Bytes of the peer that are discarded meanwhile; after more the stream is closed.
+  std::size_t max_discard = 256 << 10;
+};
 
 namespace detail {
 struct stream_access;
@@ -84,8 +95,30 @@ class COSOCK_API byte_stream {
   /// goes on. Later sends fail. Does not wait. Idempotent. While a send is pending: `error::busy`.
   virtual void shutdown_send() = 0;
 
+  /// Ends the connection in order, and closes the stream. Sends what the stream still holds (an
+  /// asio_stream has a buffer of its own), and the end, as shutdown_send() does. Unless receive() has
+  /// returned 0 before, it then discards what arrives until the end of the peer: a connection that is
+  /// closed with unread input is reset (RFC 1122, section 4.2.2.13), which destroys what the peer has
+  /// not read yet. Where the end was received, it costs no system call more than close().
+  ///
+  /// Returns whether the end of the peer was received; false where one of the limits ended the wait.
+  /// Errors: `error::timed_out` if the limit passes before everything is sent; what send(),
+  /// shutdown_send() and receive() throw; in these cases the stream is closed. `error::busy` while an
+  /// operation is pending: the stream stays open. `error::closed`. Cancelled: closed at once; the rest
+  /// is up to the system, as after close(). The stream outlives the `co_await`.
+  ///
+  /// A stream without half close (descriptor_stream) is closed when it is sent; a connection that
+  /// close() would reset (tcp_socket::set_linger(0)), at once.
+  task<bool> finish(finish_options how = {});
+  /// The same with another limit of time.
+  template <class Rep, class Period>
+  task<bool> finish(std::chrono::duration<Rep, Period> timeout) {
+    return finish(finish_options{.timeout = std::chrono::nanoseconds(detail::to_ns(timeout))});
+  }
+
   /// Closes the stream both ways: pending operations end with `error::closed`. What was sent and is
-  /// still in the system's buffer is delivered, as far as the system can. Idempotent.
+  /// still in the system's buffer is delivered, unless input was not received yet: see finish().
+  /// Idempotent.
   virtual void close() noexcept = 0;
   /// Whether it can be used: not closed, not moved from, nor made by default.
   [[nodiscard]] bool is_open() const noexcept { return source_ && source_->on; }

@@ -64,7 +64,9 @@ class COSOCK_API tcp_socket final : public byte_stream {
   /// Closes with a reset: the peer's next operation fails, and what was not delivered is lost.
   void abort() noexcept;
 
-  /// This side's address and port, and the peer's, which is not_connected once the connection broke.
+  /// This side's address and port, and the peer's. The peer's stays available after a reset for a
+  /// socket that was accepted or connected here; for one that was adopted it is asked for at the first
+  /// call, and not_connected if the connection was lost before.
   [[nodiscard]] endpoint local_endpoint() const;
   [[nodiscard]] endpoint remote_endpoint() const;
 

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/address.hpp>
 #include <cosock/detail/medium.hpp>
 #include <cosock/detail/source.hpp>
 
@@ -15,6 +16,7 @@
 #include <sys/uio.h>
 
 #include <memory>
+#include <optional>
 
 namespace cosock::detail {
 
@@ -56,6 +58,16 @@ class descriptor final : public source, public link {
   void become_datagram(int family);
   datagram_state* datagrams() const noexcept { return datagrams_.get(); }
 
+  /// Its stream is destroyed: closes, unless somebody keeps it to close it in order.
+  void leave() noexcept;
+  /// Ends the sending direction. Throws system_error.
+  void end_sending();
+
+  /// The other end of the connection, as accept(2) or connect(2) knew it, so that it stays known when
+  /// the connection is lost.
+  void set_peer(const endpoint& peer) noexcept { peer_ = peer; }
+  const std::optional<endpoint>& peer() const noexcept { return peer_; }
+
   /// For the loop that ends: closes, and leaves the owner's share to the owner.
   void shut_down() noexcept;
 
@@ -79,6 +91,9 @@ class descriptor final : public source, public link {
   bool transfer(stream_operation&) override;
   bool transfer(message_operation&) override;
   bool is_ready(side) noexcept override;
+  bool may_finish() noexcept override;
+  bool leave_to(kept_source*) noexcept override;
+  void close_left() noexcept override { close(); }
 
  private:
   struct watch final : asio::detail::reactor_op {
@@ -136,6 +151,8 @@ class descriptor final : public source, public link {
   watch except_;
   std::unique_ptr<datagram_state> datagrams_;
   byte_counter* counter_ = nullptr;
+  kept_source* keeper_ = nullptr;
+  std::optional<endpoint> peer_;
 };
 
 }  // namespace cosock::detail

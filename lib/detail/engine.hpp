@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/buffer.hpp>
 #include <cosock/detail/core.hpp>
 #include <cosock/loop.hpp>
 
@@ -113,6 +114,13 @@ class engine final : public core {
       embedded_->offer();
   }
 
+  /// Where bytes go that nobody wants: written to by one operation after another, read by none.
+  mutable_buffer discarded() {
+    constexpr std::size_t size = 16 << 10;
+    if (!discarded_) discarded_.reset(new char[size]);
+    return {discarded_.get(), size};
+  }
+
   void set_timer(timer& t, std::int64_t at) {
     t.tick = wheel::tick_at_or_after(at);
     if (armed_ == wheel::never) catch_up();
@@ -159,6 +167,7 @@ class engine final : public core {
 
   link ready_;
   link later_;
+  std::unique_ptr<char[]> discarded_;
   drain_operation drain_;
   expiry_operation expiry_;
   bool drain_posted_ = false;

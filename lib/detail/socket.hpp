@@ -91,10 +91,10 @@ unique_descriptor internet_socket(const endpoint& at, int type, const Options& o
 }
 
 /// Ends the sending direction of a connection.
-inline void shut_down_sending(const descriptor* of) {
-  const int fd = handle_of(of);
+inline void shut_down_sending(descriptor* of) {
+  handle_of(of);
   if (of->waiter[writing]) raise(own_failure(error::busy));
-  if (::shutdown(fd, SHUT_WR) != 0 && errno != ENOTCONN) raise(system_failure(errno));
+  of->end_sending();
 }
 
 /// Makes a descriptor from outside ready for the loop, if it is a socket of this type (SOCK_STREAM,

@@ -10,6 +10,7 @@ namespace cosock::detail {
 enum side : unsigned char { reading, writing };
 
 struct byte_counter;
+class kept_source;
 class message_operation;
 class stream_operation;
 class side_operation;
@@ -24,6 +25,10 @@ class COSOCK_API source {
   bool hint[2] = {false, true};
   /// Whether each send is a message of its own, which is not to be joined with others.
   bool keeps_messages = false;
+  /// The end was received, or nobody wants what arrives any more: finish() has nothing to wait for.
+  bool input_ended = false;
+  /// The end has to be sent before the stream is closed: close_notify.
+  bool says_end = false;
 
   /// Makes sure that ready() will be called when the side becomes ready.
   virtual void arm(side) = 0;
@@ -35,6 +40,17 @@ class COSOCK_API source {
   virtual void count_into(byte_counter&) noexcept {}
   /// Whether the side is ready, and sets the hint.
   virtual bool is_ready(side) noexcept = 0;
+
+  /// Whether everything that was sent, and the end if shutdown_send() was called, has left the
+  /// stream; true with a failure where it cannot. After false, ready(writing) is called when it has.
+  virtual bool is_flushed(failure&) noexcept { return true; }
+  /// Whether closing in order can help: not where the connection is lost, or a reset is wanted.
+  virtual bool may_finish() noexcept { return !input_ended; }
+  /// From now on a stream that is destroyed leaves its source there instead of closing it; null ends
+  /// that. False where it cannot be done.
+  virtual bool leave_to(kept_source*) noexcept { return false; }
+  /// For a source that was left: closes it.
+  virtual void close_left() noexcept {}
 
   /// Reports that a side is ready.
   void ready(side) noexcept;
@@ -177,6 +193,51 @@ class COSOCK_AWAITABLE ready_operation final : public awaiter_of<ready_operation
   bool attempt() override;
   source* const& of_;
   side which_;
+};
+
+/// Waits until what was sent has left the stream, into the hands of the system. Takes the place of a
+/// sender.
+class COSOCK_AWAITABLE flush_operation final : public awaiter_of<flush_operation>,
+                                               public side_operation {
+ public:
+  explicit flush_operation(source* const& of) noexcept : of_(of) {}
+  flush_operation(flush_operation&& other) noexcept : side_operation(), of_(other.of_) {}
+  bool start(std::coroutine_handle<> awaiting, scope& where);
+  void result() {
+    if (failure_) raise(failure_);
+  }
+  failure fail() noexcept { return failure_; }
+
+ private:
+  bool attempt() override { return on_->is_flushed(failure_); }
+  source* const& of_;
+};
+
+/// Where a stream leaves its source when it is destroyed: what serve() closes in order. Closes what
+/// was left when it is destroyed itself.
+class COSOCK_API kept_source {
+ public:
+  /// Where it is not to keep the source, a stream that is destroyed closes it as ever.
+  kept_source(source* of, bool keeps) noexcept;
+  ~kept_source();
+  kept_source(const kept_source&) = delete;
+  kept_source& operator=(const kept_source&) = delete;
+
+  /// The source as long as it is open, left here or not; null after that, or if it cannot be left.
+  source* current() const noexcept { return left_ ? left_ : of_; }
+  /// What was left here, or null.
+  source*& left() noexcept { return left_; }
+
+  bool keeps() const noexcept { return keeps_; }
+  /// By the source: its stream is destroyed.
+  void leave() noexcept { left_ = std::exchange(of_, nullptr); }
+  /// By the source: it is closed, or released.
+  void forget() noexcept { of_ = nullptr; }
+
+ private:
+  source* of_;
+  source* left_ = nullptr;
+  bool keeps_;
 };
 
 }  // namespace cosock::detail
