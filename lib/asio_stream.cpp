@@ -5,6 +5,9 @@
 #include "detail/engine.hpp"
 #include "detail/socket.hpp"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -12,8 +15,12 @@ namespace cosock::detail {
 
 namespace {
 
-/// How long a stream that was closed may take to send what it has.
-constexpr std::int64_t longest_farewell = 5'000'000'000;
+// How long a stream that was closed may take to send what it has: in all, and without progress; and
+// then to wait for the end of a peer that speaks TLS.
+constexpr int longest_farewell = 60;
+constexpr int longest_pause = 5;
+constexpr std::int64_t one_second = 1'000'000'000;
+constexpr finish_options discarding = {};
 
 constexpr std::size_t most_pieces = 64;
 
@@ -66,7 +73,10 @@ bool stream_pump::receive(stream_operation& op) noexcept {
   }
   hint[reading] = true;
   if (in_failed_) return op.failed(in_failed_);
-  if (in_ended_) return op.moved(0);
+  if (in_ended_) {
+    input_ended = true;
+    return op.moved(0);
+  }
   return hint[reading] = false;
 }
 
@@ -90,6 +100,20 @@ bool stream_pump::is_ready(side which) noexcept {
                                         : out_end_ != room_out || out_failed_;
 }
 
+bool stream_pump::is_flushed(failure& why) noexcept {
+  if (out_failed_) {
+    why = out_failed_;
+    return true;
+  }
+  if (!writes_ && out_begin_ == out_end_ &&
+      (farewell_ == farewell::none || farewell_ == farewell::done))
+    return true;
+  hint[writing] = false;
+  return false;
+}
+
+bool stream_pump::may_finish() noexcept { return !input_ended && !in_failed_ && !out_failed_; }
+
 void stream_pump::arm(side which) {
   if (which == writing || reads_) return;
   reads_ = true;
@@ -99,7 +123,11 @@ void stream_pump::arm(side which) {
 void stream_pump::has_read(const boost::system::error_code& ec, bool end_of_stream,
                            std::size_t bytes) noexcept {
   reads_ = false;
-  if (closing_) return;
+  if (closing_) {
+    in_ended_ = in_ended_ || end_of_stream || ec;
+    if (discarding_) discard(bytes);
+    return;
+  }
   in_begin_ = 0;
   in_end_ = bytes;
   if (end_of_stream)
@@ -123,12 +151,40 @@ void stream_pump::go_on_sending() noexcept {
     farewell_ = farewell::begun;
     return start_shutdown();
   }
-  if (closing_ && farewell_ != farewell::begun) finish_closing();
+  if (closing_ && farewell_ != farewell::begun) all_sent();
+}
+
+/// Of closing, the second half. Over TLS the peer sends more than was asked for, tickets for instance,
+/// and a connection that is closed with unread input loses what is on the way.
+void stream_pump::all_sent() noexcept {
+  if (!waits_for_peer() || in_ended_ || input_ended || in_failed_) return finish_closing();
+  discarding_ = true;
+  start_timer(*loop_, later(steady_now(), discarding.timeout.count()));
+  if (!reads_) discard(0);
+}
+
+void stream_pump::discard(std::size_t bytes) noexcept {
+  discarded_ += bytes;
+  if (in_ended_ || discarded_ > discarding.max_discard) return finish_closing();
+  reads_ = true;
+  start_read(in_.get(), room_in);
+}
+
+void stream_pump::expire() noexcept {
+  if (discarding_) return finish_closing();
+  const int undelivered = this->undelivered();
+  const bool moves = written_ != written_before_ || undelivered != undelivered_before_;
+  written_before_ = written_;
+  undelivered_before_ = undelivered;
+  idle_seconds_ = moves ? 0 : idle_seconds_ + 1;
+  if (++seconds_ == longest_farewell || idle_seconds_ == longest_pause) return finish_closing();
+  start_timer(*loop_, later(steady_now(), one_second));
 }
 
 void stream_pump::has_written(const boost::system::error_code& ec, std::size_t bytes) noexcept {
   writes_ = false;
   out_begin_ += bytes;
+  written_ += bytes;
   if (ec) {
     out_failed_ = to_failure(ec);
     if (closing_) return finish_closing();
@@ -141,14 +197,22 @@ void stream_pump::has_written(const boost::system::error_code& ec, std::size_t b
 void stream_pump::ended_sending(const boost::system::error_code& ec) noexcept {
   farewell_ = farewell::done;
   if (ec) out_failed_ = to_failure(ec);
-  if (closing_) finish_closing();
+  if (closing_)
+    ec ? finish_closing() : all_sent();
+  else
+    ready(writing);
 }
 
 void stream_pump::shutdown_send() {
   if (!on) raise(closed_failure());
   if (waiter[writing]) raise(own_failure(error::busy));
   if (farewell_ != farewell::none) return;
+  if (!half_closes())
+    raise_as(system_failure(EOPNOTSUPP),
+             "no half close: async_shutdown of this stream ends both directions, and would discard "
+             "what still arrives; close() or finish() instead");
   farewell_ = farewell::wanted;
+  says_end = false;
   go_on_sending();
   if (farewell_ == farewell::done && out_failed_) raise(out_failed_);
 }
@@ -159,12 +223,12 @@ void stream_pump::close() noexcept {
   on = nullptr;
   closing_ = true;
   if (out_failed_) return finish_closing();
-  if (says_goodbye() && farewell_ == farewell::none && !in_failed_) farewell_ = farewell::wanted;
+  if (says_end && !in_failed_) farewell_ = farewell::wanted;
   go_on_sending();
   if (closed_) return;
   lingers_ = true;
   ++engine::of(*loop_).lingering_;
-  start_timer(*loop_, later(steady_now(), longest_farewell));
+  if (!discarding_) start_timer(*loop_, later(steady_now(), one_second));
 }
 
 void stream_pump::finish_closing() noexcept {
@@ -207,6 +271,11 @@ task<transferred> send_for(byte_stream& to, few_buffers<const_buffer> from) {
 }
 
 // Sockets
+
+int undelivered_bytes(int descriptor) noexcept {
+  int bytes = 0;
+  return ::ioctl(descriptor, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+}
 
 int family_of(int descriptor) {
   if (descriptor < 0) raise(closed_failure());

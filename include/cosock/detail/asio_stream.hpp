@@ -34,6 +34,8 @@ class COSOCK_API stream_pump : public source, private guest, private timer {
   using source::transfer;
   bool transfer(stream_operation&) override;
   bool is_ready(side) noexcept override;
+  bool is_flushed(failure&) noexcept override;
+  bool may_finish() noexcept override;
 
  protected:
   static constexpr std::size_t room_in = 16 << 10;
@@ -41,10 +43,14 @@ class COSOCK_API stream_pump : public source, private guest, private timer {
 
   virtual void start_read(char* into, std::size_t size) = 0;
   virtual void start_write(const char* from, std::size_t size) = 0;
-  /// Says goodbye, and calls ended_sending() in the end, perhaps at once.
+  /// Ends the sending direction, and calls ended_sending() in the end, perhaps at once.
   virtual void start_shutdown() = 0;
-  /// Whether that is part of closing.
-  virtual bool says_goodbye() const noexcept = 0;
+  /// Whether receiving goes on after that.
+  virtual bool half_closes() const noexcept = 0;
+  /// Whether closing includes waiting for the end of the peer.
+  virtual bool waits_for_peer() const noexcept = 0;
+  /// What the system has not delivered yet, for a socket.
+  virtual int undelivered() const noexcept = 0;
   /// Closes what is below, and drops the stream.
   virtual void close_stream() noexcept = 0;
 
@@ -55,10 +61,12 @@ class COSOCK_API stream_pump : public source, private guest, private timer {
 
  private:
   void loop_ends() noexcept override;
-  void expire() noexcept override { finish_closing(); }
+  void expire() noexcept override;
   bool receive(stream_operation&) noexcept;
   bool send(stream_operation&);
   void go_on_sending() noexcept;
+  void all_sent() noexcept;
+  void discard(std::size_t bytes) noexcept;
   void finish_closing() noexcept;
 
   core* loop_;
@@ -75,11 +83,42 @@ class COSOCK_API stream_pump : public source, private guest, private timer {
   bool writes_ = false;
   enum class farewell : unsigned char { none, wanted, begun, done } farewell_ = farewell::none;
   bool closing_ = false;
+  bool discarding_ = false;  // closing, and all is sent
   bool lingers_ = false;
   bool closed_ = false;
+  std::uint64_t written_ = 0;
+  // While it is closing: what has been discarded; how far sending has come, and when that was seen.
+  std::size_t discarded_ = 0;
+  std::uint64_t written_before_ = 0;
+  int undelivered_before_ = 0;
+  int seconds_ = 0;
+  int idle_seconds_ = 0;
 };
 
 [[noreturn]] COSOCK_API void raise_closed();
+
+/// The bytes that a socket still has to deliver (SIOCOUTQ); 0 where it does not say.
+COSOCK_API int undelivered_bytes(int descriptor) noexcept;
+
+/// The same for the socket at the bottom of a stream.
+template <class Stream>
+int undelivered_at_the_bottom(Stream& s) noexcept {
+  if constexpr (requires { s.next_layer(); })
+    return undelivered_at_the_bottom(s.next_layer());
+  else if constexpr (requires { s.socket().native_handle(); })
+    return undelivered_bytes(s.socket().native_handle());
+  else if constexpr (requires { undelivered_bytes(s.native_handle()); })
+    return undelivered_bytes(s.native_handle());
+  else
+    return 0;
+}
+
+/// A stream of TLS that OpenSSL does, whose functions are found as those of its handle, so that
+/// programs without it need not have it.
+template <class Stream>
+concept does_openssl = requires(Stream& s) {
+  SSL_set_shutdown(s.native_handle(), SSL_get_shutdown(s.native_handle()));
+};
 
 /// Closes the socket at the bottom of a stream.
 template <class Stream>
@@ -103,7 +142,9 @@ class stream_pump_of final : public stream_pump,
  public:
   template <class... Args>
   explicit stream_pump_of(std::in_place_t, Args&&... args)
-      : stream_(std::make_shared<Stream>(std::forward<Args>(args)...)) {}
+      : stream_(std::make_shared<Stream>(std::forward<Args>(args)...)) {
+    says_end = is_secure;
+  }
   Stream* stream() const noexcept { return stream_.get(); }
 
  private:
@@ -144,12 +185,27 @@ class stream_pump_of final : public stream_pump,
   static constexpr bool is_secure = requires(Stream& s) {
     s.async_shutdown([](const boost::system::error_code&) {});
   };
+  static constexpr bool is_openssl = is_secure && does_openssl<Stream>;
   void start_shutdown() override {
     if constexpr (is_secure) {
-      stream_->async_shutdown(
-          make_handler([](stream_pump_of& p, const boost::system::error_code& ec, std::size_t) {
-            p.ended_sending(ec);
-          }));
+      const auto say_end = [this] {
+        stream_->async_shutdown(
+            make_handler([](stream_pump_of& p, const boost::system::error_code& ec, std::size_t) {
+              p.ended_sending(ec);
+            }));
+      };
+      if constexpr (is_openssl) {
+        // async_shutdown would go on to wait for the peer's end, and discard what comes before it. Where
+        // that seems to have come, it only sends ours, and looks for nothing but that when it begins.
+        constexpr int received = 2;  // SSL_RECEIVED_SHUTDOWN
+        auto* const ssl = stream_->native_handle();
+        const int before = SSL_get_shutdown(ssl) & received;
+        SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) | received);
+        say_end();
+        SSL_set_shutdown(ssl, (SSL_get_shutdown(ssl) & ~received) | before);
+      } else {
+        say_end();
+      }
     } else {
       boost::system::error_code ec;
       if constexpr (requires { stream_->shutdown(asio::socket_base::shutdown_send, ec); })
@@ -162,7 +218,11 @@ class stream_pump_of final : public stream_pump,
       this->ended_sending(ec);
     }
   }
-  bool says_goodbye() const noexcept override { return is_secure; }
+  bool half_closes() const noexcept override { return !is_secure || is_openssl; }
+  bool waits_for_peer() const noexcept override { return is_openssl; }
+  int undelivered() const noexcept override {
+    return stream_ ? undelivered_at_the_bottom(*stream_) : 0;
+  }
   void close_stream() noexcept override {
     if (!stream_) return;
     close_lowest(*stream_);
