@@ -17,6 +17,7 @@
 #include <limits>
 #include <new>
 #include <stdexcept>
+#include <string>
 
 namespace cosock {
 
@@ -46,18 +47,50 @@ std::size_t room_for_connections() noexcept {
   return limit.rlim_cur > used ? std::max<std::size_t>((limit.rlim_cur - used) / share, 1) : 1;
 }
 
-/// Errors of accept() that are about a connection that has died while it waited.
-bool has_died(const boost::system::error_code& e) noexcept {
-  return e.category() == boost::system::system_category() &&
-         (e.value() == ECONNABORTED || e.value() == EPROTO);
+/// What an error of accept() is about.
+enum class trouble { connection, room, passing, acceptor };
+
+trouble trouble_of(const boost::system::error_code& e) noexcept {
+  if (e.category() != boost::system::system_category()) return trouble::acceptor;
+  switch (e.value()) {
+    case ECONNABORTED:
+    case ECONNRESET:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case EINTR:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case ENONET:
+    case ENOPROTOOPT:
+    case EPROTO:
+    case ETIMEDOUT: return trouble::connection;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case ENOSPC: return trouble::room;
+    case EBADF:
+    case EFAULT:
+    case EINVAL:
+    case ENOTSOCK: return trouble::acceptor;
+    default: return trouble::passing;  // EPERM, ENOSR
+  }
 }
 
-/// Errors of accept() that may pass.
-bool lacks_room(const boost::system::error_code& e) noexcept {
-  if (e.category() != boost::system::system_category()) return false;
-  const int n = e.value();
-  return n == EMFILE || n == ENFILE || n == ENOBUFS || n == ENOMEM || n == ENOSPC;
-}
+/// As many in a row are skipped; then an error of one connection is taken for one that stays.
+constexpr int most_skipped = 64;
+
+/// A stream that a handler has destroyed. Its sending side is shut down already.
+class left_stream final : public byte_stream {
+ public:
+  explicit left_stream(detail::source*& left) noexcept : byte_stream(std::exchange(left, nullptr)) {}
+  left_stream(const left_stream&) = delete;
+  ~left_stream() override { close(); }
+  void shutdown_send() override {}
+  void close() noexcept override {
+    if (source_) std::exchange(source_, nullptr)->close_left();
+  }
+};
 
 }  // namespace
 
@@ -96,6 +129,7 @@ serving::serving(server& handle, const serve_options& options)
 }
 
 serving::~serving() {
+  report_rest();
   count_bytes();
   handle_.serving_ = nullptr;
   bytes_->drop();
@@ -128,7 +162,64 @@ void serving::handler_failed() noexcept {
   const std::exception_ptr e = std::current_exception();
   if (is_cancelled(failure_of(e))) return;
   ++handle_.counters_.failed;
+  report(e);
+}
+
+bool serving::keeps() const noexcept { return options_.finish_timeout.count() > 0; }
+
+bool serving::may_finish(const byte_stream& connection, kept_source& kept) const noexcept {
+  if (!keeps()) return false;
+  if (kept.left()) return true;
+  source* const open = stream_access::source_of(connection);
+  failure lost;
+  return open && open->on && (open->may_finish() || open->says_end || !open->is_flushed(lost));
+}
+
+task<> serving::finish(byte_stream& connection, kept_source& kept) {
+  const finish_options how{options_.finish_timeout, options_.max_discard};
+  try {
+    if (kept.left()) {
+      left_stream rest(kept.left());
+      co_await rest.finish(how);
+    } else {
+      co_await connection.finish(how);
+    }
+  } catch (...) {
+    // The handler is done with it: it is closed, whatever the peer makes of the end.
+  }
+}
+
+void serving::report(const std::exception_ptr& e) noexcept {
+  if (options_.max_reports) {
+    const std::int64_t now = steady_now();
+    if (second_ == 0 || now - second_ >= 1'000'000'000) {
+      second_ = now;
+      reports_ = 0;
+    }
+    const bool sums_up = left_out_ != 0;
+    if (reports_ + sums_up >= *options_.max_reports) {
+      ++left_out_;
+      ++handle_.counters_.unreported;
+      return;
+    }
+    if (sums_up) report_rest();
+    ++reports_;
+  }
   options_.on_error(e);
+}
+
+/// Says how many errors it was silent about.
+void serving::report_rest() noexcept {
+  if (left_out_ == 0) return;
+  ++reports_;
+  std::exception_ptr sum;
+  try {
+    throw std::runtime_error("cosock: " + std::to_string(std::exchange(left_out_, 0)) +
+                             " errors of connections were not reported");
+  } catch (...) {
+    sum = std::current_exception();
+  }
+  options_.on_error(sum);
 }
 
 task<> serving::run() {
@@ -169,31 +260,53 @@ task<> serving::host() {
 task<> serving::accept_all() {
   if (options_.backlog) set_backlog(options_.backlog);
   std::chrono::nanoseconds delay = first_delay;
+  int skipped = 0;
   for (;;) {
     while (handle_.counters_.active >= most_) {
       room_.reset();
       co_await room_.wait();
     }
-    bool no_room = false;
-    bool died = false;
+    trouble why;
     try {
       co_await accept_one(*handlers_);
       delay = first_delay;
+      skipped = 0;
+      continue;
     } catch (const boost::system::system_error& e) {
-      died = has_died(e.code());
-      no_room = lacks_room(e.code());
-      if (!died && !no_room) throw;
+      why = trouble_of(e.code());
+      if (why == trouble::acceptor) throw;
+      accept_failed(e.code().value());
     } catch (const std::bad_alloc&) {
-      no_room = true;
+      why = trouble::room;
+      accept_failed(ENOMEM);
     }
-    if (died) co_await yield();  // there may be many
-    if (!no_room) continue;
-    ++handle_.counters_.rejected;
+    if (why == trouble::room) ++handle_.counters_.rejected;
+    if (why == trouble::connection && ++skipped <= most_skipped) {
+      co_await yield();  // there may be many
+      continue;
+    }
     room_.reset();
     const auto ended = co_await as_result(with_timeout(delay, room_.wait()));
     if (!ended && ended.error() == error::cancelled) raise(cancelled_failure());
     delay = std::min(2 * delay, last_delay);
   }
+}
+
+/// For a catch block around accept(): reports each number once.
+void serving::accept_failed(int error) noexcept {
+  ++handle_.counters_.accept_errors;
+  const auto number = static_cast<std::size_t>(error);
+  if (number < reported_.size() && reported_[number]) return;
+  if (number < reported_.size()) reported_.set(number);
+  std::exception_ptr e = std::current_exception();
+  try {
+    raise(system_failure(error), "accept");
+  } catch (const boost::system::system_error&) {
+    e = std::current_exception();
+  } catch (...) {
+    // No memory for more words.
+  }
+  report(e);
 }
 
 }  // namespace detail

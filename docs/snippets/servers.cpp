@@ -67,9 +67,9 @@ task<> stops() {
 }
 
 //! [failing]
-task<> refuse(cosock::tcp_socket& client, cosock::endpoint peer) {
+task<> refuse(cosock::tcp_socket& client, const cosock::connection& c) {
   co_await client.send("no\n");
-  throw std::runtime_error("refused " + peer.address().to_string());
+  throw std::runtime_error("refused " + c.peer().address().to_string());
 }
 //! [failing]
 

@@ -35,6 +35,7 @@
 // Streams
 #include <cosock/buffer.hpp>
 #include <cosock/connect.hpp>
+#include <cosock/connection.hpp>
 #include <cosock/copy.hpp>
 #include <cosock/descriptor_stream.hpp>
 #include <cosock/descriptors.hpp>

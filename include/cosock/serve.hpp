@@ -7,6 +7,7 @@
 #include <cosock/duration.hpp>
 
 #include <cstdint>
+#include <optional>
 
 namespace cosock {
 
@@ -50,8 +51,18 @@ struct serve_options {
   /// How long handlers may go on when the server stops; then they are cancelled. Zero or less: at
   /// once; std::chrono::nanoseconds::max(): never.
   time_span drain = std::chrono::seconds(10);
-  /// Is told of errors that leave a handler, once for each. Must not throw.
+  /// How long a connection that a handler has left open may take to end in order, see
+  /// byte_stream::finish(). Zero or less: it is closed at once.
+  time_span finish_timeout = std::chrono::seconds(2);
+  /// Bytes of the peer that are discarded meanwhile; after more the connection is closed.
+  std::size_t max_discard = 256 << 10;
+  /// Is told of errors that leave a handler, once for each, and of errors of accept() after which it
+  /// goes on, once for each code. Must not throw.
   error_observer on_error = {};
+  /// How many errors `on_error` is told of in a second; the rest is counted, and their number is
+  /// reported, as a std::runtime_error, before the next error and when the server ends. std::nullopt:
+  /// every error.
+  std::optional<std::uint32_t> max_reports = 10;
 };
 
 /// What a server has done so far.
@@ -59,6 +70,8 @@ struct serve_counters {
   std::uint64_t accepted = 0;   ///< connections
   std::uint64_t failed = 0;     ///< of which the handler ended with an error
   std::uint64_t rejected = 0;   ///< tries to accept for which the system had no room
+  std::uint64_t accept_errors = 0;  ///< all errors of accept() after which it went on
+  std::uint64_t unreported = 0;     ///< errors that on_error was not told of
   std::size_t active = 0;       ///< connections that are being served
   std::size_t peak = 0;         ///< the most there were at once
   std::uint64_t bytes_in = 0;   ///< received over all connections
@@ -90,17 +103,28 @@ class COSOCK_API server {
 
 /// Accepts connections until it is stopped, and runs `handler` for each, side by side.
 ///
-/// `handler` is called with the connection, by value or by reference, and with the peer's endpoint
-/// as a second argument if it takes one, and returns task<>. The connection is closed when the
-/// handler ends, at the latest. What leaves a handler is told to `on_error` and costs only its
+/// `handler` is called with the stream, by value or by reference, and with a `const connection&`
+/// (connection.hpp) as a second argument if it takes one, and returns task<>. A connection that was
+/// reset before reaches it too. What leaves a handler is told to `on_error` and costs only its
 /// connection; a cancellation is no error.
+///
+/// A connection that the handler has left open, also one that was moved and destroyed inside the
+/// handler, ends in order, as byte_stream::finish() does: it is shut down, what still arrives is
+/// discarded within `finish_timeout` and `max_discard`, and it is closed. So it is after an error of
+/// the handler, whose last words may be an answer. Until it is closed it counts in `max_connections`.
+/// Closed at once are a connection whose end was received or that is lost, one that the handler
+/// closes itself, and all when the drain is over.
 ///
 /// Stopping is server::stop(), or the cancellation of the scope: the acceptor closes at once, the
 /// handlers go on for `drain`, are then cancelled, and awaited. After stop() it returns, after a
-/// cancellation it throws `error::cancelled`. Where the process or the system has no descriptors or
-/// memory for a connection (EMFILE, ENFILE, ENOBUFS, ENOMEM), it tries again when a connection has
-/// ended, or after 5 ms, doubling to 1 s. Connections that died while they waited are skipped. Any
-/// other error of accept(), or of set_backlog(), stops it in the same way and is thrown.
+/// cancellation it throws `error::cancelled`.
+///
+/// An error of accept() that is about one connection (ECONNABORTED, EPROTO, ECONNRESET, ETIMEDOUT and
+/// the other network errors of accept(2)) is skipped. After any other that may pass, it tries again
+/// when a connection has ended, or after 5 ms, doubling to 1 s: where the process or the system has no
+/// descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM), where a rule forbids a connection (EPERM),
+/// and so on. An error of the acceptor itself (EBADF, EINVAL, ENOTSOCK, EFAULT, `error::closed`, ...),
+/// or of set_backlog(), stops it in the same way as stop() and is thrown.
 ///
 /// `acceptor` outlives the call; any type will do that has accept() and close() as tcp_acceptor, and
 /// set_backlog(), if a backlog is asked for (std::logic_error).

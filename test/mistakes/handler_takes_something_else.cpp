@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
 // mistake: a handler that does not take a connection
-// says: a handler takes the connection, by value or by reference, and perhaps the endpoint of its peer
+// says: a handler takes the stream, by value or by reference, and perhaps a const cosock::connection&
 #include <cosock/serve.hpp>
 #include <cosock/tcp.hpp>
 

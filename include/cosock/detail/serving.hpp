@@ -5,11 +5,14 @@
 // What serve() (serve.hpp) is made of.
 
 #include <cosock/cancel.hpp>
+#include <cosock/connection.hpp>
 #include <cosock/nursery.hpp>
 #include <cosock/stream.hpp>
 #include <cosock/sync.hpp>
 
+#include <bitset>
 #include <concepts>
+#include <cstdint>
 #include <exception>
 #include <utility>
 
@@ -55,15 +58,28 @@ class COSOCK_API serving {
   [[noreturn]] static void refuse_backlog();
   /// For a catch block around a handler.
   void handler_failed() noexcept;
+  /// Whether finish() has something to do after the handler.
+  bool may_finish(const byte_stream& connection, kept_source& kept) const noexcept;
+  /// Ends a connection in order, if the handler has left it open: in `connection`, or destroyed.
+  task<> finish(byte_stream& connection, kept_source& kept);
+  bool keeps() const noexcept;
 
  private:
   task<> host();
   task<> accept_all();
+  void accept_failed(int error) noexcept;
   void ended() noexcept;
+  /// Tells the observer, within the limit of reports.
+  void report(const std::exception_ptr&) noexcept;
+  void report_rest() noexcept;
 
   server& handle_;
   const serve_options& options_;
   std::size_t most_;
+  std::int64_t second_ = 0;   // when the current second of reports began
+  std::size_t reports_ = 0;   // in it
+  std::uint64_t left_out_ = 0;  // reports, since the last one
+  std::bitset<134> reported_;   // errors of accept(), by number
   byte_counter* bytes_;
   nursery* handlers_ = nullptr;
   cancel_scope accepting_;
@@ -73,23 +89,27 @@ class COSOCK_API serving {
   event room_;      // a connection has ended
 };
 
-template <class Handler, class Connection>
-concept takes_peer = requires(Handler& h, Connection c) {
-  h(std::move(c), c.remote_endpoint());
-} || requires(Handler& h, Connection& c) { h(c, c.remote_endpoint()); };
+/// What a handler may take as its second argument, for connections that know their peer.
+template <class Connection>
+struct facts_for {
+  struct type {};
+};
+template <class Connection>
+requires requires(const Connection& c) { c.remote_endpoint(); }
+struct facts_for<Connection> {
+  using type = basic_connection<
+      std::remove_cvref_t<decltype(std::declval<const Connection&>().remote_endpoint())>>;
+};
+template <class Connection>
+using facts_of = typename facts_for<Connection>::type;
 
 template <class Handler, class Connection>
-concept gives_task = requires(Handler& h, Connection c) {
-  { h(std::move(c)) } -> awaitable;
-}
-|| requires(Handler& h, Connection& c) {
-  { h(c) } -> awaitable;
-}
-|| requires(Handler& h, Connection c) {
-  { h(std::move(c), c.remote_endpoint()) } -> awaitable;
-}
-|| requires(Handler& h, Connection& c) {
-  { h(c, c.remote_endpoint()) } -> awaitable;
+concept takes_facts = std::invocable<Handler&, Connection, const facts_of<Connection>&> ||
+    std::invocable<Handler&, Connection&, const facts_of<Connection>&>;
+
+template <class Handler, class... Arguments>
+concept gives_task = requires(Handler& h, Arguments&&... arguments) {
+  { h(std::forward<Arguments>(arguments)...) } -> awaitable;
 };
 
 /// The part that knows the type of the connections. It names neither acceptor nor handler, which may
@@ -117,11 +137,15 @@ class serving_with final : public serving_of<connection_of<Acceptor>> {
                 "serve() takes an acceptor whose accept() gives a byte_stream");
   static constexpr bool by_value = std::invocable<Handler&, connection>;
   static constexpr bool by_reference = std::invocable<Handler&, connection&>;
-  static constexpr bool with_peer = takes_peer<Handler, connection>;
-  static_assert(by_value || by_reference || with_peer,
-                "a handler takes the connection, by value or by reference, and perhaps the "
-                "endpoint of its peer, and returns cosock::task<>");
-  static_assert(gives_task<Handler, connection>,
+  using facts = facts_of<connection>;
+  static constexpr bool with_facts = takes_facts<Handler, connection>;
+  static_assert(by_value || by_reference || with_facts,
+                "a handler takes the stream, by value or by reference, and perhaps a const "
+                "cosock::connection& (cosock::local_connection& for local sockets), and returns "
+                "cosock::task<>");
+  static_assert(gives_task<Handler, connection> || gives_task<Handler, connection&> ||
+                    gives_task<Handler, connection, const facts&> ||
+                    gives_task<Handler, connection&, const facts&>,
                 "a handler returns cosock::task<>: this one returns something else");
 
  public:
@@ -144,13 +168,14 @@ class serving_with final : public serving_of<connection_of<Acceptor>> {
 
   // What the handler returns is awaited here, where the connection and the handler outlive it.
   task<> handle(ticket, connection accepted) override {
+    kept_source kept(stream_access::source_of(accepted), this->keeps());
     try {
-      if constexpr (with_peer) {
-        auto peer = accepted.remote_endpoint();
-        if constexpr (requires { handler_(std::move(accepted), peer); })
-          co_await handler_(std::move(accepted), peer);
+      if constexpr (with_facts) {
+        const facts about(accepted, kept);
+        if constexpr (std::invocable<Handler&, connection, const facts&>)
+          co_await handler_(std::move(accepted), about);
         else
-          co_await handler_(accepted, peer);
+          co_await handler_(accepted, about);
       } else if constexpr (by_value) {
         co_await handler_(std::move(accepted));
       } else {
@@ -159,6 +184,7 @@ class serving_with final : public serving_of<connection_of<Acceptor>> {
     } catch (...) {
       this->handler_failed();
     }
+    if (this->may_finish(accepted, kept)) co_await this->finish(accepted, kept);
   }
 
   Acceptor& acceptor_;

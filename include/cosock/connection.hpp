@@ -1,0 +1,69 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/address.hpp>
+#include <cosock/detail/source.hpp>
+#include <cosock/local_endpoint.hpp>
+
+#include <optional>
+
+namespace cosock {
+
+namespace detail {
+template <class Acceptor, class Handler>
+class serving_with;
+COSOCK_API void ask_local(const kept_source& of, endpoint& into);
+COSOCK_API void ask_local(const kept_source& of, local_endpoint& into);
+}  // namespace detail
+
+/// The facts of a connection that serve() has accepted, for a handler that takes them as its second
+/// argument, by const reference. Lives until the handler has ended, also when the connection was
+/// moved or closed before. `Endpoint` is what the socket's remote_endpoint() returns.
+template <class Endpoint>
+class basic_connection {
+ public:
+  basic_connection(const basic_connection&) = delete;
+  basic_connection& operator=(const basic_connection&) = delete;
+
+  /// The address of the peer, as accept(2) returned it: available also after a reset. Throws what
+  /// remote_endpoint() of a socket of another origin threw when the connection was accepted.
+  [[nodiscard]] const Endpoint& peer() const {
+    if (!peer_) detail::raise(no_peer_);
+    return *peer_;
+  }
+  /// The address of this side, which the system is asked for at the call. Throws system_error,
+  /// `error::closed` when the connection is closed or was released.
+  [[nodiscard]] Endpoint local() const {
+    if (local_) return *local_;
+    Endpoint answer;
+    if constexpr (requires { detail::ask_local(kept_, answer); }) detail::ask_local(kept_, answer);
+    return answer;
+  }
+
+ private:
+  template <class Acceptor, class Handler>
+  friend class detail::serving_with;
+  template <class Stream>
+  basic_connection(const Stream& of, const detail::kept_source& kept) : kept_(kept) {
+    try {
+      peer_.emplace(of.remote_endpoint());
+    } catch (...) {
+      no_peer_ = detail::failure_of(std::current_exception());
+      if (!no_peer_) throw;
+    }
+    if constexpr (requires { of.local_endpoint(); })
+      if (!kept.current()) local_.emplace(of.local_endpoint());  // a stream of another origin
+  }
+
+  const detail::kept_source& kept_;
+  std::optional<Endpoint> peer_;
+  std::optional<Endpoint> local_;
+  detail::failure no_peer_;
+};
+
+/// What handlers of TCP connections take, and those of local sockets.
+using connection = basic_connection<endpoint>;
+using local_connection = basic_connection<local_endpoint>;
+
+}  // namespace cosock
