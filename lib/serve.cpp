@@ -210,12 +210,12 @@ void serving::report(const std::exception_ptr& e) noexcept {
 
 /// Says how many errors it was silent about.
 void serving::report_rest() noexcept {
-  if (left_out_ == 0) return;
+  if (left_out_ == 0 || options_.max_reports == 0u) return;
   ++reports_;
   std::exception_ptr sum;
   try {
-    throw std::runtime_error("cosock: " + std::to_string(std::exchange(left_out_, 0)) +
-                             " errors of connections were not reported");
+    throw std::runtime_error("errors of connections that were not reported: " +
+                             std::to_string(std::exchange(left_out_, 0)));
   } catch (...) {
     sum = std::current_exception();
   }

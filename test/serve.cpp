@@ -3,11 +3,11 @@
 #include <cosock/serve.hpp>
 
 #define BOOST_TEST_MODULE serve
+#include "fake_acceptor.hpp"
 #include "gate.hpp"
 #include "netns.hpp"
 #include "support.hpp"
 
-#include <cosock/channel.hpp>
 #include <cosock/connect.hpp>
 #include <cosock/local.hpp>
 #include <cosock/loops.hpp>
@@ -68,45 +68,6 @@ task<bool> has_ended(byte_stream& s) {
 struct observed {
   void operator()(const std::exception_ptr& e) { errors.push_back(cosock::describe(e)); }
   std::vector<std::string> errors;
-};
-
-/// An acceptor whose connections, and errors, are the test's.
-class fake_acceptor {
- public:
-  void give(local_stream_socket s) {
-    if (!queue_.try_send(next(std::move(s)))) throw std::length_error("too many connections");
-  }
-  void fail(int error) { BOOST_REQUIRE(queue_.try_send(next(error))); }
-  /// A peer of a connection that is accepted.
-  local_stream_socket connect() {
-    auto [mine, theirs] = cosock::local_pair();
-    give(std::move(theirs));
-    return std::move(mine);
-  }
-
-  task<local_stream_socket> accept() {
-    ++tries;
-    std::optional<next> one = co_await queue_.receive();
-    if (!one) throw system_error(make_error_code(cosock::error::closed));
-    if (one->error) throw system_error(one->error, boost::system::system_category());
-    co_return std::move(one->connection);
-  }
-  void close() noexcept {
-    closed = true;
-    queue_.close();
-  }
-
-  int tries = 0;
-  bool closed = false;
-
- private:
-  struct next {
-    explicit next(local_stream_socket s) : connection(std::move(s)) {}
-    explicit next(int e) : error(e) {}
-    local_stream_socket connection;
-    int error = 0;
-  };
-  cosock::channel<next> queue_{1000};
 };
 
 BOOST_AUTO_TEST_SUITE(handlers)
