@@ -2,17 +2,17 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <cosock/detail/duration.hpp>
 #include <cosock/detail/source.hpp>
+#include <cosock/duration.hpp>
 #include <cosock/task.hpp>
 
 namespace cosock {
 
 /// How long byte_stream::finish() waits for the end of the peer.
 struct finish_options {
-  /// For everything: sending what the stream holds, and waiting for the end. 0 or less: finish() is
-  /// close().
-  std::chrono::nanoseconds timeout = std::chrono::seconds(2);
+  /// For everything: sending what the stream holds, and waiting for the end. Zero or less: finish()
+  /// is close().
+  time_span timeout = std::chrono::seconds(2);
   /// Bytes of the peer that are discarded meanwhile; after more the stream is closed.
   std::size_t max_discard = 256 << 10;
 };
@@ -113,7 +113,7 @@ class COSOCK_API byte_stream {
   /// The same with another limit of time.
   template <class Rep, class Period>
   task<bool> finish(std::chrono::duration<Rep, Period> timeout) {
-    return finish(finish_options{.timeout = std::chrono::nanoseconds(detail::to_ns(timeout))});
+    return finish(finish_options{.timeout = timeout});
   }
 
   /// Closes the stream both ways: pending operations end with `error::closed`. What was sent and is
