@@ -35,8 +35,8 @@ bool accepting::attempt() {
   auto& from = static_cast<descriptor&>(*on_);  // not of_: the acceptor may have been moved
   for (;;) {
     system_address peer;
-    const int fd =
-        ::accept4(from.fd(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd = above_standard(
+        ::accept4(from.fd(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (fd >= 0) {
       const int yes = 1;
       if (what_ == medium::tcp) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);

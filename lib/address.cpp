@@ -3,6 +3,7 @@
 #include <cosock/address.hpp>
 
 #include "detail/socket.hpp"
+#include "detail/standard_numbers.hpp"
 #include "detail/text.hpp"
 
 #include <arpa/inet.h>
@@ -48,6 +49,7 @@ bool parse_scope(const std::string& name, std::uint32_t& id) noexcept {
   const char* end = name.data() + name.size();
   const auto [stop, error] = std::from_chars(name.data(), end, id);
   if (error == std::errc() && stop == end) return true;
+  const detail::standard_numbers_occupied guard;
   id = ::if_nametoindex(name.c_str());
   return id != 0;
 }
@@ -107,6 +109,7 @@ std::string address::to_string() const {
   char text[INET6_ADDRSTRLEN];
   std::string shown = ::inet_ntop(v6_ ? AF_INET6 : AF_INET, bytes_.data(), text, sizeof text);
   if (scope_id_ == 0) return shown;
+  const detail::standard_numbers_occupied guard;
   char name[IF_NAMESIZE];
   return shown + '%' +
          (::if_indextoname(scope_id_, name) ? std::string(name) : std::to_string(scope_id_));

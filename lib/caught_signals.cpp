@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "detail/caught_signals.hpp"
 
+#include "detail/standard_numbers.hpp"
 #include "detail/system.hpp"
 
 #include <algorithm>
@@ -77,7 +78,9 @@ class dispositions {
 
 bool is_ignored(int number) noexcept { return dispositions::process().is_ignored(number); }
 
-caught_signals::caught_signals(engine& on) : set_(on.context_) {}
+caught_signals::caught_signals(engine& on) : caught_signals(on, {}) {}
+caught_signals::caught_signals(engine& on, const standard_numbers_occupied&)
+    : set_(on.context_) {}
 
 caught_signals::~caught_signals() {
   leave_default();

@@ -6,6 +6,7 @@
 #include "detail/hosts.hpp"
 #include "detail/look_up.hpp"
 #include "detail/socket.hpp"
+#include "detail/standard_numbers.hpp"
 #include "detail/text.hpp"
 
 #include <cosock/cancel.hpp>
@@ -45,7 +46,7 @@ unique_descriptor open_socket(const endpoint& to, const connect_options& options
                               int& failed) noexcept {
   const int domain = to.address().is_v6() ? AF_INET6 : AF_INET;
   auto socket = unique_descriptor::adopt(
-      ::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+      above_standard(::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
   bool good = socket.get() >= 0;
   const auto set = [&](int level, int name, int value) {
     return ::setsockopt(socket.get(), level, name, &value, sizeof value) == 0;

@@ -5,6 +5,7 @@
 #include "detail/checkpoint.hpp"
 #include "detail/deadline.hpp"
 #include "detail/descriptor.hpp"
+#include "detail/standard_numbers.hpp"
 #include "detail/system.hpp"
 #include "detail/without_signal.hpp"
 
@@ -62,8 +63,12 @@ class splice_pipe {
   splice_pipe() noexcept {
     int ends[2] = {-1, -1};
     if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) return;  // it goes without
-    out_ = ends[0];
-    in_ = ends[1];
+    out_ = detail::above_standard(ends[0]);
+    in_ = detail::above_standard(ends[1]);
+    if (in_ < 0 || out_ < 0) {
+      close();
+      return;
+    }
     large_ = large_pipes.fetch_add(1, std::memory_order_relaxed) < most_large_pipes &&
              set_size(pipe_size);
     if (large_) return;
@@ -74,8 +79,7 @@ class splice_pipe {
   splice_pipe& operator=(const splice_pipe&) = delete;
   ~splice_pipe() {
     if (in_ < 0) return;
-    ::close(in_);
-    ::close(out_);
+    close();
     if (large_) large_pipes.fetch_sub(1, std::memory_order_relaxed);
   }
   explicit operator bool() const noexcept { return in_ >= 0; }
@@ -107,6 +111,10 @@ class splice_pipe {
   }
 
  private:
+  void close() noexcept {
+    for (int* end : {&in_, &out_})
+      if (*end >= 0) ::close(std::exchange(*end, -1));
+  }
   static descriptor& descriptor_of(const byte_stream& s) noexcept {
     return *static_cast<descriptor*>(detail::stream_access::source_of(s));
   }

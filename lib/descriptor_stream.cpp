@@ -3,6 +3,7 @@
 #include <cosock/descriptor_stream.hpp>
 
 #include "detail/descriptor.hpp"
+#include "detail/standard_numbers.hpp"
 #include "detail/system.hpp"
 
 #include <fcntl.h>
@@ -18,7 +19,7 @@ namespace {
 
 /// Regular files, and devices such as /dev/null, are always ready, and epoll takes none of them.
 medium medium_of(int fd) {
-  const auto probe = unique_descriptor::adopt(::epoll_create1(EPOLL_CLOEXEC));
+  const auto probe = unique_descriptor::adopt(detail::above_standard(::epoll_create1(EPOLL_CLOEXEC)));
   epoll_event event = {};
   if (probe.get() >= 0 && ::epoll_ctl(probe.get(), EPOLL_CTL_ADD, fd, &event) == 0)
     return medium::other;
@@ -52,7 +53,7 @@ descriptor_stream descriptor_stream::adopt(int fd) {
 }
 
 descriptor_stream descriptor_stream::duplicate(int fd) {
-  const int own = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  const int own = ::fcntl(fd, F_DUPFD_CLOEXEC, detail::last_standard_number + 1);
   if (own < 0) detail::raise(system_failure(errno));
   return adopt(own);
 }

@@ -3,6 +3,7 @@
 #include <cosock/descriptors.hpp>
 
 #include "detail/descriptor.hpp"
+#include "detail/standard_numbers.hpp"
 #include "detail/system.hpp"
 
 #include <algorithm>
@@ -29,8 +30,12 @@ void take_descriptors(msghdr& message, std::size_t most, received_with_descripto
     for (std::size_t i = 0; i != count; ++i) {
       int fd;
       std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-      auto owner = unique_descriptor::adopt(fd);
+      auto owner = unique_descriptor::adopt(above_standard(fd));
       if (!wanted) continue;
+      if (!owner.is_open()) {  // there is no other number
+        message.msg_flags |= MSG_CTRUNC;
+        continue;
+      }
       if (into.descriptors.size() < most)
         into.descriptors.push_back(std::move(owner));  // there is room for it
       else

@@ -69,7 +69,8 @@ class dealer {
     at = name.to_endpoint();
     for (seat& each : seats_) {
       if (!each.socket.is_open())
-        each.socket = unique_descriptor::adopt(::fcntl(first, F_DUPFD_CLOEXEC, 0));
+        each.socket = unique_descriptor::adopt(
+            ::fcntl(first, F_DUPFD_CLOEXEC, last_standard_number + 1));
       check(each.socket.is_open() ? 0 : -1, wanted);
       each.file = file;
     }

@@ -26,7 +26,8 @@ int type_of(medium what) noexcept {
 }
 
 int new_socket(medium what) noexcept {
-  return ::socket(AF_UNIX, type_of(what) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  return detail::above_standard(
+      ::socket(AF_UNIX, type_of(what) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
 descriptor* of(detail::source* source) noexcept { return static_cast<descriptor*>(source); }
@@ -161,8 +162,10 @@ descriptor_pair make_local_pair(medium what) {
   int fds[2];
   if (::socketpair(AF_UNIX, type_of(what) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
     raise(system_failure(errno));
-  auto second = unique_descriptor::adopt(fds[1]);
-  descriptor_pair made = {descriptor::open(on, fds[0], what, false), nullptr};
+  auto first = unique_descriptor::adopt(above_standard(fds[0]));
+  auto second = unique_descriptor::adopt(above_standard(fds[1]));
+  if (!first.is_open() || !second.is_open()) raise(system_failure(errno));
+  descriptor_pair made = {descriptor::open(on, first.release(), what, false), nullptr};
   try {
     made.ends[1] = descriptor::open(on, second.release(), what, false);
     if (what == medium::datagrams)

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "detail/local_binding.hpp"
 
+#include "detail/standard_numbers.hpp"
 #include "detail/system.hpp"
 #include "detail/text.hpp"
 
@@ -105,7 +106,7 @@ class folder_lock {
   static int open_folder(std::string_view path) {
     const std::size_t slash = path.rfind('/');
     const std::string folder(slash == path.npos ? "." : path.substr(0, slash + 1));
-    return ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return above_standard(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   }
   unique_descriptor fd_;
 };
@@ -114,7 +115,7 @@ class folder_lock {
 /// which no listener sees: a socket of another type answers EPROTOTYPE, also before it listens.
 int probe(local_address& name, const local_endpoint& at) {
   const auto socket = unique_descriptor::adopt(
-      ::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+      above_standard(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
   if (socket.get() < 0) raise(system_failure(errno), at.to_string());
   return ::connect(socket.get(), name.get(), name.size) == 0 ? 0 : errno;
 }

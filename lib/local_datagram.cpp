@@ -47,7 +47,7 @@ descriptor* open(engine& on, int fd, bool shared) {
 
 descriptor* open(engine& on, const local_endpoint& at, const local_datagram_options& options) {
   auto socket = unique_descriptor::adopt(
-      ::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+      detail::above_standard(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
   const auto check = [&](bool good) {
     if (!good) detail::raise(system_failure(errno), at.to_string());
   };

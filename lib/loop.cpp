@@ -4,6 +4,7 @@
 
 #include "detail/descriptor.hpp"
 #include "detail/engine.hpp"
+#include "detail/standard_numbers.hpp"
 #include "detail/system.hpp"
 
 #include <boost/asio/post.hpp>
@@ -272,7 +273,8 @@ bool engine::poll_some() {
 }
 
 int engine::duplicate_descriptor() const {
-  const int fd = ::fcntl(reactor_.*private_member(of_descriptor()), F_DUPFD_CLOEXEC, 0);
+  const int fd = ::fcntl(reactor_.*private_member(of_descriptor()), F_DUPFD_CLOEXEC,
+                         last_standard_number + 1);
   if (fd < 0) raise(system_failure(errno));
   return fd;
 }
@@ -340,7 +342,10 @@ void root::check_done() const {
 
 }  // namespace detail
 
-loop::loop() : engine_(new detail::engine(*this)) {}
+loop::loop() {
+  const detail::standard_numbers_occupied guard;
+  engine_ = new detail::engine(*this);
+}
 loop::~loop() { delete engine_; }
 
 loop& loop::current() { return detail::engine::required().owner; }

@@ -4,6 +4,7 @@
 
 #include "detail/cores.hpp"
 #include "detail/engine.hpp"
+#include "detail/standard_numbers.hpp"
 #include "detail/system.hpp"
 
 #include <cosock/cancel.hpp>
@@ -152,6 +153,7 @@ task<> wait_for(std::unique_ptr<loop_thread> thread) { co_await thread->wait(); 
 
 unsigned usable_cores() noexcept {
   try {
+    const detail::standard_numbers_occupied guard;
     const unsigned allowed = static_cast<unsigned>(allowed_processors().size());
     const unsigned cores = allowed ? allowed : std::thread::hardware_concurrency();
     return std::max(

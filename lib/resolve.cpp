@@ -5,6 +5,7 @@
 #include "detail/checkpoint.hpp"
 #include "detail/hosts.hpp"
 #include "detail/look_up.hpp"
+#include "detail/standard_numbers.hpp"
 #include "detail/system.hpp"
 #include "detail/text.hpp"
 #include "detail/thread_pool.hpp"
@@ -54,6 +55,7 @@ failure failure_of_lookup(int code) noexcept {
 }
 
 void lookup::run() noexcept {
+  const standard_numbers_occupied guard;  // the C library asks name servers
   try {
     what == question::name ? ask_name() : ask_address();
   } catch (...) {

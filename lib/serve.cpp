@@ -6,6 +6,7 @@
 #include "detail/deadline.hpp"
 #include "detail/engine.hpp"
 #include "detail/print.hpp"
+#include "detail/standard_numbers.hpp"
 #include "detail/system.hpp"
 
 #include <cosock/time.hpp>
@@ -29,6 +30,7 @@ constexpr std::chrono::nanoseconds first_delay = std::chrono::milliseconds(5);
 constexpr std::chrono::nanoseconds last_delay = std::chrono::seconds(1);
 
 std::size_t open_descriptors() noexcept {
+  const detail::standard_numbers_occupied guard;
   std::size_t n = 0;
   if (DIR* const all = ::opendir("/proc/self/fd")) {
     while (::readdir(all)) ++n;

@@ -150,12 +150,14 @@ unsigned membership_interface(const address& group, const address* sender,
 
 network_interface network_interface::by_name(std::string_view name) {
   const std::string terminated(name);
+  const detail::standard_numbers_occupied guard;
   const unsigned index = std::strlen(terminated.c_str()) == name.size() ? ::if_nametoindex(terminated.c_str()) : 0;
   if (index == 0) detail::raise(system_failure(ENODEV), detail::quoted(name));
   return by_index(index);
 }
 
 network_interface network_interface::by_address(const address& own) {
+  const detail::standard_numbers_occupied guard;
   ifaddrs* all = nullptr;
   if (::getifaddrs(&all) != 0) detail::raise(system_failure(errno));
   const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner(all, &::freeifaddrs);

@@ -36,7 +36,9 @@ class COSOCK_API descriptor_stream final : public byte_stream {
   explicit descriptor_stream(detail::source* of) noexcept : byte_stream(of) {}
 };
 
-/// The standard streams of the process, as duplicates of descriptors 0 and 1.
+/// The standard streams of the process, as duplicates of descriptors 0 and 1. Throws
+/// bad_file_descriptor for a stream that is closed. A process may be started without some of them: no
+/// descriptor that the library opens or receives has the number of a standard stream.
 [[nodiscard]] COSOCK_API descriptor_stream standard_input();
 [[nodiscard]] COSOCK_API descriptor_stream standard_output();
 

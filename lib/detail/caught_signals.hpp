@@ -37,6 +37,8 @@ class caught_signals {
   }
 
  private:
+  /// The first one in the process makes a pipe.
+  caught_signals(engine&, const class standard_numbers_occupied&);
   asio::signal_set set_;
   std::vector<int> numbers_;
   int generation_ = 0;  // of the process, see dispositions

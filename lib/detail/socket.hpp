@@ -3,6 +3,7 @@
 #pragma once
 
 #include "detail/descriptor.hpp"
+#include "detail/standard_numbers.hpp"
 #include "detail/system.hpp"
 
 namespace cosock {
@@ -73,7 +74,7 @@ template <class Options>
 unique_descriptor internet_socket(const endpoint& at, int type, const Options& options) {
   const bool v6 = at.address().is_v6();
   auto socket = unique_descriptor::adopt(
-      ::socket(v6 ? AF_INET6 : AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+      above_standard(::socket(v6 ? AF_INET6 : AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
   check(socket.get() < 0 ? -1 : 0, at);
   const auto set_int = [&](int level, int name, int value) {
     check(::setsockopt(socket.get(), level, name, &value, sizeof value), at);
