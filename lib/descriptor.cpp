@@ -78,6 +78,7 @@ descriptor::descriptor(engine& on, int fd, medium what, bool shared) noexcept
       what_(what),
       shared_(shared),
       drained_by_short_(what == medium::tcp),
+      asked_for_left_(what != medium::tcp),
       read_(*this, asio::detail::reactor::read_op),
       write_(*this, asio::detail::reactor::write_op),
       except_(*this, asio::detail::reactor::except_op) {
@@ -112,14 +113,48 @@ descriptor* descriptor::open(engine& on, int fd, medium what, bool shared) {
   }
   // From here on, so that no event is missed before the first receive.
   d->watch_for(d->read_);
-  const int yes = 1;
-  // A stamp comes with every message, and tells an empty one from the end.
-  if (what == medium::messages) ::setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &yes, sizeof yes);
-  if (what == medium::tcp) {
-    d->drained_by_short_ = ::setsockopt(fd, IPPROTO_TCP, TCP_INQ, &yes, sizeof yes) == 0;
-    d->watch_for(d->except_);
-  }
+  if (what == medium::messages) d->ask_for_stamps();
+  if (what == medium::tcp) d->watch_for(d->except_);
   return d;
+}
+
+/// A stamp comes with every message, and tells an empty one from the end. Others who receive from the
+/// same socket would get it too, in the place of a descriptor that was passed, so it is asked for only
+/// where there are none.
+void descriptor::ask_for_stamps() noexcept {
+  if (shared_)
+    has_stamps_ = is_on(SOL_SOCKET, SO_TIMESTAMPNS) || is_on(SOL_SOCKET, SO_TIMESTAMP);
+  else
+    has_stamps_ = own_stamps_ = set_on(SOL_SOCKET, SO_TIMESTAMPNS, true);
+}
+
+/// At the first wait: a connection that is only passed on to another process stays as it was.
+void descriptor::ask_for_left() noexcept {
+  asked_for_left_ = true;
+  if (shared_ && is_on(IPPROTO_TCP, TCP_INQ)) return;
+  own_left_ = set_on(IPPROTO_TCP, TCP_INQ, true);
+  if (!own_left_) drained_by_short_ = false;
+}
+
+void descriptor::take_options_back() noexcept {
+  if (std::exchange(own_stamps_, false)) {
+    set_on(SOL_SOCKET, SO_TIMESTAMPNS, false);
+    has_stamps_ = false;
+  }
+  if (std::exchange(own_left_, false)) {
+    set_on(IPPROTO_TCP, TCP_INQ, false);
+    asked_for_left_ = false;
+  }
+}
+
+bool descriptor::is_on(int level, int name) const noexcept {
+  int value = 0;
+  socklen_t size = sizeof value;
+  return ::getsockopt(fd_, level, name, &value, &size) == 0 && value != 0;
+}
+bool descriptor::set_on(int level, int name, bool on) noexcept {
+  const int value = on;
+  return ::setsockopt(fd_, level, name, &value, sizeof value) == 0;
 }
 
 descriptor::watch::status descriptor::watch::perform(reactor_op* base) {
@@ -155,8 +190,13 @@ void descriptor::arm(side which) {
     ready(which);
     return;
   }
-  if (which == writing && !write_.armed) watch_for(write_);
-  if (which == writing && datagrams_ && datagrams_->polls) datagrams_->retry.start(*on);
+  if (which == reading) {
+    if (!asked_for_left_) [[unlikely]]
+      ask_for_left();
+    return;
+  }
+  if (!write_.armed) watch_for(write_);
+  if (datagrams_ && datagrams_->polls) datagrams_->retry.start(*on);
 }
 
 void descriptor::count_into(byte_counter& counter) noexcept {
@@ -226,6 +266,7 @@ int descriptor::release() noexcept {
   int fd = -1;
   if (is_open()) {
     engine& e = engine::of(*on);
+    take_options_back();
     fd = detach();
     e.has_lost_one();
   }
@@ -336,15 +377,40 @@ failure descriptor::broken() const noexcept {
 }
 
 ssize_t descriptor::take_message(iovec* pieces, std::size_t count, bool& end) noexcept {
-  // Room for the stamp, which comes first, and for nothing else: descriptors are closed by the system.
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(timespec))];
   msghdr message = {};
   message.msg_iov = pieces;
   message.msg_iovlen = count;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  const ssize_t n = ::recvmsg(fd_, &message, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
-  end = n == 0 && what_ == medium::messages && message.msg_controllen < sizeof(cmsghdr);
+  return take_message(message, MSG_TRUNC, end);
+}
+
+ssize_t descriptor::take_message(msghdr& message, int flags, bool& end) noexcept {
+  end = false;
+  bool has_stamp = has_stamps_;
+  bool stamps_once = false;
+  if (what_ == medium::messages && !has_stamps_) {
+    pollfd asked = {fd_, POLLIN | POLLRDHUP, 0};
+    if (::poll(&asked, 1, 0) == 0) {
+      errno = EAGAIN;
+      return -1;
+    }
+    // Something is there: a message, as long as more may come. Afterwards only a stamp tells whether
+    // it is one.
+    if ((asked.revents & (POLLRDHUP | POLLHUP)) != 0)
+      has_stamp = stamps_once = set_on(SOL_SOCKET, SO_TIMESTAMPNS, true);
+  }
+  // Room for the stamp, which comes first, and for nothing else: descriptors are closed by the system.
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(timespec))];
+  if (!message.msg_control && has_stamp) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+  }
+  const ssize_t n = ::recvmsg(fd_, &message, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (n == 0 && has_stamp) end = message.msg_controllen < sizeof(cmsghdr);
+  if (stamps_once) {
+    const int error = errno;
+    set_on(SOL_SOCKET, SO_TIMESTAMPNS, false);
+    errno = error;
+  }
   return n;
 }
 

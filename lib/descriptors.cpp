@@ -137,8 +137,7 @@ bool descriptor_receive::attempt() {
     message.msg_iovlen = 1;
     message.msg_control = control;
     message.msg_controllen = sizeof control;
-    n = ::recvmsg(from.fd(), &message,
-                  MSG_DONTWAIT | MSG_CMSG_CLOEXEC | (messages ? MSG_TRUNC : 0));
+    n = from.take_message(message, messages ? MSG_TRUNC : 0, result_.end);
   } while (n < 0 && (errno == EINTR || from.loses_connection(errno)));
   if (n < 0) {
     from.hint[reading] = false;
@@ -154,10 +153,7 @@ bool descriptor_receive::attempt() {
   result_.length = static_cast<std::size_t>(n);
   result_.size = std::min(result_.length, into_.size());
   result_.truncated = result_.length > result_.size;
-  // A stamp comes with every message, and nothing with the end.
-  if (n == 0)
-    result_.end = from.what() == medium::socket ||
-                  (from.what() == medium::messages && message.msg_controllen < sizeof(cmsghdr));
+  if (n == 0 && from.what() == medium::socket) result_.end = true;
   if (result_.end && !(failure_ = from.broken())) from.input_ended = true;
   return true;
 }

@@ -94,7 +94,9 @@ void local_socket::close() noexcept {
 }
 void local_socket::shutdown_send() { detail::shut_down_sending(of(source_)); }
 
-int local_socket::native_handle() const noexcept { return is_open() ? of(source_)->fd() : -1; }
+int local_socket::native_handle() const noexcept {
+  return is_open() ? of(source_)->exposed_fd() : -1;
+}
 
 local_endpoint local_socket::local_endpoint() const {
   return detail::name_of<local_address>(of(source_), &::getsockname);
@@ -149,7 +151,7 @@ void local_listener::set_backlog(int connections) { detail::set_backlog(of_, con
 local_endpoint local_listener::local_endpoint() const {
   return detail::name_of<local_address>(of_, &::getsockname);
 }
-int local_listener::native_handle() const noexcept { return of_ ? of_->fd() : -1; }
+int local_listener::native_handle() const noexcept { return of_ ? of_->exposed_fd() : -1; }
 
 namespace detail {
 

@@ -85,7 +85,7 @@ void tcp_socket::abort() noexcept {
 
 void tcp_socket::shutdown_send() { detail::shut_down_sending(of()); }
 
-int tcp_socket::native_handle() const noexcept { return is_open() ? of()->fd() : -1; }
+int tcp_socket::native_handle() const noexcept { return is_open() ? of()->exposed_fd() : -1; }
 
 endpoint tcp_socket::local_endpoint() const { return name_of(of(), &::getsockname); }
 endpoint tcp_socket::remote_endpoint() const {

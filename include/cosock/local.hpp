@@ -29,7 +29,8 @@ class COSOCK_API local_socket : public byte_stream {
  public:
   ~local_socket() override;
 
-  /// Gives up the descriptor, open and non-blocking, to the caller. Pending operations end with
+  /// Gives up the descriptor, open and non-blocking, to the caller, without the options that the
+  /// library has set for itself (SO_TIMESTAMPNS). Pending operations end with
   /// `error::closed`; the socket is closed for this library. Gives -1 if it was closed before.
   [[nodiscard]] int release() noexcept;
 
@@ -81,6 +82,10 @@ class COSOCK_API local_socket : public byte_stream {
   }
 
   /// The descriptor, for options this class does not have, or -1. It stays the socket's own.
+  ///
+  /// On a seqpacket socket SO_TIMESTAMPNS, which tells the library an empty message from the end, is
+  /// taken back, so that others may receive from the descriptor too; each receive then takes one more
+  /// system call. An adopted socket never has it.
   [[nodiscard]] int native_handle() const noexcept;
 
  protected:

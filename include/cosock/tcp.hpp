@@ -55,7 +55,8 @@ class COSOCK_API tcp_socket final : public byte_stream {
   /// Takes over a connected descriptor: makes it non-blocking and close-on-exec, and closes it in
   /// the end, also if this throws. It belongs to the running loop.
   [[nodiscard]] static tcp_socket adopt(int descriptor);
-  /// Gives up the descriptor, open and non-blocking, to the caller. Pending operations end with
+  /// Gives up the descriptor, open and non-blocking, to the caller, without the options that the
+  /// library has set for itself (TCP_INQ). Pending operations end with
   /// `error::closed`; the socket is closed for this library. Gives -1 if it was closed before.
   [[nodiscard]] int release() noexcept;
 
@@ -91,7 +92,8 @@ class COSOCK_API tcp_socket final : public byte_stream {
   void set_user_timeout(int milliseconds);
   [[nodiscard]] int user_timeout() const;
 
-  /// The descriptor, for options this class does not have, or -1. It stays the socket's own.
+  /// The descriptor, for options this class does not have, or -1. It stays the socket's own. TCP_INQ,
+  /// which the library sets for itself, is taken back, until the next receive that waits.
   [[nodiscard]] int native_handle() const noexcept;
 
  private:

@@ -13,6 +13,7 @@
 
 #include <boost/asio/detail/reactor_op.hpp>
 
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <memory>
@@ -77,6 +78,17 @@ class descriptor final : public source, public link {
   /// The next message of a socket that has such, recvmsg(2) with MSG_TRUNC: gives its real length.
   /// Sets `end` where there is none any more, which an empty message is not.
   ssize_t take_message(iovec* pieces, std::size_t count, bool& end) noexcept;
+  /// The same with these flags, and with control messages, if there is room for them.
+  ssize_t take_message(msghdr&, int flags, bool& end) noexcept;
+
+  /// Takes back the options that the library has set for itself. To be called before others get the
+  /// descriptor.
+  void take_options_back() noexcept;
+  /// The descriptor for who may give it to others.
+  int exposed_fd() noexcept {
+    take_options_back();
+    return fd_;
+  }
 
   /// The failure for this error, which is remembered if it means that the connection is lost: the
   /// system tells that once, and calls it the end of the stream from then on.
@@ -116,6 +128,10 @@ class descriptor final : public source, public link {
     if (--shares_ == 0) delete this;
   }
   void watch_for(watch&) noexcept;
+  void ask_for_stamps() noexcept;
+  void ask_for_left() noexcept;
+  bool is_on(int level, int name) const noexcept;
+  bool set_on(int level, int name, bool on) noexcept;
   bool receive(stream_operation&);
   bool send(stream_operation&);
   bool receive_messages(stream_operation&);
@@ -145,6 +161,10 @@ class descriptor final : public source, public link {
   medium what_;
   bool shared_;             // others may hold the descriptor too
   bool drained_by_short_;   // a short read means that nothing is left
+  bool asked_for_left_;     // TCP_INQ, where there is such a thing
+  bool own_left_ = false;   // it is on because the library has asked
+  bool has_stamps_ = false; // each message comes with one
+  bool own_stamps_ = false; // because the library has asked
   asio::detail::reactor::per_descriptor_data registration_ = {};
   watch read_;
   watch write_;

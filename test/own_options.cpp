@@ -1,0 +1,184 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/cosock.hpp>
+
+#define BOOST_TEST_MODULE own_options
+#include "gate.hpp"
+#include "local_tools.hpp"
+#include "support.hpp"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <string_view>
+#include <utility>
+
+// Options that the library sets for itself, and what others see of them.
+
+namespace {
+
+using namespace test;
+using cosock::const_buffer;
+using cosock::local_pair;
+using cosock::local_seqpacket_socket;
+using cosock::mutable_buffer;
+using cosock::task;
+using cosock::tcp_acceptor;
+using cosock::tcp_socket;
+using cosock::unique_descriptor;
+
+int option(int fd, int level, int name) {
+  int value = -1;
+  socklen_t size = sizeof value;
+  BOOST_REQUIRE(::getsockopt(fd, level, name, &value, &size) == 0);
+  return value;
+}
+int stamps(int fd) { return option(fd, SOL_SOCKET, SO_TIMESTAMPNS); }
+int left_told(int fd) { return option(fd, IPPROTO_TCP, TCP_INQ); }
+
+unique_descriptor duplicate(int fd) {
+  return unique_descriptor::adopt(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
+/// Whether a process with room for one descriptor, and for nothing else, gets the one that was sent.
+bool gets_a_descriptor(int from) {
+  char byte;
+  iovec piece = {&byte, 1};
+  alignas(cmsghdr) char control[CMSG_LEN(sizeof(int))];
+  msghdr message = {};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  if (::recvmsg(from, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != 1) return false;
+  const cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  if (!header || header->cmsg_type != SCM_RIGHTS || (message.msg_flags & MSG_CTRUNC)) return false;
+  int fd;
+  std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
+  return ::close(fd) == 0;
+}
+
+task<> pass_one(local_seqpacket_socket& through) {
+  const int passed[] = {0};
+  co_await through.send_with_descriptors(const_buffer("x", 1), passed);
+}
+task<> pass_text(local_seqpacket_socket& from, local_seqpacket_socket& to) {
+  char into[8];
+  co_await from.send("some");
+  const cosock::received got = co_await to.receive_message(into);
+  BOOST_TEST(std::string_view(into, got.size) == "some");
+}
+
+task<std::pair<tcp_socket, tcp_socket>> connect_tcp() {
+  tcp_acceptor acceptor(cosock::endpoint::parse("127.0.0.1:0"));
+  tcp_socket client = co_await cosock::connect(acceptor.local_endpoint());
+  tcp_socket server = co_await acceptor.accept();
+  co_return std::pair(std::move(client), std::move(server));
+}
+/// Has it wait for something.
+task<> receive_late(tcp_socket& from, tcp_socket& to) {
+  co_await cosock::with_nursery([&](cosock::nursery& n) -> task<> {
+    n.start([&]() -> task<> {
+      char byte[1];
+      co_await to.receive_exactly(mutable_buffer(byte, 1));
+    });
+    co_await settle();
+    co_await from.send("x");
+  });
+}
+
+}  // namespace
+
+COROUTINE_TEST_CASE(others_who_receive_from_an_adopted_socket_get_their_descriptors) {
+  auto [a, made] = local_pair<local_seqpacket_socket>();
+  const int fd = made.release();
+  const auto elsewhere = duplicate(fd);
+  auto b = local_seqpacket_socket::adopt(fd);
+  for (int i = 0; i != 2; ++i) {
+    co_await pass_text(a, b);
+    co_await pass_one(a);
+    BOOST_TEST(gets_a_descriptor(elsewhere.get()));
+  }
+}
+
+COROUTINE_TEST_CASE(others_who_receive_by_its_handle_get_their_descriptors) {
+  auto [a, b] = local_pair<local_seqpacket_socket>();
+  co_await pass_text(a, b);
+  const auto elsewhere = duplicate(b.native_handle());
+  co_await pass_one(a);
+  BOOST_TEST(gets_a_descriptor(elsewhere.get()));
+  co_await pass_text(a, b);
+  BOOST_TEST(stamps(elsewhere.get()) == 0);
+}
+
+COROUTINE_TEST_CASE(the_end_of_a_shared_socket_is_told_from_empty_messages) {
+  for (const bool shuts_down : {false, true}) {
+    auto [a, b] = local_pair<local_seqpacket_socket>();
+    const auto elsewhere = duplicate(b.native_handle());
+    char into[8];
+    co_await a.send_message(const_buffer());
+    co_await a.send("one");
+    for (int i = 0; i != 3; ++i) co_await a.send_message(const_buffer());
+    shuts_down ? a.shutdown_send() : a.close();
+    for (const std::size_t length : {0u, 3u, 0u, 0u, 0u}) {
+      const auto got = co_await b.receive_with_descriptors(into, 1);
+      BOOST_TEST(got.length == length);
+      BOOST_TEST(!got.end);
+    }
+    BOOST_TEST((co_await b.receive_message(into)).end);
+    const auto last = co_await b.receive_with_descriptors(into, 1);
+    BOOST_TEST(last.end);
+    BOOST_TEST(co_await b.receive(into) == 0u);
+    BOOST_TEST(stamps(elsewhere.get()) == 0);
+  }
+}
+
+COROUTINE_TEST_CASE(a_socket_that_is_released_has_the_options_that_it_had) {
+  {
+    auto [a, b] = local_pair<local_seqpacket_socket>();
+    co_await pass_text(a, b);
+    const auto released = unique_descriptor::adopt(b.release());
+    BOOST_TEST(stamps(released.get()) == 0);
+  }
+  auto [client, server] = co_await connect_tcp();
+  co_await receive_late(client, server);
+  const int fd = server.release();
+  BOOST_TEST(left_told(fd) == 0);
+  const int yes = 1;
+  BOOST_REQUIRE(::setsockopt(fd, IPPROTO_TCP, TCP_INQ, &yes, sizeof yes) == 0);
+  tcp_socket again = tcp_socket::adopt(fd);
+  co_await receive_late(client, again);
+  const auto released = unique_descriptor::adopt(again.release());
+  BOOST_TEST(left_told(released.get()) == 1);
+}
+
+COROUTINE_TEST_CASE(stamps_that_the_program_asked_for_stay) {
+  for (const int name : {SO_TIMESTAMPNS, SO_TIMESTAMP}) {
+    auto [a, made] = local_pair<local_seqpacket_socket>();
+    const int fd = made.release();
+    const int yes = 1;
+    BOOST_REQUIRE(::setsockopt(fd, SOL_SOCKET, name, &yes, sizeof yes) == 0);
+    auto b = local_seqpacket_socket::adopt(fd);
+    co_await pass_text(a, b);
+    co_await a.send_message(const_buffer());
+    a.close();
+    char into[8];
+    BOOST_TEST(!(co_await b.receive_message(into)).end);
+    BOOST_TEST((co_await b.receive_message(into)).end);
+    const auto released = unique_descriptor::adopt(b.release());
+    BOOST_TEST(option(released.get(), SOL_SOCKET, name) == 1);
+  }
+}
+
+COROUTINE_TEST_CASE(a_connection_that_is_passed_on_has_no_option_of_ours) {
+  auto [client, server] = co_await connect_tcp();
+  const auto unread = duplicate(server.native_handle());
+  BOOST_TEST(left_told(unread.get()) == 0);
+  co_await receive_late(client, server);
+  // Which it has meanwhile, as the duplicate shows.
+  BOOST_TEST(left_told(unread.get()) == 1);
+  const auto read = duplicate(server.native_handle());
+  BOOST_TEST(left_told(read.get()) == 0);
+  co_await receive_late(client, server);
+}
