@@ -32,6 +32,7 @@ group::~group() {
 }
 
 void group::leave() noexcept {
+  if (branches_.following != &branches_ && engine::of(*on_).is_left_by_exit()) return;
   if constexpr (checks_captures)  // all end at once, none before another
     for (link* l = branches_.following; l != &branches_; l = l->following)
       child_gone(&promise_of(*l));

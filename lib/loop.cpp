@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 
+#include <cstdlib>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -22,6 +23,9 @@ namespace detail {
 namespace {
 
 thread_local engine* running_engine = nullptr;
+
+/// Whether exit() has been called since a loop first ran.
+std::atomic<bool> exits = false;
 
 /// Operations that one handler fires before the io_context has its turn again.
 constexpr int most_fired = 1024;
@@ -219,6 +223,8 @@ class entered {
  public:
   entered(bool& inside, const char* by) : inside_(inside) {
     if (inside_) throw std::logic_error(std::string(by) + " inside a task of the same loop");
+    // Static objects that were made before are destroyed after that.
+    [[maybe_unused]] static const int watched = std::atexit([] { exits = true; });
     inside_ = true;
   }
   ~entered() { inside_ = false; }
@@ -263,6 +269,9 @@ std::size_t engine::poll() {
   while (handlers != handlers_a_poll && context_.poll_one() != 0) ++handlers;
   return handlers;
 }
+
+bool engine::is_running() const noexcept { return inside_ || running_engine == this; }
+bool engine::is_left_by_exit() const noexcept { return exits && is_running(); }
 
 bool engine::poll_some() {
   const in_engine here(this);
@@ -346,7 +355,10 @@ loop::loop() {
   const detail::standard_numbers_occupied guard;
   engine_ = new detail::engine(*this);
 }
-loop::~loop() { delete engine_; }
+// What a static loop runs when a task calls exit() is on the stack still, below the destructor.
+loop::~loop() {
+  if (!engine_->is_running()) delete engine_;
+}
 
 loop& loop::current() { return detail::engine::required().owner; }
 

@@ -4,6 +4,8 @@
 
 #include "detail/system.hpp"
 
+#include <dlfcn.h>
+#include <link.h>
 #include <pthread.h>
 
 #include <algorithm>
@@ -13,6 +15,23 @@
 #include <thread>
 
 namespace cosock::detail {
+
+namespace {
+
+/// Has the shared library that contains this code stay in memory, where it is part of one: a plugin
+/// may be unloaded while threads run its code, and nobody can wait for those. False if that cannot
+/// be.
+bool keep_loaded() noexcept {
+  Dl_info info;
+  void* map = nullptr;
+  if (::dladdr1(reinterpret_cast<void*>(&keep_loaded), &info, &map, RTLD_DL_LINKMAP) == 0)
+    return true;  // a program that is linked statically
+  const char* const name = static_cast<const link_map*>(map)->l_name;
+  if (!name || !*name) return true;  // the program itself
+  return ::dlopen(name, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE) != nullptr;  // never closed
+}
+
+}  // namespace
 
 /// The threads are started when needed, end when idle, and nobody waits for them: what they do
 /// cannot be interrupted, so neither a loop nor the process may depend on them.
@@ -31,6 +50,8 @@ class thread_pool {
     (void)forking;
     thread_pool* there = current_;
     if (there) return *there;
+    // Not with a mutex held: other threads may be loading libraries, and wait for that mutex.
+    if (!keep_loaded()) raise(system_failure(ELIBACC));
     auto fresh = std::make_unique<thread_pool>();
     if (current_.compare_exchange_strong(there, fresh.get())) return *fresh.release();
     return *there;
@@ -175,6 +196,8 @@ failure job::submit(core& on, job_waiter& waiter) noexcept {
     pool_ = &thread_pool::get();
   } catch (const std::bad_alloc&) {
     return system_failure(ENOMEM);
+  } catch (const boost::system::system_error& e) {
+    return to_failure(e.code());
   }
   back_ = engine::of(on).remote_;
   waiter_ = &waiter;

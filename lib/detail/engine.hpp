@@ -108,6 +108,12 @@ class engine final : public core {
 
   void stop() noexcept { context_.stop(); }
 
+  /// Whether a function of this engine is on a stack, so that nothing of it may be destroyed: a task
+  /// has called exit().
+  bool is_running() const noexcept;
+  /// Whether exit() destroys the tasks of an engine that runs.
+  bool is_left_by_exit() const noexcept;
+
   /// A socket, say, has gone: in a context of the user's the loop may not be needed any more.
   void has_lost_one() noexcept {
     if (embedded_) [[unlikely]]
