@@ -3,16 +3,13 @@
 #include <cosock/connect.hpp>
 
 #include "detail/checkpoint.hpp"
-#include "detail/hosts.hpp"
 #include "detail/look_up.hpp"
 #include "detail/socket.hpp"
 #include "detail/standard_numbers.hpp"
 #include "detail/text.hpp"
 
 #include <cosock/cancel.hpp>
-#include <cosock/nursery.hpp>
 #include <cosock/reconnect.hpp>
-#include <cosock/sync.hpp>
 #include <cosock/time.hpp>
 
 #include <netinet/in.h>
@@ -142,10 +139,6 @@ namespace {
 using detail::own_failure;
 using detail::raise_as;
 
-/// How long the addresses of one family wait for those of the preferred one (RFC 8305, section 3,
-/// Resolution Delay).
-constexpr auto resolution_delay = std::chrono::milliseconds(50);
-
 /// Everything about one connect() to several endpoints: the look-ups and the attempts, side by
 /// side, and what came of them.
 class race {
@@ -158,8 +151,8 @@ class race {
   task<tcp_socket> run(std::string host, std::string service);
 
   [[noreturn]] void raise_timed_out() const {
-    const char* const why = candidates_ ? ": the time limit has passed"
-                                        : ": the time limit has passed during the look-up";
+    const char* const why = candidates_.found() ? ": the time limit has passed"
+                                                : ": the time limit has passed during the look-up";
     raise_as(own_failure(error::timed_out), cannot_connect() + why + list());
   }
 
@@ -168,24 +161,14 @@ class race {
     endpoint to;
     std::optional<error_code> failure;  // none yet
   };
-  /// The addresses of one family, and the look-up that may find more.
-  struct candidates {
-    std::vector<endpoint> all;
-    std::size_t tried = 0;
-    bool awaited = false;  // the look-up goes on
-    std::exception_ptr failure;
-
-    bool has_next() const noexcept { return tried != all.size(); }
-  };
-
   bool is_wanted(bool v6) const noexcept {
     return (options_.family == family::any || v6 == (options_.family == family::v6)) &&
            (!options_.local || v6 == options_.local->address().is_v6());
   }
-  void add(const std::vector<endpoint>& found);
-  task<> look_up(family which);
-  task<> first_answers();
-  candidates& next_family() noexcept;
+  [[noreturn]] void raise_no_family() const {
+    raise_as(own_failure(error::host_not_found),
+             cannot_connect() + ": there is no address of the wanted family");
+  }
   task<> try_all(nursery& attempts);
   task<> try_one(std::size_t which);
   tcp_socket result();
@@ -207,13 +190,7 @@ class race {
 
   std::string to_;  // as the caller put it, or empty
   const connect_options& options_;
-  std::string host_;
-  std::string service_;
-  candidates v6_;
-  candidates v4_;
-  bool v6_is_next_ = true;
-  event answer_;  // of a look-up
-  std::size_t candidates_ = 0;
+  detail::candidates candidates_;
   std::vector<attempt> begun_;
   std::optional<error_code> first_failure_;  // that may pass, if there is one
   nursery* attempts_ = nullptr;
@@ -221,99 +198,41 @@ class race {
   tcp_socket winner_;
 };
 
-void race::add(const std::vector<endpoint>& found) {
-  candidates_ += found.size();
-  for (const endpoint& each : found) {
-    const bool v6 = each.address().is_v6();
-    if (is_wanted(v6)) (v6 ? v6_ : v4_).all.push_back(each);
-  }
-}
-
 task<tcp_socket> race::run(std::vector<endpoint> to) {
   co_await detail::checkpoint();
   if (to.empty())
     raise_as(own_failure(error::host_not_found), cannot_connect() + ": there is no address to try");
-  add(to);
-  v6_is_next_ = to.front().address().is_v6();
-  if (!v6_.has_next() && !v4_.has_next())
-    raise_as(own_failure(error::host_not_found),
-             cannot_connect() + ": there is no address of the wanted family");
+  std::erase_if(to, [this](const endpoint& each) { return !is_wanted(each.address().is_v6()); });
+  if (to.empty()) raise_no_family();
+  candidates_.add(to);
   co_await with_nursery([this](nursery& in) { return try_all(in); });
   co_return result();
 }
 
 task<tcp_socket> race::run(std::string host, std::string service) {
-  family which = options_.family;
-  if (options_.local && which == family::any)
-    which = options_.local->address().is_v6() ? family::v6 : family::v4;
-  if (which != family::any || !detail::needs_server(host, which)) {
-    std::vector<endpoint> to =
-        co_await resolve(std::move(host), std::move(service), {.family = which});
-    co_return co_await run(std::move(to));
+  family wanted = options_.family;
+  if (options_.local && wanted == family::any)
+    wanted = options_.local->address().is_v6() ? family::v6 : family::v4;
+  if (wanted != family::any && !is_wanted(wanted == family::v6)) {
+    co_await detail::checkpoint();
+    raise_no_family();
   }
-  host_ = std::move(host);
-  service_ = std::move(service);
-  const auto body = [this](nursery& in) -> task<> {
-    const auto ask = [this](family which) { return look_up(which); };
-    v6_.awaited = v4_.awaited = true;
-    in.start(ask, family::v6);
-    in.start(ask, family::v4);
-    co_await first_answers();
+  const auto body = [this, &host, &service, wanted](nursery& in) -> task<> {
+    co_await candidates_.look_up(in, std::move(host), std::move(service), wanted);
     co_await try_all(in);
   };
   co_await with_nursery(body);
   co_return result();
 }
 
-task<> race::look_up(family which) {
-  candidates& of = which == family::v6 ? v6_ : v4_;
-  try {
-    const std::vector<endpoint> found = co_await resolve(host_, service_, {.family = which});
-    add(found);
-  } catch (const boost::system::system_error& e) {
-    if (e.code() == error::cancelled) throw;
-    of.failure = std::current_exception();
-  }
-  of.awaited = false;
-  answer_.set();
-}
-
-/// Waits until there is an address to begin with. Addresses of the preferred family need not wait
-/// for the others, which wait a little for them.
-task<> race::first_answers() {
-  v6_is_next_ = !detail::is_v4_preferred();
-  candidates& first = v6_is_next_ ? v6_ : v4_;
-  candidates& second = v6_is_next_ ? v4_ : v6_;
-  while (first.awaited && second.awaited) {
-    answer_.reset();
-    co_await answer_.wait();
-  }
-  if (!first.awaited || second.all.empty()) co_return;
-  answer_.reset();
-  const auto in_time = co_await as_result(with_timeout(resolution_delay, answer_.wait()));
-  if (in_time.has_error() && in_time.error() == error::cancelled)
-    detail::raise(detail::cancelled_failure());
-}
-
-/// Address families take turns (RFC 8305, section 4).
-race::candidates& race::next_family() noexcept {
-  const bool v6 = v6_is_next_ ? v6_.has_next() : !v4_.has_next();
-  v6_is_next_ = !v6;
-  return v6 ? v6_ : v4_;
-}
-
 task<> race::try_all(nursery& attempts) {
   attempts_ = &attempts;
   for (;;) {
-    while (!v6_.has_next() && !v4_.has_next()) {
-      if (!v6_.awaited && !v4_.awaited) co_return;
-      answer_.reset();
-      co_await answer_.wait();
-    }
-    candidates& from = next_family();
-    begun_.push_back({from.all[from.tried++], {}});
+    const std::optional<endpoint> to = co_await candidates_.next();
+    if (!to) co_return;
+    begun_.push_back({*to, {}});
     attempts.start([this](std::size_t which) { return try_one(which); }, begun_.size() - 1);
-    if (!v6_.has_next() && !v4_.has_next() && !v6_.awaited && !v4_.awaited) co_return;
+    if (!candidates_.more()) co_return;
     pause_.emplace();
     (void)co_await as_result(pause_->run(sleep_for(options_.attempt_delay)));
     if (attempts.is_cancelled()) detail::raise(detail::cancelled_failure());
@@ -338,10 +257,7 @@ task<> race::try_one(std::size_t which) {
 tcp_socket race::result() {
   if (winner_.is_open()) return std::move(winner_);
   if (first_failure_) raise_as(detail::to_failure(*first_failure_), cannot_connect() + list());
-  // That one family has no address is not what the look-up of the other should be judged by.
-  std::exception_ptr why = v4_.failure;
-  if (detail::to_error_code(detail::failure_of(why)) == error::host_not_found) why = v6_.failure;
-  std::rethrow_exception(why);
+  candidates_.raise();
 }
 
 }  // namespace

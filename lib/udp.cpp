@@ -2,11 +2,11 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/udp.hpp>
 
+#include "detail/look_up.hpp"
 #include "detail/socket.hpp"
 #include "detail/text.hpp"
 
 #include <cosock/loop.hpp>
-#include <cosock/resolve.hpp>
 
 #include <ifaddrs.h>
 #include <linux/sock_diag.h>
@@ -334,16 +334,26 @@ std::uint32_t udp_socket::dropped() const {
 }
 
 task<udp_socket> connect_udp(std::string host, std::string service, udp_options options) {
-  const std::vector<endpoint> found = co_await resolve(std::move(host), std::move(service));
-  for (const endpoint& each : found) {
-    const bool last = &each == &found.back();
-    try {
-      co_return udp_socket::connected_to(each, options);
-    } catch (const boost::system::system_error&) {
-      if (last) throw;
+  udp_socket connected;
+  std::exception_ptr failure;
+  detail::candidates candidates;
+  const auto body = [&](nursery& in) -> task<> {
+    co_await candidates.look_up(in, std::move(host), std::move(service), family::any);
+    while (!connected.is_open()) {
+      const std::optional<endpoint> to = co_await candidates.next();
+      if (!to) co_return;
+      try {
+        connected = udp_socket::connected_to(*to, options);
+      } catch (const boost::system::system_error&) {
+        failure = std::current_exception();
+      }
     }
-  }
-  co_return udp_socket();  // not reached: what resolves has an address
+    in.cancel_all();
+  };
+  co_await with_nursery(body);
+  if (connected.is_open()) co_return connected;
+  if (failure) std::rethrow_exception(failure);
+  candidates.raise();
 }
 
 }  // namespace cosock

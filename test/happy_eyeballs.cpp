@@ -9,6 +9,7 @@
 #include "name_server.hpp"
 
 #include <cosock/tcp.hpp>
+#include <cosock/udp.hpp>
 
 using boost::system::error_code;
 using cosock::address;
@@ -213,6 +214,26 @@ NETWORK_TEST_CASE(cancelled_while_one_answer_is_missing_it_ends_at_once) {
     const std::unique_ptr<connecting> destroyed(new connecting(w.start(host, v4)));
     w.settle();
   }
+}
+
+NETWORK_TEST_CASE(a_udp_socket_does_not_wait_for_an_answer_that_never_comes) {
+  world w;
+  const auto taken = least_time_of([&] {
+    for (const char* host : {"silent-v6.test", "silent-v4.test", "none-v6.test"}) {
+      running<cosock::udp_socket> client = w.on.start(cosock::connect_udp(host, "7"));
+      w.finish(client);
+      const address at = client.result().remote_endpoint().address();
+      BOOST_TEST(at.is_v6() == (std::string(host) == "silent-v4.test"));
+    }
+  });
+  BOOST_TEST(taken.count() < 0.5);
+  running<cosock::udp_socket> unknown = w.on.start(cosock::connect_udp("nosuch.test", "7"));
+  w.finish(unknown);
+  BOOST_CHECK_EXCEPTION((void)unknown.result(), boost::system::system_error,
+                        [](const boost::system::system_error& e) {
+                          return e.code() == error::host_not_found &&
+                                 std::string(e.what()).starts_with("nosuch.test: ");
+                        });
 }
 
 NETWORK_TEST_CASE(questions_about_v6_that_are_never_answered_hold_up_no_connection) {

@@ -161,9 +161,9 @@ class COSOCK_API udp_socket final : public datagram_socket {
                          const network_interface& on);
 };
 
-/// Looks up a host and gives a socket that is connected to its first address for which there is a
-/// route. Nothing is sent: that nobody listens shows when something is. Errors: those of resolve(),
-/// or the system's, with the address.
+/// Looks up a host, as connect() does, and returns a socket that is connected to its first address
+/// for which there is a route. Nothing is sent: that nobody listens shows when something is. Errors:
+/// those of resolve(), or the system's, with the address.
 COSOCK_API task<udp_socket> connect_udp(std::string host, std::string service,
                                         udp_options options = {});
 
