@@ -39,7 +39,7 @@ constexpr cosock::outbox_options limits{.policy = cosock::when_full::close,
 
 /// Somebody who is connected to this loop.
 struct member {
-  member(cosock::tcp_socket& client, place& on) : here(on), all(on.all), out(client, limits) {
+  member(cosock::byte_stream& client, place& on) : here(on), all(on.all), out(client, limits) {
     here.members.insert(this);
   }
   ~member() {
@@ -90,7 +90,7 @@ cosock::task<> obey(member& me, std::string line) {
   co_await say(me.all, me.room, me.name + ": " + line);
 }
 
-cosock::task<> listen(cosock::tcp_socket& client, member& me) {
+cosock::task<> listen(cosock::byte_stream& client, member& me) {
   cosock::buffered_reader lines(client, {.max_line = 4096});
   for (;;) {
     const auto line = co_await cosock::as_result(lines.read_line());
@@ -106,7 +106,7 @@ cosock::task<> listen(cosock::tcp_socket& client, member& me) {
 }
 
 /// Listens to a member, and writes what the member is told, until either has come to its end.
-cosock::task<> talk(cosock::tcp_socket& client, place& here) {
+cosock::task<> talk(cosock::byte_stream& client, place& here) {
   if (here.heard.is_closed()) co_return;  // came just when the server was told to end
   member me(client, here);
   std::string parting = me.name + " has left";

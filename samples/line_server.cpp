@@ -47,7 +47,7 @@ std::string answer(store& all, std::string_view line) {
   return "ok\n";
 }
 
-cosock::task<> talk(cosock::tcp_socket& client, store& all) {
+cosock::task<> talk(cosock::byte_stream& client, store& all) {
   cosock::reader_options limits;
   limits.max_line = 1000;
   cosock::buffered_reader lines(client, limits);

@@ -1,0 +1,72 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+
+// Addresses, endpoints and ports: what is parsed is what inet_pton(3) takes, and comes back from its
+// text.
+
+#include "input.hpp"
+
+#include <cosock/address.hpp>
+
+#include <arpa/inet.h>
+
+using cosock::address;
+using cosock::endpoint;
+
+namespace {
+
+bool system_parses(const std::string& text) {
+  unsigned char bytes[16];
+  return ::inet_pton(AF_INET, text.c_str(), bytes) == 1 ||
+         ::inet_pton(AF_INET6, text.c_str(), bytes) == 1;
+}
+
+void check_address(std::string_view text) {
+  address parsed;
+  const bool good = address::try_parse(text, parsed);
+  if (text.find('%') == text.npos && text.find('\0') == text.npos)
+    REQUIRE(good == system_parses(std::string(text)));
+  const auto error = fuzz::error_of([&] { REQUIRE(address::parse(text) == parsed); });
+  REQUIRE(good ? !error : error == cosock::error::not_an_address);
+  if (!good) return;
+  REQUIRE(address::parse(parsed.to_string()) == parsed);
+  REQUIRE(parsed.unmapped().bytes().size() == 16);
+}
+
+void check_endpoint(std::string_view text) {
+  endpoint parsed;
+  const auto error = fuzz::error_of([&] { parsed = endpoint::parse(text); });
+  REQUIRE(!error || error == cosock::error::not_an_address ||
+          error == cosock::error::service_not_found);
+  if (!error) REQUIRE(endpoint::parse(parsed.to_string()) == parsed);
+}
+
+void check_port(std::string_view text) {
+  const bool digits = !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return c >= '0' && c <= '9';
+  });
+  unsigned long value = 0;
+  for (std::size_t i = 0; digits && i != text.size() && value < 65536; ++i)
+    value = value * 10 + static_cast<unsigned long>(text[i] - '0');
+  std::uint16_t port = 0;
+  const auto error = fuzz::error_of([&] { port = cosock::parse_port(text); });
+  const bool good = digits && value < 65536;
+  REQUIRE(good ? !error && port == value : error == cosock::error::service_not_found);
+}
+
+}  // namespace
+
+void fuzz_one(fuzz::input in) {
+  const std::size_t kind = in.below(5);
+  if (kind == 0) return check_address(in.rest());
+  if (kind == 1) return check_endpoint(in.rest());
+  if (kind == 2) return check_port(in.rest());
+  address::v6_bytes v6;
+  for (unsigned char& each : v6) each = in.byte();
+  const auto scope = static_cast<std::uint32_t>(in.number());
+  const address made = kind == 3 ? address(v6, scope)
+                                 : address(address::v4_bytes{v6[0], v6[1], v6[2], v6[3]});
+  REQUIRE(address::parse(made.to_string()) == made);
+  const endpoint with_port(made, static_cast<std::uint16_t>(in.number()));
+  REQUIRE(endpoint::parse(with_port.to_string()) == with_port);
+}
