@@ -7,10 +7,11 @@
 //   /join ROOM    /leave    /who    /quit    and anything else is said to the room
 //
 // Lines of the server begin with `*`, and with `!` where it refuses something. Whoever does not
-// read what is said is dropped, with a message, and delays nobody. On SIGTERM or SIGINT the server
-// tells everybody that it ends, and exits with status 0.
+// read what is said is dropped, with a message, and delays nobody. Whoever says nothing for 60
+// seconds is sent /ping, to which /pong is an answer, and is dropped after 60 more. On SIGTERM or
+// SIGINT the server tells everybody that it ends, and exits with status 0.
 //
-//   chat_server [--host ADDR] [--port PORT] [--loops N]
+//   chat_server [--host ADDR] [--port PORT] [--loops N] [--idle SECONDS]
 //
 // Default 127.0.0.1 and 7000, port 0 picks one; 1 loop, with 0 one for each core. Each loop has its
 // own members; what the loops share is the hall (hall.hpp), through which they tell each other what
@@ -29,6 +30,7 @@ using namespace std::chrono_literals;
 /// What one loop has of the server.
 struct place {
   hall& all;
+  std::chrono::milliseconds idle;
   std::set<struct member*> members = {};
   inbox heard{32};
 };
@@ -80,6 +82,7 @@ void take_name(member& me, const std::string& name) {
 }
 
 cosock::task<> obey(member& me, std::string line) {
+  if (line == "/pong") co_return;
   if (me.name.empty()) co_return take_name(me, line);
   if (line == "/who") co_return me.tell("* here:" + me.all.who(me.room));
   if (line == "/leave") co_return co_await move_to(me, "");
@@ -92,11 +95,20 @@ cosock::task<> obey(member& me, std::string line) {
 
 cosock::task<> listen(cosock::byte_stream& client, member& me) {
   cosock::buffered_reader lines(client, {.max_line = 4096});
-  for (;;) {
-    const auto line = co_await cosock::as_result(lines.read_line());
-    if (line.error() == cosock::error::line_too_long) {
+  const auto idle = me.here.idle;
+  for (bool pinged = false;;) {
+    const auto line = co_await cosock::as_result(cosock::with_timeout(idle, lines.read_line()));
+    const bool silent = line.error() == cosock::error::timed_out;
+    if (silent && pinged) {
+      me.tell("! you are silent, and are dropped");
+      co_return me.out.close();
+    }
+    pinged = silent;
+    if (silent) {
+      me.tell("/ping");
+    } else if (line.error() == cosock::error::line_too_long) {
       me.tell("! a line has 4096 bytes at most");
-      co_await lines.skip_line();
+      co_await cosock::with_timeout(idle, lines.skip_line());
     } else if (!line || !*line || **line == "/quit") {
       co_return me.out.close();
     } else {
@@ -135,23 +147,26 @@ cosock::task<> spread(place& here) {
   }
 }
 
-cosock::task<> serve_loop(cosock::tcp_acceptor acceptor, hall& all) {
-  place here{all};
+cosock::task<> serve_loop(cosock::tcp_acceptor acceptor, hall& all,
+                          std::chrono::milliseconds idle) {
+  place here{all, idle};
   all.add_loop(here.heard.make_sender());
   const auto handler = [&](cosock::tcp_socket& client) { return talk(client, here); };
   co_await cosock::when_all(cosock::serve(acceptor, handler), spread(here));
 }
 
-cosock::task<> chat(cosock::endpoint at, unsigned loops) {
+cosock::task<> chat(cosock::endpoint at, unsigned loops, std::chrono::milliseconds idle) {
   cosock::tcp_listeners listeners(at, loops, {.send_buffer = 1 << 16});
   announce(listeners.local_endpoint());
   hall all;
-  const auto one = [&](unsigned i) { return serve_loop(listeners.acceptor(i), all); };
+  const auto one = [&](unsigned i) { return serve_loop(listeners.acceptor(i), all, idle); };
   co_await cosock::run_loops(listeners.size(), one);
 }
 
 int main(int argc, char** argv) {
   unsigned loops = 1;
-  const cosock::endpoint at = endpoint_option(argc, argv, {number_option("--loops", loops, 0, 64)});
-  return cosock::run(chat(at, loops));
+  std::chrono::milliseconds idle = 60s;
+  const cosock::endpoint at = endpoint_option(
+      argc, argv, {number_option("--loops", loops, 0, 64), seconds_option("--idle", idle)});
+  return cosock::run(chat(at, loops, idle));
 }

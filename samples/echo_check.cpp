@@ -17,6 +17,8 @@
 #include <stdexcept>
 #include <vector>
 
+#include "options.hpp"
+
 // The same seed gives the same numbers, so the receiver needs no copy of what was sent.
 using numbers = std::vector<std::uint64_t>;
 
@@ -75,15 +77,16 @@ cosock::task<> check(std::string host, std::string port, unsigned connections, u
 }
 
 int main(int argc, char** argv) {
-  if (argc < 3 || argc > 5)
-    return cosock::usage_error("usage: echo_check HOST PORT [CONNECTIONS [MEBIBYTES]]");
+  const std::string usage = "usage: echo_check HOST PORT [CONNECTIONS [MEBIBYTES]]";
+  if (argc < 3 || argc > 5) return cosock::usage_error(usage);
   unsigned numbers[] = {100, 64};
   for (int i = 3; i != argc; ++i) {
     const std::string_view text = argv[i];
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), numbers[i - 3]);
     if (error != std::errc() || end != text.data() + text.size() || numbers[i - 3] == 0 ||
         numbers[i - 3] > 10000)
-      return cosock::usage_error('"' + std::string(text) + "\" is not a number from 1 to 10000");
+      return cosock::usage_error('"' + std::string(text) + "\" is not a number from 1 to 10000, " +
+                                 usage);
   }
-  return cosock::run(check(argv[1], argv[2], numbers[0], numbers[1]));
+  return cosock::run(check(argv[1], port_argument(argv[2]), numbers[0], numbers[1]));
 }

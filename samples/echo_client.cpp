@@ -12,6 +12,8 @@
 #include <cosock/run.hpp>
 #include <cosock/when.hpp>
 
+#include "options.hpp"
+
 cosock::task<> send_input(cosock::tcp_socket& server) {
   cosock::descriptor_stream input = cosock::standard_input();
   co_await cosock::copy(input, server);
@@ -26,5 +28,5 @@ cosock::task<> client(std::string host, std::string port) {
 
 int main(int argc, char** argv) {
   if (argc != 3) return cosock::usage_error("usage: echo_client HOST PORT");
-  return cosock::run(client(argv[1], argv[2]));
+  return cosock::run(client(argv[1], port_argument(argv[2])));
 }

@@ -5,8 +5,12 @@
 //
 //   set KEY VALUE    get KEY    delete KEY    quit
 //
-//   line_server [--host ADDR] [--port PORT]      default 127.0.0.1 and 7000; port 0 picks one
+//   line_server [--host ADDR] [--port PORT] [--idle SECONDS]
+//
+// Default 127.0.0.1 and 7000, port 0 picks one. A client that sends no whole line for 300 seconds,
+// or for so long does not receive, is told so and ended.
 
+#include <cosock/cancel.hpp>
 #include <cosock/error.hpp>
 #include <cosock/reader.hpp>
 #include <cosock/run.hpp>
@@ -47,30 +51,37 @@ std::string answer(store& all, std::string_view line) {
   return "ok\n";
 }
 
-cosock::task<> talk(cosock::byte_stream& client, store& all) {
+cosock::task<> talk(cosock::byte_stream& client, store& all, std::chrono::milliseconds idle) {
   cosock::reader_options limits;
   limits.max_line = 1000;
   cosock::buffered_reader lines(client, limits);
-  bool too_long = false;
+  boost::system::error_code refused;
   try {
-    while (const auto line = co_await lines.read_line()) {
+    while (const auto line = co_await cosock::with_timeout(idle, lines.read_line())) {
       const std::string said = answer(all, *line);
       if (said.empty()) co_return;
-      co_await client.send(said);
+      co_await cosock::with_timeout(idle, client.send(said));
     }
   } catch (const boost::system::system_error& e) {
-    if (e.code() != cosock::error::line_too_long) throw;
-    too_long = true;
+    refused = e.code();
+    if (refused != cosock::error::line_too_long && refused != cosock::error::timed_out) throw;
   }
-  if (too_long) co_await client.send("error: the line is too long\n");
+  if (!refused) co_return;
+  const std::string why = "error: " + refused.message() + '\n';
+  co_await cosock::with_timeout(idle, client.send(why));
 }
 
-cosock::task<> serve_store(cosock::endpoint at) {
+cosock::task<> serve_store(cosock::endpoint at, std::chrono::milliseconds idle) {
   cosock::tcp_acceptor acceptor(at);
   std::printf("listening on %s\n", acceptor.local_endpoint().to_string().c_str());
   std::fflush(stdout);
   store all;  // one loop, one thread: nothing to lock
-  co_await cosock::serve(acceptor, [&](cosock::tcp_socket& client) { return talk(client, all); });
+  const auto handler = [&](cosock::tcp_socket& client) { return talk(client, all, idle); };
+  co_await cosock::serve(acceptor, handler);
 }
 
-int main(int argc, char** argv) { return cosock::run(serve_store(endpoint_option(argc, argv))); }
+int main(int argc, char** argv) {
+  std::chrono::milliseconds idle = std::chrono::seconds(300);
+  const cosock::endpoint at = endpoint_option(argc, argv, {seconds_option("--idle", idle)});
+  return cosock::run(serve_store(at, idle));
+}

@@ -123,6 +123,25 @@ echo)
     server=
     rm -f "$work/slow" "$work/slow-out"
   done
+  # A client that is silent is ended; one that says something now and then is not.
+  rm -f "$work/said"
+  start_server --idle 0.2
+  exec 4<>"/dev/tcp/127.0.0.1/$port"
+  for i in {1..6}; do
+    echo $i >&4
+    read -rt 20 line <&4 && [ "$line" = $i ] || die "a client that speaks was ended: $line"
+    read -rt 0.05 <> <(:)
+  done
+  [ -z "$(timeout 20 cat <&4)" ] || die "it heard something"
+  exec 4<&-
+  # Nor is one that takes nothing of what comes back kept.
+  { timeout 20 cat /dev/zero; } 2>/dev/null >"/dev/tcp/127.0.0.1/$port"
+  [ $? != 124 ] || die "a client that takes nothing is kept"
+  kill -TERM $server
+  wait $server || die "status of the server"
+  server=
+  grep -q '^echo_server: the time limit has passed' "$work/server-errors" ||
+    die "the server said $(cat "$work/server-errors")"
   # Nobody reads what the client prints.
   rm -f "$work/said"
   start_server
@@ -149,7 +168,24 @@ usage)
   refused 2 'usage: echo_check HOST PORT' ./echo_check
   refused 2 'usage: echo_check HOST PORT' ./echo_check a b c d e
   refused 2 '"0" is not a number from 1 to 10000' ./echo_check 127.0.0.1 7 0
-  refused 2 '"x" is not a number from 1 to 10000' ./echo_check 127.0.0.1 7 1 x
+  refused 2 '"x" is not a number from 1 to 10000, usage: .*MEBIBYTES' ./echo_check 127.0.0.1 7 1 x
+  refused 2 '--host "example": not an address, as 127.0.0.1 or ::1, usage: ' \
+    ./echo_server --host example
+  refused 2 'unknown option .*, usage: .* \[--idle SECONDS, default 60\]' ./echo_server --idel 7
+  for bad in 0 -1 0.001 86401 x 5s nan inf 1e9 '' ' 5'; do
+    refused 2 "--idle \"$bad\": not a number of seconds from 0.01 to 86400" \
+      ./echo_server --idle "$bad"
+  done
+  refused 2 '--idle "x": not a number of seconds' ./line_server --idle x
+  refused 2 '--idle "x": not a number of seconds' ./local_echo_server /nowhere --idle x
+  refused 2 '--idle needs a value' ./local_echo_server /nowhere --idle
+  for client in echo_client echo_check udp_echo_client 'chat_client NAME'; do
+    set -- $client
+    for bad in 70000 'abc!' 7O00 '' ' 7' -7; do
+      refused 2 "\"$bad\": not a port from 0 to 65535, nor a known service" \
+        ./$1 127.0.0.1 "$bad" ${2:-}
+    done
+  done
   ;;
 errors)
   start_server
@@ -162,10 +198,8 @@ errors)
     ./echo_client localhost $port
   refused 1 "cannot connect to \[::1\]:$port: Connection refused" ./hello ::1 $port
   refused 1 'nobody.invalid: (no such host|the name server)' ./echo_client nobody.invalid 7
-  refused 1 '"70000": not a port from 0 to 65535' ./echo_client 127.0.0.1 70000
-  refused 1 '"abc!": (not|neither) a port' ./echo_client 127.0.0.1 'abc!'
   refused 1 "cannot connect: 127.0.0.1:$port: Connection refused" ./echo_check 127.0.0.1 $port 1
-  refused 1 '"0x50": [^"]*$' ./echo_check 127.0.0.1 0x50
+  refused 2 '"0x50": [^"]*$' ./echo_check 127.0.0.1 0x50
   # Ctrl-C while nothing happens ends a server at once.
   rm -f "$work/said"
   start_server
@@ -205,6 +239,25 @@ local)
   echo text >"$work/file"
   refused 1 "$work/file: there is a file that is no socket: Address" ./local_echo_server "$work/file"
   [ "$(cat "$work/file")" = text ] || die "a file was replaced"
+  mkfifo "$work/quick"
+  ./local_echo_server "$work/socket" --idle 0.1 >"$work/quick" 2>"$work/server-errors" &
+  server=$!
+  exec 8<"$work/quick"
+  read -r line <&8 || die "no third server: $(cat "$work/server-errors")"
+  mkfifo "$work/nothing"
+  timeout 20 ./local_echo_client "$work/socket" <"$work/nothing" >/dev/null &
+  client=$!
+  exec 7>"$work/nothing"
+  end=$((SECONDS + 60))
+  until grep -q '^local_echo_server: the time limit has passed' "$work/server-errors"; do
+    [ $SECONDS -lt $end ] || die "a client that is silent is kept"
+    read -rt 0.01 <> <(:)
+  done
+  exec 7>&-
+  wait $client
+  : >"$work/server-errors"
+  stop_server
+  exec 8<&-
   refused 2 'usage: local_echo_server PATH' ./local_echo_server
   refused 2 'usage: local_echo_client PATH' ./local_echo_client a b
   long=$(printf '%0108d' 0)
@@ -240,6 +293,31 @@ udp)
   echo anybody >"$work/line"
   timeout 20 ./udp_echo_client 127.0.0.1 $port <"$work/line" 2>"$work/err" && die "nobody listens"
   grep -q '^udp_echo_client: Connection refused$' "$work/err" || die "said $(cat "$work/err")"
+  # Each question is answered late, twice, and together with the next one.
+  python3 -c '
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1], flush=True)
+before = []
+while True:
+    question, peer = s.recvfrom(65536)
+    if question.endswith(b"lost") and question not in before:
+        before.append(question)
+        continue
+    for each in before + [b"", b"1", question[1:], question, question]:
+        s.sendto(each, peer)
+    before = [question]
+' >"$work/late" &
+  server=$!
+  until [ -s "$work/late" ]; do read -rt 0.01 <> <(:); done
+  printf '%s\n' one two '' lost three 3 "  x" >"$work/sent"
+  timeout 60 ./udp_echo_client 127.0.0.1 "$(cat "$work/late")" <"$work/sent" >"$work/received" ||
+    die "late answers"
+  cmp "$work/sent" "$work/received" || die "late answers: $(cat "$work/received")"
+  kill $server
+  wait $server 2>/dev/null
+  server=
   refused 2 'usage: udp_echo_client HOST PORT' ./udp_echo_client
   refused 2 '--port "70000": not a port' ./udp_echo_server --port 70000
   ;;
@@ -259,6 +337,11 @@ line)
   ask 'get k\nquit\n' 'value v'
   ask "$(printf '%01001d' 0)"'\n' 'error: the line is too long'
   ask "$(printf '%02000d' 0)" 'error: the line is too long'
+  stop_server
+  rm -f "$work/said"
+  start_server --idle 0.2
+  ask 'set k v\n' 'ok\nerror: the time limit has passed'
+  ask 'set k' 'error: the time limit has passed'
   stop_server
   ;;
 proxy)
@@ -455,6 +538,39 @@ chat)
   join alice
   hears alice '* hello alice: /join ROOM, /leave, /who, /quit'
   stop_server
+  # One who is silent is asked, and dropped; the client answers by itself.
+  rm -f "$work/said"
+  start_server --idle 0.3
+  join alice
+  say alice '/join lobby'
+  hears alice '* alice has joined lobby'
+  exec 4<>"/dev/tcp/127.0.0.1/$port"
+  printf 'eve\n/join lobby\n' >&4
+  hello='* hello eve: /join ROOM, /leave, /who, /quit'
+  [ "$(timeout 20 cat <&4)" = \
+    "$hello"$'\n* eve has joined lobby\n/ping\n! you are silent, and are dropped' ] || die "silent"
+  exec 4<&-
+  hears alice '* eve has left'
+  # An answer, whatever it is, and a line that never ends.
+  exec 4<>"/dev/tcp/127.0.0.1/$port"
+  read -rt 20 line <&4
+  [ "$line" = /ping ] || die "no ping: $line"
+  printf '/pong\n' >&4
+  read -rt 20 line <&4
+  [ "$line" = /ping ] || die "no second ping: $line"
+  printf '%05000d' 0 >&4
+  [ "$(timeout 20 cat <&4)" = '! a line has 4096 bytes at most' ] || die "a line without an end"
+  exec 4<&-
+  say alice 'still here'
+  hears alice 'alice: still here'
+  heard_not alice '/ping'
+  say alice /quit
+  leaves alice 0
+  grep -q '^chat_server: the time limit has passed' "$work/server-errors" &&
+    [ "$(wc -l <"$work/server-errors")" = 1 ] || die "said $(cat "$work/server-errors")"
+  : >"$work/server-errors"
+  stop_server
+  refused 2 'unknown option --lops, usage: .* \[--idle SECONDS, default 60\]' ./chat_server --lops 7
   refused 2 'unknown option --lops, usage: \[--host ADDR\] \[--port PORT\] \[--loops N\]' \
     ./chat_server --lops 7
   refused 2 '--loops needs a value' ./chat_server --loops
@@ -465,7 +581,8 @@ chat)
   refused 2 '--host "example": not an address' ./chat_server --host example
   refused 2 'usage: chat_client HOST PORT NAME' ./chat_client 127.0.0.1 7000
   refused 2 'a name is 1 to 32 characters' ./chat_client 127.0.0.1 7000 'two words'
-  refused 1 '"70000": not a port' ./chat_client 127.0.0.1 70000 alice
+  refused 2 'a name is 1 to 32 characters without spaces: "two words"' \
+    ./chat_client 127.0.0.1 7000 'two words'
   refused 1 "cannot connect to 127.0.0.1:$port: Connection refused" ./chat_client 127.0.0.1 $port alice
   ;;
 fan_out)
