@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 
 // Sends each line of its standard input as a datagram and prints the answer. Datagrams get lost: one
-// without an answer is sent again after a second, three times in all.
+// without an answer is sent again after a second, three times in all. So an answer may come late, or
+// twice: each question begins with a number, which the echo returns, and an answer with another
+// number is discarded.
 //
 //   udp_echo_client HOST PORT
 
@@ -14,16 +16,27 @@
 #include <chrono>
 #include <iostream>
 #include <string>
+#include <string_view>
+
+#include "options.hpp"
 
 using namespace std::chrono_literals;
 
-cosock::task<std::string> ask(cosock::udp_socket& server, const std::string& question) {
+cosock::task<std::string> answer_to(cosock::udp_socket& server, const std::string& number) {
   char buffer[65536];
+  for (;;) {
+    const auto received = co_await server.receive(buffer);
+    const std::string_view answer(buffer, received.size);
+    if (answer.starts_with(number)) co_return std::string(answer.substr(number.size()));
+  }
+}
+
+cosock::task<std::string> ask(cosock::udp_socket& server, std::string number, std::string line) {
+  const std::string question = number + line;
   for (int attempt = 1;; ++attempt) {
     try {
       co_await server.send(question);
-      const auto answer = co_await cosock::with_timeout(1s, server.receive(buffer));
-      co_return std::string(buffer, answer.size);
+      co_return co_await cosock::with_timeout(1s, answer_to(server, number));
     } catch (const boost::system::system_error& e) {
       if (e.code() != cosock::error::timed_out || attempt == 3) throw;
     }
@@ -32,11 +45,14 @@ cosock::task<std::string> ask(cosock::udp_socket& server, const std::string& que
 
 cosock::task<> client(std::string host, std::string port) {
   cosock::udp_socket server = co_await cosock::connect_udp(host, port);
-  for (std::string line; std::getline(std::cin, line);)  // nothing else waits on this loop
-    std::cout << co_await ask(server, line) << std::endl;
+  unsigned number = 0;
+  for (std::string line; std::getline(std::cin, line);) {  // nothing else waits on this loop
+    const std::string answer = co_await ask(server, std::to_string(++number) + ' ', line);
+    std::cout << answer << std::endl;
+  }
 }
 
 int main(int argc, char** argv) {
   if (argc != 3) return cosock::usage_error("usage: udp_echo_client HOST PORT");
-  return cosock::run(client(argv[1], argv[2]));
+  return cosock::run(client(argv[1], port_argument(argv[2])));
 }
