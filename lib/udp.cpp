@@ -218,6 +218,7 @@ udp_socket udp_socket::adopt(int fd) {
 int udp_socket::release() noexcept {
   descriptor* const open = of();
   source_ = nullptr;
+  if (open && open->is_open()) open->datagrams()->groups.clear(open->fd());
   return open ? open->release() : -1;
 }
 
@@ -260,6 +261,10 @@ void udp_socket::change_membership(int name, const address& given, const address
   const address group = given.unmapped();
   const unsigned index = membership_interface(group, sender, on);
   const int level = group.is_v6() ? IPPROTO_IPV6 : IPPROTO_IP;
+  const bool joins = name == MCAST_JOIN_GROUP || name == MCAST_JOIN_SOURCE_GROUP;
+  detail::memberships* const groups = group.is_v6() ? &of()->datagrams()->groups : nullptr;
+  // The filter of the socket is never behind what it has joined.
+  if (joins && groups) groups->add(fd, group, index);
   const auto fill = [](sockaddr_storage& into, const address& a) {
     into = detail::system_address(endpoint(a, 0)).storage;
   };
@@ -276,8 +281,12 @@ void udp_socket::change_membership(int name, const address& given, const address
     fill(request.gr_group, group);
     result = ::setsockopt(fd, level, name, &request, sizeof request);
   }
-  if (result == 0) return;
+  if (result == 0) {
+    if (!joins && groups) groups->remove(fd, group, index, name == MCAST_LEAVE_GROUP);
+    return;
+  }
   const int error = errno;
+  if (joins && groups) groups->undo(fd);
   const bool missing = index != 0 && !detail::is_interface(fd, index);
   detail::raise(system_failure(missing ? ENODEV : error), on_interface(group, index));
 }

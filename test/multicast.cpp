@@ -3,12 +3,9 @@
 #include <cosock/udp.hpp>
 
 #define BOOST_TEST_MODULE multicast
-#include "netns.hpp"
-#include "support.hpp"
+#include "multicast_tools.hpp"
 
 #include <netinet/in.h>
-
-#include <string>
 
 // A socket receives what is sent to the groups that it joined, on the interfaces on which it did.
 
@@ -17,62 +14,12 @@ namespace {
 using namespace test;
 using boost::system::system_error;
 using cosock::address;
-using cosock::as_result;
 using cosock::endpoint;
 using cosock::network_interface;
 using cosock::packet_info;
 using cosock::task;
-using cosock::udp_options;
 using cosock::udp_socket;
 namespace errc = boost::system::errc;
-
-/// Three interfaces that carry multicast, each with a peer that nobody listens on.
-void make_interfaces() {
-  std::string all = "ip link set lo multicast on";
-  for (int i = 0; i != 3; ++i) {
-    const std::string n = std::to_string(i);
-    all += " && ip link add d" + n + " type veth peer name e" + n + " && ip link set e" + n +
-           " up && ip addr add 10.231." + n + ".1/24 dev d" + n + " && ip -6 addr add fd31:" + n +
-           "::1/64 dev d" + n + " nodad && ip -6 addr add fe80::" + n + "1/64 dev d" + n +
-           " nodad && ip link set d" + n + " up multicast on";
-  }
-  BOOST_REQUIRE(std::system(all.c_str()) == 0);
-  for (const char* each : {"d0", "d1", "d2"}) wait_for_multicast(each);
-}
-
-network_interface named(const char* name) { return network_interface::by_name(name); }
-
-address any(bool v6) { return v6 ? address::any_v6() : address::any_v4(); }
-address group(bool v6, int which) {
-  return address::parse((v6 ? "ff15::7:" : "239.7.7.") + std::to_string(which));
-}
-
-/// Bound to every address, on a port that several may share.
-udp_socket member_on(std::uint16_t port, bool v6) {
-  return udp_socket(endpoint(any(v6), port), {.reuse_address = true, .receive_address = true});
-}
-
-struct sender {
-  explicit sender(bool v6) : v6(v6), socket(endpoint(any(v6), 0)) {}
-  task<> send(const char* text, const address& to, std::uint16_t port, const char* over) {
-    socket.set_multicast_interface(named(over));
-    co_await socket.send_to(std::string_view(text), endpoint(to, port));
-  }
-  bool v6;
-  udp_socket socket;
-};
-
-/// What has arrived, with commas between; a send returns after that.
-task<std::string> heard_by(udp_socket& s) {
-  std::string all;
-  char into[64];
-  for (;;) {
-    const auto got = co_await as_result(cosock::with_timeout(5ms, s.receive(into)));
-    if (!got) co_return all;
-    if (!all.empty()) all += ", ";
-    all.append(into, got->size);
-  }
-}
 
 template <class F>
 std::string refusal(errc::errc_t why, F f) {

@@ -33,7 +33,8 @@ struct connect_options {
 
 /// Connects to an endpoint. Gives a tcp_socket. Throws system_error with the endpoint in what():
 /// connection_refused, and so on; no_such_device for a scope id that names no interface; a connection
-/// to oneself, which loopback makes possible, is refused too. Of the options, `timeout`, `attempt_delay` and `family` do not apply: see with_timeout.
+/// to oneself, which loopback makes possible, is refused too. Of the options, `timeout`,
+/// `attempt_delay` and `family` do not apply: see with_timeout.
 /// Cancelled: the connection is closed, whatever it had come to.
 detail::connect_operation connect(const endpoint& to, const connect_options& options = {});
 

@@ -90,6 +90,7 @@ class COSOCK_API udp_socket final : public datagram_socket {
   [[nodiscard]] static udp_socket adopt(int descriptor);
   /// Gives up the descriptor, open and non-blocking, to the caller. Pending operations end with
   /// `error::closed`. With receive_offload, datagrams that came joined with the last one are lost.
+  /// What was joined stays joined.
   /// Gives -1 if it was closed before.
   [[nodiscard]] int release() noexcept;
 
@@ -115,6 +116,10 @@ class COSOCK_API udp_socket final : public datagram_socket {
   /// address_in_use if it has joined already; no_such_device if there is no such interface, or no
   /// route; invalid_argument for an address that is no group's, or if the scope id names another
   /// interface than `on`.
+  ///
+  /// For IPv6 the interface is a matter of the socket's filter (SO_ATTACH_FILTER, socket(7)). Where the
+  /// program has attached a filter of its own before, and for more than some 300 groups on one
+  /// socket, a group is received from every interface on which anybody has joined it.
   void join(const address& group, const network_interface& on = {});
   /// The same, from one sender only (RFC 4607); may be called for several. The scope id of the sender
   /// names the interface, too.

@@ -6,6 +6,7 @@
 #include <cosock/detail/timer.hpp>
 
 #include "detail/engine.hpp"
+#include "detail/membership.hpp"
 
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -92,6 +93,7 @@ struct datagram_state {
   std::unique_ptr<joined_datagrams> joined;
   retry_timer retry;
   const void* sender = nullptr;  // the operation that retry is for
+  memberships groups;
 
   bool has_joined() const noexcept { return joined && joined->full; }
 };
