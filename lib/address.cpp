@@ -54,6 +54,15 @@ bool parse_scope(const std::string& name, std::uint32_t& id) noexcept {
   return id != 0;
 }
 
+/// What else to say of a text that is no address: that its scope id names no interface.
+std::string missing_interface(std::string_view text) {
+  const std::size_t percent = text.find('%');
+  address plain;
+  if (percent == text.npos || !address::try_parse(text.substr(0, percent), plain) || plain.is_v4())
+    return {};
+  return ": not an address: there is no interface " + detail::quoted(text.substr(percent + 1));
+}
+
 }  // namespace
 
 bool address::try_parse(std::string_view text, address& into) noexcept {
@@ -81,9 +90,11 @@ bool address::try_parse(std::string_view text, address& into) noexcept {
 
 address address::parse(std::string_view text) {
   address parsed;
-  if (!try_parse(text, parsed))
-    detail::raise(detail::own_failure(error::not_an_address), detail::quoted(text));
-  return parsed;
+  if (try_parse(text, parsed)) return parsed;
+  const detail::failure why = detail::own_failure(error::not_an_address);
+  if (const std::string missing = missing_interface(text); !missing.empty())
+    detail::raise_as(why, detail::quoted(text) + missing);
+  detail::raise(why, detail::quoted(text));
 }
 
 bool address::is_loopback() const noexcept {
@@ -130,8 +141,12 @@ endpoint endpoint::parse(std::string_view text) {
       detail::raise(detail::own_failure(error::service_not_found), detail::quoted(text));
     }
   }
-  detail::raise_as(detail::own_failure(error::not_an_address),
-                   detail::quoted(text) + ": not an address and a port, as 192.0.2.1:80 or " +
+  const detail::failure why = detail::own_failure(error::not_an_address);
+  if (text.starts_with('['))
+    if (const std::string missing = missing_interface(text.substr(1, text.find(']') - 1));
+        !missing.empty())
+      detail::raise_as(why, detail::quoted(text) + missing);
+  detail::raise_as(why, detail::quoted(text) + ": not an address and a port, as 192.0.2.1:80 or " +
                        "[2001:db8::1]:80");
 }
 

@@ -131,6 +131,23 @@ BOOST_AUTO_TEST_CASE(a_scope_id_is_a_name_or_a_number) {
   BOOST_TEST(printed("ff02::1%lo") == "ff02::1%lo");
 }
 
+BOOST_AUTO_TEST_CASE(an_interface_that_does_not_exist_is_named) {
+  const auto text_of = [](auto parse) {
+    try {
+      parse();
+    } catch (const boost::system::system_error& e) {
+      BOOST_TEST(test::is(error::not_an_address)(e));
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  const std::string address_text = text_of([] { (void)address::parse("ff02::1%nosuch0"); });
+  const std::string why = ": not an address: there is no interface \"nosuch0\"";
+  BOOST_TEST(address_text.starts_with("\"ff02::1%nosuch0\"" + why), address_text);
+  const std::string text = text_of([] { (void)endpoint::parse("[ff02::1%nosuch0]:80"); });
+  BOOST_TEST(text.starts_with("\"[ff02::1%nosuch0]:80\"" + why), text);
+}
+
 BOOST_AUTO_TEST_CASE(a_scope_id_without_an_interface_stays_a_number) {
   const address a = address::parse("fe80::1%4294967295");
   BOOST_TEST(a.scope_id() == 4294967295u);
