@@ -415,6 +415,46 @@ http)
   refused 2 'usage: .* beast_http get HOST PORT TARGET' ./beast_http set
   refused 2 'unknown option --set, usage: ' ./beast_http --set
   ;;
+websocket)
+  program=websocket_chat
+  says_nothing_more() { # NAME: ends its input, and then it leaves in order
+    exec {says[$1]}>&-
+    wait ${pid[$1]} || die "$1 left with status $?, $(cat "$work/$1-errors")"
+    unset "pid[$1]"
+  }
+  start_server
+  for who in ann ben; do  # before the pipes are opened, which they would inherit
+    mkfifo "$work/$who-says" && : >"$work/$who"
+    ./websocket_chat join 127.0.0.1 $port <"$work/$who-says" >"$work/$who" 2>"$work/$who-errors" &
+    pid[$who]=$!
+  done
+  number=0
+  for who in ann ben; do
+    exec {says[$who]}>"$work/$who-says"
+    say $who "I am $who"
+    hears $who "$((++number)): I am $who"
+  done
+  hears ann '2: I am ben'
+  say ann hello
+  hears ben '1: hello'
+  says_nothing_more ann
+  say ben 'anybody?'
+  hears ben '2: anybody?'
+  # A client that speaks another protocol ends its own connection only.
+  exec 4<>"/dev/tcp/127.0.0.1/$port"
+  printf 'GET / HTTP/1.1\r\nHost: x\r\n\r\n' >&4
+  timeout 20 cat <&4 | grep -q '^HTTP/1.1 400 ' || die "no 400"
+  exec 4<&-
+  say ben 'still here'
+  hears ben '2: still here'
+  says_nothing_more ben
+  kill -TERM $server
+  wait $server || die "status of the server: $?"
+  server=
+  refused 1 "cannot connect to 127.0.0.1:$port: Connection refused" \
+    ./websocket_chat join 127.0.0.1 $port
+  refused 2 'usage: .* websocket_chat join HOST PORT' ./websocket_chat join
+  ;;
 tls)
   program=tls_lines
   command -v openssl >/dev/null || { echo "skipped: needs openssl"; exit 77; }
