@@ -4,6 +4,7 @@
 
 // How code of Asio's gets at the loop of a task, from whatever thread it runs on.
 
+#include <cosock/detail/asio_build.hpp>
 #include <cosock/loop.hpp>
 #include <cosock/task.hpp>
 

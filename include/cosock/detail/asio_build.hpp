@@ -1,0 +1,154 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+// Objects of Asio's are shared between the library and a program that includes the bridge, so both are
+// compiled with the same Boost, and with the same of those macros on which the layout of these
+// objects, or their behavior, depends. Otherwise the program is not linked: each translation unit
+// refers to a symbol for each of these facts, and the library has only those that are true of it. The
+// linker's message, or the dynamic linker's, names the difference:
+//
+//   undefined reference to `cosock_was_built_with_BOOST_ASIO_ENABLE_HANDLER_TRACKING'
+//
+// Other macros, BOOST_ASIO_NO_DEPRECATED, NO_TS_EXECUTORS, SEPARATE_COMPILATION or
+// DISABLE_ERROR_LOCATION for example, change which functions there are, but no object: they may differ.
+
+#include <cosock/detail/config.hpp>
+
+#include <boost/asio/detail/config.hpp>
+#include <boost/version.hpp>
+
+#define COSOCK_JOIN2(a, b) a##b
+#define COSOCK_JOIN(a, b) COSOCK_JOIN2(a, b)
+
+#define COSOCK_BUILD_BOOST COSOCK_JOIN(cosock_was_built_with_Boost_, BOOST_VERSION)
+
+// A virtual function table has a type in it, and Asio finds services by their types.
+#if defined(__GXX_RTTI) || defined(__cpp_rtti)
+#define COSOCK_BUILD_RTTI cosock_was_built_with_rtti
+#else
+#define COSOCK_BUILD_RTTI cosock_was_built_without_rtti
+#endif
+#if defined(BOOST_ASIO_NO_TYPEID)
+#define COSOCK_BUILD_TYPEID cosock_was_built_with_BOOST_ASIO_NO_TYPEID
+#else
+#define COSOCK_BUILD_TYPEID cosock_was_built_without_BOOST_ASIO_NO_TYPEID
+#endif
+
+// Every operation has members for these.
+#if defined(BOOST_ASIO_CUSTOM_HANDLER_TRACKING)
+#define COSOCK_BUILD_TRACKING cosock_was_built_with_BOOST_ASIO_CUSTOM_HANDLER_TRACKING
+#elif defined(BOOST_ASIO_ENABLE_HANDLER_TRACKING)
+#define COSOCK_BUILD_TRACKING cosock_was_built_with_BOOST_ASIO_ENABLE_HANDLER_TRACKING
+#else
+#define COSOCK_BUILD_TRACKING cosock_was_built_without_BOOST_ASIO_ENABLE_HANDLER_TRACKING
+#endif
+
+// The mutexes and condition variables of an io_context, and what each thread keeps.
+#if !defined(BOOST_ASIO_HAS_THREADS)
+#define COSOCK_BUILD_THREADS cosock_was_built_with_BOOST_ASIO_DISABLE_THREADS
+#elif !defined(BOOST_ASIO_HAS_STD_MUTEX_AND_CONDVAR)
+#define COSOCK_BUILD_THREADS cosock_was_built_with_BOOST_ASIO_DISABLE_STD_MUTEX_AND_CONDVAR
+#else
+#define COSOCK_BUILD_THREADS cosock_was_built_without_BOOST_ASIO_DISABLE_THREADS
+#endif
+#if defined(BOOST_ASIO_HAS_STD_ATOMIC)
+#define COSOCK_BUILD_ATOMIC cosock_was_built_without_BOOST_ASIO_DISABLE_STD_ATOMIC
+#else
+#define COSOCK_BUILD_ATOMIC cosock_was_built_with_BOOST_ASIO_DISABLE_STD_ATOMIC
+#endif
+#if defined(BOOST_ASIO_HAS_THREAD_KEYWORD_EXTENSION)
+#define COSOCK_BUILD_KEYWORD cosock_was_built_without_BOOST_ASIO_DISABLE_THREAD_KEYWORD_EXTENSION
+#else
+#define COSOCK_BUILD_KEYWORD cosock_was_built_with_BOOST_ASIO_DISABLE_THREAD_KEYWORD_EXTENSION
+#endif
+#if defined(BOOST_ASIO_NO_EXCEPTIONS) || !defined(BOOST_ASIO_HAS_STD_EXCEPTION_PTR)
+#define COSOCK_BUILD_EXCEPTIONS cosock_was_built_with_BOOST_ASIO_NO_EXCEPTIONS
+#else
+#define COSOCK_BUILD_EXCEPTIONS cosock_was_built_without_BOOST_ASIO_NO_EXCEPTIONS
+#endif
+
+// Memory that one side allocates, and keeps for later, the other releases.
+#if defined(BOOST_ASIO_DISABLE_SMALL_BLOCK_RECYCLING)
+#define COSOCK_BUILD_RECYCLING cosock_was_built_with_BOOST_ASIO_DISABLE_SMALL_BLOCK_RECYCLING
+#elif defined(BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE) && \
+    BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE != 2
+#define COSOCK_BUILD_RECYCLING                                           \
+  COSOCK_JOIN(cosock_was_built_with_BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE_, \
+              BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE)
+#else
+#define COSOCK_BUILD_RECYCLING cosock_was_built_with_the_usual_recycling_of_Asio
+#endif
+#if defined(BOOST_ASIO_HAS_STD_ALIGNED_ALLOC)
+#define COSOCK_BUILD_ALIGNED cosock_was_built_without_BOOST_ASIO_DISABLE_STD_ALIGNED_ALLOC
+#else
+#define COSOCK_BUILD_ALIGNED cosock_was_built_with_BOOST_ASIO_DISABLE_STD_ALIGNED_ALLOC
+#endif
+
+// Which class the reactor is, and what it has.
+#if defined(BOOST_ASIO_HAS_IO_URING_AS_DEFAULT)
+#define COSOCK_BUILD_REACTOR cosock_was_built_with_BOOST_ASIO_HAS_IO_URING_AS_DEFAULT
+#elif !defined(BOOST_ASIO_HAS_EPOLL)
+#define COSOCK_BUILD_REACTOR cosock_was_built_with_BOOST_ASIO_DISABLE_EPOLL
+#elif defined(BOOST_ASIO_HAS_IO_URING)
+#define COSOCK_BUILD_REACTOR cosock_was_built_with_BOOST_ASIO_HAS_IO_URING
+#else
+#define COSOCK_BUILD_REACTOR cosock_was_built_without_BOOST_ASIO_DISABLE_EPOLL_or_HAS_IO_URING
+#endif
+#if defined(BOOST_ASIO_HAS_EVENTFD) && defined(BOOST_ASIO_HAS_TIMERFD)
+#define COSOCK_BUILD_EVENTFD cosock_was_built_without_BOOST_ASIO_DISABLE_EVENTFD
+#else
+#define COSOCK_BUILD_EVENTFD cosock_was_built_with_BOOST_ASIO_DISABLE_EVENTFD
+#endif
+
+// Which classes any_io_executor, buffers, and members of services are.
+#if defined(BOOST_ASIO_USE_TS_EXECUTOR_AS_DEFAULT)
+#define COSOCK_BUILD_EXECUTOR cosock_was_built_with_BOOST_ASIO_USE_TS_EXECUTOR_AS_DEFAULT
+#else
+#define COSOCK_BUILD_EXECUTOR cosock_was_built_without_BOOST_ASIO_USE_TS_EXECUTOR_AS_DEFAULT
+#endif
+#if defined(BOOST_ASIO_ENABLE_BUFFER_DEBUGGING)
+#define COSOCK_BUILD_BUFFERS cosock_was_built_with_BOOST_ASIO_ENABLE_BUFFER_DEBUGGING
+#else
+#define COSOCK_BUILD_BUFFERS cosock_was_built_without_BOOST_ASIO_ENABLE_BUFFER_DEBUGGING
+#endif
+#if defined(BOOST_ASIO_HAS_STD_SHARED_PTR)
+#define COSOCK_BUILD_POINTERS cosock_was_built_without_BOOST_ASIO_DISABLE_STD_SHARED_PTR
+#else
+#define COSOCK_BUILD_POINTERS cosock_was_built_with_BOOST_ASIO_DISABLE_STD_SHARED_PTR
+#endif
+#if defined(BOOST_ASIO_HAS_STD_FUNCTION)
+#define COSOCK_BUILD_FUNCTIONS cosock_was_built_without_BOOST_ASIO_DISABLE_STD_FUNCTION
+#else
+#define COSOCK_BUILD_FUNCTIONS cosock_was_built_with_BOOST_ASIO_DISABLE_STD_FUNCTION
+#endif
+
+#define COSOCK_BUILD_FACTS(F)                                                                      \
+  F(COSOCK_BUILD_BOOST) F(COSOCK_BUILD_RTTI) F(COSOCK_BUILD_TYPEID) F(COSOCK_BUILD_TRACKING)       \
+  F(COSOCK_BUILD_THREADS) F(COSOCK_BUILD_ATOMIC) F(COSOCK_BUILD_KEYWORD) F(COSOCK_BUILD_EXCEPTIONS) \
+  F(COSOCK_BUILD_RECYCLING) F(COSOCK_BUILD_ALIGNED) F(COSOCK_BUILD_REACTOR)                        \
+  F(COSOCK_BUILD_EVENTFD) F(COSOCK_BUILD_EXECUTOR) F(COSOCK_BUILD_BUFFERS)                         \
+  F(COSOCK_BUILD_POINTERS) F(COSOCK_BUILD_FUNCTIONS)
+
+#define COSOCK_DECLARE_FACT(name) extern COSOCK_API const char name;
+#define COSOCK_REFER_TO_FACT(name) &name,
+extern "C" {
+COSOCK_BUILD_FACTS(COSOCK_DECLARE_FACT)
+}
+
+namespace cosock::detail {
+
+// One for each translation unit, because they may differ too. Kept by the compiler though nothing
+// refers to it, and by a linker that drops what nothing refers to.
+#if defined(__has_attribute) && __has_attribute(retain)
+#define COSOCK_KEPT [[gnu::used, gnu::retain]]
+#else
+#define COSOCK_KEPT [[gnu::used]]
+#endif
+COSOCK_KEPT static const char* const build_facts[] = {COSOCK_BUILD_FACTS(COSOCK_REFER_TO_FACT)};
+
+}  // namespace cosock::detail
+
+#undef COSOCK_KEPT
+#undef COSOCK_DECLARE_FACT
+#undef COSOCK_REFER_TO_FACT
