@@ -49,20 +49,40 @@ task<> outbox::write_all() {
     work_.reset();
     const std::span<const const_buffer> batch(batch_.data(), begin_batch());
     if (batch.empty()) {
+      if (closed_ || flush_is_due()) co_await flush_stream();
       if (closed_) co_return;
-      co_await work_.wait();
+      if (queue_.size() == 0) co_await work_.wait();
       continue;
     }
     const auto sent = co_await as_result(to_.send(batch));
-    if (!sent) {
-      if (!broken_ && sent.error() != error::cancelled)
-        break_with(detail::to_failure(sent.error()));
-      detail::raise(broken_ ? broken_ : detail::to_failure(sent.error()));
-    }
-    end_batch();
+    if (!sent) fail(detail::to_failure(sent.error()));
+    writing_.clear();
+    if (flush_is_due()) co_await flush_stream();
   }
-  if (giving_up_) static_cast<void>(co_await as_result(to_.send(last_words_)));
+  if (giving_up_ && co_await as_result(to_.send(last_words_)))
+    static_cast<void>(co_await as_result(to_.finish()));
   detail::raise(broken_);
+}
+
+/// run() ends with this error, or with the one that ended it before.
+void outbox::fail(detail::failure why) {
+  if (!broken_ && !detail::is_cancelled(why)) break_with(why);
+  detail::raise(broken_ ? broken_ : why);
+}
+
+bool outbox::flush_is_due() noexcept {
+  return !flushes_.empty() &&
+         static_cast<detail::outbox_flush&>(flushes_.first()).until_ <= gone();
+}
+
+/// What was written has left the stream too, which may have a buffer of its own.
+task<> outbox::flush_stream() {
+  const auto& source = detail::stream_access::source_of(to_);
+  if (source) {
+    const auto done = co_await as_result(detail::flush_operation(source));
+    if (!done) fail(detail::to_failure(done.error()));
+  }
+  flushed();
 }
 
 void outbox::close() noexcept {
@@ -126,16 +146,11 @@ std::size_t outbox::begin_batch() noexcept {
   return writing_.size();
 }
 
-void outbox::end_batch() noexcept {
-  writing_.clear();
-  flushed();
-}
-
 void outbox::drop_oldest() noexcept {
   bytes_ -= queue_[0].text().size();
   queue_.drop();
   ++dropped_;
-  flushed();
+  started_ ? work_.set() : flushed();
 }
 
 void outbox::flushed() noexcept {
@@ -195,7 +210,14 @@ void outbox_send::leave() noexcept {
 bool outbox_flush::start(std::coroutine_handle<> awaiting, scope& where) {
   if (!enter(awaiting, where)) return false;
   until_ = of_.queued_;
-  if (of_.gone() >= until_) return complete_at_once();
+  if (of_.gone() >= until_) {
+    source* const to = stream_access::source_of(of_.to_);
+    failure lost;
+    if (!to || !of_.started_ || of_.broken_ || to->is_flushed(lost))
+      return lost ? fail_with(lost) : complete_at_once();
+    of_.work_.set();
+    return wait_in(of_.flushes_.end());
+  }
   if (of_.broken_) return fail_with(of_.broken_);
   return wait_in(of_.flushes_.end());
 }

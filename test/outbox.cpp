@@ -319,6 +319,10 @@ BOOST_AUTO_TEST_CASE(a_slow_consumer_is_told_so_behind_what_is_being_written) {
     s->set_room(100);
     settle(loop);
     BOOST_TEST(s->sent() == "[first][slow]");
+    BOOST_TEST(s->is_shut());
+    BOOST_TEST(s->is_open());  // until the peer has ended too
+    s->end();
+    settle(loop);
     BOOST_TEST(!s->is_open());
     BOOST_TEST(test::ended_with(writer, error::slow_consumer));
   }

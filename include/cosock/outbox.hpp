@@ -33,8 +33,10 @@ struct outbox_options {
   std::size_t max_bytes = 1 << 18;  ///< of all of them; a message that is larger waits alone
   when_full policy = when_full::wait;  ///< what becomes of a message when there is no room
   /// Under the policy `close`: what the peer is told before the stream is closed, which waits for
-  /// that: until what is being written and these words are, what is queued being dropped, or until
-  /// so much time has passed. Receiving goes on meanwhile. Copied. Empty: closed at once.
+  /// that: until what is being written and these words are, what is queued being dropped, and the
+  /// stream has ended in order (byte_stream::finish()), or until so much time has passed. Receiving
+  /// goes on meanwhile; while a receive is pending, the end of the peer is not waited for. Copied.
+  /// Empty: closed at once.
   std::string_view last_words = {};
   time_span last_words_time = std::chrono::seconds(5);  ///< zero or less: closed at once
 };
@@ -133,13 +135,14 @@ class COSOCK_API outbox {
     return try_queue(detail::message(std::move(message)));
   }
 
-  /// Waits until everything that was queued before has been written to the stream (or dropped).
+  /// Waits until everything that was queued before has been written to the stream (or dropped), and
+  /// has left it: where the stream has a buffer of its own (asio_stream), that too.
   /// Throws what send() throws for a stream that broke; `error::cancelled`.
   detail::outbox_flush flush() noexcept { return detail::outbox_flush(*this); }
 
-  /// Writes what is queued, until close() and everything is written; then returns. Throws what the
-  /// stream's send throws, and `error::slow_consumer`. Cancelled: a message may have been sent in
-  /// part, and nothing more is; to have the rest sent, give it a time of grace (with_grace,
+  /// Writes what is queued, until close() and everything has left the stream; then returns. Throws
+  /// what the stream's send throws, and `error::slow_consumer`. Cancelled: a message may have been
+  /// sent in part, and nothing more is; to have the rest sent, give it a time of grace (with_grace,
   /// cancel.hpp). Once only (std::logic_error).
   task<> run();
 
@@ -164,13 +167,15 @@ class COSOCK_API outbox {
   bool try_queue(detail::message what);
   void admit() noexcept;
   std::size_t begin_batch() noexcept;
-  void end_batch() noexcept;
   void drop_oldest() noexcept;
   /// How many, from the first one on, are written or dropped.
   std::uint64_t gone() const noexcept {
     return writing_.size() != 0 ? before_ : queued_ - queue_.size();
   }
+  bool flush_is_due() noexcept;
+  task<> flush_stream();
   void flushed() noexcept;
+  [[noreturn]] void fail(detail::failure why);
   void break_with(detail::failure why) noexcept;
   void give_up() noexcept;
   task<> write_all();
