@@ -217,7 +217,25 @@ void stream_pump::shutdown_send() {
   if (farewell_ == farewell::done && out_failed_) raise(out_failed_);
 }
 
+void stream_pump::leave(std::shared_ptr<stream_pump> self) noexcept {
+  if (!on || !keeper_ || !keeper_->keeps() || out_failed_ || !half_closes()) return close();
+  abandon(closed_failure());
+  try {
+    shutdown_send();
+  } catch (...) {
+    return close();
+  }
+  self_ = std::move(self);
+  std::exchange(keeper_, nullptr)->leave();
+}
+
+void stream_pump::close_left() noexcept {
+  const std::shared_ptr<stream_pump> until_closed = std::move(self_);
+  close();
+}
+
 void stream_pump::close() noexcept {
+  if (keeper_) std::exchange(keeper_, nullptr)->forget();
   if (!on) return;
   abandon(closed_failure());
   on = nullptr;
@@ -241,6 +259,7 @@ void stream_pump::finish_closing() noexcept {
 }
 
 void stream_pump::loop_ends() noexcept {
+  if (keeper_) std::exchange(keeper_, nullptr)->forget();
   if (on) abandon(closed_failure());
   on = nullptr;
   closing_ = closed_ = true;

@@ -156,7 +156,7 @@ int local_listener::native_handle() const noexcept { return of_ ? of_->exposed_f
 namespace detail {
 
 void ask_local(const kept_source& of, local_endpoint& into) {
-  into = name_of<local_address>(static_cast<const descriptor*>(of.current()), &::getsockname);
+  into = name_of<local_address>(dynamic_cast<const descriptor*>(of.current()), &::getsockname);
 }
 
 descriptor_pair make_local_pair(medium what) {

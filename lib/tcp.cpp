@@ -170,7 +170,7 @@ int tcp_acceptor::native_handle() const noexcept { return of_ ? of_->fd() : -1; 
 namespace detail {
 
 void ask_local(const kept_source& of, endpoint& into) {
-  into = name_of(static_cast<const descriptor*>(of.current()), &::getsockname);
+  into = name_of(dynamic_cast<const descriptor*>(of.current()), &::getsockname);
 }
 
 accept_operation::accept_operation(descriptor* const& of, endpoint* peer) noexcept

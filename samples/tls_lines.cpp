@@ -42,6 +42,7 @@ struct talk {
       const std::string answer = std::string(*line) + "\n";
       co_await cosock::with_timeout(idle, stream.send(answer));
     }
+    co_await stream.finish();
   }
 };
 

@@ -7,6 +7,7 @@
 
 #include <cosock/outbox.hpp>
 #include <cosock/run.hpp>
+#include <cosock/serve.hpp>
 #include <cosock/when.hpp>
 
 #include <boost/asio/ip/tcp.hpp>
@@ -172,6 +173,37 @@ COROUTINE_TEST_CASE(finish_discards_what_was_not_received) {
   auto [ended, got] = co_await cosock::when_all(one.finish(1min), read_all());
   BOOST_TEST(ended);
   BOOST_TEST(got == 6u);
+}
+
+/// A served stream of Asio's that its handler destroys ends in order too, and counts until then.
+COROUTINE_TEST_CASE(serve_ends_them_in_order) {
+  struct asio_acceptor {
+    tcp::acceptor of{loop_executor(), {asio::ip::address_v4::loopback(), 0}};
+    task<stream> accept() { co_return stream(co_await of.async_accept(use_task)); }
+    void close() noexcept { of.close(); }
+  };
+  asio_acceptor acceptor;
+  const tcp::endpoint at = acceptor.of.local_endpoint();
+  cosock::server handle;
+  const auto by_value = [](stream s) -> task<> { co_await s.send(std::string(size, 'a')); };
+  const auto client = [&]() -> task<> {
+    stream s = co_await connected(at);
+    co_await s.send("unread");
+    std::size_t got = 0;
+    char into[4096];
+    while (const std::size_t n = co_await s.receive(into)) got += n;
+    BOOST_TEST(got == size);
+    BOOST_TEST(handle.counters().active == 1u);
+    s.close();
+    while (handle.counters().active != 0) co_await cosock::yield();
+    handle.stop();
+  };
+  const cosock::serve_options options{.drain = 0ns, .finish_timeout = 1min};
+  const auto serve = [&]() -> task<> {
+    // An acceptor of Asio's that is closed ends its accept with an error.
+    static_cast<void>(co_await as_result(cosock::serve(acceptor, by_value, handle, options)));
+  };
+  co_await cosock::when_all(serve(), client());
 }
 
 /// The buffer of a stream is part of what an outbox has written.

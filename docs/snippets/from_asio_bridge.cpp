@@ -5,8 +5,11 @@
 #include <cosock/cosock.hpp>
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+
+#include <string>
 
 #include "check.hpp"
 
@@ -42,6 +45,32 @@ cosock::task<> back_and_forth() {
 }
 //! [bridge]
 
+//! [stream]
+cosock::task<> send_over(asio::ip::tcp::socket socket, std::string text) {
+  cosock::asio_stream<asio::ip::tcp::socket> stream(std::move(socket));  // or over an ssl::stream
+  co_await stream.send(text);  // it is in the buffer of the stream
+  co_await stream.finish(5s);  // it has been sent, and the peer has ended too
+}
+//! [stream]
+
+cosock::task<> over_a_stream() {
+  cosock::tcp_acceptor acceptor(cosock::endpoint(cosock::address::loopback_v4(), 0));
+  auto [mine, peer] =
+      co_await cosock::when_all(cosock::connect(acceptor.local_endpoint()), acceptor.accept());
+  const auto read = [&, &peer = peer]() -> cosock::task<> {
+    char text[5];
+    check(co_await peer.receive_exactly(text) == 5);
+    check(co_await peer.receive(text) == 0);
+    peer.close();
+  };
+  co_await cosock::when_all(send_over(cosock::release(std::move(mine)), "hello"), read());
+}
+
+cosock::task<> all() {
+  co_await back_and_forth();
+  co_await over_a_stream();
+}
+
 }  // namespace
 
-int main() { return run_snippets(back_and_forth()); }
+int main() { return run_snippets(all()); }

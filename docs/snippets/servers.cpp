@@ -90,6 +90,26 @@ task<> fails() {
   check(log == std::vector<std::string>{"refused 127.0.0.1"});
 }
 
+//! [finish]
+task<> say_goodbye(cosock::byte_stream& server) {
+  co_await server.send("bye\n");
+  co_await server.finish(1s);  // sends all of it, waits for the end of the server, and closes
+}
+//! [finish]
+
+task<> finishes() {
+  auto [client, server] = cosock::local_pair();
+  const auto answer = [&]() -> task<> {
+    co_await server.send("unread");
+    char text[4];
+    co_await server.receive_exactly(text);
+    check(co_await server.receive(text) == 0);
+    server.close();
+  };
+  co_await cosock::when_all(say_goodbye(client), answer());
+  check(!client.is_open());
+}
+
 //! [frames]
 task<> answer_frames(cosock::byte_stream& client) {
   const cosock::frame_format format{.prefix = cosock::frame_prefix::two_bytes, .maximum = 1000};
@@ -261,6 +281,7 @@ task<> reload() {
 task<> all() {
   co_await stops();
   co_await fails();
+  co_await finishes();
   co_await frames();
   co_await outbox();
   co_await proxy();

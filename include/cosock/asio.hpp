@@ -187,9 +187,15 @@ template <detail::has_counterpart Socket>
 ///
 /// It reads and writes through buffers of 16 and 32 KiB, so that a cancelled operation loses nothing.
 /// What differs from a socket: a send is done when the buffer has taken it, an error shows at a later
-/// operation. close() goes on sending what is left behind the scenes, while the loop runs and for 5 s
-/// at most. Over TLS shutdown_send() and close() send close_notify (async_shutdown); receiving after
-/// the former is what async_shutdown leaves of it.
+/// operation; finish() waits until it is sent, and throws what kept it from that. close() goes on
+/// sending behind the scenes: until nothing has moved for 5 s, 60 s in all; run() and loop::run wait
+/// for it, unless a cancellation ends the wait; one that is destroyed does not.
+///
+/// Over TLS shutdown_send() sends close_notify, and receiving goes on, where OpenSSL does the work.
+/// close() sends it too, and then discards what arrives until the end of the peer, within the limits
+/// of finish_options: a connection that is closed with unread input, such as session tickets, is
+/// reset. For other streams with async_shutdown, close() awaits that, and shutdown_send() throws
+/// operation_not_supported, because async_shutdown discards what the peer still sends.
 template <class Stream>
 class asio_stream final : public byte_stream {
   using pump = detail::stream_pump_of<Stream>;
@@ -208,16 +214,17 @@ class asio_stream final : public byte_stream {
       : byte_stream(std::exchange(other.source_, nullptr)), pump_(std::move(other.pump_)) {}
   asio_stream& operator=(asio_stream&& other) noexcept {
     if (this != &other) {
-      close();
+      leave();
       pump_ = std::move(other.pump_);
       source_ = std::exchange(other.source_, nullptr);
     }
     return *this;
   }
-  ~asio_stream() override { close(); }
+  ~asio_stream() override { leave(); }
 
-  /// Ends the sending direction when all that was sent has gone. operation_not_supported for a stream
-  /// that has neither async_shutdown nor a socket.
+  /// Ends the sending direction when all that was sent has gone; receiving goes on. Throws
+  /// operation_not_supported, with the reason, for a stream that has neither a socket nor TLS of
+  /// OpenSSL.
   void shutdown_send() override {
     if (!pump_) detail::raise_closed();
     pump_->shutdown_send();
@@ -230,6 +237,10 @@ class asio_stream final : public byte_stream {
   [[nodiscard]] Stream& next_layer() const noexcept { return *pump_->stream(); }
 
  private:
+  void leave() noexcept {
+    source_ = nullptr;
+    if (pump* const open = pump_.get()) open->leave(std::move(pump_));
+  }
   std::shared_ptr<pump> pump_;
 };
 

@@ -47,7 +47,8 @@ class COSOCK_API loop {
   [[nodiscard]] static loop& current();
 
   /// Runs the task to its end, and everything else on the loop meanwhile. Gives its result, or
-  /// throws what left it. Not from inside a task of the same loop (std::logic_error).
+  /// throws what left it. Waits for closed streams of Asio's that still have bytes to send, as
+  /// cosock::run() does. Not from inside a task of the same loop (std::logic_error).
   template <class T>
   T run(task<T> work);
 

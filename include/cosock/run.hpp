@@ -16,8 +16,10 @@ namespace cosock {
 /// not been caught. A signal that the process ignores when run() is called stays ignored. Handlers
 /// that the program had are installed again when run() returns.
 ///
-/// An error that leaves the task is printed to standard error as `program: message`, without SIGPIPE,
-/// and the status is 1. Throws only what making the loop throws, system_error.
+/// Streams of Asio's that were closed and still have bytes to send (asio.hpp) are waited for, within
+/// their limits; a signal ends that wait. An error that leaves the task is printed to standard error
+/// as `program: message`, without SIGPIPE, and the status is 1. Throws only what making the loop
+/// throws, system_error.
 [[nodiscard]] COSOCK_API int run(task<int> program);
 [[nodiscard]] COSOCK_API int run(task<void> program);
 

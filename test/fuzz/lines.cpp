@@ -23,7 +23,7 @@ cosock::task<> session(fuzz::input in, store& all) {
   for (std::size_t i = 0; i < said.size(); i += piece)
     client->push(std::string(said.substr(i, piece)));
   client->end();
-  const auto ended = co_await cosock::as_result(talk(*client, all));
+  const auto ended = co_await cosock::as_result(talk(*client, all, std::chrono::hours(1)));
   REQUIRE(ended || ended.error() == cosock::error::end_of_stream);
 
   std::string_view answers = client->sent();

@@ -29,6 +29,8 @@ class COSOCK_API stream_pump : public source, private guest, private timer {
 
   void shutdown_send();
   void close() noexcept;
+  /// The stream is destroyed: closes, unless somebody keeps this to close it in order.
+  void leave(std::shared_ptr<stream_pump> self) noexcept;
 
   void arm(side) override;
   using source::transfer;
@@ -36,6 +38,11 @@ class COSOCK_API stream_pump : public source, private guest, private timer {
   bool is_ready(side) noexcept override;
   bool is_flushed(failure&) noexcept override;
   bool may_finish() noexcept override;
+  bool leave_to(kept_source* keeper) noexcept override {
+    keeper_ = keeper;
+    return true;
+  }
+  void close_left() noexcept override;
 
  protected:
   static constexpr std::size_t room_in = 16 << 10;
@@ -70,6 +77,8 @@ class COSOCK_API stream_pump : public source, private guest, private timer {
   void finish_closing() noexcept;
 
   core* loop_;
+  kept_source* keeper_ = nullptr;
+  std::shared_ptr<stream_pump> self_;  // while it is left
   std::unique_ptr<char[]> in_;
   std::unique_ptr<char[]> out_;
   std::size_t in_begin_ = 0;
