@@ -48,38 +48,38 @@ class thread_pool {
       if (thread_pool* const of_parent = current_.exchange(nullptr)) of_parent_ = of_parent;
     });
     (void)forking;
-    thread_pool* there = current_;
-    if (there) return *there;
+    thread_pool* existing = current_;
+    if (existing) return *existing;
     // Not with a mutex held: other threads may be loading libraries, and wait for that mutex.
     if (!keep_loaded()) raise(system_failure(ELIBACC));
     auto fresh = std::make_unique<thread_pool>();
-    if (current_.compare_exchange_strong(there, fresh.get())) return *fresh.release();
-    return *there;
+    if (current_.compare_exchange_strong(existing, fresh.get())) return *fresh.release();
+    return *existing;
   }
   bool is_current() const noexcept { return this == current_; }
 
-  failure add(job& what) noexcept {
+  failure add(job& added) noexcept {
     const std::lock_guard lock(mutex_);
-    queue& of_kind = queue_of(what);
-    if (of_kind.length >= bounds_of(what).most_queued) return system_failure(ENOBUFS);
-    what.self_ = what.shared_from_this();
-    what.insert_before(of_kind.waiting);
+    queue& of_kind = queue_of(added);
+    if (of_kind.length >= bounds_of(added).most_queued) return system_failure(ENOBUFS);
+    added.self_ = added.shared_from_this();
+    added.insert_before(of_kind.waiting);
     ++of_kind.length;
     const failure f = provide_thread();
     if (f && idle_ == 0 && of_kind.running == 0) {
-      remove(what);
+      remove(added);
       return f;
     }
     return {};
   }
 
   /// Returns what is to be released when the mutex is not held.
-  [[nodiscard]] std::shared_ptr<job> abandon(job& what) noexcept {
+  [[nodiscard]] std::shared_ptr<job> abandon(job& abandoned) noexcept {
     const std::lock_guard lock(mutex_);
-    if (what.abandoned_.exchange(true, std::memory_order_relaxed)) return {};
-    if (what.linked()) return remove(what);
-    if (what.running_) {
-      ++queue_of(what).abandoned;
+    if (abandoned.abandoned_.exchange(true, std::memory_order_relaxed)) return {};
+    if (abandoned.linked()) return remove(abandoned);
+    if (abandoned.running_) {
+      ++queue_of(abandoned).abandoned;
       (void)provide_thread();  // a job that waited for this one to end may begin
     }
     return {};
@@ -110,10 +110,10 @@ class thread_pool {
     return all;
   }
 
-  std::shared_ptr<job> remove(job& what) noexcept {
-    what.unlink();
-    --queue_of(what).length;
-    return std::move(what.self_);
+  std::shared_ptr<job> remove(job& removed) noexcept {
+    removed.unlink();
+    --queue_of(removed).length;
+    return std::move(removed.self_);
   }
 
   /// The next job that may begin, the kinds taking turns; null if there is none.
@@ -162,19 +162,19 @@ class thread_pool {
     std::unique_lock lock(mutex_);
     while (wake_.wait_for(lock, std::chrono::seconds(10), [this] { return startable() != 0; })) {
       --idle_;
-      std::shared_ptr<job> what = next();
+      std::shared_ptr<job> running = next();
       lock.unlock();
-      if (const char* const due = bounds_of(*what).name; due != name)
+      if (const char* const due = bounds_of(*running).name; due != name)
         pthread_setname_np(pthread_self(), name = due);
-      what->run();
+      running->run();
       lock.lock();
-      queue& of_kind = queue_of(*what);
+      queue& of_kind = queue_of(*running);
       --of_kind.running;
-      if (what->abandoned()) --of_kind.abandoned;
-      what->running_ = false;
-      ++idle_;  // as good as: it looks for work before it waits
+      if (running->abandoned()) --of_kind.abandoned;
+      running->running_ = false;
+      ++idle_;  // it looks for work before it waits
       lock.unlock();
-      job::hand_back(std::move(what));
+      job::hand_back(std::move(running));
       lock.lock();
     }
     --idle_;

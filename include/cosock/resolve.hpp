@@ -23,7 +23,8 @@ struct resolve_options {
 
 /// Looks up a host name and a port. Returns every endpoint once, in the order of preference (RFC
 /// 6724). The service is a decimal port or a name such as "http", of TCP or else of UDP. An empty
-/// host means loopback, IPv6 first. A numeric host with a decimal port never leaves the loop.
+/// host means loopback, IPv6 first. A numeric host with a decimal port never leaves the loop. With
+/// family::any it waits for the answers about both families, which connect() does not do.
 ///
 /// Names go through getaddrinfo(3), on threads of the library, never on the loop's. Names that the
 /// hosts file lists wait for no name server, if nsswitch.conf(5) puts `files` first, and if they
