@@ -4,7 +4,7 @@
 // Says each line of its standard input to a multicast group, and prints what anybody says there,
 // itself included. Ends when its input has ended and nothing was heard for a second.
 //
-//   multicast_chat GROUP PORT [INTERFACE]        say, 239.7.7.7 7007 lo
+//   multicast_chat GROUP PORT [INTERFACE]        say, 239.7.7.7 7007 lo, or ff02::7%eth0 7007
 
 #include <cosock/cancel.hpp>
 #include <cosock/descriptor_stream.hpp>
@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstdio>
 #include <exception>
+#include <string>
 
 using namespace std::chrono_literals;
 
@@ -52,8 +53,8 @@ cosock::task<> chat(cosock::endpoint group, cosock::network_interface on) {
 }
 
 int main(int argc, char** argv) {
-  if (argc != 3 && argc != 4)
-    return cosock::usage_error("usage: multicast_chat GROUP PORT [INTERFACE]");
+  const std::string usage = "usage: multicast_chat GROUP PORT [INTERFACE]";
+  if (argc != 3 && argc != 4) return cosock::usage_error(usage);
   try {
     const cosock::endpoint group(cosock::address::parse(argv[1]), cosock::parse_port(argv[2]));
     if (!group.address().is_multicast())
@@ -62,6 +63,6 @@ int main(int argc, char** argv) {
     if (argc == 4) on = cosock::network_interface::by_name(argv[3]);
     return cosock::run(chat(group, on));
   } catch (const std::exception& e) {
-    return cosock::usage_error(e.what());
+    return cosock::usage_error(std::string(e.what()) + ", " + usage);
   }
 }

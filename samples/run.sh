@@ -679,7 +679,11 @@ multicast)
   refused 2 'usage: multicast_chat GROUP PORT' ./multicast_chat
   refused 2 '127.0.0.1 is not the address of a multicast group' ./multicast_chat 127.0.0.1 7007
   refused 2 '"70000": not a port' ./multicast_chat 239.7.7.7 70000
-  refused 2 '"nosuch0": No such device' ./multicast_chat 239.7.7.7 7007 nosuch0
+  refused 2 '"nosuch0": No such device.*, usage: multicast_chat GROUP PORT .INTERFACE.' \
+    ./multicast_chat 239.7.7.7 7007 nosuch0
+  refused 2 '"ff02::7%nosuch0": not an address: there is no interface "nosuch0"' \
+    ./multicast_chat ff02::7%nosuch0 7007
+  refused 1 '.ff02::7%4711.:7007: No such device' ./multicast_chat ff02::7%4711 7007
   # On loopback, in a network of its own.
   unshare -n true 2>/dev/null || { echo "skipped: needs root, for a network of its own"; exit 77; }
   unshare -n bash -c '
@@ -693,6 +697,16 @@ multicast)
     exec 7>&-
     wait
   ' "$work" || die "the network could not be made"
+  # Over IPv6, on the interface that the scope id of the group names.
+  unshare -n bash -c '
+    ip link add m0 type veth peer name m1 && ip -6 addr add fe80::7/64 dev m0 nodad &&
+      ip link set m1 up && ip link set m0 up || exit 1
+    until ip -6 route show table local | grep -q "^multicast ff00::/8 dev m0"; do
+      read -rt 0.01 <> <(:)
+    done
+    echo six | ./multicast_chat ff02::7%m0 7007 >"$0/heard-six" 2>"$0/err"
+  ' "$work" || die "over IPv6: $(cat "$work/err")"
+  grep -q "%m0.*: six$" "$work/heard-six" || die "over IPv6: $(cat "$work/heard-six")"
   grep -q ": I am two$" "$work/heard-one" || die "one heard: $(cat "$work/heard-one")"
   grep -q ": I am two$" "$work/heard-two" || die "two heard: $(cat "$work/heard-two")"
   ;;

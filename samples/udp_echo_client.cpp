@@ -45,9 +45,9 @@ cosock::task<std::string> ask(cosock::udp_socket& server, std::string number, st
 
 cosock::task<> client(std::string host, std::string port) {
   cosock::udp_socket server = co_await cosock::connect_udp(host, port);
-  unsigned number = 0;
-  for (std::string line; std::getline(std::cin, line);) {  // nothing else waits on this loop
-    const std::string answer = co_await ask(server, std::to_string(++number) + ' ', line);
+  std::string line;
+  for (unsigned number = 1; std::getline(std::cin, line); ++number) {  // nothing else waits here
+    const std::string answer = co_await ask(server, std::to_string(number) + ' ', line);
     std::cout << answer << std::endl;
   }
 }
