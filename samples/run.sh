@@ -125,7 +125,7 @@ echo)
   done
   # A client that is silent is ended; one that says something now and then is not.
   rm -f "$work/said"
-  start_server --idle 0.2
+  start_server --idle 0.5
   exec 4<>"/dev/tcp/127.0.0.1/$port"
   for i in {1..6}; do
     echo $i >&4
@@ -339,7 +339,7 @@ line)
   ask "$(printf '%02000d' 0)" 'error: the line is too long'
   stop_server
   rm -f "$work/said"
-  start_server --idle 0.2
+  start_server --idle 0.5
   ask 'set k v\n' 'ok\nerror: the time limit has passed'
   ask 'set k' 'error: the time limit has passed'
   stop_server
@@ -580,7 +580,7 @@ chat)
   stop_server
   # One who is silent is asked, and dropped; the client answers by itself.
   rm -f "$work/said"
-  start_server --idle 0.3
+  start_server --idle 0.7
   join alice
   say alice '/join lobby'
   hears alice '* alice has joined lobby'
