@@ -4,6 +4,11 @@
 
 #include <cosock/detail/core.hpp>
 
+#include <boost/version.hpp>
+#if BOOST_VERSION < 108100
+#error "cosock needs Boost 1.81 or later: its error codes are larger than those of earlier ones"
+#endif
+
 #include <boost/system/error_code.hpp>
 #include <boost/system/result.hpp>
 #include <boost/system/system_error.hpp>

@@ -2,13 +2,16 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// Objects of Asio's are shared between the library and a program that includes the bridge, so both are
-// compiled with the same Boost, and with the same of those macros on which the layout of these
-// objects, or their behavior, depends. Otherwise the program is not linked: each translation unit
-// refers to a symbol for each of these facts, and the library has only those that are true of it. The
-// linker's message, or the dynamic linker's, names the difference:
+// The library and a program that includes the bridge share objects of Asio's, so both are compiled
+// with the same Boost, and with the same of those macros on which the layout of these objects, or
+// their behavior, depends. Otherwise the program is not linked: each translation unit refers to a
+// symbol for each of these facts, and the library has only those that are true of it. The message of
+// the linker, or of the dynamic linker, names the difference:
 //
-//   undefined reference to `cosock_was_built_with_BOOST_ASIO_ENABLE_HANDLER_TRACKING'
+//   undefined reference to `cosock_was_built_without_rtti'
+//
+// config.hpp includes this header too where such a macro is defined: a program that uses Asio by
+// itself shares Asio's functions with a static library. It may have another Boost, or no RTTI.
 //
 // Other macros, BOOST_ASIO_NO_DEPRECATED, NO_TS_EXECUTORS, SEPARATE_COMPILATION or
 // DISABLE_ERROR_LOCATION for example, change which functions there are, but no object: they may differ.
@@ -29,10 +32,10 @@
 #else
 #define COSOCK_BUILD_RTTI cosock_was_built_without_rtti
 #endif
-#if defined(BOOST_ASIO_NO_TYPEID)
-#define COSOCK_BUILD_TYPEID cosock_was_built_with_BOOST_ASIO_NO_TYPEID
+#if defined(BOOST_ASIO_NO_TYPEID) && (defined(__GXX_RTTI) || defined(__cpp_rtti))
+#define COSOCK_BUILD_TYPEID_MACRO cosock_was_built_with_BOOST_ASIO_NO_TYPEID
 #else
-#define COSOCK_BUILD_TYPEID cosock_was_built_without_BOOST_ASIO_NO_TYPEID
+#define COSOCK_BUILD_TYPEID_MACRO cosock_was_built_without_BOOST_ASIO_NO_TYPEID
 #endif
 
 // Every operation has members for these.
@@ -123,20 +126,20 @@
 #define COSOCK_BUILD_FUNCTIONS cosock_was_built_with_BOOST_ASIO_DISABLE_STD_FUNCTION
 #endif
 
-#define COSOCK_BUILD_FACTS(F)                                                                      \
-  F(COSOCK_BUILD_BOOST) F(COSOCK_BUILD_RTTI) F(COSOCK_BUILD_TYPEID) F(COSOCK_BUILD_TRACKING)       \
-  F(COSOCK_BUILD_THREADS) F(COSOCK_BUILD_ATOMIC) F(COSOCK_BUILD_KEYWORD) F(COSOCK_BUILD_EXCEPTIONS) \
-  F(COSOCK_BUILD_RECYCLING) F(COSOCK_BUILD_ALIGNED) F(COSOCK_BUILD_REACTOR)                        \
-  F(COSOCK_BUILD_EVENTFD) F(COSOCK_BUILD_EXECUTOR) F(COSOCK_BUILD_BUFFERS)                         \
+#define COSOCK_BUILD_MACROS(F)                                                               \
+  F(COSOCK_BUILD_TYPEID_MACRO) F(COSOCK_BUILD_TRACKING) F(COSOCK_BUILD_THREADS)              \
+  F(COSOCK_BUILD_ATOMIC) F(COSOCK_BUILD_KEYWORD) F(COSOCK_BUILD_EXCEPTIONS)                  \
+  F(COSOCK_BUILD_RECYCLING) F(COSOCK_BUILD_ALIGNED) F(COSOCK_BUILD_REACTOR)                  \
+  F(COSOCK_BUILD_EVENTFD) F(COSOCK_BUILD_EXECUTOR) F(COSOCK_BUILD_BUFFERS)                   \
   F(COSOCK_BUILD_POINTERS) F(COSOCK_BUILD_FUNCTIONS)
+#define COSOCK_BUILD_COMPILER(F) F(COSOCK_BUILD_BOOST) F(COSOCK_BUILD_RTTI)
 
 #define COSOCK_DECLARE_FACT(name) extern COSOCK_API const char name;
 #define COSOCK_REFER_TO_FACT(name) &name,
 extern "C" {
-COSOCK_BUILD_FACTS(COSOCK_DECLARE_FACT)
+COSOCK_BUILD_MACROS(COSOCK_DECLARE_FACT)
+COSOCK_BUILD_COMPILER(COSOCK_DECLARE_FACT)
 }
-
-namespace cosock::detail {
 
 // One for each translation unit, because they may differ too. Kept by the compiler though nothing
 // refers to it, and by a linker that drops what nothing refers to.
@@ -145,10 +148,6 @@ namespace cosock::detail {
 #else
 #define COSOCK_KEPT [[gnu::used]]
 #endif
-COSOCK_KEPT static const char* const build_facts[] = {COSOCK_BUILD_FACTS(COSOCK_REFER_TO_FACT)};
-
-}  // namespace cosock::detail
-
-#undef COSOCK_KEPT
-#undef COSOCK_DECLARE_FACT
-#undef COSOCK_REFER_TO_FACT
+namespace cosock::detail {
+COSOCK_KEPT static const char* const build_macros[] = {COSOCK_BUILD_MACROS(COSOCK_REFER_TO_FACT)};
+}

@@ -30,6 +30,8 @@ namespace asio = boost::asio;
 
 struct remote;
 
+COSOCK_KEPT static const char* const build_compiler[] = {COSOCK_BUILD_COMPILER(COSOCK_REFER_TO_FACT)};
+
 /// Memory from where task frames come: recycled on each thread.
 template <class T>
 class frame_allocator {

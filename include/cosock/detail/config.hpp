@@ -32,3 +32,22 @@
 #define COSOCK_AWAITABLE                                                              \
   [[nodiscard("an operation does nothing until it is awaited: is co_await missing?"), \
     gnu::visibility("default")]]
+
+// Macros with which Asio is another one than the library's, unless that was built with them too.
+#if defined(BOOST_ASIO_ENABLE_HANDLER_TRACKING) || \
+    defined(BOOST_ASIO_CUSTOM_HANDLER_TRACKING) || defined(BOOST_ASIO_NO_TYPEID) || \
+    defined(BOOST_ASIO_NO_EXCEPTIONS) || defined(BOOST_ASIO_DISABLE_STD_EXCEPTION_PTR) || \
+    defined(BOOST_ASIO_DISABLE_THREADS) || defined(BOOST_ASIO_DISABLE_STD_MUTEX_AND_CONDVAR) || \
+    defined(BOOST_ASIO_DISABLE_STD_ATOMIC) || \
+    defined(BOOST_ASIO_DISABLE_THREAD_KEYWORD_EXTENSION) || \
+    defined(BOOST_ASIO_DISABLE_SMALL_BLOCK_RECYCLING) || \
+    (defined(BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE) && \
+     BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE != 2) || \
+    defined(BOOST_ASIO_DISABLE_STD_ALIGNED_ALLOC) || defined(BOOST_ASIO_DISABLE_EPOLL) || \
+    defined(BOOST_ASIO_DISABLE_EVENTFD) || defined(BOOST_ASIO_HAS_IO_URING) || \
+    defined(BOOST_ASIO_HAS_IO_URING_AS_DEFAULT) || \
+    defined(BOOST_ASIO_USE_TS_EXECUTOR_AS_DEFAULT) || \
+    defined(BOOST_ASIO_ENABLE_BUFFER_DEBUGGING) || \
+    defined(BOOST_ASIO_DISABLE_STD_SHARED_PTR) || defined(BOOST_ASIO_DISABLE_STD_FUNCTION)
+#include <cosock/detail/asio_build.hpp>
+#endif
