@@ -32,10 +32,10 @@ class posted {
 /// belongs to it and destroys the tasks that still wait: their locals are destroyed where they
 /// stand, no code of theirs runs after. Sockets may outlive it; they are closed.
 ///
-/// A task may call exit(3). The locals of tasks are not destroyed then. Static objects are, as always;
-/// a static loop, or a static `running` object, whose tasks are running is left as it is. Threads of
-/// the library delay neither exit() nor a return from main(). The library, or a plugin that contains
-/// it, stays in memory when it is unloaded after such a thread was started.
+/// A task may call exit(3). The locals of tasks are not destroyed then. Static objects are, as
+/// always; a static loop, or a static `running` object, whose tasks are running is left as it is.
+/// Threads of the library delay neither exit() nor a return from main(). The library, or a plugin
+/// that contains it, stays in memory when it is unloaded after such a thread was started.
 class COSOCK_API loop {
  public:
   loop();

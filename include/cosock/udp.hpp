@@ -167,8 +167,8 @@ class COSOCK_API udp_socket final : public datagram_socket {
 };
 
 /// Looks up a host, as connect() does, and returns a socket that is connected to its first address
-/// for which there is a route. Nothing is sent: that nobody listens shows when something is. Errors:
-/// those of resolve(), or the system's, with the address.
+/// for which there is a route. Nothing is sent: that nobody listens shows when something is.
+/// Errors: those of resolve(), or the system's, with the address.
 COSOCK_API task<udp_socket> connect_udp(std::string host, std::string service,
                                         udp_options options = {});
 
