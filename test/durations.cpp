@@ -59,7 +59,8 @@ BOOST_AUTO_TEST_CASE(a_part_of_a_nanosecond_counts_as_a_whole_one) {
   static_assert(to_ns(duration<long, std::pico>(-1999)) == -1);
   static_assert(to_ns(duration<long, std::atto>(most<long>)) == 9'223'372'037);
   // The product of number and numerator does not fit 64 bits; the result does.
-  static_assert(to_ns(duration<long, std::ratio<1, 3>>(27'000'000'001)) == 9'000'000'000'333'333'334);
+  using thirds = duration<long, std::ratio<1, 3>>;
+  static_assert(to_ns(thirds(27'000'000'001)) == 9'000'000'000'333'333'334);
   static_assert(to_ns(duration<long, std::ratio<7, INT64_MAX>>(most<long>)) == 7'000'000'000);
   static_assert(to_ns(duration<double, std::nano>(1.5)) == 2);
   static_assert(to_ns(duration<double, std::nano>(-1.5)) == -1);
@@ -88,22 +89,25 @@ BOOST_AUTO_TEST_CASE(what_is_not_a_number_is_refused_before_anything_waits) {
   const duration<float> f(std::numeric_limits<float>::quiet_NaN());
   const duration<double, std::milli> d(std::numeric_limits<double>::quiet_NaN());
   const duration<long double> l(std::numeric_limits<long double>::quiet_NaN());
-  BOOST_CHECK_THROW(cosock::sleep_for(f), std::invalid_argument);
-  BOOST_CHECK_THROW(cosock::sleep_for(d), std::invalid_argument);
-  BOOST_CHECK_THROW(cosock::sleep_for(l), std::invalid_argument);
-  BOOST_CHECK_THROW(cosock::with_timeout(d, cosock::yield()), std::invalid_argument);
-  BOOST_CHECK_THROW(cosock::with_grace(d, cosock::yield()), std::invalid_argument);
+  BOOST_CHECK_THROW(static_cast<void>(cosock::sleep_for(f)), std::invalid_argument);
+  BOOST_CHECK_THROW(static_cast<void>(cosock::sleep_for(d)), std::invalid_argument);
+  BOOST_CHECK_THROW(static_cast<void>(cosock::sleep_for(l)), std::invalid_argument);
+  BOOST_CHECK_THROW(static_cast<void>(cosock::with_timeout(d, cosock::yield())),
+                    std::invalid_argument);
+  BOOST_CHECK_THROW(static_cast<void>(cosock::with_grace(d, cosock::yield())),
+                    std::invalid_argument);
   using fractional = std::chrono::time_point<monotonic, duration<double>>;
   const fractional t{duration<double>(std::numeric_limits<double>::quiet_NaN())};
-  BOOST_CHECK_THROW(cosock::sleep_until(t), std::invalid_argument);
-  BOOST_CHECK_THROW(cosock::with_deadline(t, cosock::yield()), std::invalid_argument);
+  BOOST_CHECK_THROW(static_cast<void>(cosock::sleep_until(t)), std::invalid_argument);
+  BOOST_CHECK_THROW(static_cast<void>(cosock::with_deadline(t, cosock::yield())),
+                    std::invalid_argument);
   cosock::cancel_scope scope;
   BOOST_CHECK_THROW(scope.set_deadline(t), std::invalid_argument);
   BOOST_CHECK_THROW(static_cast<void>(cosock::connect_options{.timeout = f}),
                     std::invalid_argument);
   BOOST_CHECK_EXCEPTION(static_cast<void>(time_span(d)), std::invalid_argument,
                         [](const std::exception& e) {
-                          return std::string(e.what()) == "cosock: a duration is not a number (NaN)";
+                          return std::string(e.what()).ends_with("is not a number (NaN)");
                         });
 }
 
@@ -124,8 +128,8 @@ COROUTINE_TEST_CASE(times_in_other_units_are_compared_without_overflow) {
 }
 
 COROUTINE_TEST_CASE(a_limit_near_the_largest_never_passes) {
-  for (const nanoseconds limit : {nanoseconds::max(), nanoseconds::max() - 1ns,
-                                  nanoseconds::max() - (monotonic::now().time_since_epoch() - 1ns)}) {
+  const nanoseconds left = nanoseconds::max() - monotonic::now().time_since_epoch();
+  for (const nanoseconds limit : {nanoseconds::max(), nanoseconds::max() - 1ns, left, left + 1ns}) {
     co_await cosock::with_timeout(limit, cosock::sleep_for(1ns));
     co_await cosock::with_grace(limit, cosock::sleep_for(1ns));
     cosock::cancel_scope scope;

@@ -59,7 +59,8 @@ COROUTINE_TEST_CASE(a_line_without_limit_may_be_of_any_length) {
       for (const std::string& each : {std::string("hello"), std::string(), text}) {
         for (std::size_t i = 0; i < each.size(); i += 9999) stream->push(each.substr(i, 9999));
         stream->push("\n");
-        const auto line = delimiter ? co_await reader.read_until("\n") : co_await reader.read_line();
+        const auto line = delimiter ? co_await reader.read_until("\n")  //
+                                    : co_await reader.read_line();
         BOOST_TEST((line && *line == each));
       }
       stream->push("left");

@@ -89,6 +89,36 @@ COROUTINE_TEST_CASE(numbers_of_a_tcp_acceptor) {
   }
 }
 
+COROUTINE_TEST_CASE(the_number_of_connections_of_a_server) {
+  for (const std::size_t each : {std::size_t{0}, std::size_t{1}, SIZE_MAX - 1, SIZE_MAX}) {
+    cosock::tcp_acceptor acceptor(any_port);
+    cosock::server handle;
+    const auto clients = [&]() -> task<> {
+      for (int i = 0; i != 2; ++i) {
+        auto client = co_await cosock::connect(acceptor.local_endpoint());
+        char byte;
+        co_await client.send("x");
+        co_await client.receive_exactly(cosock::buffer(&byte, 1));
+      }
+      handle.stop();
+    };
+    const auto handler = [](cosock::tcp_socket& client) -> task<> {
+      char byte;
+      co_await client.receive_exactly(cosock::buffer(&byte, 1));
+      co_await client.send(cosock::const_buffer(&byte, 1));
+    };
+    const auto serving = [&]() -> task<> {
+      co_await cosock::serve(acceptor, handler, handle, {.max_connections = each});
+    };
+    co_await cosock::with_nursery([&](cosock::nursery& n) -> task<> {
+      n.start(serving);
+      n.start(clients);
+      co_return;
+    });
+    BOOST_TEST(handle.counters().accepted == 2u);
+  }
+}
+
 COROUTINE_TEST_CASE(numbers_of_a_tcp_socket) {
   cosock::tcp_acceptor acceptor(any_port);
   auto client = co_await cosock::connect(acceptor.local_endpoint());

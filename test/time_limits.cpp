@@ -195,6 +195,34 @@ BOOST_AUTO_TEST_CASE(the_waits_of_a_client_that_reconnects) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(the_seed_of_the_waits) {
+  for (const std::uint64_t each : {std::uint64_t{1}, UINT64_MAX - 1, UINT64_MAX}) {
+    BOOST_TEST((waits_of({.seed = each}) == waits_of({.seed = each})));
+    BOOST_TEST((waits_of({.seed = each}) != waits_of({.seed = each - 1})));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_number_of_attempts) {
+  for (const std::size_t each : {std::size_t{0}, std::size_t{1}, SIZE_MAX - 1, SIZE_MAX}) {
+    counting_clock clock;
+    cosock::loop loop;
+    cosock::reconnecting_client client({.max_attempts = each, .clock = &clock});
+    int attempts = 0;
+    const auto connect = [&]() -> task<int> {
+      if (++attempts == 50) client.stop();
+      throw boost::system::system_error(make_error_code(error::timed_out));
+      co_return 0;
+    };
+    const auto session = [](int&) -> task<> { co_return; };
+    if (each == 1)
+      BOOST_CHECK_EXCEPTION(loop.run(client.run(connect, session)), boost::system::system_error,
+                            test::is(error::timed_out));
+    else
+      loop.run(client.run(connect, session));
+    BOOST_TEST(attempts == (each == 1 ? 1 : 50));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(how_long_a_connection_is_stable) {
   for (const auto* all : {&past, &endless})
     for (const time_span each : *all) {

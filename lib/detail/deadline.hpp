@@ -9,7 +9,8 @@
 namespace cosock::detail {
 
 /// The time so long from now, without overflow: time_point::max() for what never passes.
-inline std::chrono::steady_clock::time_point deadline_after(std::chrono::nanoseconds span) noexcept {
+inline std::chrono::steady_clock::time_point deadline_after(
+    std::chrono::nanoseconds span) noexcept {
   return std::chrono::steady_clock::time_point(
       std::chrono::nanoseconds(later(steady_now(), span.count())));
 }

@@ -1,8 +1,8 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// Addresses, endpoints and ports: what is parsed is what inet_pton(3) takes, and comes back from its
-// text.
+// Addresses, endpoints and ports: what is parsed is what inet_pton(3) takes, and its text is parsed
+// to the same again.
 
 #include "input.hpp"
 

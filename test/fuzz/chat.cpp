@@ -1,8 +1,8 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// The protocol of chat_server: members of one loop who say any bytes in any pieces. What each is told
-// are whole lines without control characters.
+// The protocol of chat_server: members of one loop who say any bytes in any pieces. Each is told
+// whole lines without control characters.
 
 #include "input.hpp"
 #include "scripted_stream.hpp"

@@ -1,7 +1,7 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// Frames: what send_frame writes, read_frame reads, and of hostile prefixes the canonical ones alone.
+// Frames: read_frame reads what send_frame writes, and of hostile prefixes the canonical ones only.
 
 #include "input.hpp"
 #include "scripted_stream.hpp"

@@ -13,7 +13,8 @@
 namespace {
 
 bool is_answer(std::string_view line) {
-  return line == "ok" || line == "none" || line.starts_with("value ") || line.starts_with("error: ");
+  return line == "ok" || line == "none" || line.starts_with("value ") ||
+         line.starts_with("error: ");
 }
 
 cosock::task<> session(fuzz::input in, store& all) {

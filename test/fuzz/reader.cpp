@@ -1,8 +1,8 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// A buffered_reader on a stream that arrives in pieces of any size, against an oracle that has all of
-// the stream at once.
+// A buffered_reader on a stream that arrives in pieces of any size, against an oracle that has the
+// whole stream at once.
 
 #include "input.hpp"
 #include "scripted_stream.hpp"
@@ -100,7 +100,8 @@ struct script {
 cosock::task<> feed(test::scripted_stream& into, const script& all) {
   std::size_t begin = 0;
   for (std::size_t i = 0; begin < all.stream.size(); ++i) {
-    const std::size_t size = all.pieces.empty() ? all.stream.size() : all.pieces[i % all.pieces.size()];
+    const std::size_t size =
+        all.pieces.empty() ? all.stream.size() : all.pieces[i % all.pieces.size()];
     into.push(all.stream.substr(begin, size));
     begin += size;
     if (i >= all.at_once) co_await cosock::yield();
