@@ -31,6 +31,8 @@ constexpr std::size_t most_memory = PTRDIFF_MAX;
 // Their allocators end the process where the standard one throws.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool sanitized = true;
+#elif defined(__has_feature)
+constexpr bool sanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
 #else
 constexpr bool sanitized = false;
 #endif
