@@ -15,6 +15,10 @@ inline constexpr auto most_wide =
 
 [[noreturn]] COSOCK_API void refuse_nan();
 
+constexpr std::int64_t common_divisor(std::int64_t a, std::int64_t b) noexcept {
+  return b == 0 ? a : common_divisor(b, a % b);
+}
+
 /// A floating-point number of units, as nanoseconds, rounded up and capped.
 constexpr std::int64_t whole_ns(long double count, long double unit) {
   if (count != count) refuse_nan();
@@ -32,17 +36,20 @@ constexpr std::int64_t whole_ns(long double count, long double unit) {
 /// width, signed or not, or floating point; NaN throws std::invalid_argument.
 template <class Rep, class Period>
 constexpr std::int64_t to_ns(std::chrono::duration<Rep, Period> d) {
-  constexpr wide_integer factor = wide_integer{1'000'000'000} * Period::num;
+  // In lowest terms: no division for the usual units.
+  constexpr std::int64_t common = common_divisor(1'000'000'000, Period::den);
+  constexpr wide_integer factor = wide_integer{1'000'000'000 / common} * Period::num;
+  constexpr std::int64_t divisor = Period::den / common;
   if constexpr (std::chrono::treat_as_floating_point_v<Rep>) {
     return whole_ns(static_cast<long double>(d.count()),
-                    static_cast<long double>(factor) / static_cast<long double>(Period::den));
+                    static_cast<long double>(factor) / static_cast<long double>(divisor));
   } else {
     const auto count = static_cast<wide_integer>(d.count());
     if (count > most_wide / factor || (count < 0 && d.count() > Rep())) return INT64_MAX;
     if (count < -(most_wide / factor)) return INT64_MIN;
     const wide_integer product = count * factor;
-    wide_integer ns = product / Period::den;
-    if (ns * Period::den < product) ++ns;
+    wide_integer ns = product / divisor;
+    if (ns * divisor < product) ++ns;
     if (ns > INT64_MAX) return INT64_MAX;
     return ns < INT64_MIN ? INT64_MIN : static_cast<std::int64_t>(ns);
   }
