@@ -296,7 +296,7 @@ class async_stream {
 /// byte_stream.
 template <std::derived_from<async_stream> Stream, class Handler>
 void async_teardown(boost::beast::role_type role, Stream& stream, Handler&& handler) {
-  detail::start_finish(stream.next_layer(), stream.get_executor(), detail::is_client(role),
+  detail::start_finish(stream.next_layer(), stream.get_executor(), detail::is_client<Stream>(role),
                        std::forward<Handler>(handler));
 }
 

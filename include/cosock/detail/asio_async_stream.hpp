@@ -91,8 +91,9 @@ struct transfer_initiation {
   }
 };
 
-/// For an enumeration that is only declared until Beast is included.
-template <class Role>
+/// For an enumeration that is only declared until Beast is included: called from a template, with one
+/// of its parameters.
+template <class Parameter, class Role>
 constexpr bool is_client(Role role) noexcept {
   return role == Role::client;
 }
