@@ -1,6 +1,6 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
-#include <cosock/stream.hpp>
+#include <cosock/finish.hpp>
 
 #include "detail/checkpoint.hpp"
 #include "detail/engine.hpp"
@@ -62,6 +62,8 @@ task<bool> finish_in_order(byte_stream& stream, std::size_t max_discard, bool& s
 }
 
 }  // namespace
+
+task<bool> byte_stream::finish() { return finish(finish_options()); }
 
 task<bool> byte_stream::finish(finish_options how) {
   if (!is_open()) detail::raise(detail::closed_failure());

@@ -246,7 +246,7 @@ void engine::run_until(root& r) {
     context_.run();
   }
   running_root_ = nullptr;
-  // Streams that are closing send what they were given, in their limits; a cancellation ends the wait.
+  // Streams that are closing send what they have, within their limits; a cancellation ends the wait.
   const bool cancelled = r.scope_.cancelled;
   while (lingering_ != 0 && !abandoned_ && r.scope_.cancelled == cancelled) {
     context_.restart();

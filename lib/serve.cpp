@@ -74,6 +74,7 @@ trouble trouble_of(const boost::system::error_code& e) noexcept {
     case EBADF:
     case EFAULT:
     case EINVAL:
+    case ENOSYS:
     case ENOTSOCK: return trouble::acceptor;
     default: return trouble::passing;  // EPERM, ENOSR
   }

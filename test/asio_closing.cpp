@@ -111,6 +111,12 @@ BOOST_AUTO_TEST_CASE(finish_waits_itself) {
   BOOST_TEST(peer.got() == size);
 }
 
+/// Sends until there is no room, to a peer that takes nothing.
+task<> fill(stream& s) {
+  const std::string much(10 << 20, 'x');
+  static_cast<void>(co_await as_result(cosock::with_timeout(10ms, s.send(much))));
+}
+
 /// A peer that takes nothing: closing has its limit, and a cancellation ends it sooner.
 struct deaf_peer {
   asio::io_context context;
@@ -122,7 +128,7 @@ BOOST_AUTO_TEST_CASE(a_signal_ends_the_wait) {
   deaf_peer peer;
   const auto program = [](tcp::endpoint to) -> task<> {
     stream s = co_await connected(to);
-    static_cast<void>(co_await as_result(cosock::with_timeout(10ms, s.send(std::string(10 << 20, 'x')))));
+    co_await fill(s);
     s.close();
     cosock::loop::current().post([] {
       cosock::loop::current().post([] { std::raise(SIGTERM); });
@@ -140,8 +146,7 @@ BOOST_AUTO_TEST_CASE(a_loop_that_is_destroyed_does_not_wait) {
     cosock::loop on;
     auto running = on.start([](tcp::endpoint to) -> task<> {
       stream s = co_await connected(to);
-      static_cast<void>(
-          co_await as_result(cosock::with_timeout(10ms, s.send(std::string(10 << 20, 'x')))));
+      co_await fill(s);
     }(peer.acceptor.local_endpoint()));
     while (!running.done()) on.run_some();
   }
@@ -151,8 +156,9 @@ BOOST_AUTO_TEST_CASE(a_loop_that_is_destroyed_does_not_wait) {
 COROUTINE_TEST_CASE(finish_without_time_for_it_says_so) {
   deaf_peer peer;
   stream s = co_await connected(peer.acceptor.local_endpoint());
-  static_cast<void>(co_await as_result(cosock::with_timeout(10ms, s.send(std::string(10 << 20, 'x')))));
-  BOOST_TEST((co_await as_result(s.finish(10ms))).error() == make_error_code(cosock::error::timed_out));
+  co_await fill(s);
+  const auto finished = co_await as_result(s.finish(10ms));
+  BOOST_TEST((finished.error() == cosock::error::timed_out));
   BOOST_TEST(!s.is_open());
   peer.acceptor.accept().close();  // lets the stream go
 }

@@ -60,7 +60,8 @@ asio::ssl::context server_context() {
 /// A server of Asio's on a thread of its own, for one client.
 class peer {
  public:
-  explicit peer(std::function<void(tls&)> serve) : acceptor_(context_, {asio::ip::address_v4::loopback(), 0}) {
+  explicit peer(std::function<void(tls&)> serve)
+      : acceptor_(context_, {asio::ip::address_v4::loopback(), 0}) {
     at_ = endpoint(cosock::address::loopback_v4(), acceptor_.local_endpoint().port());
     thread_ = std::thread([this, serve = std::move(serve)] {
       asio::ssl::context context = server_context();

@@ -1,6 +1,6 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
-#include <cosock/stream.hpp>
+#include <cosock/finish.hpp>
 
 #define BOOST_TEST_MODULE finish
 #include "scripted_stream.hpp"

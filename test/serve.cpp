@@ -516,7 +516,7 @@ COROUTINE_TEST_CASE(room_ends_the_wait) {
 }
 
 COROUTINE_TEST_CASE(other_errors_end_it_after_the_drain) {
-  for (const int error : {EBADF, EINVAL, ENOTSOCK}) {
+  for (const int error : {EBADF, EINVAL, ENOTSOCK, ENOSYS}) {
     fake_acceptor acceptor;
     server handle;
     bool served = false;

@@ -281,6 +281,27 @@ COROUTINE_TEST_CASE(several_buffers_are_safe_as_an_array) {
   BOOST_TEST((first == a && second == b));
 }
 
+COROUTINE_TEST_CASE(handlers_and_limits_are_safe_where_they_are_used) {
+  static_assert(std::is_trivially_destructible_v<cosock::finish_options>);
+  static_assert(std::is_trivially_destructible_v<cosock::serve_options>);
+  const counted all;
+  cosock::tcp_acceptor acceptor({cosock::address::loopback_v4(), 0});
+  cosock::server handle;
+  const auto handler = [kept = traced(), &handle](cosock::tcp_socket s,
+                                                  const cosock::connection& c) -> cosock::task<> {
+    BOOST_TEST(kept.value == 7);
+    BOOST_TEST(c.peer() == s.remote_endpoint());
+    handle.stop();
+    co_await s.finish();
+  };
+  const auto client = [&]() -> cosock::task<> {
+    auto s = co_await cosock::connect(acceptor.local_endpoint());
+    BOOST_TEST(co_await s.finish({.timeout = 1min, .max_discard = 7}));
+  };
+  co_await cosock::when_all(cosock::serve(acceptor, handler, handle, {.finish_timeout = 1s}),
+                            client());
+}
+
 // What GCC 12 gets wrong. Other compilers do not, and show here that the code is right.
 //
 //   in a co_await expression                           GCC 12.2, -O0 and -O2

@@ -5,6 +5,7 @@
 #include <cosock/address.hpp>
 #include <cosock/detail/serving.hpp>
 #include <cosock/duration.hpp>
+#include <cosock/finish.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -110,21 +111,22 @@ class COSOCK_API server {
 ///
 /// A connection that the handler has left open, also one that was moved and destroyed inside the
 /// handler, ends in order, as byte_stream::finish() does: it is shut down, what still arrives is
-/// discarded within `finish_timeout` and `max_discard`, and it is closed. So it is after an error of
-/// the handler, whose last words may be an answer. Until it is closed it counts in `max_connections`.
-/// Closed at once are a connection whose end was received or that is lost, one that the handler
-/// closes itself, and all when the drain is over.
+/// discarded within `finish_timeout` and `max_discard`, and it is closed. An error of the handler
+/// makes no difference: what it sent last may be an answer. Until the connection is closed it counts
+/// in `max_connections`. Closed at once are a connection whose end was received or that is lost, one
+/// that the handler closes itself, and all when the drain is over. A stream that the handler gave
+/// away is not touched.
 ///
 /// Stopping is server::stop(), or the cancellation of the scope: the acceptor closes at once, the
 /// handlers go on for `drain`, are then cancelled, and awaited. After stop() it returns, after a
 /// cancellation it throws `error::cancelled`.
 ///
-/// An error of accept() that is about one connection (ECONNABORTED, EPROTO, ECONNRESET, ETIMEDOUT and
-/// the other network errors of accept(2)) is skipped. After any other that may pass, it tries again
-/// when a connection has ended, or after 5 ms, doubling to 1 s: where the process or the system has no
-/// descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM), where a rule forbids a connection (EPERM),
-/// and so on. An error of the acceptor itself (EBADF, EINVAL, ENOTSOCK, EFAULT, `error::closed`, ...),
-/// or of set_backlog(), stops it in the same way as stop() and is thrown.
+/// An error of accept() that is about one connection (ECONNABORTED, EPROTO, ECONNRESET, ETIMEDOUT
+/// and the other network errors of accept(2)) is skipped. After any other that may pass, it tries
+/// again when a connection has ended, or after 5 ms, doubling to 1 s: where the process or the system
+/// has no descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM), where a rule forbids a connection
+/// (EPERM), and so on. An error of the acceptor itself (EBADF, EINVAL, ENOTSOCK, EFAULT, ENOSYS,
+/// `error::closed`), or of set_backlog(), stops it in the same way as stop() and is thrown.
 ///
 /// `acceptor` outlives the call; any type will do that has accept() and close() as tcp_acceptor, and
 /// set_backlog(), if a backlog is asked for (std::logic_error).

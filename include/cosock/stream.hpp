@@ -3,19 +3,11 @@
 #pragma once
 
 #include <cosock/detail/source.hpp>
-#include <cosock/duration.hpp>
 #include <cosock/task.hpp>
 
 namespace cosock {
 
-/// How long byte_stream::finish() waits for the end of the peer.
-struct finish_options {
-  /// For everything: sending what the stream holds, and waiting for the end. Zero or less: finish()
-  /// is close().
-  time_span timeout = std::chrono::seconds(2);
-  /// Bytes of the peer that are discarded meanwhile; after more the stream is closed.
-  std::size_t max_discard = 256 << 10;
-};
+struct finish_options;
 
 namespace detail {
 struct stream_access;
@@ -99,7 +91,8 @@ class COSOCK_API byte_stream {
   /// asio_stream has a buffer of its own), and the end, as shutdown_send() does. Unless receive() has
   /// returned 0 before, it then discards what arrives until the end of the peer: a connection that is
   /// closed with unread input is reset (RFC 1122, section 4.2.2.13), which destroys what the peer has
-  /// not read yet. Where the end was received, it costs no system call more than close().
+  /// not read yet. Where the end was received, it costs no system call more than close(). By default
+  /// it waits for 2 s at most, and discards up to 256 KiB.
   ///
   /// Returns whether the end of the peer was received; false where one of the limits ended the wait.
   /// Errors: `error::timed_out` if the limit passes before everything is sent; what send(),
@@ -109,12 +102,12 @@ class COSOCK_API byte_stream {
   ///
   /// A stream without half close (descriptor_stream) is closed when it is sent; a connection that
   /// close() would reset (tcp_socket::set_linger(0)), at once.
-  task<bool> finish(finish_options how = {});
-  /// The same with another limit of time.
-  template <class Rep, class Period>
-  task<bool> finish(std::chrono::duration<Rep, Period> timeout) {
-    return finish(finish_options{.timeout = timeout});
-  }
+  task<bool> finish();
+  /// The same with other limits, or another limit of time (finish.hpp).
+  task<bool> finish(finish_options how);
+  template <class Limit>
+  requires requires { typename Limit::period; }
+  task<bool> finish(Limit timeout) { return finish_within(*this, timeout); }
 
   /// Closes the stream both ways: pending operations end with `error::closed`. What was sent and is
   /// still in the system's buffer is delivered, unless input was not received yet: see finish().

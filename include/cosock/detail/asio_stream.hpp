@@ -8,7 +8,7 @@
 #include <cosock/descriptors.hpp>
 #include <cosock/detail/asio_home.hpp>
 #include <cosock/detail/timer.hpp>
-#include <cosock/stream.hpp>
+#include <cosock/finish.hpp>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
@@ -204,8 +204,8 @@ class stream_pump_of final : public stream_pump,
             }));
       };
       if constexpr (is_openssl) {
-        // async_shutdown would go on to wait for the peer's end, and discard what comes before it. Where
-        // that seems to have come, it only sends ours, and looks for nothing but that when it begins.
+        // async_shutdown would go on to wait for the end of the peer, and discard what arrives before
+        // it. While that seems to have arrived, it only sends ours; it looks when it begins.
         constexpr int received = 2;  // SSL_RECEIVED_SHUTDOWN
         auto* const ssl = stream_->native_handle();
         const int before = SSL_get_shutdown(ssl) & received;
