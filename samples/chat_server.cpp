@@ -121,15 +121,15 @@ cosock::task<> listen(cosock::byte_stream& client, member& me) {
 cosock::task<> talk(cosock::byte_stream& client, place& here) {
   if (here.heard.is_closed()) co_return;  // came just when the server was told to end
   member me(client, here);
-  std::string parting = me.name + " has left";
+  bool slow = false;
   const auto chat = [&]() -> cosock::task<> {
     const auto ended = co_await cosock::as_result(
         cosock::when_any(cosock::with_grace(5s, me.out.run()), listen(client, me)));
-    if (ended.error() == cosock::error::slow_consumer)
-      parting = me.name + " was too slow and is dropped";
+    slow = ended.error() == cosock::error::slow_consumer;
     ended.value();  // throws, if it was an error
   };
   const auto leave = [&]() -> cosock::task<> {
+    const std::string parting = me.name + (slow ? " was too slow and is dropped" : " has left");
     if (!me.room.empty()) co_await say(me.all, me.room, "* " + parting);
   };
   co_await cosock::finally(chat(), leave);
