@@ -152,7 +152,7 @@ void set_mode(const char* path, mode_t mode, const local_endpoint& at) {
 }  // namespace
 
 local_binding::~local_binding() {
-  if (!made_) return;
+  if (!made_ || maker_ != ::getpid()) return;
   const local_address name(at_);
   struct stat there;
   if (::lstat(name.storage.sun_path, &there) == 0 && there.st_dev == device_ &&
@@ -166,6 +166,7 @@ void local_binding::note() noexcept {
   if (::lstat(name.storage.sun_path, &there) != 0) return;
   device_ = there.st_dev;
   inode_ = there.st_ino;
+  maker_ = ::getpid();
   made_ = true;
 }
 

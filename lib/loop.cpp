@@ -10,6 +10,9 @@
 #include <boost/asio/post.hpp>
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
 
 #include <cstdlib>
 #include <new>
@@ -60,6 +63,9 @@ struct opened {
 struct of_descriptor {
   friend constexpr auto private_member(of_descriptor) noexcept;
 };
+struct of_timer {
+  friend constexpr auto private_member(of_timer) noexcept;
+};
 struct of_mutex {
   friend constexpr auto private_member(of_mutex) noexcept;
 };
@@ -70,6 +76,7 @@ struct of_queue {
   friend constexpr auto private_member(of_queue) noexcept;
 };
 template struct opened<of_descriptor, &asio::detail::reactor::epoll_fd_>;
+template struct opened<of_timer, &asio::detail::reactor::timer_fd_>;
 template struct opened<of_mutex, &asio::detail::scheduler::mutex_>;
 template struct opened<of_interrupted, &asio::detail::scheduler::task_interrupted_>;
 template struct opened<of_queue, &asio::detail::scheduler::op_queue_>;
@@ -78,7 +85,76 @@ void disperse(link& head) noexcept {
   while (head.following != &head) head.following->unlink();
 }
 
+/// Loops that a thread is inside of, the innermost first.
+struct entered_loop {
+  engine* of;
+  entered_loop* outer;
+};
+thread_local entered_loop* innermost = nullptr;
+
 }  // namespace
+
+/// A child process that is forked has copies of all loops, with the same reactors in the system as its
+/// parent: what the child closes or stops waiting for would be lost to the parent. So each copy gets a
+/// reactor of its own. It is empty, until somebody runs the loop in the child. Loops that the forking
+/// thread is inside of go on at once, as they may be needed before their next turn.
+class forking {
+ public:
+  static void add(engine& e) noexcept {
+    static const int handlers = pthread_atfork(&prepare, &parent, &child);
+    static_cast<void>(handlers);
+    const std::lock_guard lock(mutex_);
+    e.membership_.of = &e;
+    e.membership_.insert_before(all());
+  }
+  static void add(const engine::fork_handlers& h) noexcept {
+    const std::lock_guard lock(mutex_);
+    handlers_ = &h;
+  }
+  static void tell_of_going_on() noexcept {
+    if (handlers_) handlers_->going_on();
+  }
+  static void remove(engine& e) noexcept {
+    const std::lock_guard lock(mutex_);
+    e.membership_.unlink();
+  }
+
+ private:
+  static link& all() noexcept {
+    static link head;
+    static const bool made = (make_circular(head), true);
+    static_cast<void>(made);
+    return head;
+  }
+  static void prepare() {
+    mutex_.lock();
+    if (handlers_) handlers_->prepare();
+  }
+  static void parent() {
+    if (handlers_) handlers_->parent();
+    mutex_.unlock();
+  }
+  static void child() {
+    if (handlers_) handlers_->child();
+    for (link* each = all().following; each != &all(); each = each->following)
+      static_cast<engine::membership&>(*each).of->leave_to_parent();
+    for (const entered_loop* each = innermost; each; each = each->outer) go_on(*each->of);
+    mutex_.unlock();
+  }
+  static void go_on(engine& e) noexcept {
+    try {
+      e.go_on_in_child();
+    } catch (...) {
+      e.abandon();
+    }
+  }
+  static inline std::mutex mutex_;
+  static inline const engine::fork_handlers* handlers_ = nullptr;
+};
+
+void engine::take_part_in_forks(const fork_handlers& h) noexcept { forking::add(h); }
+
+void engine::going_on::fire() { forking::tell_of_going_on(); }
 
 in_engine::in_engine(engine* e) noexcept : before_(std::exchange(running_engine, e)) {}
 in_engine::~in_engine() { running_engine = before_; }
@@ -111,9 +187,11 @@ engine::engine(loop& owner)
   expiry_.of = this;
   remote_->to = this;
   remote_->context = &context_;
+  forking::add(*this);
 }
 
 engine::~engine() {
+  forking::remove(*this);
   {
     const std::lock_guard lock(remote_->mutex);
     remote_->to = nullptr;
@@ -221,23 +299,29 @@ namespace {
 /// Inside a loop for as long as the object exists; std::logic_error if it is inside already.
 class entered {
  public:
-  entered(bool& inside, const char* by) : inside_(inside) {
+  entered(engine& on, bool& inside, const char* by) : inside_(inside), here_{&on, innermost} {
     if (inside_) throw std::logic_error(std::string(by) + " inside a task of the same loop");
     // Static objects that were made before are destroyed after that.
     [[maybe_unused]] static const int watched = std::atexit([] { exits = true; });
+    on.go_on_in_child();
     inside_ = true;
+    innermost = &here_;
   }
-  ~entered() { inside_ = false; }
+  ~entered() {
+    innermost = here_.outer;
+    inside_ = false;
+  }
   entered(const entered&) = delete;
 
  private:
   bool& inside_;
+  entered_loop here_;
 };
 
 }  // namespace
 
 void engine::run_until(root& r) {
-  const entered once(inside_, "cosock: loop::run");
+  const entered once(*this, inside_, "cosock: loop::run");
   running_root_ = &r;
   const in_engine here(this);
   while (!r.done()) {
@@ -255,14 +339,14 @@ void engine::run_until(root& r) {
 }
 
 void engine::run_some() {
-  const entered once(inside_, "cosock: loop::run_some");
+  const entered once(*this, inside_, "cosock: loop::run_some");
   const in_engine here(this);
   context_.restart();
   context_.run_one();
 }
 
 std::size_t engine::poll() {
-  const entered once(inside_, "cosock: loop::poll");
+  const entered once(*this, inside_, "cosock: loop::poll");
   const in_engine here(this);
   context_.restart();
   std::size_t handlers = 0;
@@ -279,6 +363,30 @@ bool engine::poll_some() {
   for (int i = 0; i != handlers_a_turn; ++i)
     if (context_.poll_one() == 0) return false;
   return true;
+}
+
+void engine::leave_to_parent() noexcept {
+  of_parent_ = true;
+  const auto replace = [](int number, auto make) {
+    if (number < 0) return;
+    ::close(number);
+    const int fresh = make();
+    if (fresh < 0 || fresh == number) return;
+    ::dup3(fresh, number, O_CLOEXEC);
+    ::close(fresh);
+  };
+  replace(reactor_.*private_member(of_descriptor()), [] { return ::epoll_create1(EPOLL_CLOEXEC); });
+  replace(reactor_.*private_member(of_timer()),
+          [] { return ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC); });
+}
+
+void engine::go_on_in_child() {
+  if (!std::exchange(of_parent_, false)) return;
+  const standard_numbers_occupied guard;
+  reactor_.notify_fork(asio::execution_context::fork_child);
+  if (going_on_.linked()) return;
+  going_on_.insert_before(later_);
+  if (!draining_) post_drain();
 }
 
 int engine::duplicate_descriptor() const {

@@ -3,6 +3,7 @@
 #include "detail/standard_numbers.hpp"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -38,6 +39,17 @@ void leave() noexcept {
 
 }  // namespace
 
+namespace {
+
+/// A child that is forked has none of the threads for which the numbers are occupied.
+void leave_in_child() {
+  users = 0;
+  leave();
+  mutex.unlock();
+}
+
+}  // namespace
+
 int move_above_standard(int fd) noexcept {
   const int moved = ::fcntl(fd, F_DUPFD_CLOEXEC, last_standard_number + 1);
   const int error = errno;
@@ -47,6 +59,9 @@ int move_above_standard(int fd) noexcept {
 }
 
 standard_numbers_occupied::standard_numbers_occupied() noexcept {
+  static const int forking =
+      pthread_atfork([] { mutex.lock(); }, [] { mutex.unlock(); }, &leave_in_child);
+  static_cast<void>(forking);
   const std::lock_guard lock(mutex);
   if (users++ == 0) occupy();
 }

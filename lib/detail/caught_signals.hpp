@@ -41,7 +41,7 @@ class caught_signals {
   caught_signals(engine&, const class standard_numbers_occupied&);
   asio::signal_set set_;
   std::vector<int> numbers_;
-  int generation_ = 0;  // of the process, see dispositions
+  int generation_;  // of the process, see dispositions
   bool catching_ = true;
 };
 

@@ -113,6 +113,17 @@ class engine final : public core {
   bool is_running() const noexcept;
   /// Whether exit() destroys the tasks of an engine that runs.
   bool is_left_by_exit() const noexcept;
+  /// In a child process that was forked: has the loop, which is its parent's until then, wait for its
+  /// descriptors and timers here. Otherwise does nothing. Throws system_error.
+  void go_on_in_child();
+  /// What else of the process takes part in a fork.
+  struct fork_handlers {
+    void (*prepare)() noexcept;  // in the parent, before
+    void (*parent)() noexcept;
+    void (*child)() noexcept;    // before any loop goes on there
+    void (*going_on)() noexcept; // a loop does
+  };
+  static void take_part_in_forks(const fork_handlers&) noexcept;
 
   /// A socket, say, has gone: in a context of the user's the loop may not be needed any more.
   void has_lost_one() noexcept {
@@ -149,6 +160,18 @@ class engine final : public core {
   unsigned siblings = 1;  // loops that do the same work, this one included
 
  private:
+  friend class forking;
+  /// Goes on in the child with everything that is not the reactor's.
+  struct going_on final : operation {
+    void fire() override;
+    void cancel() noexcept override {}
+  };
+  /// Among all engines of the process.
+  struct membership final : link {
+    engine* of = nullptr;
+  };
+  void leave_to_parent() noexcept;
+
   struct drain_operation final : asio::detail::scheduler_operation {
     drain_operation() : scheduler_operation(&complete) {}
     static void complete(void* owner, scheduler_operation* base, const boost::system::error_code&,
@@ -179,6 +202,9 @@ class engine final : public core {
   bool drain_posted_ = false;
   bool draining_ = false;
   bool inside_ = false;
+  bool of_parent_ = false;  // this process is a child, in which the loop has not gone on yet
+  membership membership_;
+  going_on going_on_;
   std::atomic<bool> abandoned_ = false;
 
   wheel wheel_;

@@ -23,7 +23,8 @@ struct local_address {
   local_endpoint to_endpoint() const noexcept;
 };
 
-/// The file that binding a socket made. Removes it when destroyed, if it is still the same one.
+/// The file that binding a socket made. Removes it when destroyed, if it is still the same one, and in
+/// the process that made it: a child that was forked has copies of its parent's objects.
 /// Destroy it before the socket is closed: until then nobody takes the file for a stale one, and its
 /// inode cannot be another file's.
 class local_binding {
@@ -42,6 +43,7 @@ class local_binding {
   local_endpoint at_;
   dev_t device_ = 0;
   ino_t inode_ = 0;
+  pid_t maker_ = 0;
   bool made_ = false;
 };
 
