@@ -3,17 +3,14 @@
 #include "detail/descriptor.hpp"
 
 #include "detail/system.hpp"
-#include "detail/without_signal.hpp"
 
 #include <netinet/tcp.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <climits>
 #include <cstring>
 #include <memory>
 
@@ -61,14 +58,6 @@ ssize_t receive_counted(int fd, iovec* pieces, std::size_t count, int& left) noe
       header->cmsg_level == IPPROTO_TCP)
     std::memcpy(&left, CMSG_DATA(header), sizeof left);
   return n;
-}
-
-/// Whether poll(2) sees the events, or an end or an error; otherwise sets EAGAIN.
-bool can(int fd, short events) noexcept {
-  pollfd asked = {fd, events, 0};
-  if (::poll(&asked, 1, 0) > 0) return true;
-  errno = EAGAIN;
-  return false;
 }
 
 }  // namespace
@@ -214,7 +203,7 @@ void descriptor::leave() noexcept {
 }
 
 bool descriptor::may_finish() noexcept {
-  if (input_ended || broken_ || what_ == medium::other || what_ == medium::file) return false;
+  if (input_ended || broken_ || what_ >= medium::file) return false;
   if (what_ != medium::tcp) return true;
   ::linger how = {};
   socklen_t size = sizeof how;
@@ -235,6 +224,7 @@ int descriptor::detach() noexcept {
   if (keeper_) std::exchange(keeper_, nullptr)->forget();
   if (datagrams_) datagrams_->retry.reset();
   abandon(closed_failure());
+  blocking_.reset();
   binding_.reset();
   unlink();
   engine& e = engine::of(*on);
@@ -281,13 +271,25 @@ void descriptor::shut_down() noexcept {
 bool descriptor::is_ready(side which) noexcept {
   if (which == reading && datagrams_ && (datagrams_->has_joined() || datagrams_->error_later))
     return hint[which] = true;
-  return hint[which] = what_ == medium::file || can(fd_, which == reading ? POLLIN : POLLOUT);
+  if (blocking_ && access_[which] == access::thread)
+    return hint[which] = blocking_->is_ready(which);
+  const short event = which == reading ? POLLIN : POLLOUT;
+  return hint[which] = what_ == medium::file || poll_now(fd_, event) != 0;
 }
 
 bool descriptor::transfer(stream_operation& op) {
-  if (what_ == medium::messages) [[unlikely]]
-    return op.which() == reading ? receive_messages(op) : send_message(op);
+  if (what_ >= medium::messages) [[unlikely]]
+    return transfer_rare(op);
   return op.which() == reading ? receive(op) : send(op);
+}
+
+bool descriptor::transfer_rare(stream_operation& op) {
+  if (what_ == medium::messages)
+    return op.which() == reading ? receive_messages(op) : send_message(op);
+  if (op.which() == reading) return receive(op);
+  // A send may find that only a thread can go on.
+  if (access_[writing] != access::thread && send(op)) return true;
+  return access_[writing] == access::thread && blocking_->send(op);
 }
 
 // The connection may be lost and bytes of the peer, an early answer say, still wait in the socket: the
@@ -470,7 +472,7 @@ bool descriptor::send_message(stream_operation& op) {
 }
 
 ssize_t descriptor::read_pieces(iovec* pieces, std::size_t count) noexcept {
-  if (what_ == medium::other && !can(fd_, POLLIN)) return -1;
+  if (what_ >= medium::other) return read_shared(pieces, count);
   return ::readv(fd_, pieces, static_cast<int>(count));
 }
 
@@ -481,13 +483,7 @@ ssize_t descriptor::send_gathered(stream_operation& op) noexcept {
 
 ssize_t descriptor::write_pieces(iovec* pieces, std::size_t count) noexcept {
   if (what_ == medium::file) return ::writev(fd_, pieces, static_cast<int>(count));
-  if (what_ == medium::other) {
-    // It may be in blocking mode, if it is shared with other processes: no more than fits for sure.
-    if (!can(fd_, POLLOUT)) return -1;
-    return without_signal([&] {
-      return ::write(fd_, pieces[0].iov_base, std::min<std::size_t>(pieces[0].iov_len, PIPE_BUF));
-    });
-  }
+  if (what_ >= medium::other) return write_shared(pieces, count);
   msghdr message = {};
   message.msg_iov = pieces;
   message.msg_iovlen = count;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "detail/hosts.hpp"
 
+#include "detail/standard_numbers.hpp"
 #include "detail/system.hpp"
 
 #include <fcntl.h>
@@ -19,7 +20,8 @@ constexpr std::string_view spaces = " \t\r\v\f";
 /// The beginning of a file; empty if it cannot be read.
 std::string contents(const char* path) {
   std::string text;
-  const auto file = unique_descriptor::adopt(::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  const auto file = unique_descriptor::adopt(
+      above_standard(::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)));
   if (file.get() < 0) return text;
   std::size_t size = 0;
   for (ssize_t n = 1; n > 0 && size < most_read; size += static_cast<std::size_t>(n)) {

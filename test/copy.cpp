@@ -15,7 +15,8 @@
 #include <cosock/when.hpp>
 
 #include <fcntl.h>
-#include <sys/socket.h>
+#include <pty.h>
+#include <termios.h>
 
 #include <memory>
 #include <string>
@@ -263,7 +264,9 @@ COROUTINE_TEST_CASE(one_direction_goes_on_after_the_other_has_ended) {
 COROUTINE_TEST_CASE(a_stream_that_cannot_be_shut_down_goes_on_receiving) {
   auto [client, front] = co_await connected();
   int ends[2];
-  BOOST_REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+  termios raw = {};
+  ::cfmakeraw(&raw);
+  BOOST_REQUIRE(::openpty(&ends[0], &ends[1], nullptr, &raw, nullptr) == 0);
   auto terminal = cosock::descriptor_stream::adopt(ends[0]);
   auto other_end = cosock::descriptor_stream::adopt(ends[1]);
   for (const bool first : {true, false}) {
@@ -289,7 +292,7 @@ COROUTINE_TEST_CASE(a_stream_that_cannot_be_shut_down_goes_on_receiving) {
     auto again = co_await connected();
     client = std::move(again.first);
     front = std::move(again.second);
-    BOOST_REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    BOOST_REQUIRE(::openpty(&ends[0], &ends[1], nullptr, &raw, nullptr) == 0);
     terminal = cosock::descriptor_stream::adopt(ends[0]);
     other_end = cosock::descriptor_stream::adopt(ends[1]);
   }

@@ -6,6 +6,7 @@
 #include <cosock/detail/medium.hpp>
 #include <cosock/detail/source.hpp>
 
+#include "detail/blocking_calls.hpp"
 #include "detail/byte_counter.hpp"
 #include "detail/datagram.hpp"
 #include "detail/engine.hpp"
@@ -68,6 +69,13 @@ class descriptor final : public source, public link {
   /// the connection is lost.
   void set_peer(const endpoint& peer) noexcept { peer_ = peer; }
   const std::optional<endpoint>& peer() const noexcept { return peer_; }
+
+  /// How bytes of medium::other and medium::terminal move. To be set before the first operation.
+  void set_access(access how) noexcept { access_[reading] = access_[writing] = how; }
+  /// What read(2) and write(2) have returned, with the rules of terminals applied.
+  ssize_t check_read(ssize_t n) const noexcept;
+  ssize_t check_write(ssize_t n) const noexcept;
+
 
   /// For the loop that ends: closes, and leaves the owner's share to the owner.
   void shut_down() noexcept;
@@ -134,12 +142,18 @@ class descriptor final : public source, public link {
   bool set_on(int level, int name, bool on) noexcept;
   bool receive(stream_operation&);
   bool send(stream_operation&);
+  bool transfer_rare(stream_operation&);
   bool receive_messages(stream_operation&);
   bool send_message(stream_operation&);
   ssize_t receive_scattered(stream_operation&, int& left) noexcept;
   ssize_t read_pieces(iovec* pieces, std::size_t count) noexcept;
   ssize_t send_gathered(stream_operation&) noexcept;
   ssize_t write_pieces(iovec* pieces, std::size_t count) noexcept;
+
+  // descriptor_stream.cpp
+  ssize_t read_shared(const iovec* pieces, std::size_t count) noexcept;
+  ssize_t write_shared(const iovec* pieces, std::size_t count) noexcept;
+  bool begin_blocking(side) noexcept;
 
   // datagram.cpp
   bool receive_message(message_operation&);
@@ -165,6 +179,7 @@ class descriptor final : public source, public link {
   bool own_left_ = false;   // it is on because the library has asked
   bool has_stamps_ = false; // each message comes with one
   bool own_stamps_ = false; // because the library has asked
+  access access_[2] = {access::no_wait, access::no_wait};
   asio::detail::reactor::per_descriptor_data registration_ = {};
   watch read_;
   watch write_;
@@ -173,6 +188,7 @@ class descriptor final : public source, public link {
   byte_counter* counter_ = nullptr;
   kept_source* keeper_ = nullptr;
   std::optional<endpoint> peer_;
+  std::unique_ptr<blocking_calls> blocking_;
 };
 
 }  // namespace cosock::detail

@@ -7,6 +7,7 @@
 #include <cosock/detail/core.hpp>
 #include <cosock/error.hpp>
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,6 +26,12 @@ inline failure closed_failure() noexcept { return own_failure(error::closed); }
 [[noreturn]] void raise(const failure&, const std::string& about);
 /// Throws with this text.
 [[noreturn]] void raise_as(const failure&, const std::string& text);
+
+/// What poll(2) reports at once: the events asked for, POLLHUP, POLLERR; or 0.
+inline short poll_now(int fd, short events) noexcept {
+  pollfd asked = {fd, events, 0};
+  return ::poll(&asked, 1, 0) > 0 ? asked.revents : short{0};
+}
 
 /// A socket address of the system, in both directions.
 struct system_address {

@@ -125,6 +125,10 @@ class COSOCK_API stream_operation : public side_operation {
     if (kind_ == kind::receive || kind_ == kind::send_some) return true;
     return bytes == 0 || !contiguous() ? ended_without(bytes) : moved_ == size_;
   }
+  /// For the source's transfer(): how many bytes the operation has moved.
+  std::size_t bytes_moved() const noexcept { return moved_; }
+  /// For the source's transfer(): so many of the bytes reported to moved() were not moved.
+  void take_back(std::size_t bytes) noexcept { moved_ -= bytes; }
   /// For the source's transfer(): ends the operation with an error. Always true.
   bool failed(failure why) noexcept {
     failure_ = why;
