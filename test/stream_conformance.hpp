@@ -44,8 +44,12 @@ struct kind {
   bool bounded = true;
   /// Sending to a peer that has closed fails sooner or later.
   bool tells_of_close = true;
+  /// What was sent arrives although the sender has closed.
+  bool delivers_after_close = true;
   /// close() leaves nothing to be done behind the scenes.
   bool closes_at_once = true;
+  /// No thread takes part, so that a number of turns of the loop is enough for everything.
+  bool stays_in_loop = true;
   /// Bytes only: there are no messages, which have to be received as they were sent.
   bool bytes = true;
 };
@@ -86,7 +90,7 @@ inline task<> perform_check(check c, kind of) {
     const stream_pair pair = co_await of.make_pair();
     co_await c.body(*pair.first, *pair.second, of);
   }
-  while (!of.closes_at_once && open_descriptors() != before) co_await cosock::yield();
+  while (!of.closes_at_once && open_descriptors() > before) co_await cosock::yield();
   BOOST_TEST(open_descriptors() == before);
 }
 
@@ -105,7 +109,7 @@ struct register_suite {
 // Go's nettest
 
 /// 1 MiB in chunks, and the end.
-STREAM_CHECK(BasicIO) {
+STREAM_CHECK(BasicIO, &kind::delivers_after_close) {
   ledger l;
   const auto write = [&]() -> task<> {
     for (int i = 0; i != 1024; ++i) co_await send(a, l, 1024);
@@ -163,7 +167,7 @@ STREAM_CHECK(RacyRead, &kind::bytes) {
 }
 
 /// Sends that time out all the time say how far they came.
-STREAM_CHECK(RacyWrite, &kind::bytes, &kind::bounded) {
+STREAM_CHECK(RacyWrite, &kind::bytes, &kind::bounded, &kind::stays_in_loop) {
   ledger l;
   constexpr std::size_t total = 32 << 20;
   int timed_out = 0;
@@ -393,7 +397,7 @@ STREAM_CHECK(SendEmptyThenData) {
   BOOST_TEST(into[0] == 'x');
 }
 
-STREAM_CHECK(BufferKinds, &kind::bytes) {
+STREAM_CHECK(BufferKinds, &kind::bytes, &kind::delivers_after_close) {
   const std::string string = "string ";
   const std::vector<unsigned char> vector = {'v', 'e', 'c', ' '};
   std::array<std::byte, 2> bytes = {std::byte{'b'}, std::byte{' '}};
@@ -647,7 +651,7 @@ STREAM_CHECK(CloseTwice) {
   b.close();
 }
 
-STREAM_CHECK(SendThenCloseDeliversAll) {
+STREAM_CHECK(SendThenCloseDeliversAll, &kind::delivers_after_close) {
   ledger small;
   co_await send(a, small, 1000);
   a.close();
@@ -859,7 +863,7 @@ STREAM_CHECK(EofWakesReceiver) {
     }
 }
 
-STREAM_CHECK(CloseAfterCancelledOp, &kind::bounded) {
+STREAM_CHECK(CloseAfterCancelledOp, &kind::bounded, &kind::delivers_after_close) {
   ledger l;
   char into[8];
   co_await clog(a, l);
@@ -1035,7 +1039,7 @@ STREAM_CHECK(CancelledReceiveExactlyKeepsItsPart) {
   co_await round_trip(a, b);
 }
 
-STREAM_CHECK(CancelAfterCompletionKeepsResult) {
+STREAM_CHECK(CancelAfterCompletionKeepsResult, &kind::stays_in_loop) {
   char into[8];
   cancel_scope scope;
   const auto receive = [&]() -> task<std::size_t> {
@@ -1171,7 +1175,7 @@ STREAM_CHECK(CancelRaceLedgerOfSends, &kind::bytes, &kind::bounded) {
 }
 
 /// A conversation that is cancelled at every step at which it can be.
-STREAM_CHECK(StepKCancelSweep, &kind::bytes) {
+STREAM_CHECK(StepKCancelSweep, &kind::bytes, &kind::stays_in_loop) {
   bool completed = false;
   for (int k = 0; !completed; ++k) {
     BOOST_TEST_INFO_SCOPE("step " << k);
@@ -1181,8 +1185,10 @@ STREAM_CHECK(StepKCancelSweep, &kind::bytes) {
     ledger back;
     cancel_scope scope;
     const auto say = [](byte_stream& s, ledger& l, std::size_t size) -> task<> {
-      const outcome o = co_await outcome_of(s.send(l.next(size)));
-      l.sent(o);
+      const const_buffer bytes = l.next(size);
+      l.sent(size);  // first, or the receiver may see bytes that nobody has sent
+      const outcome o = co_await outcome_of(s.send(bytes));
+      l.in -= size - o.bytes;
       if (o.error) throw boost::system::system_error(o.error);
     };
     const auto hear = [](byte_stream& s, ledger& l, std::size_t size) -> task<> {
@@ -1447,7 +1453,7 @@ STREAM_CHECK(WaitAnyCancelSafeOnly) {
   }
 }
 
-STREAM_CHECK(DestroyedWhilePending, &kind::bounded) {
+STREAM_CHECK(DestroyedWhilePending, &kind::bounded, &kind::delivers_after_close) {
   for (const operation which : all_operations) {
     BOOST_TEST_INFO_SCOPE(which);
     stream_pair pair = co_await of.make_pair();
@@ -1489,7 +1495,7 @@ STREAM_CHECK(CloseRacesWithData) {
 
 // Reading and writing
 
-STREAM_CHECK(ReadExactlySplitEverywhere) {
+STREAM_CHECK(ReadExactlySplitEverywhere, &kind::delivers_after_close) {
   ledger l;
   constexpr std::size_t size = 24;
   char into[size];
@@ -1556,7 +1562,7 @@ STREAM_CHECK(ScatterGather, &kind::bytes) {
 }
 
 /// 64 MiB in one send, 4 KiB at a time out.
-STREAM_CHECK(LargeWrite) {
+STREAM_CHECK(LargeWrite, &kind::delivers_after_close, &kind::stays_in_loop) {
   ledger l;
   const auto write = [&]() -> task<> {
     co_await send(a, l, huge);
