@@ -35,7 +35,7 @@ namespace cosock {
 ///   effect.
 ///
 /// Threads are those of the bounded pool that look-ups use: 64 such calls run at a time, others
-/// queue.    A call that is made by a thread cannot be interrupted. An operation that is cancelled,
+/// queue. A call that is made by a thread cannot be interrupted. An operation that is cancelled,
 /// or whose limit passes, ends at once nevertheless: what the thread has read is kept for the next
 /// receive, so no byte is lost unless the stream is closed; what the thread has begun to write,
 /// 4096 bytes at the most, counts as sent, and the thread goes on to write it (not to a master that
