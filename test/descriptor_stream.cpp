@@ -184,21 +184,17 @@ COROUTINE_TEST_CASE(pipes_end_without_a_signal) {
   for (const auto make : {make_pipe, make_fifo}) {
     for (const bool permission : {true, false}) {
       BOOST_TEST_INFO_SCOPE("permission " << permission);
-      const auto adopt = [&](unique_descriptor fd) {
-        return permission ? descriptor_stream::adopt(fd.release())
-                          : adopt_without_permission(std::move(fd));
-      };
       auto [in, out] = make();
-      auto to = adopt(std::move(out));
+      auto to = adopted(std::move(out), permission);
       co_await to.send("kept");
-      auto from = adopt(std::move(in));
+      auto from = adopted(std::move(in), permission);
       to.close();
       BOOST_TEST(co_await receive_some(from) == "kept");
       BOOST_TEST(co_await receive_some(from) == "");
       BOOST_TEST(co_await receive_some(from) == "");
 
       auto [reader, writer] = make();
-      auto broken = adopt(std::move(writer));
+      auto broken = adopted(std::move(writer), permission);
       reader.close();
       BOOST_TEST((co_await send_until_error(broken)) == errc::broken_pipe);
       BOOST_TEST((co_await outcome_of(broken.send("x"))).error == errc::broken_pipe);
@@ -237,8 +233,7 @@ COROUTINE_TEST_CASE(a_full_pipe_that_another_process_writes_to) {
   for (const bool permission : {true, false}) {
     auto [in, out] = make_pipe();
     const auto shared = share(out);
-    auto to = permission ? descriptor_stream::adopt(out.release())
-                         : adopt_without_permission(std::move(out));
+    auto to = adopted(std::move(out), permission);
     ledger l;
     l.sent(co_await outcome_of(cosock::with_timeout(10ms, to.send(l.next(8 << 20)))));
     const pid_t child = ::fork();

@@ -82,6 +82,11 @@ inline descriptor_stream adopt_without_permission(unique_descriptor of) {
   return stream;
 }
 
+inline descriptor_stream adopted(unique_descriptor fd, bool permission) {
+  return permission ? descriptor_stream::adopt(fd.release())
+                    : adopt_without_permission(std::move(fd));
+}
+
 inline bool is_blocking(int fd) { return (::fcntl(fd, F_GETFL) & O_NONBLOCK) == 0; }
 /// Another descriptor of the same open file description.
 inline unique_descriptor share(const unique_descriptor& of) {

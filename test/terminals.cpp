@@ -17,11 +17,6 @@ namespace {
 using namespace test;
 using cosock::error;
 
-descriptor_stream adopted(unique_descriptor fd, bool permission) {
-  return permission ? descriptor_stream::adopt(fd.release())
-                    : adopt_without_permission(std::move(fd));
-}
-
 /// How a child of a process that has `terminal` as its controlling terminal ends, running `program`
 /// as a job in the background. `foreground`: it has to stop, and is continued in the foreground.
 template <class F>
@@ -161,10 +156,11 @@ COROUTINE_TEST_CASE(a_minimum_of_no_bytes_is_no_end) {
 COROUTINE_TEST_CASE(a_stopped_terminal_stops_its_sender_only) {
   for (const bool permission : {true, false}) {
     BOOST_TEST_INFO_SCOPE("permission " << permission);
-    auto [master, slave] = make_terminal(false);
-    const auto shared = share(slave);
-    auto program = adopted(std::move(slave), permission);
-    write_all(master.get(), "\x13");
+    descriptor_ends ends = make_terminal(false);
+    const int master = ends.first.get();
+    const auto shared = share(ends.second);
+    auto program = adopted(std::move(ends.second), permission);
+    write_all(master, "\x13");
     pollfd asked = {shared.get(), POLLOUT, 0};
     while (::poll(&asked, 1, 0) != 0) co_await cosock::yield();
     beside send;
@@ -172,11 +168,11 @@ COROUTINE_TEST_CASE(a_stopped_terminal_stops_its_sender_only) {
       start(n, send, [&] { return program.send("text"); });
       co_await settle();
       BOOST_TEST(!send.done);
-      write_all(master.get(), "\x11");
+      write_all(master, "\x11");
       co_await ended(send);
     });
     BOOST_TEST(send.result.bytes == 4u);
-    BOOST_TEST(read_available(master.get()).ends_with("text"));
+    BOOST_TEST(read_available(master).ends_with("text"));
     BOOST_TEST(is_blocking(shared.get()));
   }
 }
@@ -207,15 +203,16 @@ COROUTINE_TEST_CASE(no_wake_up_is_lost) {
 
 /// The byte that a thread has taken for a receive that was cancelled comes with the next one.
 COROUTINE_TEST_CASE(a_cancelled_receive_loses_no_byte) {
-  auto [master, slave] = make_terminal();
-  auto emulator = descriptor_stream::adopt(master.release());
+  descriptor_ends ends = make_terminal();
+  const int slave = ends.second.get();
+  auto emulator = descriptor_stream::adopt(ends.first.release());
   for (int i = 0; i != 300; ++i) {
     const char typed = static_cast<char>(i);
     beside receive;
     char into[1];
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, receive, [&] { return emulator.receive(into); });
-      write_all(slave.get(), {&typed, 1});
+      write_all(slave, {&typed, 1});
       for (int turns = 0; turns != i % 7; ++turns) co_await cosock::yield();
       n.cancel_all();
     });
