@@ -193,6 +193,15 @@ class embedding final : public residence, public std::enable_shared_from_this<em
     post([self = shared_from_this()] { self->clear(); });
   }
 
+  /// The context has been told that this process is a child: goes on with it.
+  void go_on_in_child() {
+    if (!loop_) return;
+    engine& e = engine::of(*loop_);
+    e.go_on_in_child();
+    watch_->close();  // a pending wait ends, and begins again on the new one
+    watch_->assign(e.duplicate_descriptor());
+  }
+
   int users = 0;  // under the mutex of the service
 
  private:
@@ -301,6 +310,12 @@ class embeddings final : public asio::execution_context::service {
       std::erase(all_, nullptr);
     }
     out->clear_soon();
+  }
+
+  void notify_fork(asio::execution_context::fork_event event) override {
+    if (event != asio::execution_context::fork_child) return;
+    const std::lock_guard lock(mutex_);
+    for (const auto& each : all_) each->go_on_in_child();
   }
 
   void shutdown() override {
