@@ -18,9 +18,10 @@ namespace {
 
 /// What the signals of this process were before they were caught.
 ///
-/// A child that is forked shares the pipe with its parent through which Asio's handler reports a signal
-/// to the loops: it gets one of its own. Nobody may run its copies of the parent's loops, so signals do
-/// there what they did before, until a loop goes on, or somebody catches them in the child.
+/// A child that is forked shares the pipe with its parent through which Asio's handler reports a
+/// signal to the loops: it gets one of its own. Nobody may run its copies of the parent's loops, so
+/// signals do there what they did before, until a loop goes on, or somebody catches them in the
+/// child.
 class dispositions {
  public:
   static dispositions& process() {
@@ -108,8 +109,8 @@ class dispositions {
     return now;
   }
 
-  /// No signal comes before the child has its pipe; and no other thread, which the child will not have,
-  /// holds a lock.
+  /// No signal comes before the child has its pipe; and no other thread, which the child will not
+  /// have, holds a lock.
   void prepare_fork() noexcept {
     sigset_t all;
     sigset_t mask;

@@ -107,9 +107,9 @@ descriptor* descriptor::open(engine& on, int fd, medium what, bool shared) {
   return d;
 }
 
-/// A stamp comes with every message, and tells an empty one from the end. Others who receive from the
-/// same socket would get it too, in the place of a descriptor that was passed, so it is asked for only
-/// where there are none.
+/// A stamp comes with every message, and tells an empty one from the end. Others who receive from
+/// the same socket would get it too, in the place of a descriptor that was passed, so it is asked
+/// for only where there are none.
 void descriptor::ask_for_stamps() noexcept {
   if (shared_)
     has_stamps_ = is_on(SOL_SOCKET, SO_TIMESTAMPNS) || is_on(SOL_SOCKET, SO_TIMESTAMP);

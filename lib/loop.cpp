@@ -94,10 +94,10 @@ thread_local entered_loop* innermost = nullptr;
 
 }  // namespace
 
-/// A child process that is forked has copies of all loops, with the same reactors in the system as its
-/// parent: what the child closes or stops waiting for would be lost to the parent. So each copy gets a
-/// reactor of its own. It is empty, until somebody runs the loop in the child. Loops that the forking
-/// thread is inside of go on at once, as they may be needed before their next turn.
+/// A child process that is forked has copies of all loops, with the same reactors in the system as
+/// its parent: what the child closes or stops waiting for would be lost to the parent. So each copy
+/// gets a reactor of its own. It is empty, until somebody runs the loop in the child. Loops that
+/// the forking thread is inside of go on at once, as they may be needed before their next turn.
 class forking {
  public:
   static void add(engine& e) noexcept {

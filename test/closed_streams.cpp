@@ -73,7 +73,8 @@ void run_checked(task<> body) {
 task<> use_tcp() {
   tcp_acceptor acceptor(endpoint::parse("127.0.0.1:0"));
   check_numbers(2);
-  tcp_socket client = co_await cosock::connect("localhost", std::to_string(acceptor.local_endpoint().port()));
+  const std::string port = std::to_string(acceptor.local_endpoint().port());
+  tcp_socket client = co_await cosock::connect("localhost", port);
   check_numbers(3);
   tcp_socket server = co_await acceptor.accept();
   check_numbers(4);

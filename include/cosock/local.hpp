@@ -172,8 +172,8 @@ struct local_acceptor_options {
 /// Listens on a local socket; closed when destroyed. Belongs to one loop. Its file is removed when it
 /// closes, or when the loop ends, unless something else has taken its place; a relative path is that
 /// of the directory in which the process is then. A child that was forked never removes a file that
-/// its parent made, so a parent that leaves its work to a child leaves the file too; the next acceptor
-/// replaces it.
+/// its parent made, so a parent that leaves its work to a child leaves the file too; the next
+/// acceptor replaces it.
 class COSOCK_API local_listener {
  public:
   /// Gives up the descriptor, listening and non-blocking, and its file, to the caller. A pending

@@ -38,13 +38,14 @@ class posted {
 /// that contains it, stays in memory when it is unloaded after such a thread was started.
 ///
 /// A child process that is forked, without exec, has a copy of the loop, of its tasks and of its
-/// sockets. Whatever it does with the copies, closing and destroying them included, changes nothing in
-/// the parent's reactor, timers and signals. The copy may go on: it waits for its descriptors in the
-/// child, beside the parent, if the child is forked by a task of the loop, or by the thread that owns
-/// it. A loop that another thread was running has lost that thread, and must not be used in the child.
-/// New loops, and run(), work there. Both processes have the same connections: what one sends or
-/// receives the other does not, and a connection ends when both have closed it (fork(2)). A loop in
-/// an io_context of the program's goes on in a child with that context, by notify_fork().
+/// sockets. Whatever it does with the copies, closing and destroying them included, changes nothing
+/// in the parent's reactor, timers and signals. The copy may go on: it waits for its descriptors in
+/// the child, beside the parent, if the child is forked by a task of the loop, or by the thread
+/// that owns it. A loop that another thread was running has lost that thread, and must not be used
+/// in the child. New loops, and run(), work there. Both processes have the same connections: what
+/// one sends or receives the other does not, and a connection ends when both have closed it
+/// (fork(2)). A loop in an io_context of the program's goes on in a child with that context, by
+/// notify_fork().
 class COSOCK_API loop {
  public:
   loop();

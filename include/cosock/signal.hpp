@@ -23,8 +23,9 @@ class signal_wait;
 /// of them, a second does not end the process at once, as it otherwise would. Signals of one kind
 /// that come faster than they are received may count as one.
 ///
-/// A child that is forked, without exec, does not report its signals to the parent. They do in it what
-/// they did before they were caught, until it runs the loop on, or makes a set or calls run() itself.
+/// A child that is forked, without exec, does not report its signals to the parent. They do in it
+/// what they did before they were caught, until it runs the loop on, or makes a set or calls run()
+/// itself.
 class COSOCK_API signal_set {
  public:
   /// Throws what the system says of a number that cannot be caught (invalid_argument), and

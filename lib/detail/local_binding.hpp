@@ -23,10 +23,10 @@ struct local_address {
   local_endpoint to_endpoint() const noexcept;
 };
 
-/// The file that binding a socket made. Removes it when destroyed, if it is still the same one, and in
-/// the process that made it: a child that was forked has copies of its parent's objects.
-/// Destroy it before the socket is closed: until then nobody takes the file for a stale one, and its
-/// inode cannot be another file's.
+/// The file that binding a socket made. Removes it when destroyed, if it is still the same one, and
+/// in the process that made it: a child that was forked has copies of its parent's objects. Destroy
+/// it before the socket is closed: until then nobody takes the file for a stale one, and its inode
+/// cannot be another file's.
 class local_binding {
  public:
   local_binding(const local_endpoint& at) noexcept : at_(at) {}
