@@ -199,12 +199,13 @@ void descriptor::leave() noexcept {
   abandon(closed_failure());
   // The peer learns of the end now, whenever the keeper has time for the rest.
   if (::shutdown(fd_, SHUT_WR) != 0) return close();
+  left_ = true;
   std::exchange(keeper_, nullptr)->leave();
 }
 
 bool descriptor::may_finish() noexcept {
   if (input_ended || broken_ || what_ >= medium::file) return false;
-  if (what_ != medium::tcp) return true;
+  if (what_ != medium::tcp || left_) return true;
   ::linger how = {};
   socklen_t size = sizeof how;
   return ::getsockopt(fd_, SOL_SOCKET, SO_LINGER, &how, &size) != 0 || !how.l_onoff ||
@@ -315,7 +316,7 @@ bool descriptor::receive(stream_operation& op) {
     // The end of the stream is reported once only: the next call has to look for itself.
     hint[reading] = n == 0 || left != 0 || !drained_by_short_;
     count_bytes(reading, static_cast<std::size_t>(n));
-    if (n == 0) input_ended = true;
+    if (n == 0) [[unlikely]] input_ended = true;
     if (op.moved(static_cast<std::size_t>(n))) return true;
   } while (hint[reading] && --on->budget > 0);  // or others starve while a peer is as fast
   return false;

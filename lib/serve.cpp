@@ -175,7 +175,7 @@ bool serving::may_finish(const byte_stream& connection, kept_source& kept) const
   if (kept.left()) return true;
   source* const open = stream_access::source_of(connection);
   failure lost;
-  return open && open->on && (open->may_finish() || open->says_end || !open->is_flushed(lost));
+  return open && open->on && (!open->input_ended || open->says_end || !open->is_flushed(lost));
 }
 
 task<> serving::finish(byte_stream& connection, kept_source& kept) {
@@ -199,13 +199,12 @@ void serving::report(const std::exception_ptr& e) noexcept {
       second_ = now;
       reports_ = 0;
     }
-    const bool sums_up = left_out_ != 0;
-    if (reports_ + sums_up >= *options_.max_reports) {
+    if (reports_ >= *options_.max_reports) {
       ++left_out_;
       ++handle_.counters_.unreported;
       return;
     }
-    if (sums_up) report_rest();
+    report_rest();
     ++reports_;
   }
   options_.on_error(e);
@@ -214,7 +213,6 @@ void serving::report(const std::exception_ptr& e) noexcept {
 /// Says how many errors it was silent about.
 void serving::report_rest() noexcept {
   if (left_out_ == 0 || options_.max_reports == 0u) return;
-  ++reports_;
   std::exception_ptr sum;
   try {
     throw std::runtime_error("errors of connections that were not reported: " +

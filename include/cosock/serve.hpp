@@ -60,9 +60,9 @@ struct serve_options {
   /// Is told of errors that leave a handler, once for each, and of errors of accept() after which it
   /// goes on, once for each code. Must not throw.
   error_observer on_error = {};
-  /// How many errors `on_error` is told of in a second; the rest is counted, and their number is
-  /// reported, as a std::runtime_error, before the next error and when the server ends. std::nullopt:
-  /// every error.
+  /// How many errors `on_error` is told of in a second; the others are counted, and it is told their
+  /// number, as a std::runtime_error, before the next error and when the server ends. std::nullopt:
+  /// every error; 0: none.
   std::optional<std::uint32_t> max_reports = 10;
 };
 

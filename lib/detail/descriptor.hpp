@@ -173,6 +173,7 @@ class descriptor final : public source, public link {
   int broken_ = 0;  // the error that ended the connection
   std::shared_ptr<local_binding> binding_;
   medium what_;
+  bool left_ = false;       // with a keeper, shut down for sending
   bool shared_;             // others may hold the descriptor too
   bool drained_by_short_;   // a short read means that nothing is left
   bool asked_for_left_;     // TCP_INQ, where there is such a thing
