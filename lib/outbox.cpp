@@ -48,16 +48,23 @@ task<> outbox::write_all() {
   while (!broken_) {
     work_.reset();
     const std::span<const const_buffer> batch(batch_.data(), begin_batch());
-    if (batch.empty()) {
-      if (closed_ || flush_is_due()) co_await flush_stream();
-      if (closed_) co_return;
-      if (queue_.size() == 0) co_await work_.wait();
-      continue;
+    if (!batch.empty()) {
+      const auto sent = co_await as_result(to_.send(batch));
+      if (!sent) fail(detail::to_failure(sent.error()));
+      writing_.clear();
     }
-    const auto sent = co_await as_result(to_.send(batch));
-    if (!sent) fail(detail::to_failure(sent.error()));
-    writing_.clear();
-    if (flush_is_due()) co_await flush_stream();
+    const bool ends = batch.empty() && closed_;
+    if (ends || flush_is_due()) {
+      // What was written leaves the stream too, which may have a buffer of its own.
+      const auto& source = detail::stream_access::source_of(to_);
+      if (source) {
+        const auto flushed = co_await as_result(detail::flush_operation(source));
+        if (!flushed) fail(detail::to_failure(flushed.error()));
+      }
+      complete_flushes();
+    }
+    if (ends) co_return;
+    if (batch.empty() && queue_.size() == 0) co_await work_.wait();
   }
   if (giving_up_ && co_await as_result(to_.send(last_words_)))
     static_cast<void>(co_await as_result(to_.finish()));
@@ -73,16 +80,6 @@ void outbox::fail(detail::failure why) {
 bool outbox::flush_is_due() noexcept {
   return !flushes_.empty() &&
          static_cast<detail::outbox_flush&>(flushes_.first()).until_ <= gone();
-}
-
-/// What was written has left the stream too, which may have a buffer of its own.
-task<> outbox::flush_stream() {
-  const auto& source = detail::stream_access::source_of(to_);
-  if (source) {
-    const auto done = co_await as_result(detail::flush_operation(source));
-    if (!done) fail(detail::to_failure(done.error()));
-  }
-  flushed();
 }
 
 void outbox::close() noexcept {
@@ -150,10 +147,10 @@ void outbox::drop_oldest() noexcept {
   bytes_ -= queue_[0].text().size();
   queue_.drop();
   ++dropped_;
-  started_ ? work_.set() : flushed();
+  started_ ? work_.set() : complete_flushes();
 }
 
-void outbox::flushed() noexcept {
+void outbox::complete_flushes() noexcept {
   while (!flushes_.empty()) {
     auto& next = static_cast<detail::outbox_flush&>(flushes_.first());
     if (next.until_ > gone()) return;

@@ -173,8 +173,7 @@ class COSOCK_API outbox {
     return writing_.size() != 0 ? before_ : queued_ - queue_.size();
   }
   bool flush_is_due() noexcept;
-  task<> flush_stream();
-  void flushed() noexcept;
+  void complete_flushes() noexcept;
   [[noreturn]] void fail(detail::failure why);
   void break_with(detail::failure why) noexcept;
   void give_up() noexcept;
