@@ -221,7 +221,7 @@ class COSOCK_AWAITABLE flush_operation final : public awaiter_of<flush_operation
 /// was left when it is destroyed itself.
 class COSOCK_API kept_source {
  public:
-  /// Where it is not to keep the source, a stream that is destroyed closes it as ever.
+  /// Without `keeps` it only knows the source: a stream that is destroyed closes it.
   kept_source(source* of, bool keeps) noexcept;
   ~kept_source();
   kept_source(const kept_source&) = delete;
