@@ -21,7 +21,8 @@ program=echo_server
 start_server() {
   mkfifo "$work/said"
   : >"$work/server-errors"
-  ./$program --port 0 "$@" >"$work/said" 2>>"$work/server-errors" &
+  # A shell has its background jobs ignore SIGINT, and programs leave that as it is.
+  env --default-signal=INT ./$program --port 0 "$@" >"$work/said" 2>>"$work/server-errors" &
   server=$!
   read -r line <"$work/said" || die "the server said nothing: $(cat "$work/server-errors")"
   [[ $line =~ ^listening\ on\ (.*):([0-9]+)$ ]] || die "first line of the server: $line"
@@ -206,6 +207,15 @@ errors)
   kill -INT $server
   wait $server || die "SIGINT: status $?"
   server=
+  # A job in the background of a shell goes on.
+  rm -f "$work/said"
+  ./echo_server --port 0 >"$work/out" 2>"$work/server-errors" &
+  server=$!
+  until [ -s "$work/out" ]; do read -rt 0.01 <> <(:); done
+  kill -INT $server
+  port=$(sed 's/.*://' "$work/out")
+  [ "$(echo on | timeout 20 ./echo_client 127.0.0.1 "$port")" = on ] || die "SIGINT ended a job"
+  stop_server
   ;;
 local)
   head -c 4000000 /dev/urandom >"$work/sent"
