@@ -311,12 +311,14 @@ bool descriptor::receive(stream_operation& op) {
       hint[reading] = false;
       return false;
     }
-    if (n == 0 && broken_) [[unlikely]]
-      return op.failed(system_failure(broken_));
-    // The end of the stream is reported once only: the next call has to look for itself.
-    hint[reading] = n == 0 || left != 0 || !drained_by_short_;
+    if (n == 0) [[unlikely]] {
+      if (broken_) return op.failed(system_failure(broken_));
+      // The end of the stream is reported once only: the next call has to look for itself.
+      input_ended = hint[reading] = true;
+      return op.moved(0);
+    }
+    hint[reading] = left != 0 || !drained_by_short_;
     count_bytes(reading, static_cast<std::size_t>(n));
-    if (n == 0) [[unlikely]] input_ended = true;
     if (op.moved(static_cast<std::size_t>(n))) return true;
   } while (hint[reading] && --on->budget > 0);  // or others starve while a peer is as fast
   return false;

@@ -180,15 +180,11 @@ bool serving::may_finish(const byte_stream& connection, kept_source& kept) const
 
 task<> serving::finish(byte_stream& connection, kept_source& kept) {
   const finish_options how{options_.finish_timeout, options_.max_discard};
-  try {
-    if (kept.left()) {
-      left_stream rest(kept.left());
-      co_await rest.finish(how);
-    } else {
-      co_await connection.finish(how);
-    }
-  } catch (...) {
-    // The handler is done with it: it is closed, whatever the peer makes of the end.
+  if (kept.left()) {
+    left_stream rest(kept.left());
+    co_await rest.finish(how);
+  } else {
+    co_await connection.finish(how);
   }
 }
 

@@ -176,6 +176,9 @@ COROUTINE_TEST_CASE(what_did_not_come_is_timed_out_all_the_same) {
   auto [a, b] = cosock::local_pair();
   auto& socket = a;
   auto& peer = b;
+  bool done = false;
+  cosock::event there;
+  cosock::event back;
   co_await with_nursery([&](nursery& n) -> task<> {
     n.start([&]() -> task<> {
       char into[10];
@@ -183,12 +186,9 @@ COROUTINE_TEST_CASE(what_did_not_come_is_timed_out_all_the_same) {
       BOOST_TEST((got.error() == error::timed_out));
     });
     // Others keep the loop busy meanwhile, one by yielding, two by waking each other.
-    bool done = false;
     n.start([&]() -> task<> {
       while (!done) co_await cosock::yield();
     });
-    cosock::event there;
-    cosock::event back;
     n.start([&]() -> task<> {
       while (!done) {
         there.set();

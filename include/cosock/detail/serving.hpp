@@ -184,7 +184,13 @@ class serving_with final : public serving_of<connection_of<Acceptor>> {
     } catch (...) {
       this->handler_failed();
     }
-    if (this->may_finish(accepted, kept)) co_await this->finish(accepted, kept);
+    if (!this->may_finish(accepted, kept)) co_return;
+    try {
+      co_await this->finish(accepted, kept);
+    } catch (...) {
+      // The handler is done with it: it is closed, whatever the peer makes of the end, and also where
+      // there is no memory to end it in order.
+    }
   }
 
   Acceptor& acceptor_;
