@@ -13,8 +13,8 @@ namespace cosock {
 
 namespace {
 
-/// However finish() ends, the stream is closed, and goes on with nothing behind the scenes that
-/// finish() has given up.
+/// However finish() ends, the stream is closed, and nothing that finish() gave up goes on in the
+/// background.
 struct closing {
   byte_stream& stream;
   ~closing() {

@@ -188,7 +188,7 @@ template <detail::has_counterpart Socket>
 /// It reads and writes through buffers of 16 and 32 KiB, so that a cancelled operation loses nothing.
 /// What differs from a socket: a send is done when the buffer has taken it, an error shows at a later
 /// operation; finish() waits until it is sent, and throws what kept it from that. close() goes on
-/// sending behind the scenes: until nothing has moved for 5 s, 60 s in all; run() and loop::run wait
+/// sending in the background: until nothing has moved for 5 s, 60 s in all; run() and loop::run wait
 /// for it, unless a cancellation ends the wait; one that is destroyed does not.
 ///
 /// Over TLS shutdown_send() sends close_notify, and receiving goes on, where OpenSSL does the work.

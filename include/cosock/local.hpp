@@ -46,7 +46,7 @@ class COSOCK_API local_socket : public byte_stream {
   /// pair, the one that made it.
   [[nodiscard]] credentials peer_credentials() const;
 
-  /// Bytes. The system doubles what it is told, up to a limit of its own, and gives the double.
+  /// Bytes. The kernel doubles the value, up to a limit of its own, and returns the doubled one.
   /// Negative: invalid_argument. The send buffer bounds what is on the way, and the size of a message.
   void set_receive_buffer(int bytes);
   [[nodiscard]] int receive_buffer() const;

@@ -87,7 +87,7 @@ class COSOCK_API local_datagram_socket final : public basic_datagram_socket<coso
     return {source_, into, most};
   }
 
-  /// Bytes. The system doubles what it is told, up to a limit of its own, and gives the double.
+  /// Bytes. The kernel doubles the value, up to a limit of its own, and returns the doubled one.
   /// Negative: invalid_argument.
   void set_receive_buffer(int bytes);
   [[nodiscard]] int receive_buffer() const;

@@ -57,12 +57,12 @@ struct serve_options {
   time_span finish_timeout = std::chrono::seconds(2);
   /// Bytes of the peer that are discarded meanwhile; after more the connection is closed.
   std::size_t max_discard = 256 << 10;
-  /// Is told of errors that leave a handler, once for each, and of errors of accept() after which it
+  /// Called for each error that leaves a handler, and for errors of accept() after which serving
   /// goes on, once for each code. Must not throw.
   error_observer on_error = {};
-  /// How many errors `on_error` is told of in a second; the others are counted, and it is told their
-  /// number, as a std::runtime_error, before the next error and when the server ends. std::nullopt:
-  /// every error; 0: none.
+  /// How many errors a second `on_error` is called for. The others are counted, and their number is
+  /// reported to it, as a std::runtime_error, before the next error and when the server ends.
+  /// std::nullopt: every error; 0: no error.
   std::optional<std::uint32_t> max_reports = 10;
 };
 
@@ -72,7 +72,7 @@ struct serve_counters {
   std::uint64_t failed = 0;     ///< of which the handler ended with an error
   std::uint64_t rejected = 0;   ///< tries to accept for which the system had no room
   std::uint64_t accept_errors = 0;  ///< all errors of accept() after which it went on
-  std::uint64_t unreported = 0;     ///< errors that on_error was not told of
+  std::uint64_t unreported = 0;     ///< errors that were not reported
   std::size_t active = 0;       ///< connections that are being served
   std::size_t peak = 0;         ///< the most there were at once
   std::uint64_t bytes_in = 0;   ///< received over all connections
@@ -106,7 +106,7 @@ class COSOCK_API server {
 ///
 /// `handler` is called with the stream, by value or by reference, and with a `const connection&`
 /// (connection.hpp) as a second argument if it takes one, and returns task<>. A connection that was
-/// reset before reaches it too. What leaves a handler is told to `on_error` and costs only its
+/// reset before reaches it too. `on_error` is called with what leaves a handler, which costs only its
 /// connection; a cancellation is no error.
 ///
 /// A connection that the handler has left open, also one that was moved and destroyed inside the

@@ -77,7 +77,7 @@ class COSOCK_API tcp_socket final : public byte_stream {
   /// Whether, and how, an idle connection is probed.
   void set_keep_alive(const keep_alive& how);
   [[nodiscard]] keep_alive get_keep_alive() const;
-  /// Bytes. The system doubles what it is told, up to a limit of its own, and gives the double.
+  /// Bytes. The kernel doubles the value, up to a limit of its own, and returns the doubled one.
   /// Negative: invalid_argument.
   void set_receive_buffer(int bytes);
   [[nodiscard]] int receive_buffer() const;

@@ -147,7 +147,7 @@ class COSOCK_API udp_socket final : public datagram_socket {
   /// TOS or traffic class of what is sent, 0 to 255; its low two bits are ECN.
   void set_traffic_class(int byte);
   [[nodiscard]] int traffic_class() const;
-  /// Bytes. The system doubles what it is told, up to a limit of its own, and gives the double.
+  /// Bytes. The kernel doubles the value, up to a limit of its own, and returns the doubled one.
   /// Negative: invalid_argument.
   void set_receive_buffer(int bytes);
   [[nodiscard]] int receive_buffer() const;
