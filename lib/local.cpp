@@ -5,6 +5,7 @@
 #include "detail/local_binding.hpp"
 #include "detail/socket.hpp"
 
+#include <cosock/connection.hpp>
 #include <cosock/loop.hpp>
 
 #include <algorithm>

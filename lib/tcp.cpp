@@ -4,6 +4,7 @@
 
 #include "detail/socket.hpp"
 
+#include <cosock/connection.hpp>
 #include <cosock/loop.hpp>
 
 #include <netinet/tcp.h>
