@@ -38,7 +38,7 @@ cosock::task<> attend(cosock::byte_stream& client, place& here) {
 
 cosock::task<> meet(fuzz::input in) {
   hall all;
-  place here{all};
+  place here{all, std::chrono::hours(1)};
   all.add_loop(here.heard.make_sender());
   std::vector<std::unique_ptr<test::scripted_stream>> clients;
   for (std::size_t n = in.below(3) + 1; n != 0; --n)

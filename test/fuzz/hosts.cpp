@@ -9,10 +9,12 @@
 #include <cosock/address.hpp>
 #include <cosock/resolve.hpp>
 
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
 
 #include <atomic>
+#include <cctype>
 #include <cstring>
 
 namespace {
@@ -22,6 +24,12 @@ std::atomic<int> questions = 0;
 bool is_decimal(std::string_view text) {
   return !text.empty() &&
          std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+bool is_localhost(std::string name) {
+  if (name.ends_with('.')) name.pop_back();
+  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return name == "localhost" || name.ends_with(".localhost");
 }
 
 /// The input's text, with its length in front.
@@ -36,6 +44,9 @@ extern "C" int getaddrinfo(const char* host, const char* service, const addrinfo
   REQUIRE(host || service);
   REQUIRE(!host || (std::strlen(host) != 0 && std::strlen(host) < 256));
   REQUIRE(!host || !cosock::address::try_parse(host, numeric));
+  in_addr other_notation;
+  REQUIRE(!host || ::inet_aton(host, &other_notation) == 0);
+  REQUIRE(!host || !is_localhost(host));
   REQUIRE(!service || std::strlen(service) < 64);
   // Some names exist, some services do not, and some servers do not answer.
   const char* const text = host ? host : service;
