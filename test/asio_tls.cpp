@@ -3,6 +3,7 @@
 #include <cosock/asio.hpp>
 
 #define BOOST_TEST_MODULE asio_tls
+#include "certificate.hpp"
 #include "support.hpp"
 
 #include <cosock/connect.hpp>
@@ -16,9 +17,6 @@
 #include <boost/asio/read.hpp>
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/write.hpp>
-
-#include <openssl/evp.h>
-#include <openssl/x509.h>
 
 #include <functional>
 #include <string>
@@ -39,21 +37,7 @@ using stream = cosock::asio_stream<tls>;
 /// A context of a server with a certificate made up here.
 asio::ssl::context server_context() {
   asio::ssl::context made(asio::ssl::context::tls_server);
-  EVP_PKEY* const key = EVP_EC_gen("P-256");
-  X509* const certificate = X509_new();
-  X509_set_version(certificate, 2);
-  ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
-  X509_gmtime_adj(X509_getm_notBefore(certificate), -60);
-  X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
-  X509_set_pubkey(certificate, key);
-  X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_ASC,
-                             reinterpret_cast<const unsigned char*>("localhost"), -1, -1, 0);
-  X509_set_issuer_name(certificate, X509_get_subject_name(certificate));
-  X509_sign(certificate, key, EVP_sha256());
-  SSL_CTX_use_certificate(made.native_handle(), certificate);
-  SSL_CTX_use_PrivateKey(made.native_handle(), key);
-  X509_free(certificate);
-  EVP_PKEY_free(key);
+  test::use_own_certificate(made);
   return made;
 }
 

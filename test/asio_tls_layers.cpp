@@ -4,6 +4,7 @@
 
 #define BOOST_TEST_MODULE asio_tls_layers
 #include "asio_layers.hpp"
+#include "certificate.hpp"
 
 #include <boost/asio/read.hpp>
 #include <boost/asio/ssl.hpp>
@@ -12,9 +13,6 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/websocket/ssl.hpp>
 #include <boost/beast/websocket.hpp>
-
-#include <openssl/evp.h>
-#include <openssl/x509.h>
 
 // Layers over async_stream: TLS of Asio's, and Beast's WebSocket on that.
 
@@ -35,21 +33,7 @@ struct contexts {
   asio::ssl::context server{asio::ssl::context::tls_server};
   asio::ssl::context client{asio::ssl::context::tls_client};
   contexts() {
-    EVP_PKEY* const key = EVP_EC_gen("P-256");
-    X509* const certificate = X509_new();
-    ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
-    X509_gmtime_adj(X509_getm_notBefore(certificate), -60);
-    X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
-    X509_set_pubkey(certificate, key);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_ASC,
-                               reinterpret_cast<const unsigned char*>("localhost"), -1, -1, 0);
-    X509_set_issuer_name(certificate, X509_get_subject_name(certificate));
-    X509_sign(certificate, key, EVP_sha256());
-    SSL_CTX_use_certificate(server.native_handle(), certificate);
-    SSL_CTX_use_PrivateKey(server.native_handle(), key);
-    X509_STORE_add_cert(SSL_CTX_get_cert_store(client.native_handle()), certificate);
-    X509_free(certificate);
-    EVP_PKEY_free(key);
+    test::use_own_certificate(server, &client);
     client.set_verify_mode(asio::ssl::verify_peer);
   }
 };
