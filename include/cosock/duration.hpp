@@ -13,6 +13,7 @@ namespace cosock {
 class time_span : public std::chrono::nanoseconds {
  public:
   constexpr time_span() noexcept = default;
+  /// Rounds up to nanoseconds, and caps. Throws std::invalid_argument for NaN.
   template <class Rep, class Period>
   constexpr time_span(std::chrono::duration<Rep, Period> of)
       : std::chrono::nanoseconds(detail::to_ns(of)) {}
