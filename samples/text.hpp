@@ -18,6 +18,6 @@ inline bool is_name(std::string_view text) {
 inline std::string printable(std::string_view line) {
   std::string text(line);
   for (char& c : text)
-    if ((c >= 0 && c < ' ') || c == '\x7f') c = ' ';
+    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = ' ';
   return text;
 }
