@@ -70,10 +70,7 @@ void asio_state::come_home() noexcept {
 }
 
 void asio_state::deliver() noexcept {
-  if (waiter_) {
-    waiter_->arrived_ = true;
-    if (waiter_->waiting_) engine::of(*waiter_->scope_->on).make_ready(*waiter_);
-  }
+  if (waiter_) waiter_->arrive();
   drop();
 }
 
@@ -87,6 +84,11 @@ void asio_state::abandon() noexcept {
   waiter_ = nullptr;
   if (pending_) signal_.emit(asio::cancellation_type::all);
   drop();
+}
+
+void asio_wait::arrive() noexcept {
+  arrived_ = true;
+  if (waiting_) engine::of(*scope_->on).make_ready(*this);
 }
 
 bool asio_wait::started(scope& where) noexcept {

@@ -12,7 +12,7 @@ namespace cosock {
 namespace detail {
 
 /// The coroutine around a limit that waits for no more than its turn. Owns itself.
-class resting final : public operation {
+class limit::resting final : public operation {
  public:
   resting(std::coroutine_handle<> what, limit& of) noexcept : what_(what), of_(of) {
     of_.rest_ = this;

@@ -659,7 +659,7 @@ void descriptor::describe_slot(batch_memory& into, std::size_t i) const noexcept
   const mmsghdr& header = s.headers[i];
   if (datagrams_->family == AF_UNIX && datagrams_->controls)
     close_passed(s.controls[i].bytes, header.msg_hdr.msg_controllen);
-  batch_slot& slot = into.slots()[i];
+  batch_slot& slot = into.slot_array()[i];
   slot.data = static_cast<const char*>(s.pieces[i].iov_base);
   slot.length = header.msg_len;
   slot.size = std::min<std::size_t>(header.msg_len, s.pieces[i].iov_len);
@@ -684,7 +684,7 @@ bool descriptor::receive_split(message_operation& op) {
     }
     joined_datagrams& j = *datagrams_->joined;
     const std::size_t i = into.messages++;
-    batch_slot& slot = into.slots()[i];
+    batch_slot& slot = into.slot_array()[i];
     take_joined(j, &s.pieces[i], 1, slot.size, slot.length);
     slot.data = static_cast<const char*>(s.pieces[i].iov_base);
     slot.segment = slot.size;

@@ -331,8 +331,8 @@ void engine::run_until(root& r) {
   }
   running_root_ = nullptr;
   // Streams that are closing send what they have, within their limits; a cancellation ends the wait.
-  const bool cancelled = r.scope_.cancelled;
-  while (lingering_ != 0 && !abandoned_ && r.scope_.cancelled == cancelled) {
+  const bool cancelled = r.is_cancelled();
+  while (lingering_ != 0 && !abandoned_ && r.is_cancelled() == cancelled) {
     context_.restart();
     context_.run_one();
   }

@@ -68,7 +68,7 @@ bool read_operation::advance(source& from) {
     if (!from.transfer(*this)) return false;
     const std::size_t moved = std::exchange(moved_, 0);
     if (failure_) {  // with bytes, if it is a message that was too long
-      if (direct())
+      if (is_direct())
         filled_ += moved;
       else
         reader_.end_ += moved;
@@ -80,12 +80,12 @@ bool read_operation::advance(source& from) {
 }
 
 /// Whether bytes go past the buffer: then they cannot be given back.
-bool read_operation::direct() const noexcept {
+bool read_operation::is_direct() const noexcept {
   return want_ == want::some || (want_ == want::fill && into_.size() > reader_.capacity_);
 }
 
 bool read_operation::received(std::size_t bytes) {
-  if (direct()) {
+  if (is_direct()) {
     filled_ += bytes;
     if (want_ == want::some || filled_ == into_.size()) return true;
     if (bytes != 0) return false;
@@ -193,7 +193,7 @@ inline bool read_operation::find_frame() noexcept {
 /// Says where the next bytes go. False if there is no memory for them.
 bool read_operation::prepare() {
   buffered_reader& r = reader_;
-  if (direct()) {
+  if (is_direct()) {
     memory_ = static_cast<char*>(into_.data()) + filled_;
     size_ = into_.size() - filled_;
     return true;

@@ -136,7 +136,7 @@ std::string on_interface(const address& group, unsigned index) {
 /// it to the system. Throws where two are named.
 unsigned membership_interface(const address& group, const address* sender,
                               const network_interface& given) {
-  unsigned index = given.index();
+  unsigned index = given.interface_index();
   for (const address* each : {&group, sender}) {
     if (!each || each->scope_id() == 0) continue;
     if (index != 0 && index != each->scope_id())
@@ -307,12 +307,12 @@ void udp_socket::leave(const address& group, const address& sender, const networ
 }
 
 void udp_socket::set_multicast_interface(const network_interface& out) {
-  const int index = static_cast<int>(out.index());
+  const int index = static_cast<int>(out.interface_index());
   ip_mreqn v4 = {};
   v4.imr_ifindex = index;
   const bool v6 = is_v6(of());
-  if (index != 0 && !detail::is_interface(of()->fd(), out.index()))
-    detail::raise(system_failure(ENODEV), "interface " + std::to_string(out.index()));
+  if (index != 0 && !detail::is_interface(of()->fd(), out.interface_index()))
+    detail::raise(system_failure(ENODEV), "interface " + std::to_string(out.interface_index()));
   if (v6) set(of(), IPPROTO_IPV6, IPV6_MULTICAST_IF, index);
   if (::setsockopt(of()->fd(), IPPROTO_IP, IP_MULTICAST_IF, &v4, sizeof v4) != 0 && !v6)
     detail::raise(system_failure(errno));

@@ -141,7 +141,7 @@ NETWORK_COROUTINE_TEST_CASE(without_an_interface_it_is_the_one_of_the_route) {
 
 NETWORK_COROUTINE_TEST_CASE(the_scope_id_of_a_group_is_the_interface) {
   make_interfaces();
-  const unsigned d1 = named("d1").index();
+  const unsigned d1 = named("d1").interface_index();
   for (const char* plain : {"ff02::77", "ff15::77"}) {
     BOOST_TEST_INFO_SCOPE(plain);
     const address scoped = address::parse(plain + std::string("%d1"));

@@ -42,7 +42,7 @@ void make_interfaces() {
   for (const char* each : {"d0", "d1"}) wait_for_multicast(each);
 }
 
-unsigned index_of(const char* name) { return network_interface::by_name(name).index(); }
+unsigned index_of(const char* name) { return network_interface::by_name(name).interface_index(); }
 endpoint at(const std::string& host, std::uint16_t port) { return {address::parse(host), port}; }
 
 /// That it is refused, with the scope in the text.
@@ -205,10 +205,12 @@ NETWORK_TEST_CASE(an_interface_is_found_by_an_address_and_a_scope_id) {
   make_interfaces();
   for (const char* on : {"d0", "d1"}) {
     const std::string link_local = std::string("fe80::1%") + on;
-    BOOST_TEST(network_interface::by_address(address::parse(link_local)).index() == index_of(on));
+    BOOST_TEST(network_interface::by_address(address::parse(link_local)).interface_index() ==
+               index_of(on));
     const std::string global = std::string("fd31:1::1%") + on;
     if (on == std::string("d1"))
-      BOOST_TEST(network_interface::by_address(address::parse(global)).index() == index_of(on));
+      BOOST_TEST(network_interface::by_address(address::parse(global)).interface_index() ==
+                 index_of(on));
     else
       BOOST_CHECK_EXCEPTION((void)network_interface::by_address(address::parse(global)),
                             system_error, is(errc::address_not_available));

@@ -158,7 +158,7 @@ COROUTINE_TEST_CASE(an_answer_comes_from_where_the_question_went) {
     packet_info info;
     const auto got = co_await server.receive_from(into, info);
     BOOST_TEST(info.local.unmapped() == to.address());
-    BOOST_TEST(info.interface_index == network_interface::by_name("lo").index());
+    BOOST_TEST(info.interface_index == network_interface::by_name("lo").interface_index());
     co_await server.send_to("!", got.from, info);
     auto answer = co_await client.receive_from(into);
     BOOST_TEST(answer.from == to);
@@ -180,7 +180,7 @@ COROUTINE_TEST_CASE(an_answer_comes_from_where_the_question_went) {
 COROUTINE_TEST_CASE(a_packet_info_that_says_little_is_no_hindrance) {
   packet_info nothing;
   packet_info interface_only;
-  interface_only.interface_index = network_interface::by_name("lo").index();
+  interface_only.interface_index = network_interface::by_name("lo").interface_index();
   packet_info group;
   group.local = address::parse("239.1.2.3");
   packet_info all;
@@ -250,7 +250,7 @@ COROUTINE_TEST_CASE(all_that_can_be_told) {
     const packet_info of_batch = (*batch.begin()).info();
     for (const packet_info& each : {info, of_batch}) {
       BOOST_TEST(each.local.unmapped() == loopback);
-      BOOST_TEST(each.interface_index == network_interface::by_name("lo").index());
+      BOOST_TEST(each.interface_index == network_interface::by_name("lo").interface_index());
       BOOST_TEST(each.traffic_class == (0x2e << 2 | 2));
       BOOST_TEST(each.ecn() == 2);
       BOOST_TEST(each.hops == 42);
@@ -598,9 +598,10 @@ COROUTINE_TEST_CASE(an_adopted_socket_goes_on_as_it_was) {
 
 BOOST_AUTO_TEST_CASE(interfaces) {
   const network_interface lo = network_interface::by_name("lo");
-  BOOST_TEST(lo.index() == ::if_nametoindex("lo"));
-  BOOST_TEST(network_interface::by_address(address::loopback_v4()).index() == lo.index());
-  BOOST_TEST(network_interface::by_index(7).index() == 7u);
+  BOOST_TEST(lo.interface_index() == ::if_nametoindex("lo"));
+  BOOST_TEST(network_interface::by_address(address::loopback_v4()).interface_index() ==
+             lo.interface_index());
+  BOOST_TEST(network_interface::by_index(7).interface_index() == 7u);
   BOOST_CHECK_EXCEPTION(
       (void)network_interface::by_name("nosuch0"), system_error, [](const system_error& e) {
         return e.code() == errc::no_such_device &&

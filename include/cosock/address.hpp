@@ -72,8 +72,8 @@ class COSOCK_API address {
   /// IPv4 before IPv6, then by bytes, then by scope id.
   friend constexpr bool operator==(const address&, const address&) noexcept = default;
   friend constexpr std::strong_ordering operator<=>(const address& a, const address& b) noexcept {
-    if (auto c = a.v6_ <=> b.v6_; c != 0) return c;
-    if (auto c = a.bytes_ <=> b.bytes_; c != 0) return c;
+    if (auto c = a.v6_ <=> b.v6_; std::is_neq(c)) return c;
+    if (auto c = a.bytes_ <=> b.bytes_; std::is_neq(c)) return c;
     return a.scope_id_ <=> b.scope_id_;
   }
   friend COSOCK_API std::ostream& operator<<(std::ostream&, const address&);

@@ -178,8 +178,7 @@ std::optional<T> subscription<T>::take() {
   const std::uint64_t oldest = of_->sent_ - of_->kept_.size();
   const std::uint64_t next = next_ < oldest ? oldest : next_;
   if (next == of_->sent_) return std::nullopt;
-  const auto at = static_cast<std::size_t>(next - oldest);
-  std::optional<T> value(std::in_place, std::as_const(of_->kept_)[at]);
+  std::optional<T> value(std::in_place, std::as_const(of_->kept_)[next - oldest]);
   missed_ = next - next_;
   next_ = next + 1;
   return value;

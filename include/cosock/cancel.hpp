@@ -9,8 +9,6 @@ namespace cosock {
 
 namespace detail {
 
-class resting;
-
 /// A scope around an operand, with a deadline or without.
 class COSOCK_API limit : public waiting, public timer {
  public:
@@ -64,14 +62,14 @@ class COSOCK_API limit : public waiting, public timer {
   bool expired_ = false;
 
  private:
-  friend class resting;
+  class resting;
   bool rest(std::coroutine_handle<> awaiting);
   waiting* rest_ = nullptr;
 };
 
 /// What with_timeout and with_deadline give.
-template <class A, bool Absolute>
-class COSOCK_AWAITABLE with_limit final : public awaiter_of<with_limit<A, Absolute>>, public limit {
+template <class A, bool Deadline>
+class COSOCK_AWAITABLE with_limit final : public awaiter_of<with_limit<A, Deadline>>, public limit {
  public:
   template <class B>
   with_limit(std::int64_t ns, B&& of) : ns_(ns), of_(operand(std::forward<B>(of))) {}
@@ -80,12 +78,12 @@ class COSOCK_AWAITABLE with_limit final : public awaiter_of<with_limit<A, Absolu
   bool start(std::coroutine_handle<> awaiting, scope& outer) {
     // An operation that ends at once needs no clock; a task may compute before it first waits.
     constexpr bool is_task = !std::derived_from<A, operation>;
-    std::int64_t at = Absolute ? ns_ : is_task ? later(steady_now(), ns_) : 0;
-    expired_ = Absolute ? ns_ <= steady_now() : ns_ <= 0;
+    std::int64_t at = Deadline ? ns_ : is_task ? later(steady_now(), ns_) : 0;
+    expired_ = Deadline ? ns_ <= steady_now() : ns_ <= 0;
     enter(outer);
     if (!of_.start(awaiting, inner_)) return rests(awaiting);
     if (expired_) return true;
-    if (!Absolute && !is_task) at = later(steady_now(), ns_);
+    if (!Deadline && !is_task) at = later(steady_now(), ns_);
     start_timer(*outer.on, at);
     return true;
   }

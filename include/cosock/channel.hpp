@@ -125,9 +125,13 @@ class COSOCK_AWAITABLE receiver final : public awaiter_of<receiver<T>>, public w
 
 template <class T>
 class sender : public waiter {
+ public:
+  /// What it waits to send.
+  T& value() noexcept { return *value_; }
+
  protected:
   sender() noexcept {}
-  friend class channel<T>;
+  ~sender() = default;
   T* value_ = nullptr;
 };
 
@@ -178,9 +182,9 @@ bool channel<T>::take(std::optional<T>& into) noexcept {
   auto* from = senders_.empty() ? nullptr : &static_cast<detail::sender<T>&>(senders_.first());
   if (queue_.size() != 0) {
     into.emplace(queue_.pop());
-    if (from) queue_.push(std::move(*from->value_));
+    if (from) queue_.push(std::move(from->value()));
   } else if (from) {
-    into.emplace(std::move(*from->value_));
+    into.emplace(std::move(from->value()));
   } else {
     return false;
   }

@@ -237,8 +237,8 @@ class basic_datagram_batch : private detail::batch_memory {
   };
 
   /// The datagrams, in the order in which the system gave them.
-  [[nodiscard]] iterator begin() const noexcept { return {this, slots()}; }
-  [[nodiscard]] iterator end() const noexcept { return {this, slots() + messages}; }
+  [[nodiscard]] iterator begin() const noexcept { return {this, slot_array()}; }
+  [[nodiscard]] iterator end() const noexcept { return {this, slot_array() + messages}; }
   /// How many datagrams it holds, those that were joined counted one by one.
   [[nodiscard]] std::size_t size() const noexcept { return datagrams; }
   [[nodiscard]] bool empty() const noexcept { return datagrams == 0; }

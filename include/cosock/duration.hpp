@@ -20,7 +20,7 @@ class time_span : public std::chrono::nanoseconds {
 
   /// Whether it is so long that it never passes.
   [[nodiscard]] constexpr bool is_unlimited() const noexcept {
-    return *this == std::chrono::nanoseconds::max();
+    return *this == (std::chrono::nanoseconds::max)();
   }
 };
 

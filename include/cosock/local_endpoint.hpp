@@ -53,7 +53,7 @@ class COSOCK_API local_endpoint {
   /// Unnamed before paths before abstract names, then by bytes.
   friend constexpr std::strong_ordering operator<=>(const local_endpoint& a,
                                                     const local_endpoint& b) noexcept {
-    if (auto c = a.kind_ <=> b.kind_; c != 0) return c;
+    if (auto c = a.kind_ <=> b.kind_; std::is_neq(c)) return c;
     return a.name() <=> b.name();
   }
   friend COSOCK_API std::ostream& operator<<(std::ostream&, const local_endpoint&);

@@ -8,7 +8,6 @@ namespace cosock {
 
 template <class T>
 class running;
-COSOCK_API int run(task<int> program);
 
 namespace detail {
 
@@ -100,6 +99,10 @@ namespace detail {
 class COSOCK_API root : public group, public link {
  public:
   bool done() const noexcept { return active_ == 0; }
+  /// Whether the scope around the task was cancelled.
+  bool is_cancelled() const noexcept { return scope_.cancelled; }
+  /// By the loop, which ends: destroys the task.
+  void drop() noexcept;
 
  protected:
   explicit root(core& on) noexcept;
@@ -113,9 +116,7 @@ class COSOCK_API root : public group, public link {
   scope scope_;
 
  private:
-  friend class engine;
   void all_ended() noexcept override;
-  void drop() noexcept;
   core& loop_;
   bool dropped_ = false;
 };
@@ -146,7 +147,7 @@ class [[nodiscard]] running final : private detail::root {
 
  private:
   friend class loop;
-  friend int run(task<int>);
+  friend class detail::engine;
   running(detail::core& on, task<T> work) : root(on) {
     begin(detail::fill_slot(std::move(work).operator co_await(), slot_, 0, first_));
   }

@@ -23,7 +23,7 @@ class COSOCK_API mailbox_base : public std::enable_shared_from_this<mailbox_base
 
   void close() noexcept;
   bool is_closed() const noexcept {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard<std::mutex> lock(mutex_);
     return closed_;
   }
 
@@ -131,7 +131,7 @@ class mailbox_state final : public mailbox_base {
       : queue_("the capacity of a mailbox", capacity ? capacity : 1) {}
 
   bool give(T& value) noexcept {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard<std::mutex> lock(mutex_);
     if (closed_ || queue_.full()) return false;
     if (waiting_ && !wake()) return false;
     queue_.push(std::move(value));
@@ -139,14 +139,14 @@ class mailbox_state final : public mailbox_base {
   }
   std::optional<T> take_one() {
     std::optional<T> value;
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard<std::mutex> lock(mutex_);
     if (queue_.size() != 0 && receivers_.empty()) value.emplace(queue_.pop());
     return value;
   }
   void abandon() noexcept {
     detail::ring<T> dropped;
     {
-      const std::lock_guard lock(mutex_);
+      const std::lock_guard<std::mutex> lock(mutex_);
       closed_ = true;
       queue_.swap(dropped);
     }
@@ -186,7 +186,7 @@ class COSOCK_AWAITABLE mailbox_receive final : public awaiter_of<mailbox_receive
 
 template <class T>
 bool mailbox_state<T>::wait_or_take(mailbox_receive<T>& op) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   if (!is_on(*op.scope_->on)) return op.fail_other_loop();
   const bool free = receivers_.empty();
   if (free && queue_.size() != 0) {

@@ -17,7 +17,7 @@ class nursery_awaiter;
 /// The first error that leaves the body or a child cancels all the others; when they have ended it
 /// is thrown from `with_nursery`. If others failed with errors of their own meanwhile, none is lost:
 /// `multiple_errors` (error.hpp) carries them all. Belongs to one loop, like everything inside it.
-class COSOCK_API nursery : private detail::group {
+class COSOCK_API nursery : protected detail::group {
  public:
   /// Starts a child: `function(arguments...)`, which returns a task. The function and its arguments
   /// are moved or copied into the child, so a lambda may capture, and the arguments reach the
@@ -53,10 +53,6 @@ class COSOCK_API nursery : private detail::group {
  protected:
   nursery() = default;
   ~nursery() = default;
-
- private:
-  template <class Body>
-  friend class detail::nursery_awaiter;
 };
 
 template <class Body>

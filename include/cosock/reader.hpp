@@ -49,13 +49,12 @@ class COSOCK_API read_operation : public stream_operation {
   std::size_t filled_ = 0;      // bytes in the caller's memory
 
  private:
-  friend class cosock::buffered_reader;
   bool attempt() override;
   bool advance(source& from);
   bool satisfied();
   bool received(std::size_t bytes);
   bool prepare();
-  bool direct() const noexcept;
+  bool is_direct() const noexcept;
   bool found(std::size_t at, std::size_t size, std::size_t consumed) noexcept;
   bool refused(failure why) noexcept;
   bool find_line() noexcept;

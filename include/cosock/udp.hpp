@@ -47,7 +47,7 @@ class COSOCK_API network_interface {
   [[nodiscard]] static network_interface by_address(const address& own);
 
   /// 0: left to the system.
-  [[nodiscard]] constexpr unsigned index() const noexcept { return index_; }
+  [[nodiscard]] constexpr unsigned interface_index() const noexcept { return index_; }
 
  private:
   constexpr explicit network_interface(unsigned index) noexcept : index_(index) {}

@@ -17,14 +17,14 @@ struct any_result {
   /// For each operand an optional: its result, or empty if it was cancelled before it had one.
   Results results;
 
-  /// The optional of operand I.
-  template <std::size_t I>
+  /// The optional of the operand that has this index.
+  template <std::size_t Index>
   [[nodiscard]] auto& get() noexcept {
-    return std::get<I>(results);
+    return std::get<Index>(results);
   }
-  template <std::size_t I>
+  template <std::size_t Index>
   [[nodiscard]] const auto& get() const noexcept {
-    return std::get<I>(results);
+    return std::get<Index>(results);
   }
 };
 
@@ -86,19 +86,19 @@ namespace detail {
 template <class... A>
 struct operands_of_types {
   std::tuple<A...> of;
-  std::tuple<std::optional<storable<decltype(std::declval<A&>().result())>>...> slots;
+  std::tuple<std::optional<storable<decltype(std::declval<A&>().result())>>...> results;
 
   explicit operands_of_types(A&&... each) : of(std::move(each)...) {}
   template <class F>
   void each(F f) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      (f(std::move(std::get<I>(of)), std::get<I>(slots), I), ...);
+    [&]<std::size_t... Index>(std::index_sequence<Index...>) {
+      (f(std::move(std::get<Index>(of)), std::get<Index>(results), Index), ...);
     }(std::index_sequence_for<A...>());
   }
   auto all() {
     return std::apply(
         []<class... T>(std::optional<T>&... slot) { return std::tuple<T...>(std::move(*slot)...); },
-        slots);
+        results);
   }
 };
 
@@ -106,19 +106,19 @@ struct operands_of_types {
 template <class T>
 struct operands_of_vector {
   std::vector<task<T>> of;
-  std::vector<std::optional<storable<T>>> slots;
+  std::vector<std::optional<storable<T>>> results;
 
   explicit operands_of_vector(std::vector<task<T>>&& from)
-      : of(std::move(from)), slots(of.size()) {}
+      : of(std::move(from)), results(of.size()) {}
   template <class F>
   void each(F f) {
-    for (std::size_t i = 0; i != of.size(); ++i) f(operand(std::move(of[i])), slots[i], i);
+    for (std::size_t i = 0; i != of.size(); ++i) f(operand(std::move(of[i])), results[i], i);
   }
   auto all() {
-    std::vector<storable<T>> results;
-    results.reserve(slots.size());
-    for (auto& slot : slots) results.push_back(std::move(*slot));
-    return results;
+    std::vector<storable<T>> values;
+    values.reserve(results.size());
+    for (auto& each : results) values.push_back(std::move(*each));
+    return values;
   }
 };
 
@@ -144,7 +144,7 @@ class COSOCK_AWAITABLE together final : public awaiter_of<together<Any, Operands
     if constexpr (Any) {
       if (first_ == nobody && !unwound()) raise_empty_when_any();
       if (first_ == nobody) raise(cancelled_failure());
-      return any_result<decltype(of_.slots)>{first_, std::move(of_.slots)};
+      return any_result<decltype(of_.results)>{first_, std::move(of_.results)};
     } else {
       if (unwound()) raise(cancelled_failure());
       return of_.all();

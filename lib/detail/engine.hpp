@@ -86,6 +86,10 @@ class engine final : public core {
 
   /// Runs until the root task has ended, or the loop is abandoned.
   void run_until(class root& r);
+  template <class T>
+  void run_until(running<T>& r) {
+    run_until(static_cast<root&>(r));
+  }
   /// Has run_until() return soon, whatever goes on. From any thread, as long as the engine exists.
   void abandon() noexcept {
     abandoned_ = true;

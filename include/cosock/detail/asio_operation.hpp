@@ -68,6 +68,8 @@ class COSOCK_API asio_wait : public awaited {
  public:
   void fire() override { resume(); }
   void cancel() noexcept override;
+  /// By the state, on the loop: the result is there.
+  void arrive() noexcept;
 
  protected:
   asio_wait() noexcept = default;
@@ -84,7 +86,6 @@ class COSOCK_API asio_wait : public awaited {
   asio_state* state_ = nullptr;
 
  private:
-  friend class asio_state;
   bool arrived_ = false;
   bool waiting_ = false;
 };
@@ -143,9 +144,9 @@ class COSOCK_AWAITABLE asio_operation final
   static constexpr std::size_t given = sizeof...(Args) - skipped;
 
  public:
-  template <class I, class... B>
-  explicit asio_operation(std::in_place_t, I&& initiation, B&&... bound)
-      : initiation_(std::forward<I>(initiation)), bound_(std::forward<B>(bound)...) {}
+  template <class F, class... B>
+  explicit asio_operation(std::in_place_t, F&& initiation, B&&... bound)
+      : initiation_(std::forward<F>(initiation)), bound_(std::forward<B>(bound)...) {}
   asio_operation(asio_operation&& other)
       : asio_wait(), initiation_(std::move(other.initiation_)), bound_(std::move(other.bound_)) {}
 
@@ -194,10 +195,10 @@ class COSOCK_AWAITABLE asio_operation final
 
  private:
   auto& values() noexcept { return *static_cast<state*>(state_)->values; }
-  template <std::size_t... I>
-  auto rest(std::index_sequence<I...>) {
-    return std::tuple<std::tuple_element_t<skipped + I, std::tuple<std::decay_t<Args>...>>...>(
-        std::get<skipped + I>(std::move(values()))...);
+  template <std::size_t... Index>
+  auto rest(std::index_sequence<Index...>) {
+    return std::tuple<std::tuple_element_t<skipped + Index, std::tuple<std::decay_t<Args>...>>...>(
+        std::get<skipped + Index>(std::move(values()))...);
   }
   /// What has been transferred all the same is told with the error.
   [[noreturn]] void raise_failure(const failure& f) {

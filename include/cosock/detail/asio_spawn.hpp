@@ -162,7 +162,7 @@ class spawned_with final : public spawned {
         handler_(std::move(handler)),
         before_(step_before(asio::get_associated_executor(handler_, on), on)),
         work_(asio::get_associated_executor(handler_, on)) {}
-  ~spawned_with() { finish(); }
+  ~spawned_with() override { finish(); }
 
  private:
   branch make() override { return fill_slot(function_().operator co_await(), slot_, 0, first_); }

@@ -22,7 +22,7 @@ class COSOCK_AWAITABLE receive_message final : public awaiter_of<receive_message
       : message_operation(kind::receive, of, memory, size, gather, nullptr) {}
   receive_message(receive_message&&) noexcept = default;
   received result() const {
-    check();
+    raise_if_failed();
     return {moved_, length_, length_ > moved_, false};
   }
 };
@@ -43,7 +43,7 @@ class COSOCK_AWAITABLE receive_message_from final
     return message_operation::start(awaiting, where);
   }
   received_from<Endpoint> result() const {
-    check();
+    raise_if_failed();
     received_from<Endpoint> r;
     r.size = moved_;
     r.length = length_;
@@ -63,7 +63,7 @@ class COSOCK_AWAITABLE receive_messages final : public awaiter_of<receive_messag
       : message_operation(kind::receive_batch, of, &into, 0, nullptr, nullptr) {}
   receive_messages(receive_messages&&) noexcept = default;
   std::size_t result() const {
-    check();
+    raise_if_failed();
     return batch().datagrams;
   }
 };
@@ -85,7 +85,7 @@ class COSOCK_AWAITABLE send_message final : public awaiter_of<send_message<Endpo
     return message_operation::start(awaiting, where);
   }
   std::size_t result() const {
-    check();
+    raise_if_failed();
     return moved_;
   }
 

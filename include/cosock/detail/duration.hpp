@@ -21,7 +21,7 @@ constexpr std::int64_t common_divisor(std::int64_t a, std::int64_t b) noexcept {
 
 /// A floating-point number of units, as nanoseconds, rounded up and capped.
 constexpr std::int64_t whole_ns(long double count, long double unit) {
-  if (count != count) refuse_nan();
+  if (__builtin_isnan(count)) refuse_nan();
   if (count >= 0x1p63L / unit) return INT64_MAX;
   if (count < -0x1p63L / unit) return INT64_MIN;
   const long double ns = count * unit;

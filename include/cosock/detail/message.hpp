@@ -34,14 +34,14 @@ struct outgoing_list {
   const void* peer = nullptr;  // null: connected
 
   const const_buffer& data(std::size_t i) const noexcept {
-    return *reinterpret_cast<const const_buffer*>(first + i * stride);
+    return *static_cast<const const_buffer*>(member(i, 0));
   }
-  const void* to(std::size_t i) const noexcept {
-    return peer_at ? first + i * stride + peer_at : peer;
-  }
+  const void* to(std::size_t i) const noexcept { return peer_at ? member(i, peer_at) : peer; }
   const packet_info* as(std::size_t i) const noexcept {
-    return info_at ? *reinterpret_cast<const packet_info* const*>(first + i * stride + info_at)
-                   : nullptr;
+    return info_at ? *static_cast<const packet_info* const*>(member(i, info_at)) : nullptr;
+  }
+  const void* member(std::size_t i, std::size_t offset) const noexcept {
+    return first + i * stride + offset;
   }
 };
 
@@ -68,7 +68,7 @@ class COSOCK_API batch_memory {
   batch_memory& operator=(batch_memory&&) noexcept;
 
   std::size_t capacity() const noexcept;
-  batch_slot* slots() const noexcept { return slots_.get(); }
+  batch_slot* slot_array() const noexcept { return slots_.get(); }
   message_slots& system() const noexcept { return *system_; }
   const void* name(const batch_slot*, unsigned& size) const noexcept;
   void info(const batch_slot*, packet_info&) const noexcept;
@@ -127,7 +127,7 @@ class COSOCK_API message_operation : public side_operation {
   ~message_operation() = default;
 
   bool attempt() override { return on_->transfer(*this); }
-  void check() const {
+  void raise_if_failed() const {
     if (failure_) [[unlikely]]
       raise_failure();
   }

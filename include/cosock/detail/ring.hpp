@@ -5,6 +5,7 @@
 #include <cosock/detail/size.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -34,12 +35,13 @@ class ring {
   std::size_t capacity() const noexcept { return capacity_; }
   std::size_t size() const noexcept { return size_; }
   bool full() const noexcept { return size_ == capacity_; }
-  /// The element that is so many behind the first one.
-  T& operator[](std::size_t i) noexcept {
+  /// The element that is so many behind the first one. The index may come from a counter that is
+  /// wider than a size.
+  T& operator[](std::uint64_t i) noexcept {
     i += first_;
     return room_[i < capacity_ ? i : i - capacity_];
   }
-  const T& operator[](std::size_t i) const noexcept { return const_cast<ring&>(*this)[i]; }
+  const T& operator[](std::uint64_t i) const noexcept { return const_cast<ring&>(*this)[i]; }
 
   void push(T&& value) noexcept {
     std::construct_at(&(*this)[size_], std::move(value));
