@@ -125,8 +125,9 @@ class COSOCK_API reconnecting_client {
   /// The same with cosock::connect(host, service), the name being looked up each time.
   template <class Session>
   task<> run(std::string host, std::string service, Session session, connect_options how = {}) {
-    return run([host = std::move(host), service = std::move(service),
-                how] { return cosock::connect(host, service, how); }, std::move(session));
+    return run([peer_host = std::move(host), peer_service = std::move(service), how] {
+      return cosock::connect(peer_host, peer_service, how);
+    }, std::move(session));
   }
   template <class Session>
   task<> run(std::string host, std::uint16_t port, Session session, connect_options how = {}) {

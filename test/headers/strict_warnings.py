@@ -4,7 +4,7 @@
 """The warnings of the headers in a project that asks for many, and finds them with -I, as those of a
 Meson subproject.
 
-    test/headers/warnings.py PROGRAM INCLUDE GENERATED COMPILER...
+    test/headers/strict_warnings.py PROGRAM INCLUDE GENERATED COMPILER...
 
 PROGRAM is compiled with every warning below that COMPILER knows. A warning in PROGRAM or in a header of
 INCLUDE or GENERATED is a failure, and so is one in a function of another library that was inlined there.
