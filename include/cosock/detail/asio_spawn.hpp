@@ -131,14 +131,22 @@ asio::any_io_executor step_before(const Executor& through, const asio::any_io_ex
   return on;
 }
 
+/// Whether an executor takes functions to be called later. Asio's inline executor calls them at once;
+/// no task runs on it, so there always is a step before it.
+template <class Executor>
+concept postable = requires(const Executor& e, void (*function)()) { asio::post(e, function); };
+
 /// Calls the handler soon, through its executor.
 template <class Completion, class Executor>
 void deliver(const asio::any_io_executor& before, asio::executor_work_guard<Executor> work,
              Completion completion) {
-  if (before)
-    asio::post(before, spawn_delivery<Completion, Executor>{std::move(completion), std::move(work)});
-  else
-    asio::post(work.get_executor(), std::move(completion));
+  if constexpr (postable<Executor>) {
+    if (!before) {
+      asio::post(work.get_executor(), std::move(completion));
+      return;
+    }
+  }
+  asio::post(before, spawn_delivery<Completion, Executor>{std::move(completion), std::move(work)});
 }
 
 template <class T>
