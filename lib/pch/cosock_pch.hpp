@@ -4,5 +4,5 @@
 // Compiled once for the whole library: what most of its files include, which is Asio and costs more
 // than they do. They include it themselves too, so that each compiles without this (b_pch=false).
 
-#include "detail/descriptor.hpp"
-#include "detail/socket.hpp"
+#include "io/descriptor.hpp"
+#include "net/socket.hpp"

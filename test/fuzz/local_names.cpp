@@ -7,7 +7,7 @@
 
 #include <cosock/local_endpoint.hpp>
 
-#include "detail/local_binding.hpp"
+#include "net/local_binding.hpp"
 
 #include <cstring>
 

@@ -1,0 +1,464 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/asio.hpp>
+
+#include "core/system.hpp"
+#include "loop/engine.hpp"
+
+#include <boost/asio/bind_allocator.hpp>
+#include <boost/asio/experimental/channel_error.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include <algorithm>
+#include <vector>
+
+namespace cosock {
+
+namespace detail {
+
+// The loop as an executor
+
+home_executor home_executor::current() { return home_executor(engine::required().remote_); }
+
+bool home_executor::is_here() const noexcept {
+  const engine* const running = engine::current();
+  return running && running->remote_ == to_;
+}
+
+bool home_executor::post(queued& op) const noexcept {
+  const std::lock_guard lock(to_->mutex);
+  if (!to_->to) return false;
+  to_->to->scheduler_.post_immediate_completion(&op, false);
+  return true;
+}
+
+asio::execution_context& home_executor::query(asio::execution::context_t) const noexcept {
+  const std::lock_guard lock(to_->mutex);
+  if (to_->to) return *to_->context;
+  static asio::execution_context none;  // not the system's, which starts threads when it is made
+  return none;
+}
+
+// use_task
+
+asio_state::asio_state(asio_wait& waiter) noexcept
+    : queued(&arrive), home_(home_executor::current()), waiter_(&waiter) {}
+
+void asio_state::arrive(void* owner, asio::detail::scheduler_operation* base,
+                        const boost::system::error_code&, std::size_t) {
+  auto& self = *static_cast<asio_state*>(base);
+  owner ? self.deliver() : self.drop();
+}
+
+void asio_state::completed() noexcept {
+  pending_ = false;
+  come_home();
+}
+
+void asio_state::dropped() noexcept {
+  dropped_ = true;
+  completed();
+}
+
+void asio_state::come_home() noexcept {
+  if (home_.is_here())
+    deliver();
+  else if (!home_.post(*this))
+    drop();
+}
+
+void asio_state::deliver() noexcept {
+  if (waiter_) waiter_->arrive();
+  drop();
+}
+
+void asio_state::cancel() noexcept {
+  cancelled_ = true;
+  // Anything that the operation can do: it takes of this what it understands.
+  if (pending_) signal_.emit(asio::cancellation_type::all);
+}
+
+void asio_state::abandon() noexcept {
+  waiter_ = nullptr;
+  if (pending_) signal_.emit(asio::cancellation_type::all);
+  drop();
+}
+
+void asio_wait::arrive() noexcept {
+  arrived_ = true;
+  if (waiting_) engine::of(*scope_->on).make_ready(*this);
+}
+
+bool asio_wait::started(scope& where) noexcept {
+  if (arrived_ && where.on->budget-- > 0) return ended();
+  suspend();
+  waiting_ = true;
+  if (arrived_)
+    engine::of(*where.on).make_ready_later(*this);
+  else if (where.cancelled)
+    cancel();
+  return true;
+}
+
+void asio_wait::cancel() noexcept {
+  if (!arrived_) state_->cancel();
+}
+
+failure asio_wait::failure_of_code(const boost::system::error_code& ec) const noexcept {
+  if (state_->is_cancelled() &&
+      (ec == boost::system::errc::operation_canceled ||
+       ec == asio::experimental::error::channel_cancelled))
+    return cancelled_failure();
+  return to_failure(ec);
+}
+
+void asio_wait::rethrow(const std::exception_ptr& e) const {
+  if (const failure f = failure_of(e); f && is_cancelled(failure_of_code(to_error_code(f))))
+    raise(cancelled_failure());
+  std::rethrow_exception(e);
+}
+
+// Loops in contexts of the user's
+
+namespace {
+
+bool is_plain(const asio::any_io_executor& e) {
+  return e.target<asio::io_context::executor_type>() ||
+         e.target<asio::thread_pool::executor_type>();
+}
+bool is_strand(const asio::any_io_executor& e) {
+  return e.target<asio::strand<asio::any_io_executor>>() ||
+         e.target<asio::strand<asio::io_context::executor_type>>() ||
+         e.target<asio::strand<asio::thread_pool::executor_type>>();
+}
+
+/// The strand in which a loop lives; of the executor's own type where that is known, because each
+/// erasure of a type costs allocations.
+asio::any_io_executor strand_for(const asio::any_io_executor& e) {
+  if (is_strand(e)) return e;
+  if (const auto* const of = e.target<asio::io_context::executor_type>())
+    return asio::make_strand(*of);
+  if (const auto* const of = e.target<asio::thread_pool::executor_type>())
+    return asio::make_strand(*of);
+  return asio::make_strand(e);
+}
+
+/// The same executor without a claim that there is work: a loop that is kept is none.
+asio::any_io_executor without_work(const asio::any_io_executor& e) {
+  if (is_plain(e) || is_strand(e)) return e;
+  return asio::prefer(e, asio::execution::outstanding_work.untracked);
+}
+
+class embeddings;
+
+}  // namespace
+
+/// A loop that lives in a context of the user's: everything that it does, it does in a strand, from
+/// where it polls. While it has tasks, the context waits for its descriptor.
+class embedding final : public residence, public std::enable_shared_from_this<embedding> {
+ public:
+  embedding(embeddings& of, asio::execution_context& context, const asio::any_io_executor& given)
+      : of_(of),
+        given_(given),
+        on_(strand_for(given)),
+        permanent_(is_plain(given)) {
+    loop_.emplace();
+    engine& e = engine::of(*loop_);
+    e.embedded_ = this;
+    e.remote_->context = &context;
+    watch_.emplace(on_, e.duplicate_descriptor());
+  }
+
+  bool is_for(const asio::any_io_executor& e) const { return e == given_ || e == on_; }
+  bool is_of_context() const noexcept { return permanent_; }
+  const asio::any_io_executor& executor() const noexcept { return on_; }
+  const std::shared_ptr<remote>& to() { return engine::of(*loop_).remote_; }
+
+  void launch(std::unique_ptr<spawned> job) {
+    post([self = shared_from_this(), job = std::move(job)]() mutable {
+      self->begin(std::move(job));
+    });
+  }
+  void task_ended() noexcept;
+  /// What is not needed any more may go.
+  void offer() noexcept override;
+  /// Nothing runs any more, or ever will: ends the loop.
+  void clear() noexcept {
+    ending_ = true;
+    loop_.reset();
+    watch_.reset();
+    work_.reset();
+  }
+  void clear_soon() {
+    post([self = shared_from_this()] { self->clear(); });
+  }
+
+  /// The context has been told that this process is a child: goes on with it.
+  void go_on_in_child() {
+    if (!loop_) return;
+    engine& e = engine::of(*loop_);
+    e.go_on_in_child();
+    watch_->close();  // a pending wait ends, and begins again on the new one
+    watch_->assign(e.duplicate_descriptor());
+  }
+
+  int users = 0;  // under the mutex of the service
+
+ private:
+  template <class F>
+  void post(F f) {
+    asio::post(on_, asio::bind_allocator(frame_allocator<void>(), std::move(f)));
+  }
+  void begin(std::unique_ptr<spawned> job) {
+    if (!loop_) return;
+    engine& e = engine::of(*loop_);
+    e.tell_of_none();
+    if (!work_) work_.emplace(on_);
+    ++tasks_;
+    {
+      const in_engine here(&e);
+      job.release()->begin(e);
+    }
+    turn();
+  }
+  void turn() {
+    if (!loop_) return;
+    engine& e = engine::of(*loop_);
+    if ((e.poll_some() || !e.tell_of_queued()) && !scheduled_) {
+      scheduled_ = true;
+      post([self = shared_from_this()] {
+        self->scheduled_ = false;
+        self->turn();
+      });
+    }
+    is_busy() ? watch() : rest();
+  }
+  bool is_busy() noexcept { return tasks_ != 0 || engine::of(*loop_).lingering_ != 0; }
+  void watch() {
+    if (watching_) return;
+    watching_ = true;
+    watch_->async_wait(asio::posix::stream_descriptor::wait_read,
+                       asio::bind_allocator(frame_allocator<void>(),
+                                            [self = shared_from_this()](auto) {
+                                              self->watching_ = false;
+                                              if (self->loop_ && self->is_busy()) self->turn();
+                                            }));
+  }
+  void rest();
+  bool is_empty() noexcept {
+    const engine& e = engine::of(*loop_);
+    return e.descriptors_.following == &e.descriptors_ && e.guests_.following == &e.guests_;
+  }
+
+  embeddings& of_;
+  const asio::any_io_executor given_;
+  const asio::any_io_executor on_;
+  const bool permanent_;
+  std::optional<loop> loop_;
+  std::optional<asio::posix::stream_descriptor> watch_;
+  std::optional<asio::executor_work_guard<asio::any_io_executor>> work_;
+  std::size_t tasks_ = 0;
+  bool watching_ = false;
+  bool scheduled_ = false;
+  bool ending_ = false;
+};
+
+namespace {
+
+/// The loops of a context: one for the context itself, and one for each strand that has tasks, or had
+/// some lately.
+class embeddings final : public asio::execution_context::service {
+ public:
+  static inline asio::execution_context::id id;
+
+  explicit embeddings(asio::execution_context& of)
+      : asio::execution_context::service(of), context_(of) {
+    // Made before this service, it ends after it: tasks close their sockets while it is there.
+    asio::use_service<asio::detail::reactor>(of);
+    idle_.reserve(most_idle + 1);
+  }
+
+  std::shared_ptr<embedding> get(const asio::any_io_executor& on) {
+    const bool plain = is_plain(on);
+    const std::lock_guard lock(mutex_);
+    auto at = std::find_if(all_.begin(), all_.end(), [&](const auto& each) {
+      return plain ? each->is_of_context() : each->is_for(on);
+    });
+    if (at == all_.end())
+      at = all_.insert(all_.end(), std::make_shared<embedding>(*this, context_, on));
+    if ((*at)->users++ == 0) std::erase(idle_, at->get());
+    return *at;
+  }
+
+  void release(embedding& which) noexcept {
+    const std::lock_guard lock(mutex_);
+    --which.users;
+  }
+  /// One with nothing on it: if it is not needed, it is kept for a while, because loops are dear.
+  void offer(embedding& which) noexcept {
+    std::shared_ptr<embedding> out;
+    {
+      const std::lock_guard lock(mutex_);
+      if (which.users != 0 || which.is_of_context() || !find(&which) ||
+          std::find(idle_.begin(), idle_.end(), &which) != idle_.end())
+        return;
+      idle_.push_back(&which);
+      if (idle_.size() <= most_idle) return;
+      std::shared_ptr<embedding>& oldest = *find(idle_.front());
+      idle_.erase(idle_.begin());
+      out = std::move(oldest);
+      std::erase(all_, nullptr);
+    }
+    out->clear_soon();
+  }
+
+  void notify_fork(asio::execution_context::fork_event event) override {
+    if (event != asio::execution_context::fork_child) return;
+    const std::lock_guard lock(mutex_);
+    for (const auto& each : all_) each->go_on_in_child();
+  }
+
+  void shutdown() override {
+    std::vector<std::shared_ptr<embedding>> all;
+    {
+      const std::lock_guard lock(mutex_);
+      all.swap(all_);
+      idle_.clear();
+    }
+    for (const auto& each : all) each->clear();
+  }
+
+ private:
+  static constexpr std::size_t most_idle = 4;
+  std::shared_ptr<embedding>* find(const embedding* which) noexcept {
+    const auto at = std::find_if(all_.begin(), all_.end(),
+                                 [&](const auto& each) { return each.get() == which; });
+    return at == all_.end() ? nullptr : &*at;
+  }
+
+  asio::execution_context& context_;
+  std::mutex mutex_;
+  std::vector<std::shared_ptr<embedding>> all_;
+  std::vector<embedding*> idle_;
+};
+
+}  // namespace
+
+void embedding::task_ended() noexcept {
+  --tasks_;
+  of_.release(*this);
+}
+
+void embedding::offer() noexcept {
+  if (!ending_ && !is_busy() && is_empty()) of_.offer(*this);
+}
+
+void embedding::rest() {
+  if (watching_) watch_->cancel();
+  work_.reset();
+  offer();
+}
+
+// spawn
+
+spawned::~spawned() {
+  if (link_) link_->of = nullptr;
+}
+
+void spawned::find_home(const asio::any_io_executor& on) {
+  asio::execution_context& context = asio::query(on, asio::execution::context);
+  if (engine* const own = engine::of(context)) {
+    home_.emplace(own->remote_);
+  } else {
+    in_ = asio::use_service<embeddings>(context).get(without_work(on));
+    home_.emplace(in_->to());
+  }
+}
+
+std::shared_ptr<spawn_link> spawned::make_link() {
+  return link_ = std::allocate_shared<spawn_link>(frame_allocator<spawn_link>(), *this);
+}
+
+void spawned::launch(std::unique_ptr<spawned> job) {
+  if (const auto in = job->in_) return in->launch(std::move(job));
+  const home_executor home = job->home_->require(asio::execution::blocking.never);
+  home.execute([job = std::move(job)]() mutable {
+    job.release()->begin(*engine::current());
+  });
+}
+
+void spawned::begin(core& on) {
+  root_.emplace(on, *this);
+  try {
+    root_->start(make(), link_ && link_->cancelled);
+  } catch (...) {
+    end(std::current_exception());
+  }
+}
+
+std::exception_ptr spawned::task_root::error() noexcept {
+  try {
+    check_done();
+    rethrow_errors();
+    return nullptr;
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
+void spawned::end(std::exception_ptr error) noexcept {
+  const std::shared_ptr<embedding> in = in_;
+  complete(std::move(error));
+  if (in) in->task_ended();
+}
+
+void spawn_link::cancel() {
+  home.execute([self = shared_from_this()] {
+    self->cancelled = true;
+    if (self->of && self->of->root_) self->of->root_->cancel();
+  });
+}
+
+void report_error::operator()(const std::exception_ptr& e) const {
+  if (e && !is_cancelled(failure_of(e))) on_error(e);
+}
+
+// Ends of streams
+
+namespace {
+
+task<> discard(byte_stream& from) {
+  char discarded[4096];
+  while (co_await from.receive(discarded) != 0) {
+  }
+}
+
+void end_sending(byte_stream& stream) {
+  try {
+    stream.shutdown_send();
+  } catch (const boost::system::system_error& e) {
+    if (e.code() != boost::system::errc::operation_not_supported) throw;
+    stream.close();
+  }
+}
+
+}  // namespace
+
+task<transferred> finish_for(byte_stream& stream, bool client) {
+  if (!client) end_sending(stream);
+  if (stream.is_open()) co_await discard(stream);
+  if (client) end_sending(stream);
+  co_return transferred();
+}
+
+}  // namespace detail
+
+boost::asio::any_io_executor loop_executor() {
+  detail::engine& e = detail::engine::required();
+  if (!e.embedded_) return e.context_.get_executor();
+  return static_cast<detail::embedding*>(e.embedded_)->executor();
+}
+
+}  // namespace cosock

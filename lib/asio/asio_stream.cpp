@@ -1,0 +1,317 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/asio.hpp>
+
+#include "loop/engine.hpp"
+#include "net/socket.hpp"
+
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace cosock::detail {
+
+namespace {
+
+// How long a stream that was closed may take to send what it has: in all, and without progress; and
+// then to wait for the end of a peer that speaks TLS.
+constexpr int longest_farewell = 60;
+constexpr int longest_pause = 5;
+constexpr std::int64_t one_second = 1'000'000'000;
+constexpr finish_options discarding = {};
+
+constexpr std::size_t most_pieces = 64;
+
+/// Moves bytes between a buffer and an operation's memory; true if that ends the operation.
+template <class Copy>
+bool move_bytes(stream_operation& op, std::size_t most, std::size_t& moved, Copy copy) noexcept {
+  moved = 0;
+  if (op.contiguous()) {
+    moved = std::min(op.left(), most);
+    copy(op.data(), moved);
+  } else {
+    piece pieces[most_pieces];
+    const std::size_t count = op.pieces(pieces, most_pieces);
+    for (std::size_t i = 0; i != count && moved != most; ++i) {
+      const std::size_t n = std::min(pieces[i].size, most - moved);
+      copy(pieces[i].data, n);
+      moved += n;
+    }
+  }
+  return op.moved(moved);
+}
+
+}  // namespace
+
+void raise_closed() { raise(closed_failure()); }
+
+stream_pump::stream_pump()
+    : loop_(&engine::required()), in_(new char[room_in]), out_(new char[room_out]) {
+  on = loop_;
+  guest::insert_before(engine::of(*loop_).guests_);
+}
+
+stream_pump::~stream_pump() = default;
+
+bool stream_pump::transfer(stream_operation& op) {
+  return op.which() == reading ? receive(op) : send(op);
+}
+
+bool stream_pump::receive(stream_operation& op) noexcept {
+  while (in_begin_ != in_end_) {
+    std::size_t moved;
+    const bool done = move_bytes(op, in_end_ - in_begin_, moved, [this](void* to, std::size_t n) {
+      std::memcpy(to, in_.get() + in_begin_, n);
+      in_begin_ += n;
+    });
+    if (done) {
+      is_ready(reading);
+      return true;
+    }
+  }
+  hint[reading] = true;
+  if (in_failed_) return op.failed(in_failed_);
+  if (in_ended_) {
+    input_ended = true;
+    return op.moved(0);
+  }
+  return hint[reading] = false;
+}
+
+bool stream_pump::send(stream_operation& op) {
+  for (;;) {
+    if (out_failed_) return op.failed(out_failed_);
+    if (farewell_ != farewell::none) return op.failed(system_failure(EPIPE));
+    if (out_end_ == room_out) return hint[writing] = false;
+    std::size_t moved;
+    const bool done = move_bytes(op, room_out - out_end_, moved, [this](void* from, std::size_t n) {
+      std::memcpy(out_.get() + out_end_, from, n);
+      out_end_ += n;
+    });
+    go_on_sending();
+    if (done) return true;
+  }
+}
+
+bool stream_pump::is_ready(side which) noexcept {
+  return hint[which] = which == reading ? in_begin_ != in_end_ || in_ended_ || in_failed_
+                                        : out_end_ != room_out || out_failed_;
+}
+
+bool stream_pump::is_flushed(failure& why) noexcept {
+  if (out_failed_) {
+    why = out_failed_;
+    return true;
+  }
+  if (!writes_ && out_begin_ == out_end_ &&
+      (farewell_ == farewell::none || farewell_ == farewell::done))
+    return true;
+  hint[writing] = false;
+  return false;
+}
+
+bool stream_pump::may_finish() noexcept { return !input_ended && !in_failed_ && !out_failed_; }
+
+void stream_pump::arm(side which) {
+  if (which == writing || reads_) return;
+  reads_ = true;
+  start_read(in_.get(), room_in);
+}
+
+void stream_pump::has_read(const boost::system::error_code& ec, bool end_of_stream,
+                           std::size_t bytes) noexcept {
+  reads_ = false;
+  if (closing_) {
+    in_ended_ = in_ended_ || end_of_stream || ec;
+    if (discarding_) discard(bytes);
+    return;
+  }
+  in_begin_ = 0;
+  in_end_ = bytes;
+  if (end_of_stream)
+    in_ended_ = true;
+  else if (ec)
+    in_failed_ = to_failure(ec);
+  if (bytes == 0 && !ec)
+    arm(reading);
+  else
+    ready(reading);
+}
+
+void stream_pump::go_on_sending() noexcept {
+  if (writes_) return;
+  if (out_begin_ != out_end_) {
+    writes_ = true;
+    return start_write(out_.get() + out_begin_, out_end_ - out_begin_);
+  }
+  out_begin_ = out_end_ = 0;
+  if (farewell_ == farewell::wanted) {
+    farewell_ = farewell::begun;
+    return start_shutdown();
+  }
+  if (closing_ && farewell_ != farewell::begun) all_sent();
+}
+
+/// Of closing, the second half. Over TLS the peer sends more than was asked for, tickets for instance,
+/// and a connection that is closed with unread input loses what is on the way.
+void stream_pump::all_sent() noexcept {
+  if (!waits_for_peer() || in_ended_ || input_ended || in_failed_) return finish_closing();
+  discarding_ = true;
+  start_timer(*loop_, later(steady_now(), discarding.timeout.count()));
+  if (!reads_) discard(0);
+}
+
+void stream_pump::discard(std::size_t bytes) noexcept {
+  discarded_ += bytes;
+  if (in_ended_ || discarded_ > discarding.max_discard) return finish_closing();
+  reads_ = true;
+  start_read(in_.get(), room_in);
+}
+
+void stream_pump::expire() noexcept {
+  if (discarding_) return finish_closing();
+  const int undelivered = this->undelivered();
+  const bool moves = written_ != written_before_ || undelivered != undelivered_before_;
+  written_before_ = written_;
+  undelivered_before_ = undelivered;
+  idle_seconds_ = moves ? 0 : idle_seconds_ + 1;
+  if (++seconds_ == longest_farewell || idle_seconds_ == longest_pause) return finish_closing();
+  start_timer(*loop_, later(steady_now(), one_second));
+}
+
+void stream_pump::has_written(const boost::system::error_code& ec, std::size_t bytes) noexcept {
+  writes_ = false;
+  out_begin_ += bytes;
+  written_ += bytes;
+  if (ec) {
+    out_failed_ = to_failure(ec);
+    if (closing_) return finish_closing();
+  } else {
+    go_on_sending();
+  }
+  if (!closing_ && is_ready(writing)) ready(writing);
+}
+
+void stream_pump::ended_sending(const boost::system::error_code& ec) noexcept {
+  farewell_ = farewell::done;
+  if (ec) out_failed_ = to_failure(ec);
+  if (closing_)
+    ec ? finish_closing() : all_sent();
+  else
+    ready(writing);
+}
+
+void stream_pump::shutdown_send() {
+  if (!on) raise(closed_failure());
+  if (waiter[writing]) raise(own_failure(error::busy));
+  if (farewell_ != farewell::none) return;
+  if (!half_closes())
+    raise_as(system_failure(EOPNOTSUPP),
+             "no half close: async_shutdown of this stream ends both directions, and would discard "
+             "what still arrives; close() or finish() instead");
+  farewell_ = farewell::wanted;
+  says_end = false;
+  go_on_sending();
+  if (farewell_ == farewell::done && out_failed_) raise(out_failed_);
+}
+
+void stream_pump::leave(std::shared_ptr<stream_pump> self) noexcept {
+  if (!on || !keeper_ || !keeper_->keeps() || out_failed_ || !half_closes()) return close();
+  abandon(closed_failure());
+  try {
+    shutdown_send();
+  } catch (...) {
+    return close();
+  }
+  self_ = std::move(self);
+  std::exchange(keeper_, nullptr)->leave();
+}
+
+void stream_pump::close_left() noexcept {
+  const std::shared_ptr<stream_pump> until_closed = std::move(self_);
+  close();
+}
+
+void stream_pump::close() noexcept {
+  if (keeper_) std::exchange(keeper_, nullptr)->forget();
+  if (!on) return;
+  abandon(closed_failure());
+  on = nullptr;
+  closing_ = true;
+  if (out_failed_) return finish_closing();
+  if (says_end && !in_failed_) farewell_ = farewell::wanted;
+  go_on_sending();
+  if (closed_) return;
+  lingers_ = true;
+  ++engine::of(*loop_).lingering_;
+  if (!discarding_) start_timer(*loop_, later(steady_now(), one_second));
+}
+
+void stream_pump::finish_closing() noexcept {
+  if (std::exchange(closed_, true)) return;
+  stop_timer();
+  if (lingers_) --engine::of(*loop_).lingering_;
+  guest::unlink();
+  close_stream();
+  engine::of(*loop_).has_lost_one();
+}
+
+void stream_pump::loop_ends() noexcept {
+  if (keeper_) std::exchange(keeper_, nullptr)->forget();
+  if (on) abandon(closed_failure());
+  on = nullptr;
+  closing_ = closed_ = true;
+  stop_timer();
+  close_stream();
+}
+
+boost::system::error_code to_asio(const boost::system::error_code& ec) noexcept {
+  if (ec == error::cancelled) return asio::error::operation_aborted;
+  if (ec == error::end_of_stream) return asio::error::eof;
+  if (ec == error::closed) return asio::error::bad_descriptor;
+  return ec;
+}
+
+task<transferred> receive_for(byte_stream& from, few_buffers<mutable_buffer> into) {
+  const auto buffers = into.get();
+  const auto got = co_await as_result(from.receive(buffers));
+  if (!got) co_return transferred{to_asio(got.error()), 0};
+  if (*got == 0 && !buffers.empty()) co_return transferred{asio::error::eof, 0};
+  co_return transferred{{}, *got};
+}
+
+task<transferred> send_for(byte_stream& to, few_buffers<const_buffer> from) {
+  const auto buffers = from.get();
+  const auto gone = co_await as_result(to.send_some(buffers));
+  co_return transferred{gone ? boost::system::error_code() : to_asio(gone.error()),
+                        gone ? *gone : 0};
+}
+
+// Sockets
+
+int undelivered_bytes(int descriptor) noexcept {
+  int bytes = 0;
+  return ::ioctl(descriptor, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+}
+
+int family_of(int descriptor) {
+  if (descriptor < 0) raise(closed_failure());
+  int family = 0;
+  get_socket_option(descriptor, SOL_SOCKET, SO_DOMAIN, &family, sizeof family);
+  return family;
+}
+
+void set_socket_option(int descriptor, int level, int name, const void* data, std::size_t size) {
+  if (::setsockopt(descriptor, level, name, data, static_cast<socklen_t>(size)) != 0)
+    raise(system_failure(errno));
+}
+
+std::size_t get_socket_option(int descriptor, int level, int name, void* data, std::size_t size) {
+  auto length = static_cast<socklen_t>(size);
+  if (::getsockopt(descriptor, level, name, data, &length) != 0) raise(system_failure(errno));
+  return length;
+}
+
+}  // namespace cosock::detail

@@ -1,0 +1,104 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/cancel.hpp>
+
+#include "core/system.hpp"
+#include "loop/engine.hpp"
+
+#include <stdexcept>
+
+namespace cosock {
+
+namespace detail {
+
+/// The coroutine around a limit that waits for no more than its turn. Owns itself.
+class limit::resting final : public operation {
+ public:
+  resting(std::coroutine_handle<> what, limit& of) noexcept : what_(what), of_(of) {
+    of_.rest_ = this;
+    engine::of(*of_.inner_.on).make_ready_later(*this);
+  }
+  void fire() override {
+    of_.inner_.on->next = what_;
+    cancel();
+  }
+  /// The coroutine is being destroyed, if it has not been resumed: nobody else calls this.
+  void cancel() noexcept override {
+    of_.rest_ = nullptr;
+    unlink();
+    delete this;
+  }
+
+ private:
+  std::coroutine_handle<> what_;
+  limit& of_;
+};
+
+bool limit::rest(std::coroutine_handle<> awaiting) {
+  if (inner_.on->budget-- > 0) return false;
+  new resting(awaiting, *this);
+  return true;
+}
+
+void limit::expire() noexcept {
+  if (inner_.cancelled) return;
+  expired_ = true;
+  inner_.cancel();
+}
+
+failure limit::translated(failure inner) const noexcept {
+  return expired_ && is_cancelled(inner) ? own_failure(error::timed_out) : inner;
+}
+
+void limit::rethrow() const {
+  try {
+    throw;
+  } catch (const multiple_errors&) {
+    throw;
+  } catch (const transfer_error& e) {
+    if (e.code() != error::cancelled || !expired_) throw;
+    throw transfer_error(error::timed_out, e.bytes_transferred());
+  } catch (const batch_error& e) {
+    if (e.code() != error::cancelled || !expired_) throw;
+    throw batch_error(error::timed_out, e.datagrams_sent());
+  } catch (const boost::system::system_error& e) {
+    if (e.code() != error::cancelled || !expired_) throw;
+    raise(own_failure(error::timed_out));
+  }
+}
+
+void shield::cancel() noexcept {
+  if (grace_ <= 0)
+    inner_.cancel();
+  else if (grace_ != INT64_MAX && !is_running())
+    start_timer(*inner_.on, later(steady_now(), grace_));
+}
+
+}  // namespace detail
+
+void cancel_scope::set_deadline_ns(std::int64_t deadline) {
+  deadline_ = deadline;
+  if (!outer_) return;
+  stop_timer();
+  if (deadline_ <= detail::steady_now())
+    expire();
+  else if (deadline_ != INT64_MAX)
+    start_timer(*outer_->on, deadline_);
+}
+
+void cancel_scope::clear_deadline() noexcept {
+  deadline_ = INT64_MAX;
+  stop_timer();
+}
+
+void cancel_scope::begin(detail::scope& outer) {
+  if (outer_) throw std::logic_error("cosock: a cancel_scope holds one run() at a time");
+  if (!inner_.cancelled && deadline_ <= detail::steady_now()) expired_ = true;
+  enter(outer);
+}
+
+void cancel_scope::began(detail::scope& outer) {
+  if (deadline_ != INT64_MAX && !inner_.cancelled) start_timer(*outer.on, deadline_);
+}
+
+}  // namespace cosock

@@ -1,0 +1,35 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include "loop/engine.hpp"
+
+namespace cosock::detail {
+
+/// For functions that may end without waiting: awaited first, it makes them a cancellation point on
+/// every call, and lets the other tasks have their turn where one calls them without end.
+class checkpoint final : public awaiter_of<checkpoint>, public awaited {
+ public:
+  checkpoint() = default;
+  checkpoint(const checkpoint&) = delete;
+
+  bool start(std::coroutine_handle<> awaiting, scope& where) {
+    if (!enter(awaiting, where)) return false;
+    if (where.on->budget > 0) {
+      --where.on->budget;
+      return false;
+    }
+    suspend();
+    engine::of(*where.on).make_ready_later(*this);
+    return true;
+  }
+  void result() {
+    if (failure_) raise(failure_);
+  }
+  failure fail() noexcept { return failure_; }
+
+  void fire() override { resume(); }
+  void cancel() noexcept override { failure_ = cancelled_failure(); }
+};
+
+}  // namespace cosock::detail

@@ -1,0 +1,191 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/error.hpp>
+#include <cosock/finally.hpp>
+
+#include <cosock/detail/size.hpp>
+
+#include "core/system.hpp"
+
+#include <stdexcept>
+
+namespace cosock {
+
+namespace errc = boost::system::errc;
+
+namespace {
+
+class category final : public boost::system::error_category {
+ public:
+  constexpr category() noexcept : error_category(0x9d2c5a4b71e0f386) {}
+  const char* name() const noexcept override { return "cosock"; }
+
+  std::string message(int code) const override { return text(code); }
+  const char* message(int code, char*, std::size_t) const noexcept override { return text(code); }
+
+  boost::system::error_condition default_error_condition(int code) const noexcept override {
+    switch (static_cast<error>(code)) {
+      case error::cancelled: return make(errc::operation_canceled);
+      case error::timed_out: return make(errc::timed_out);
+      case error::closed: return make(errc::bad_file_descriptor);
+      case error::busy: return make(errc::device_or_resource_busy);
+      case error::end_of_stream: return make(errc::no_message_available);
+      case error::host_not_found: return make(errc::host_unreachable);
+      case error::service_not_found: return make(errc::invalid_argument);
+      case error::name_server: return make(errc::resource_unavailable_try_again);
+      case error::not_an_address: return make(errc::invalid_argument);
+      case error::other_loop: return make(errc::operation_not_permitted);
+      case error::message_truncated: return make(errc::message_size);
+      case error::line_too_long: return make(errc::message_size);
+      case error::frame_too_long: return make(errc::message_size);
+      case error::bad_frame: return make(errc::bad_message);
+      case error::slow_consumer: return make(errc::no_buffer_space);
+    }
+    return {code, *this};
+  }
+
+ private:
+  static boost::system::error_condition make(errc::errc_t e) noexcept {
+    return errc::make_error_condition(e);
+  }
+  static const char* text(int code) noexcept {
+    switch (static_cast<error>(code)) {
+      case error::cancelled: return "the operation was cancelled";
+      case error::timed_out: return "the time limit has passed";
+      case error::closed: return "the socket is closed";
+      case error::busy: return "another task waits for the same direction of the socket";
+      case error::end_of_stream: return "the stream ended before all was received";
+      case error::host_not_found: return "no such host, or it has no address";
+      case error::service_not_found: return "not a port from 0 to 65535";
+      case error::name_server: return "the name server failed or did not answer";
+      case error::not_an_address: return "not an address";
+      case error::other_loop: return "the object belongs to another loop";
+      case error::message_truncated: return "the message does not fit into the buffer";
+      case error::line_too_long: return "the line is too long";
+      case error::frame_too_long: return "the frame is too long";
+      case error::bad_frame: return "the length of the frame is malformed";
+      case error::slow_consumer: return "the peer takes too little of what is sent to it";
+    }
+    return "unknown error";
+  }
+};
+
+constexpr category the_category;
+
+/// A system_error whose text is for people: without category and number.
+class plain_error final : public boost::system::system_error {
+ public:
+  plain_error(const boost::system::error_code& code, const std::string& text)
+      : system_error(code), text_(text) {}
+  const char* what() const noexcept override { return text_.what(); }
+
+ private:
+  std::runtime_error text_;  // copied without a throw
+};
+
+const boost::system::error_category& category_of(const detail::failure& f) noexcept {
+  return *static_cast<const boost::system::error_category*>(f.category);
+}
+
+std::string list(const std::vector<std::exception_ptr>& errors) {
+  std::string text = std::to_string(errors.size()) + " tasks failed";
+  for (const auto& each : errors) text += (&each == &errors.front() ? ": " : "; ") + describe(each);
+  return text;
+}
+
+boost::system::error_code first_code(const std::vector<std::exception_ptr>& errors) {
+  if (const detail::failure f = detail::failure_of(errors.front())) return detail::to_error_code(f);
+  return errc::make_error_code(errc::state_not_recoverable);
+}
+
+}  // namespace
+
+const boost::system::error_category& cosock_category() noexcept { return the_category; }
+
+transfer_error::transfer_error(boost::system::error_code why, std::size_t bytes)
+    : system_error(why, "after " + std::to_string(bytes) + " bytes"), bytes_(bytes) {}
+transfer_error::~transfer_error() = default;
+
+batch_error::batch_error(boost::system::error_code why, std::size_t datagrams)
+    : system_error(why, "after " + std::to_string(datagrams) + " datagrams"),
+      datagrams_(datagrams) {}
+batch_error::~batch_error() = default;
+
+multiple_errors::multiple_errors(std::vector<std::exception_ptr> errors)
+    : system_error(first_code(errors), list(errors)), errors_(std::move(errors)) {}
+multiple_errors::~multiple_errors() = default;
+
+std::exception_ptr operation_error::exception() const {
+  if (exception_ || !failed()) return exception_;
+  return std::make_exception_ptr(plain_error(*this, message()));
+}
+
+void throw_exception_from_error(const operation_error& e, const boost::source_location&) {
+  std::rethrow_exception(e.exception());
+}
+
+std::string describe(const operation_error& e) { return describe(e.exception()); }
+
+std::string describe(const std::exception_ptr& e) {
+  try {
+    if (e) std::rethrow_exception(e);
+    return "no error";
+  } catch (const multiple_errors& several) {
+    return list(several.errors());
+  } catch (const std::exception& known) {
+    return known.what();
+  } catch (...) {
+    return "unknown error";
+  }
+}
+
+namespace detail {
+
+failure to_failure(const boost::system::error_code& code) noexcept {
+  return {code.value(), &code.category()};
+}
+failure own_failure(error e) noexcept { return {static_cast<int>(e), &the_category}; }
+failure system_failure(int error_number) noexcept {
+  return {error_number, &boost::system::system_category()};
+}
+failure cancelled_failure() noexcept { return own_failure(error::cancelled); }
+bool is_cancelled(const failure& f) noexcept {
+  return f.category == &the_category && f.value == static_cast<int>(error::cancelled);
+}
+
+boost::system::error_code to_error_code(const failure& f) noexcept {
+  if (!f) return {};
+  return {f.value, category_of(f)};
+}
+
+failure failure_of(const std::exception_ptr& e) noexcept {
+  if (!e) return {};
+  try {
+    std::rethrow_exception(e);
+  } catch (const boost::system::system_error& known) {
+    return to_failure(known.code());
+  } catch (...) {
+    return {};
+  }
+}
+
+void raise_after_cleanup(std::exception_ptr error, std::exception_ptr cleanup_error) {
+  if (!error || is_cancelled(failure_of(error))) std::rethrow_exception(std::move(cleanup_error));
+  throw multiple_errors({std::move(error), std::move(cleanup_error)});
+}
+
+void refuse_size(const char* option, std::size_t value, std::size_t most) {
+  throw std::invalid_argument("cosock: " + std::string(option) + ' ' + std::to_string(value) +
+                              ": " + std::to_string(most) + " at most");
+}
+
+void raise(const failure& f) { throw plain_error(to_error_code(f), to_error_code(f).message()); }
+void raise(const failure& f, const std::string& about) {
+  throw plain_error(to_error_code(f), about + ": " + to_error_code(f).message());
+}
+void raise_as(const failure& f, const std::string& text) {
+  throw plain_error(to_error_code(f), text);
+}
+
+}  // namespace detail
+}  // namespace cosock

@@ -1,0 +1,170 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/detail/group.hpp>
+
+#include "core/captures.hpp"
+#include "core/system.hpp"
+#include "loop/engine.hpp"
+
+#include <cosock/when.hpp>
+
+#include <stdexcept>
+
+namespace cosock::detail {
+
+struct error_list {
+  std::vector<std::exception_ptr> all;
+};
+
+namespace {
+
+branch::promise_type& promise_of(link& sibling) noexcept {
+  return static_cast<branch::sibling_link&>(sibling).of;
+}
+
+}  // namespace
+
+group::group() noexcept { make_circular(branches_); }
+
+group::~group() {
+  leave();
+  delete more_errors_;
+}
+
+void group::leave() noexcept {
+  if (branches_.following != &branches_ && engine::of(*on_).is_left_by_exit()) return;
+  if constexpr (checks_captures)  // all end at once, none before another
+    for (link* l = branches_.following; l != &branches_; l = l->following)
+      child_gone(&promise_of(*l));
+  while (branches_.following != &branches_) {
+    auto& promise = promise_of(*branches_.following);
+    promise.sibling.unlink();
+    std::coroutine_handle<branch::promise_type>::from_promise(promise).destroy();
+    --active_;
+  }
+  if (outer_ && outer_->pending == this) outer_->pending = nullptr;
+}
+
+void group::enter(std::coroutine_handle<> awaiting, scope& outer) noexcept {
+  awaiting_ = awaiting;
+  outer_ = &outer;
+  on_ = outer.on;
+  cancelled_ = outer.cancelled;
+  outer.pending = this;  // the body of a nursery may cancel the outer scope before it first waits
+}
+
+std::coroutine_handle<branch::promise_type> group::adopt(branch& started) noexcept {
+  const auto handle = started.take();
+  auto& promise = handle.promise();
+  promise.in = this;
+  promise.where = &promise.own;
+  promise.own.on = on_;
+  promise.own.cancelled = cancelled_;
+  promise.sibling.insert_before(branches_);
+  ++active_;
+  if constexpr (checks_captures)
+    if (promise.function) child_made(&promise, promise.function, promise.function_size);
+  return handle;
+}
+
+void group::add(branch started) {
+  engine::of(*on_).make_ready(adopt(started).promise());
+}
+
+void group::add_now(branch started) {
+  const auto handle = adopt(started);
+  if (on_->depth >= max_depth) {
+    engine::of(*on_).make_ready(handle.promise());
+    return;
+  }
+  ++on_->depth;
+  handle.resume();
+  --on_->depth;
+}
+
+bool group::wait() noexcept {
+  if (active_ == 0) {
+    outer_->pending = nullptr;
+    return false;
+  }
+  waiting_ = true;
+  return true;
+}
+
+void group::cancel() noexcept {
+  cancelled_ = true;
+  cancel_branches();
+}
+
+void group::cancel_branches() noexcept {
+  for (link* l = branches_.following; l != &branches_; l = l->following)
+    promise_of(*l).own.cancel();
+}
+
+void group::keep_error(const std::exception_ptr& error) noexcept {
+  if (!has_errors()) {
+    first_error_ = error;
+    return;
+  }
+  try {
+    if (!more_errors_) more_errors_ = new error_list;
+    more_errors_->all.push_back(error);
+  } catch (const std::bad_alloc&) {
+    // The first one stands for those that there is no memory for.
+  }
+}
+
+void group::ended(std::coroutine_handle<branch::promise_type> which) noexcept {
+  auto& promise = which.promise();
+  bool stop = first_end_cancels_;
+  if (promise.error) {
+    if (promise.own.cancelled && is_cancelled(failure_of(promise.error))) {
+      unwound_ = true;
+    } else {
+      keep_error(promise.error);
+      stop = true;
+    }
+  }
+  promise.sibling.unlink();
+  if constexpr (checks_captures) child_gone(&promise);
+  which.destroy();
+  --active_;
+  if (stop && !cancelled_) {
+    cancelled_ = true;
+    cancel_branches();
+  }
+  if (active_ == 0 && waiting_) {
+    waiting_ = false;
+    outer_->pending = nullptr;
+    on_->next = awaiting_;
+    all_ended();
+  }
+}
+
+void group::rethrow_errors() {
+  if (errors_taken_) throw std::logic_error("cosock: the result was taken before");
+  if (!first_error_) return;
+  errors_taken_ = true;
+  const std::exception_ptr first = std::exchange(first_error_, nullptr);
+  if (!more_errors_) std::rethrow_exception(first);
+  try {
+    std::vector<std::exception_ptr> all = {first};
+    all.insert(all.end(), more_errors_->all.begin(), more_errors_->all.end());
+    throw multiple_errors(std::move(all));
+  } catch (const std::bad_alloc&) {
+    std::rethrow_exception(first);
+  }
+}
+
+failure group::error_code() const noexcept {
+  if (!first_error_) return {};
+  const failure first = failure_of(first_error_);
+  if (first || !more_errors_) return first;
+  return to_failure(boost::system::errc::make_error_code(boost::system::errc::state_not_recoverable));
+}
+
+void raise_empty_when_any() {
+  throw std::invalid_argument("cosock: when_any of nothing would wait for ever");
+}
+
+}  // namespace cosock::detail

@@ -1,0 +1,46 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include "core/print.hpp"
+
+#include "core/without_signal.hpp"
+
+#include <cosock/error.hpp>
+
+#include <cstdio>
+#include <new>
+
+namespace cosock::detail {
+
+namespace {
+
+void print(const char* program, const char* separator, std::string_view text) noexcept {
+  without_signal([&]() -> ssize_t {
+    return std::fprintf(stderr, "%s%s%.*s\n", program, separator, static_cast<int>(text.size()),
+                        text.data());
+  });
+}
+
+}  // namespace
+
+void print_line(std::string_view line) noexcept { print("", "", line); }
+
+void print_message(std::string_view message) noexcept {
+  print(program_invocation_short_name, ": ", message);
+}
+
+void print_error(const std::exception_ptr& error) noexcept {
+  try {
+    print_message(describe(error));
+    return;
+  } catch (const std::bad_alloc&) {
+  }
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& known) {
+    print_message(known.what());
+  } catch (...) {
+    print_message("unknown error");
+  }
+}
+
+}  // namespace cosock::detail

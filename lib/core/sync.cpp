@@ -1,0 +1,58 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/sync.hpp>
+
+#include "core/system.hpp"
+
+namespace cosock {
+
+using detail::acquire_operation;
+
+semaphore::~semaphore() {
+  while (granted_.following != &granted_) {
+    auto& op = static_cast<acquire_operation::grant&>(*granted_.following).of;
+    op.granted_.unlink();
+    op.failure_ = detail::closed_failure();
+  }
+}
+
+void semaphore::grant() noexcept {
+  while (!waiters_.empty()) {
+    auto& next = static_cast<acquire_operation&>(waiters_.first());
+    if (next.count_ > available_) return;
+    available_ -= next.count_;
+    next.granted_.insert_before(granted_);
+    next.complete();
+  }
+}
+
+namespace detail {
+
+bool acquire_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return false;
+  if (!of_->waiters_.empty() || of_->available_ < count_) return wait_in(of_->waiters_.end());
+  of_->available_ -= count_;
+  const bool waits = complete_at_once();
+  if (waits) granted_.insert_before(of_->granted_);
+  return waits;
+}
+
+void acquire_operation::cancel() noexcept {
+  if (completed_) return;
+  complete(cancelled_failure());
+  of_->grant();  // those behind it may want less
+}
+
+/// Destroyed while it waits, for permits or, with them, for its turn.
+void acquire_operation::leave() noexcept {
+  unlink();
+  if (granted_.linked()) {
+    granted_.unlink();
+    of_->release(count_);
+  } else if (!completed_) {
+    of_->grant();
+  }
+}
+
+}  // namespace detail
+}  // namespace cosock

@@ -1,0 +1,106 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/task.hpp>
+
+#include "core/captures.hpp"
+
+#include <cstring>
+#include <new>
+#include <stdexcept>
+
+// A recycled frame hides a use after free from the sanitizers, so their builds recycle none.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define COSOCK_RECYCLES_FRAMES 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+    __has_feature(memory_sanitizer)
+#define COSOCK_RECYCLES_FRAMES 0
+#endif
+#endif
+#ifndef COSOCK_RECYCLES_FRAMES
+#define COSOCK_RECYCLES_FRAMES 1
+#endif
+
+namespace cosock::detail {
+
+#if COSOCK_RECYCLES_FRAMES
+
+namespace {
+
+constexpr std::size_t granule = 64;
+constexpr std::size_t classes = 32;  // frames of up to 2 KiB
+constexpr unsigned kept = 64;        // of each size, on each thread
+
+struct free_frame {
+  free_frame* next;
+};
+
+struct cache {
+  free_frame* first[classes] = {};
+  unsigned count[classes] = {};
+  bool closed = false;  // the thread ends: frames released by other destructors are not kept
+
+  ~cache() {
+    closed = true;
+    for (free_frame*& list : first)
+      while (list) ::operator delete(std::exchange(list, list->next));
+  }
+};
+
+thread_local cache frames;
+
+constexpr std::size_t class_of(std::size_t size) noexcept { return (size - 1) / granule; }
+
+}  // namespace
+
+static void* take_memory(std::size_t size) {
+  const std::size_t c = class_of(size);
+  if (c >= classes) return ::operator new(size);
+  cache& own = frames;
+  if (free_frame* f = own.first[c]) {
+    own.first[c] = f->next;
+    --own.count[c];
+    return f;
+  }
+  return ::operator new((c + 1) * granule);
+}
+
+static void give_memory(void* frame, std::size_t size) noexcept {
+  const std::size_t c = class_of(size);
+  if (c < classes) {
+    cache& own = frames;
+    if (own.count[c] < kept && !own.closed) {
+      own.first[c] = new (frame) free_frame{own.first[c]};
+      ++own.count[c];
+      return;
+    }
+  }
+  ::operator delete(frame);
+}
+
+#else
+
+static void* take_memory(std::size_t size) { return ::operator new(size); }
+static void give_memory(void* frame, std::size_t) noexcept { ::operator delete(frame); }
+
+#endif
+
+void* allocate_frame(std::size_t size) {
+  void* const frame = take_memory(size);
+  if constexpr (checks_captures) {
+    std::memset(frame, 0, size);  // nothing stale that looks like a reference
+    frame_made(frame, size);
+  }
+  return frame;
+}
+
+void release_frame(void* frame, std::size_t size) noexcept {
+  if constexpr (checks_captures) frame_gone(frame);
+  give_memory(frame, size);
+}
+
+void raise_empty_task() {
+  throw std::logic_error("cosock: a task was awaited twice, or after it was moved from");
+}
+
+}  // namespace cosock::detail

@@ -1,0 +1,42 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/time.hpp>
+
+#include "loop/engine.hpp"
+
+#include <stdexcept>
+
+namespace cosock::detail {
+
+void refuse_nan() { throw std::invalid_argument("cosock: a duration is not a number (NaN)"); }
+
+std::int64_t steady_now() noexcept {
+  return std::chrono::steady_clock::now().time_since_epoch().count();
+}
+
+void timer::start_timer(core& on, std::int64_t at) noexcept {
+  stop_timer();
+  engine::of(on).set_timer(*this, at);
+}
+
+bool sleep_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return false;
+  const std::int64_t now = ns_ <= 0 && !absolute_ ? 0 : steady_now();
+  const std::int64_t at = absolute_ ? ns_ : later(now, ns_);
+  suspend();
+  if (at <= now)
+    engine::of(*where.on).make_ready_later(*this);
+  else
+    start_timer(*where.on, at);
+  return true;
+}
+
+void sleep_operation::expire() noexcept { engine::of(*scope_->on).make_ready(*this); }
+
+void sleep_operation::cancel() noexcept {
+  failure_ = cancelled_failure();
+  stop_timer();
+  if (!operation::linked()) engine::of(*scope_->on).make_ready(*this);
+}
+
+}  // namespace cosock::detail

@@ -1,0 +1,37 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/detail/waiter.hpp>
+
+#include "core/system.hpp"
+#include "loop/engine.hpp"
+
+namespace cosock::detail {
+
+void waiter::complete() noexcept {
+  unlink();
+  completed_ = true;
+  engine::of(*scope_->on).make_ready(*this);
+}
+
+bool waiter::complete_at_once() noexcept {
+  completed_ = true;
+  if (scope_->on->budget-- > 0) return ended();
+  suspend();
+  engine::of(*scope_->on).make_ready_later(*this);
+  return true;
+}
+
+void waiter::complete_closed() noexcept { complete(closed_failure()); }
+bool waiter::fail_closed() noexcept { return fail_with(closed_failure()); }
+
+bool waiter::fail_busy() noexcept { return fail_with(own_failure(error::busy)); }
+bool waiter::fail_other_loop() noexcept { return fail_with(own_failure(error::other_loop)); }
+void waiter::fail_later() noexcept { failure_ = closed_failure(); }
+
+wait_list::~wait_list() { close_all(); }
+
+void wait_list::close_all() noexcept {
+  while (!empty()) first().complete_closed();
+}
+
+}  // namespace cosock::detail

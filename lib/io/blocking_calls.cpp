@@ -1,0 +1,240 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include "io/blocking_calls.hpp"
+
+#include "core/standard_numbers.hpp"
+#include "core/system.hpp"
+#include "core/without_signal.hpp"
+#include "io/descriptor.hpp"
+#include "io/terminal.hpp"
+
+#include <fcntl.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <climits>
+#include <csignal>
+#include <cstring>
+
+namespace cosock::detail {
+
+namespace {
+
+int check(int fd) {
+  if (fd < 0) raise(system_failure(errno));
+  return fd;
+}
+
+/// Those of the signals of job control that would stop this process.
+sigset_t stopping_signals() noexcept {
+  sigset_t blocked;
+  sigset_t stopping;
+  sigemptyset(&stopping);
+  pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
+  for (const int each : {SIGTTIN, SIGTTOU})
+    if (!sigismember(&blocked, each) && has_default_action(each)) sigaddset(&stopping, each);
+  return stopping;
+}
+
+}  // namespace
+
+/// What the calls of both sides share, and the last of them closes.
+struct blocking_calls::handles {
+  explicit handles(int fd)
+      : duplicate(unique_descriptor::adopt(check(::fcntl(fd, F_DUPFD_CLOEXEC, last_standard_number + 1)))),
+        is_master(is_terminal_master(fd)) {
+    if (is_master)
+      stop = unique_descriptor::adopt(above_standard(check(::eventfd(0, EFD_CLOEXEC))));
+  }
+  unique_descriptor duplicate;
+  bool is_master;
+  unique_descriptor stop;  // readable when a thread that waits for room is to end
+};
+
+/// One call, with memory of its own: the operation may end before it does.
+class blocking_calls::call final : public job {
+ public:
+  call(std::shared_ptr<const handles> on, side which, std::size_t size) noexcept
+      : job(job_kind::blocking_io), size(size), on_(std::move(on)), which_(which) {}
+
+  /// Has the call of a thread, where all signals are blocked, stop the process as it would here.
+  void allow_stop() noexcept {
+    allowed_ = stopping_signals();
+    allows_stop_ = true;
+  }
+
+  /// A pipe takes that as a whole.
+  static constexpr std::size_t most_bytes = PIPE_BUF;
+  /// The smallest buffer that a terminal makes; it makes one if poll(2) says that there is room.
+  static constexpr std::size_t most_of_master = 256;
+  const std::size_t size;
+  std::size_t moved = 0;
+  std::size_t taken = 0;  // of what was read
+  int error = 0;
+  char data[most_bytes];
+
+ private:
+  void run() noexcept override {
+    sigset_t before;
+    if (allows_stop_) pthread_sigmask(SIG_UNBLOCK, &allowed_, &before);
+    which_ == reading ? read_once() : write_all();
+    if (allows_stop_) pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+  void read_once() noexcept {
+    ssize_t n;
+    do {
+      n = ::read(fd(), data, size);
+    } while (n < 0 && errno == EINTR);
+    count(n);
+  }
+  void write_all() noexcept {
+    const std::size_t most = on_->is_master ? most_of_master : most_bytes;
+    bool waits = on_->is_master;
+    while (moved != size && error == 0) {
+      if (waits && !wait_for_room()) return;
+      const auto write = [&] { return ::write(fd(), data + moved, std::min(size - moved, most)); };
+      const ssize_t n = allows_stop_ ? write() : without_signal(write);
+      waits = on_->is_master || (n < 0 && errno == EAGAIN);  // somebody has set O_NONBLOCK
+      if (n >= 0 || (errno != EINTR && errno != EAGAIN)) count(n);
+    }
+  }
+  /// False if there will be none.
+  bool wait_for_room() noexcept {
+    pollfd asked[] = {{fd(), POLLOUT, 0}, {on_->stop.get(), POLLIN, 0}};
+    if (::poll(asked, 2, -1) < 0) return true;
+    if (asked[1].revents) return false;
+    if (on_->is_master && !(asked[0].revents & POLLOUT)) error = EIO;  // hung up
+    return error == 0;
+  }
+  int fd() const noexcept { return on_->duplicate.get(); }
+  void count(ssize_t n) noexcept {
+    if (n < 0)
+      error = errno;
+    else
+      moved += static_cast<std::size_t>(n);
+  }
+
+  const std::shared_ptr<const handles> on_;
+  const side which_;
+  bool allows_stop_ = false;
+  sigset_t allowed_ = {};
+};
+
+blocking_calls::blocking_calls(descriptor& of)
+    : of_(of), handles_(std::make_shared<const handles>(of.fd())), in_(of, reading),
+      out_(of, writing) {}
+
+blocking_calls::~blocking_calls() {
+  if (handles_->is_master) ::eventfd_write(handles_->stop.get(), 1);
+  for (const lane* each : {&in_, &out_})
+    if (each->running) each->running->abandon();
+}
+
+void blocking_calls::lane::job_completed() noexcept {
+  finished = std::move(running);
+  of.ready(which);
+}
+
+failure blocking_calls::lane::start(std::shared_ptr<call> what) noexcept {
+  if (of.what() == medium::terminal) what->allow_stop();
+  running = std::move(what);
+  const failure f = running->submit(*of.on, *this);
+  if (f) running.reset();
+  return f;
+}
+
+std::shared_ptr<blocking_calls::call> blocking_calls::make_call(side which,
+                                                                std::size_t size) const noexcept {
+  try {
+    return std::make_shared<call>(handles_, which, std::min(size, call::most_bytes));
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+bool blocking_calls::is_ready(side which) const noexcept {
+  const lane& asked = which == reading ? in_ : out_;
+  if (asked.running) return false;
+  if (asked.finished && (which == reading || asked.finished->error)) return true;
+  return poll_now(of_.fd(), which == reading ? POLLIN : POLLOUT) != 0;
+}
+
+ssize_t blocking_calls::read(const iovec* pieces, std::size_t count) noexcept {
+  if (in_.finished) {
+    call& from = *in_.finished;
+    std::size_t copied = 0;
+    for (const iovec* each = pieces; each != pieces + count; ++each) {
+      const std::size_t n = std::min(each->iov_len, from.moved - from.taken);
+      std::memcpy(each->iov_base, from.data + from.taken, n);
+      from.taken += n;
+      copied += n;
+    }
+    const int error = from.error;
+    if (from.taken == from.moved) in_.finished.reset();
+    errno = error;
+    return error ? -1 : static_cast<ssize_t>(copied);
+  }
+  if (!in_.running && poll_now(of_.fd(), POLLIN) != 0) {
+    std::size_t room = 0;
+    for (const iovec* each = pieces; each != pieces + count; ++each) room += each->iov_len;
+    auto next = make_call(reading, room);
+    const failure f = next ? in_.start(std::move(next)) : system_failure(ENOMEM);
+    if (f) {
+      errno = f.value;
+      return -1;
+    }
+  }
+  errno = EAGAIN;
+  return -1;
+}
+
+bool blocking_calls::send(stream_operation& op) noexcept {
+  const bool ended = attempt(op);
+  of_.hint[writing] = ended;
+  return ended;
+}
+
+bool blocking_calls::attempt(stream_operation& op) noexcept {
+  if (out_.running) return false;
+  if (const std::shared_ptr<call> last = std::move(out_.finished)) {
+    of_.count_bytes(writing, last->moved);
+    // No operation has moved a byte while the call of another one ran.
+    const bool own = op.bytes_moved() != 0;
+    if (last->error) {
+      if (own) op.take_back(last->size - last->moved);
+      errno = last->error;
+      of_.check_write(-1);
+      return op.failed(of_.lost(errno));
+    }
+    if (own && (op.what() == stream_operation::kind::send_some || op.moved(0)))
+      return true;
+  }
+  if (poll_now(of_.fd(), POLLOUT) == 0) return false;
+
+  iovec one = {op.data(), op.left()};
+  iovec many[64];
+  const iovec* from = &one;
+  std::size_t count = 1;
+  if (!op.contiguous()) {
+    from = many;
+    count = op.pieces(reinterpret_cast<piece*>(many), std::size(many));
+  }
+  std::size_t size = 0;
+  for (const iovec* each = from; each != from + count; ++each)
+    size += std::min(each->iov_len, call::most_bytes - size);
+  auto next = make_call(writing, size);
+  if (!next) return op.failed(system_failure(ENOMEM));
+  char* to = next->data;
+  for (const iovec* each = from; each != from + count && size != 0; ++each) {
+    const std::size_t n = std::min(each->iov_len, size);
+    std::memcpy(to, each->iov_base, n);
+    to += n;
+    size -= n;
+  }
+  const std::size_t handed_over = next->size;
+  if (const failure f = out_.start(std::move(next))) return op.failed(f);
+  op.moved(handed_over);
+  return false;  // it ends when the call does
+}
+
+}  // namespace cosock::detail

@@ -1,0 +1,496 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include "io/descriptor.hpp"
+
+#include "core/system.hpp"
+
+#include <netinet/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+namespace cosock::detail {
+
+static_assert(sizeof(piece) == sizeof(iovec) && offsetof(piece, size) == offsetof(iovec, iov_len));
+
+namespace {
+
+constexpr std::size_t most_pieces = 256;  // a call; the system takes 1024
+constexpr std::size_t most_pieces_of_message = 1024;
+constexpr std::size_t most_bytes = descriptor::most_bytes;
+
+/// The pieces of an operation that one call moves.
+std::size_t pieces_of(const stream_operation& op, iovec* out) {
+  const std::size_t count = op.pieces(reinterpret_cast<piece*>(out), most_pieces);
+  std::size_t room = most_bytes;
+  for (std::size_t i = 0; i != count; ++i) {
+    if (out[i].iov_len >= room) {
+      out[i].iov_len = room;
+      return i + 1;
+    }
+    room -= out[i].iov_len;
+  }
+  return count;
+}
+iovec piece_of(const stream_operation& op) noexcept {
+  return {op.data(), std::min(op.left(), most_bytes)};
+}
+
+/// recvmsg with what TCP_INQ tells: bytes left in the socket, and 1 for an end of stream.
+ssize_t receive_counted(int fd, iovec* pieces, std::size_t count, int& left) noexcept {
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  msghdr message;
+  message.msg_name = nullptr;
+  message.msg_namelen = 0;
+  message.msg_iov = pieces;
+  message.msg_iovlen = count;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  message.msg_flags = 0;
+  const ssize_t n = ::recvmsg(fd, &message, MSG_DONTWAIT);
+  const auto* header = reinterpret_cast<const cmsghdr*>(control);
+  if (n > 0 && message.msg_controllen >= sizeof control && header->cmsg_type == TCP_CM_INQ &&
+      header->cmsg_level == IPPROTO_TCP)
+    std::memcpy(&left, CMSG_DATA(header), sizeof left);
+  return n;
+}
+
+}  // namespace
+
+descriptor::descriptor(engine& on, int fd, medium what, bool shared) noexcept
+    : fd_(fd),
+      what_(what),
+      shared_(shared),
+      drained_by_short_(what == medium::tcp),
+      asked_for_left_(what != medium::tcp),
+      read_(*this, asio::detail::reactor::read_op),
+      write_(*this, asio::detail::reactor::write_op),
+      except_(*this, asio::detail::reactor::except_op) {
+  this->on = &on;
+  keeps_messages = what == medium::messages;
+  insert_before(on.descriptors_);
+  ++on.open_descriptors_;
+}
+
+descriptor* descriptor::open(engine& on, int fd, medium what, bool shared) {
+  descriptor* d;
+  try {
+    d = new descriptor(on, fd, what, shared);
+  } catch (...) {
+    ::close(fd);
+    throw;
+  }
+  if (what == medium::file) {
+    d->hint[reading] = true;
+    return d;
+  }
+  int error = 0;
+  try {
+    error = on.reactor_.register_descriptor(fd, d->registration_);
+  } catch (...) {
+    d->close();
+    throw;
+  }
+  if (error) {
+    d->close();
+    raise(system_failure(error));
+  }
+  // From here on, so that no event is missed before the first receive.
+  d->watch_for(d->read_);
+  if (what == medium::messages) d->ask_for_stamps();
+  if (what == medium::tcp) d->watch_for(d->except_);
+  return d;
+}
+
+/// A stamp comes with every message, and tells an empty one from the end. Others who receive from
+/// the same socket would get it too, in the place of a descriptor that was passed, so it is asked
+/// for only where there are none.
+void descriptor::ask_for_stamps() noexcept {
+  if (shared_)
+    has_stamps_ = is_on(SOL_SOCKET, SO_TIMESTAMPNS) || is_on(SOL_SOCKET, SO_TIMESTAMP);
+  else
+    has_stamps_ = own_stamps_ = set_on(SOL_SOCKET, SO_TIMESTAMPNS, true);
+}
+
+/// At the first wait: a connection that is only passed on to another process stays as it was.
+void descriptor::ask_for_left() noexcept {
+  asked_for_left_ = true;
+  if (shared_ && is_on(IPPROTO_TCP, TCP_INQ)) return;
+  own_left_ = set_on(IPPROTO_TCP, TCP_INQ, true);
+  if (!own_left_) drained_by_short_ = false;
+}
+
+void descriptor::take_options_back() noexcept {
+  if (std::exchange(own_stamps_, false)) {
+    set_on(SOL_SOCKET, SO_TIMESTAMPNS, false);
+    has_stamps_ = false;
+  }
+  if (std::exchange(own_left_, false)) {
+    set_on(IPPROTO_TCP, TCP_INQ, false);
+    asked_for_left_ = false;
+  }
+}
+
+bool descriptor::is_on(int level, int name) const noexcept {
+  int value = 0;
+  socklen_t size = sizeof value;
+  return ::getsockopt(fd_, level, name, &value, &size) == 0 && value != 0;
+}
+bool descriptor::set_on(int level, int name, bool on) noexcept {
+  const int value = on;
+  return ::setsockopt(fd_, level, name, &value, sizeof value) == 0;
+}
+
+descriptor::watch::status descriptor::watch::perform(reactor_op* base) {
+  watch& self = *static_cast<watch*>(base);
+  if (!self.armed) return not_done;  // tried while it is being queued: no event
+  if (self.queue == asio::detail::reactor::read_op) {
+    self.of.ready(reading);
+  } else if (self.queue == asio::detail::reactor::write_op) {
+    // The reports would not end: a failing send makes its own socket writable again.
+    if (!self.of.datagrams_ || !self.of.datagrams_->polls) self.of.ready(writing);
+  } else {
+    self.of.drained_by_short_ = false;
+  }
+  return not_done;
+}
+
+void descriptor::watch::complete(void*, asio::detail::scheduler_operation* base,
+                                 const boost::system::error_code&, std::size_t) {
+  static_cast<watch*>(base)->of.drop();
+}
+
+void descriptor::watch_for(watch& w) noexcept {
+  engine& e = engine::of(*on);
+  ++shares_;
+  e.reactor_.start_op(w.queue, fd_, registration_, &w, true, true);
+  // It does not count as work: what waits for it does.
+  e.scheduler_.work_finished();
+  w.armed = true;
+}
+
+void descriptor::arm(side which) {
+  if (what_ == medium::file) {  // always ready
+    ready(which);
+    return;
+  }
+  if (which == reading) {
+    if (!asked_for_left_) [[unlikely]]
+      ask_for_left();
+    return;
+  }
+  if (!write_.armed) watch_for(write_);
+  if (datagrams_ && datagrams_->polls) datagrams_->retry.start(*on);
+}
+
+void descriptor::count_into(byte_counter& counter) noexcept {
+  if (counter_) counter_->drop();
+  counter_ = &counter;
+  counter.share();
+}
+
+void descriptor::leave() noexcept {
+  if (!keeper_ || !keeper_->keeps() || !may_finish()) return close();
+  abandon(closed_failure());
+  // The peer learns of the end now, whenever the keeper has time for the rest.
+  if (::shutdown(fd_, SHUT_WR) != 0) return close();
+  left_ = true;
+  std::exchange(keeper_, nullptr)->leave();
+}
+
+bool descriptor::may_finish() noexcept {
+  if (input_ended || broken_ || what_ >= medium::file) return false;
+  if (what_ != medium::tcp || left_) return true;
+  ::linger how = {};
+  socklen_t size = sizeof how;
+  return ::getsockopt(fd_, SOL_SOCKET, SO_LINGER, &how, &size) != 0 || !how.l_onoff ||
+         how.l_linger != 0;
+}
+
+bool descriptor::leave_to(kept_source* keeper) noexcept {
+  keeper_ = keeper;
+  return true;
+}
+
+void descriptor::end_sending() {
+  if (::shutdown(fd_, SHUT_WR) != 0 && errno != ENOTCONN) raise(system_failure(errno));
+}
+
+int descriptor::detach() noexcept {
+  if (keeper_) std::exchange(keeper_, nullptr)->forget();
+  if (datagrams_) datagrams_->retry.reset();
+  abandon(closed_failure());
+  blocking_.reset();
+  binding_.reset();
+  unlink();
+  engine& e = engine::of(*on);
+  --e.open_descriptors_;
+  if (registration_) {
+    for (const watch* w : {&read_, &write_, &except_})
+      if (w->armed) e.scheduler_.work_started();
+    // Closing alone does not end the registration of what is open elsewhere too: duplicated, sent to
+    // another process, or inherited by a child. Nothing tells that, so the reactor always is told.
+    const bool closes_everywhere = false;
+    e.reactor_.deregister_descriptor(fd_, registration_, closes_everywhere);
+    e.reactor_.cleanup_descriptor_data(registration_);
+  }
+  on = nullptr;
+  return std::exchange(fd_, -1);
+}
+
+void descriptor::close() noexcept {
+  if (is_open()) {
+    engine& e = engine::of(*on);
+    ::close(detach());
+    e.has_lost_one();
+  }
+  drop();
+}
+
+int descriptor::release() noexcept {
+  if (binding_) binding_->forget();
+  int fd = -1;
+  if (is_open()) {
+    engine& e = engine::of(*on);
+    take_options_back();
+    fd = detach();
+    e.has_lost_one();
+  }
+  drop();
+  return fd;
+}
+
+void descriptor::shut_down() noexcept {
+  if (is_open()) ::close(detach());
+}
+
+bool descriptor::is_ready(side which) noexcept {
+  if (which == reading && datagrams_ && (datagrams_->has_joined() || datagrams_->error_later))
+    return hint[which] = true;
+  if (blocking_ && access_[which] == access::thread)
+    return hint[which] = blocking_->is_ready(which);
+  const short event = which == reading ? POLLIN : POLLOUT;
+  return hint[which] = what_ == medium::file || poll_now(fd_, event) != 0;
+}
+
+bool descriptor::transfer(stream_operation& op) {
+  if (what_ >= medium::messages) [[unlikely]]
+    return transfer_rare(op);
+  return op.which() == reading ? receive(op) : send(op);
+}
+
+bool descriptor::transfer_rare(stream_operation& op) {
+  if (what_ == medium::messages)
+    return op.which() == reading ? receive_messages(op) : send_message(op);
+  if (op.which() == reading) return receive(op);
+  // A send may find that only a thread can go on.
+  if (access_[writing] != access::thread && send(op)) return true;
+  return access_[writing] == access::thread && blocking_->send(op);
+}
+
+// The connection may be lost and bytes of the peer, an early answer say, still wait in the socket: the
+// system hands them out, then reports the loss once, unless a send was told already, then an end.
+bool descriptor::receive(stream_operation& op) {
+  do {
+    int left = 1;  // unless the system says otherwise
+    ssize_t n;
+    if (op.contiguous()) [[likely]] {
+      iovec one = piece_of(op);
+      n = what_ == medium::tcp ? receive_counted(fd_, &one, 1, left) : read_pieces(&one, 1);
+    } else {
+      n = receive_scattered(op, left);
+    }
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
+      hint[reading] = false;
+      return false;
+    }
+    if (n == 0) [[unlikely]] {
+      if (broken_) return op.failed(system_failure(broken_));
+      // The end of the stream is reported once only: the next call has to look for itself.
+      input_ended = hint[reading] = true;
+      return op.moved(0);
+    }
+    hint[reading] = left != 0 || !drained_by_short_;
+    count_bytes(reading, static_cast<std::size_t>(n));
+    if (op.moved(static_cast<std::size_t>(n))) return true;
+  } while (hint[reading] && --on->budget > 0);  // or others starve while a peer is as fast
+  return false;
+}
+
+ssize_t descriptor::receive_scattered(stream_operation& op, int& left) noexcept {
+  iovec many[most_pieces];
+  const std::size_t count = pieces_of(op, many);
+  return what_ == medium::tcp ? receive_counted(fd_, many, count, left) : read_pieces(many, count);
+}
+
+bool descriptor::send(stream_operation& op) {
+  if (broken_) return op.failed(system_failure(broken_));
+  for (;;) {
+    ssize_t n;
+    if (!op.contiguous()) {
+      n = send_gathered(op);
+    } else if (what_ <= medium::socket) {
+      n = ::send(fd_, op.data(), std::min(op.left(), most_bytes), MSG_NOSIGNAL | MSG_DONTWAIT);
+    } else {
+      iovec one = piece_of(op);
+      n = write_pieces(&one, 1);
+    }
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
+      hint[writing] = false;
+      return false;
+    }
+    count_bytes(writing, static_cast<std::size_t>(n));
+    if (op.moved(static_cast<std::size_t>(n))) return true;
+    if (--on->budget <= 0) return false;
+  }
+}
+
+failure descriptor::lost(int error) noexcept {
+  loses_connection(error);
+  return system_failure(error);
+}
+
+bool descriptor::loses_connection(int error) noexcept {
+  if (broken_ || what_ == medium::datagrams) return false;
+  switch (error) {
+    case ECONNABORTED:  // by the system, see tcp_diag_destroy
+    case ECONNRESET:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+    case ENETRESET:
+    case ENETUNREACH:
+    case EPROTO:
+    case ETIMEDOUT:
+      broken_ = error;
+      return true;
+  }
+  return false;
+}
+
+failure descriptor::broken() const noexcept {
+  return broken_ ? system_failure(broken_) : failure{0, nullptr};
+}
+
+ssize_t descriptor::take_message(iovec* pieces, std::size_t count, bool& end) noexcept {
+  msghdr message = {};
+  message.msg_iov = pieces;
+  message.msg_iovlen = count;
+  return take_message(message, MSG_TRUNC, end);
+}
+
+ssize_t descriptor::take_message(msghdr& message, int flags, bool& end) noexcept {
+  end = false;
+  bool has_stamp = has_stamps_;
+  bool stamps_once = false;
+  if (what_ == medium::messages && !has_stamps_) {
+    pollfd asked = {fd_, POLLIN | POLLRDHUP, 0};
+    if (::poll(&asked, 1, 0) == 0) {
+      errno = EAGAIN;
+      return -1;
+    }
+    // Something is there: a message, as long as more may come. Afterwards only a stamp tells whether
+    // it is one.
+    if ((asked.revents & (POLLRDHUP | POLLHUP)) != 0)
+      has_stamp = stamps_once = set_on(SOL_SOCKET, SO_TIMESTAMPNS, true);
+  }
+  // Room for the stamp, which comes first, and for nothing else: descriptors are closed by the system.
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(timespec))];
+  if (!message.msg_control && has_stamp) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+  }
+  const ssize_t n = ::recvmsg(fd_, &message, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (n == 0 && has_stamp) end = message.msg_controllen < sizeof(cmsghdr);
+  if (stamps_once) {
+    const int error = errno;
+    set_on(SOL_SOCKET, SO_TIMESTAMPNS, false);
+    errno = error;
+  }
+  return n;
+}
+
+bool descriptor::receive_messages(stream_operation& op) {
+  do {
+    iovec pieces[most_pieces_of_message];
+    std::size_t count = 1;
+    if (op.contiguous())
+      pieces[0] = {op.data(), op.left()};
+    else
+      count = op.pieces(reinterpret_cast<piece*>(pieces), most_pieces_of_message);
+    std::size_t room = 0;
+    for (std::size_t i = 0; i != count; ++i) room += pieces[i].iov_len;
+    bool end = false;
+    const ssize_t n = take_message(pieces, count, end);
+    if (n < 0) {
+      if (errno == EINTR || loses_connection(errno)) continue;
+      if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
+      hint[reading] = false;
+      return false;
+    }
+    if (end && broken_) return op.failed(system_failure(broken_));
+    hint[reading] = true;
+    const auto length = static_cast<std::size_t>(n);
+    count_bytes(reading, length);
+    if (length > room) {
+      op.moved(room);
+      return op.failed(own_failure(error::message_truncated));
+    }
+    if (end) input_ended = true;
+    if ((length != 0 || end) && op.moved(length)) return true;
+  } while (--on->budget > 0);
+  return false;
+}
+
+bool descriptor::send_message(stream_operation& op) {
+  if (broken_) return op.failed(system_failure(broken_));
+  for (;;) {
+    iovec pieces[most_pieces_of_message + 1];  // with one too many the system refuses it
+    msghdr message = {};
+    message.msg_iov = pieces;
+    message.msg_iovlen = 1;
+    if (op.contiguous())
+      pieces[0] = {op.data(), op.left()};
+    else
+      message.msg_iovlen = op.pieces(reinterpret_cast<piece*>(pieces), most_pieces_of_message + 1);
+    const ssize_t n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n >= 0) {
+      count_bytes(writing, static_cast<std::size_t>(n));
+      return op.moved(static_cast<std::size_t>(n));
+    }
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
+    hint[writing] = false;
+    return false;
+  }
+}
+
+ssize_t descriptor::read_pieces(iovec* pieces, std::size_t count) noexcept {
+  if (what_ >= medium::other) return read_shared(pieces, count);
+  return ::readv(fd_, pieces, static_cast<int>(count));
+}
+
+ssize_t descriptor::send_gathered(stream_operation& op) noexcept {
+  iovec many[most_pieces];
+  return write_pieces(many, pieces_of(op, many));
+}
+
+ssize_t descriptor::write_pieces(iovec* pieces, std::size_t count) noexcept {
+  if (what_ == medium::file) return ::writev(fd_, pieces, static_cast<int>(count));
+  if (what_ >= medium::other) return write_shared(pieces, count);
+  msghdr message = {};
+  message.msg_iov = pieces;
+  message.msg_iovlen = count;
+  return ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+}  // namespace cosock::detail

@@ -1,0 +1,248 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/descriptor_stream.hpp>
+
+#include "core/standard_numbers.hpp"
+#include "core/system.hpp"
+#include "core/without_signal.hpp"
+#include "io/descriptor.hpp"
+#include "io/terminal.hpp"
+#include "net/socket.hpp"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <termios.h>
+
+#include <cstdio>
+
+namespace cosock {
+
+using detail::access;
+using detail::descriptor;
+using detail::medium;
+using detail::system_failure;
+
+namespace {
+
+/// Regular files, and devices such as /dev/null, are always ready, and epoll takes none of them.
+bool is_pollable(int fd) {
+  const auto probe = unique_descriptor::adopt(detail::above_standard(::epoll_create1(EPOLL_CLOEXEC)));
+  epoll_event event = {};
+  if (probe.is_open() && ::epoll_ctl(probe.get(), EPOLL_CTL_ADD, fd, &event) == 0) return true;
+  if (errno == EPERM) return false;
+  detail::raise(system_failure(errno));
+}
+
+/// Opens a pipe or a terminal again, so that non-blocking mode is seen by nobody else. Returns none
+/// where that is not possible: without /proc, without the permission, for a FIFO without readers,
+/// for a terminal in exclusive mode or hung up. A master is not opened: that makes another
+/// terminal.
+unique_descriptor reopen(int fd, medium what) noexcept {
+  if (what == medium::terminal && detail::is_terminal_master(fd)) return {};
+  const int flags = ::fcntl(fd, F_GETFL) & (O_ACCMODE | O_APPEND | O_DIRECT);
+  char name[40];
+  std::snprintf(name, sizeof name, "/proc/thread-self/fd/%d", fd);
+  auto own = unique_descriptor::adopt(
+      detail::above_standard(::open(name, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)));
+  struct stat before;
+  struct stat now;
+  const bool same = own.is_open() && ::fstat(fd, &before) == 0 && ::fstat(own.get(), &now) == 0 &&
+                    before.st_dev == now.st_dev && before.st_ino == now.st_ino &&
+                    (what != medium::terminal || detail::are_same_terminal(fd, own.get()));
+  return same ? std::move(own) : unique_descriptor();
+}
+
+/// How bytes move through this descriptor, which may become one for another open file description.
+access prepare(int fd, medium what, mode_t type) noexcept {
+  if (S_ISSOCK(type)) return access::message;
+  if (S_ISFIFO(type) || what == medium::terminal) {
+    const auto own = reopen(fd, what);
+    if (own.is_open() && ::dup3(own.get(), fd, O_CLOEXEC) == fd) return access::non_blocking;
+  }
+  return access::no_wait;
+}
+
+descriptor* of(detail::source* source) noexcept { return static_cast<descriptor*>(source); }
+
+}  // namespace
+
+descriptor_stream::descriptor_stream(descriptor_stream&& other) noexcept
+    : byte_stream(std::exchange(other.source_, nullptr)) {}
+
+descriptor_stream& descriptor_stream::operator=(descriptor_stream&& other) noexcept {
+  if (this != &other) {
+    close();
+    source_ = std::exchange(other.source_, nullptr);
+  }
+  return *this;
+}
+
+descriptor_stream::~descriptor_stream() { close(); }
+
+descriptor_stream descriptor_stream::adopt(int fd) {
+  auto taken = unique_descriptor::adopt(fd);
+  detail::engine& on = detail::engine::required();
+  struct stat info;
+  if (::fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || ::fstat(fd, &info) < 0)
+    detail::raise(system_failure(errno));
+  medium what = medium::file;
+  access how = access::no_wait;
+  if (is_pollable(fd)) {
+    what = S_ISCHR(info.st_mode) && detail::is_terminal(fd) ? medium::terminal : medium::other;
+    how = prepare(fd, what, info.st_mode);
+  }
+  descriptor* const made = descriptor::open(on, taken.release(), what, true);
+  made->set_access(how);
+  // A FIFO that was opened again does not report an end that came before. A terminal is not tried:
+  // that stops a job in the background, which may have no intention to read.
+  if (what == medium::other) made->hint[detail::reading] = true;
+  return descriptor_stream(made);
+}
+
+descriptor_stream descriptor_stream::duplicate(int fd) {
+  const int own = ::fcntl(fd, F_DUPFD_CLOEXEC, detail::last_standard_number + 1);
+  if (own < 0) detail::raise(system_failure(errno));
+  return adopt(own);
+}
+
+void descriptor_stream::shutdown_send() {
+  const int fd = detail::handle_of(of(source_));
+  int type;
+  socklen_t size = sizeof type;
+  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
+    detail::raise(system_failure(EOPNOTSUPP));
+  detail::shut_down_sending(of(source_));
+}
+
+void descriptor_stream::close() noexcept {
+  if (source_) of(std::exchange(source_, nullptr))->close();
+}
+
+int descriptor_stream::native_handle() const noexcept {
+  return is_open() ? of(source_)->fd() : -1;
+}
+
+descriptor_stream standard_input() { return descriptor_stream::duplicate(0); }
+descriptor_stream standard_output() { return descriptor_stream::duplicate(1); }
+
+namespace detail {
+
+namespace {
+
+/// A call on a terminal, perhaps of a job in the background. With its default action the signal
+/// stops the job until it is in the foreground. A handler would be called without end, because the
+/// call begins again each time: so the call sees the signal blocked.
+template <class F>
+ssize_t without_handler(int signal, F call) noexcept {
+  if (has_default_action(signal)) return call();
+  sigset_t held;
+  sigset_t before;
+  sigemptyset(&held);
+  sigaddset(&held, signal);
+  pthread_sigmask(SIG_BLOCK, &held, &before);
+  const ssize_t n = call();
+  const int error = errno;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  errno = error;
+  return n;
+}
+
+msghdr message_of(const iovec* pieces, std::size_t count) noexcept {
+  msghdr message = {};
+  message.msg_iov = const_cast<iovec*>(pieces);
+  message.msg_iovlen = count;
+  return message;
+}
+
+/// Whether RWF_NOWAIT is not known to this kind of descriptor, to this direction of it, or to the
+/// system; EPERM is what filters of system calls say.
+bool was_refused(ssize_t n) noexcept {
+  return n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EPERM);
+}
+
+}  // namespace
+
+bool descriptor::begin_blocking(side which) noexcept {
+  const int flags = ::fcntl(fd_, F_GETFL);
+  if (flags >= 0 && (flags & O_NONBLOCK)) {
+    access_[which] = access::non_blocking;
+    errno = EINTR;  // the caller tries again
+    return false;
+  }
+  try {
+    if (!blocking_) blocking_ = std::make_unique<blocking_calls>(*this);
+  } catch (const boost::system::system_error& e) {
+    errno = e.code().value();
+    return false;
+  } catch (const std::bad_alloc&) {
+    errno = ENOMEM;
+    return false;
+  }
+  access_[which] = access::thread;
+  return true;
+}
+
+ssize_t descriptor::read_shared(const iovec* pieces, std::size_t count) noexcept {
+  const int n = static_cast<int>(count);
+  const auto plain = [&] { return ::readv(fd_, pieces, n); };
+  switch (access_[reading]) {
+    case access::message: {
+      msghdr message = message_of(pieces, count);
+      return ::recvmsg(fd_, &message, MSG_DONTWAIT);
+    }
+    case access::no_wait: {
+      const ssize_t got = ::preadv2(fd_, pieces, n, -1, RWF_NOWAIT);
+      if (!was_refused(got)) return check_read(got);
+      if (!begin_blocking(reading)) return -1;
+      [[fallthrough]];
+    }
+    case access::thread: return check_read(blocking_->read(pieces, count));
+    case access::non_blocking: break;
+  }
+  if (what_ != medium::terminal) return plain();
+  return check_read(without_handler(SIGTTIN, plain));
+}
+
+ssize_t descriptor::write_shared(const iovec* pieces, std::size_t count) noexcept {
+  const int n = static_cast<int>(count);
+  const auto plain = [&] { return ::writev(fd_, pieces, n); };
+  switch (access_[writing]) {
+    case access::message: {
+      const msghdr message = message_of(pieces, count);
+      return ::sendmsg(fd_, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    case access::no_wait: {
+      const ssize_t put =
+          without_signal([&] { return ::pwritev2(fd_, pieces, n, -1, RWF_NOWAIT); });
+      if (!was_refused(put)) return check_write(put);
+      if (begin_blocking(writing)) errno = EAGAIN;  // see transfer_rare()
+      return -1;
+    }
+    case access::thread: break;
+    case access::non_blocking:
+      if (what_ != medium::terminal) return without_signal(plain);
+      return check_write(without_handler(SIGTTOU, plain));
+  }
+  errno = EAGAIN;
+  return -1;
+}
+
+ssize_t descriptor::check_read(ssize_t n) const noexcept {
+  if (what_ != medium::terminal || n > 0 || (n < 0 && errno != EIO)) return n;
+  if (poll_now(fd_, POLLIN) & POLLHUP) return 0;
+  errno = n < 0 ? EIO : EAGAIN;
+  termios mode;
+  const bool is_end = n == 0 && ::tcgetattr(fd_, &mode) == 0 && (mode.c_lflag & ICANON);
+  return is_end ? 0 : -1;
+}
+
+ssize_t descriptor::check_write(ssize_t n) const noexcept {
+  if (n < 0 && errno == EIO && what_ == medium::terminal)
+    errno = poll_now(fd_, POLLOUT) & POLLHUP ? EPIPE : EIO;
+  return n;
+}
+
+}  // namespace detail
+
+}  // namespace cosock

@@ -1,0 +1,89 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/finish.hpp>
+
+#include "core/checkpoint.hpp"
+#include "core/system.hpp"
+#include "loop/engine.hpp"
+
+#include <cosock/cancel.hpp>
+#include <cosock/task.hpp>
+
+namespace cosock {
+
+namespace {
+
+/// However finish() ends, the stream is closed, and nothing that finish() gave up goes on in the
+/// background.
+struct closing {
+  byte_stream& stream;
+  ~closing() {
+    if (detail::source* const s = detail::stream_access::source_of(stream)) s->input_ended = true;
+    stream.close();
+  }
+};
+
+/// Whether the stream has a half close, which has begun then.
+bool end_sending(byte_stream& stream) {
+  try {
+    stream.shutdown_send();
+    return true;
+  } catch (const boost::system::system_error& e) {
+    if (e.code() != boost::system::errc::operation_not_supported) throw;
+    return false;
+  }
+}
+
+/// Receives until the end, or until there is more than that; true for the end.
+task<bool> discard(byte_stream& from, std::size_t max_discard) {
+  const mutable_buffer into = detail::engine::required().discarded();
+  for (std::size_t all = 0; all <= max_discard;) {
+    const auto got = co_await as_result(from.receive(into));
+    if (got.has_error()) {
+      if (got.error() != error::message_truncated) detail::raise(detail::to_failure(got.error()));
+      all += into.size();
+    } else if (*got == 0) {
+      co_return true;
+    } else {
+      all += *got;
+    }
+  }
+  co_return false;
+}
+
+task<bool> finish_in_order(byte_stream& stream, std::size_t max_discard, bool& sent) {
+  detail::source* const& source = detail::stream_access::source_of(stream);
+  co_await detail::flush_operation(source);
+  const bool half_closes = end_sending(stream);
+  if (half_closes) co_await detail::flush_operation(source);
+  sent = true;
+  if (!half_closes) co_return false;
+  co_return (source && source->input_ended) || co_await discard(stream, max_discard);
+}
+
+}  // namespace
+
+task<bool> byte_stream::finish() { return finish(finish_options()); }
+
+task<bool> byte_stream::finish(finish_options how) {
+  if (!is_open()) detail::raise(detail::closed_failure());
+  if (source_->waiter[detail::reading] || source_->waiter[detail::writing])
+    detail::raise(detail::own_failure(error::busy));
+  const bool ended = source_->input_ended;
+  const closing at_end{*this};
+  co_await detail::checkpoint();
+  if (how.timeout <= std::chrono::nanoseconds::zero()) co_return ended;
+  if (!source_->says_end && !source_->may_finish()) {
+    detail::failure lost;
+    if (source_->is_flushed(lost)) co_return ended;
+  }
+  bool sent = false;
+  try {
+    co_return co_await with_timeout(how.timeout, finish_in_order(*this, how.max_discard, sent));
+  } catch (const boost::system::system_error& e) {
+    if (!sent || e.code() != error::timed_out) throw;
+  }
+  co_return ended;
+}
+
+}  // namespace cosock

@@ -1,0 +1,187 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/loops.hpp>
+
+#include "core/standard_numbers.hpp"
+#include "core/system.hpp"
+#include "loop/cores.hpp"
+#include "loop/engine.hpp"
+
+#include <cosock/cancel.hpp>
+#include <cosock/detail/size.hpp>
+#include <cosock/mailbox.hpp>
+#include <cosock/nursery.hpp>
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <thread>
+
+namespace cosock {
+
+namespace {
+
+using detail::engine;
+
+/// The processors of this thread's affinity; none where the system does not say.
+std::vector<int> allowed_processors() {
+  std::vector<int> all;
+  for (std::size_t most = 1024; most <= 1 << 20; most *= 2) {
+    std::vector<cpu_set_t> set(most / CPU_SETSIZE);
+    const std::size_t size = set.size() * sizeof(cpu_set_t);
+    if (::sched_getaffinity(0, size, set.data()) != 0) {
+      if (errno == EINVAL) continue;  // this system has more
+      break;
+    }
+    for (std::size_t i = 0; i != most; ++i)
+      if (CPU_ISSET_S(i, size, set.data())) all.push_back(static_cast<int>(i));
+    break;
+  }
+  return all;
+}
+
+void pin_thread(int processor) {
+  std::vector<cpu_set_t> set(static_cast<std::size_t>(processor) / CPU_SETSIZE + 1);
+  const std::size_t size = set.size() * sizeof(cpu_set_t);
+  CPU_SET_S(static_cast<std::size_t>(processor), size, set.data());
+  if (::sched_setaffinity(0, size, set.data()) != 0)
+    detail::raise(detail::system_failure(errno), "processor " + std::to_string(processor));
+}
+
+/// How one loop of several is run.
+struct place {
+  unsigned index;
+  unsigned siblings;  // that do the same work
+  int processor;  // negative: any
+};
+
+/// A thread with a loop, which runs a body. Belongs to the loop of the task that waits for it.
+class loop_thread {
+ public:
+  loop_thread(std::unique_ptr<detail::loop_body> body, place at)
+      : body_(std::move(body)), at_(at) {
+    try {
+      thread_ = std::thread([this, ended = ended_.make_sender()] {
+        run();
+        static_cast<void>(ended.try_send('.'));
+      });
+    } catch (const std::system_error& e) {
+      detail::raise(detail::system_failure(e.code().value()), "a thread for a loop");
+    }
+  }
+  ~loop_thread() {
+    if (!thread_.joinable()) return;
+    {
+      const std::lock_guard lock(mutex_);
+      abandoned_ = true;
+      if (loop_) engine::of(*loop_).abandon();
+    }
+    thread_.join();
+  }
+  loop_thread(const loop_thread&) = delete;
+  loop_thread& operator=(const loop_thread&) = delete;
+
+  /// Waits until the body has ended, and throws what left it.
+  task<> wait() {
+    bool cancelled = false;
+    {
+      const auto ended = co_await as_result(ended_.receive());
+      cancelled = !ended;
+    }
+    if (cancelled) {
+      cancel();
+      co_await shielded(ended_.receive());
+    }
+    thread_.join();
+    if (error_ && !(cancelled && detail::is_cancelled(detail::failure_of(error_))))
+      std::rethrow_exception(error_);
+    if (cancelled) detail::raise(detail::cancelled_failure());
+  }
+
+ private:
+  void cancel() {
+    const std::lock_guard lock(mutex_);
+    cancelled_ = true;
+    if (loop_) loop_->post([scope = scope_] { scope->cancel(); });
+  }
+
+  /// What the thread does. The loop, and all that is on it, has gone when it returns.
+  void run() noexcept {
+    try {
+      ::pthread_setname_np(::pthread_self(), ("loop " + std::to_string(at_.index)).c_str());
+      if (at_.processor >= 0) pin_thread(at_.processor);
+      loop on;
+      cancel_scope scope;
+      engine::of(on).siblings = at_.siblings;
+      struct visible {
+        visible(loop_thread& of, loop& on, cancel_scope& scope) : of(of) {
+          const std::lock_guard lock(of.mutex_);
+          if (of.cancelled_) scope.cancel();
+          if (of.abandoned_) engine::of(on).abandon();
+          of.loop_ = &on;
+          of.scope_ = &scope;
+        }
+        ~visible() {
+          const std::lock_guard lock(of.mutex_);
+          of.loop_ = nullptr;
+        }
+        loop_thread& of;
+      } const here(*this, on, scope);
+      on.run(run_body(scope));
+    } catch (...) {
+      error_ = std::current_exception();
+    }
+    body_.reset();
+  }
+  task<> run_body(cancel_scope& scope) { co_await scope.run(body_->run(at_.index)); }
+
+  std::unique_ptr<detail::loop_body> body_;
+  const place at_;
+  std::exception_ptr error_;  // the thread's, until it has ended
+  std::mutex mutex_;
+  loop* loop_ = nullptr;  // while it runs
+  cancel_scope* scope_ = nullptr;
+  bool cancelled_ = false;
+  bool abandoned_ = false;
+  mailbox<char> ended_{1};
+  std::thread thread_;  // it uses the others
+};
+
+task<> wait_for(std::unique_ptr<loop_thread> thread) { co_await thread->wait(); }
+
+}  // namespace
+
+unsigned usable_cores() noexcept {
+  try {
+    const detail::standard_numbers_occupied guard;
+    const unsigned allowed = static_cast<unsigned>(allowed_processors().size());
+    const unsigned cores = allowed ? allowed : std::thread::hardware_concurrency();
+    return std::max(
+        std::min(cores, detail::least_quota("/proc/self/cgroup", "/sys/fs/cgroup")), 1u);
+  } catch (...) {
+    return 1;
+  }
+}
+
+unsigned detail::loop_count(unsigned n) {
+  if (n > max_loops) refuse_size("the number of loops", n, max_loops);
+  return n ? n : usable_cores();
+}
+
+task<> detail::run_loop_bodies(std::vector<std::unique_ptr<loop_body>> bodies,
+                               loops_options options) {
+  std::vector<int> processors;
+  if (options.pin) processors = allowed_processors();
+  const auto n = static_cast<unsigned>(bodies.size());
+  const unsigned all = n * engine::required().siblings;
+  co_await with_nursery([&](nursery& loops) -> task<> {
+    for (unsigned i = 0; i != n; ++i) {
+      const int processor = processors.empty() ? -1 : processors[i % processors.size()];
+      loops.start(wait_for, std::make_unique<loop_thread>(std::move(bodies[i]),
+                                                          place{i, all, processor}));
+    }
+    co_return;
+  });
+}
+
+}  // namespace cosock

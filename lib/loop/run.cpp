@@ -1,0 +1,67 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/run.hpp>
+
+#include "core/print.hpp"
+#include "core/system.hpp"
+#include "loop/caught_signals.hpp"
+
+#include <csignal>
+
+namespace cosock {
+
+namespace {
+
+task<int> with_status(task<void> program) {
+  co_await std::move(program);
+  co_return 0;
+}
+
+/// Cancels the task at the first signal, and lets the second one do what it does by default. What the
+/// process ignores it goes on to ignore.
+class stopper {
+ public:
+  stopper(detail::engine& on, running<int>& program) : signals_(on), program_(program) {
+    for (const int number : {SIGINT, SIGTERM})
+      if (!detail::is_ignored(number)) signals_.add(number);
+    signals_.async_wait([this](const boost::system::error_code& ec, int) {
+      if (ec) return;
+      stopped_ = true;
+      program_.cancel();
+      signals_.leave_default();
+    });
+  }
+  bool stopped() const noexcept { return stopped_; }
+
+ private:
+  detail::caught_signals signals_;
+  running<int>& program_;
+  bool stopped_ = false;
+};
+
+}  // namespace
+
+int run(task<int> program) {
+  loop on;
+  running<int> root = on.start(std::move(program));
+  detail::engine& engine = detail::engine::of(on);
+  stopper signals(engine, root);
+  engine.run_until(root);
+  try {
+    return root.result();
+  } catch (...) {
+    const std::exception_ptr e = std::current_exception();
+    if (signals.stopped() && detail::is_cancelled(detail::failure_of(e))) return 0;
+    detail::print_error(e);
+    return 1;
+  }
+}
+
+int run(task<void> program) { return run(with_status(std::move(program))); }
+
+int usage_error(std::string_view message) {
+  detail::print_message(message);
+  return 2;
+}
+
+}  // namespace cosock

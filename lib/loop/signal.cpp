@@ -1,0 +1,91 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/signal.hpp>
+
+#include "core/system.hpp"
+#include "loop/caught_signals.hpp"
+
+namespace cosock {
+
+namespace detail {
+
+/// Shared with the handler in Asio, which may run after the set is gone.
+class signal_state final : public std::enable_shared_from_this<signal_state>, public link {
+ public:
+  explicit signal_state(engine& on) : on_(on) {
+    signals_.emplace(on);
+    // After Asio's own service for signals, so that it is told of the end of the loop before that.
+    insert_before(asio::use_service<service>(on.context_).states);
+  }
+  ~signal_state() { close(); }
+
+  void add(int number) { signals_->add(number); }
+
+  void close() noexcept {
+    unlink();
+    waiters_.close_all();
+    signals_.reset();
+  }
+
+  bool start(signal_wait& op, core& loop) {
+    if (!signals_ || &loop != &on_) return op.fail_other_loop();
+    if (unclaimed_ == 0) {
+      arm();
+      return op.wait_in(waiters_.end());
+    }
+    op.number_ = std::exchange(unclaimed_, 0);
+    return op.complete_at_once();
+  }
+
+ private:
+  struct service final : asio::execution_context::service {
+    explicit service(asio::execution_context& of) : asio::execution_context::service(of) {
+      make_circular(states);
+    }
+    void shutdown() override {
+      while (states.following != &states) static_cast<signal_state*>(states.following)->close();
+    }
+    static inline asio::execution_context::id id;
+    link states;
+  };
+
+  void arm() {
+    if (armed_) return;
+    armed_ = true;
+    signals_->async_wait([self = shared_from_this()](const boost::system::error_code& ec, int number) {
+      self->armed_ = false;
+      if (!ec) self->received(number);
+    });
+  }
+  void received(int number) {
+    if (waiters_.empty()) {
+      unclaimed_ = number;
+      return;
+    }
+    auto& to = static_cast<signal_wait&>(waiters_.first());
+    to.number_ = number;
+    to.complete();
+    if (!waiters_.empty()) arm();
+  }
+
+  engine& on_;
+  std::optional<caught_signals> signals_;  // empty: closed, or the loop is gone
+  wait_list waiters_;
+  int unclaimed_ = 0;
+  bool armed_ = false;
+};
+
+bool signal_wait::start(std::coroutine_handle<> awaiting, scope& where) {
+  return enter(awaiting, where) && of_.start(*this, *where.on);
+}
+
+}  // namespace detail
+
+signal_set::signal_set(std::initializer_list<int> numbers)
+    : state_(std::make_shared<detail::signal_state>(detail::engine::required())) {
+  for (const int number : numbers) state_->add(number);
+}
+
+signal_set::~signal_set() { state_->close(); }
+
+}  // namespace cosock

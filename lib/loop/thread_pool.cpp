@@ -1,0 +1,231 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include "loop/thread_pool.hpp"
+
+#include "core/system.hpp"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <csignal>
+#include <thread>
+
+namespace cosock::detail {
+
+namespace {
+
+/// Has the shared library that contains this code stay in memory, where it is part of one: a plugin
+/// may be unloaded while threads run its code, and nobody can wait for those. False if that cannot
+/// be.
+bool keep_loaded() noexcept {
+  Dl_info info;
+  void* map = nullptr;
+  if (::dladdr1(reinterpret_cast<void*>(&keep_loaded), &info, &map, RTLD_DL_LINKMAP) == 0)
+    return true;  // a program that is linked statically
+  const char* const name = static_cast<const link_map*>(map)->l_name;
+  if (!name || !*name) return true;  // the program itself
+  return ::dlopen(name, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE) != nullptr;  // never closed
+}
+
+}  // namespace
+
+/// The threads are started when needed, end when idle, and nobody waits for them: what they do
+/// cannot be interrupted, so neither a loop nor the process may depend on them.
+class thread_pool {
+ public:
+  thread_pool() noexcept {
+    for (queue& each : queues_) make_circular(each.waiting);
+  }
+
+  /// The pool of this process. Never destroyed: threads may be using it at exit. A child that is
+  /// forked has none of its parent's threads, so it gets a pool of its own.
+  static thread_pool& get() {
+    static const int forking = pthread_atfork(nullptr, nullptr, [] {
+      if (thread_pool* const of_parent = current_.exchange(nullptr)) of_parent_ = of_parent;
+    });
+    (void)forking;
+    thread_pool* existing = current_;
+    if (existing) return *existing;
+    // Not with a mutex held: other threads may be loading libraries, and wait for that mutex.
+    if (!keep_loaded()) raise(system_failure(ELIBACC));
+    auto fresh = std::make_unique<thread_pool>();
+    if (current_.compare_exchange_strong(existing, fresh.get())) return *fresh.release();
+    return *existing;
+  }
+  bool is_current() const noexcept { return this == current_; }
+
+  failure add(job& added) noexcept {
+    const std::lock_guard lock(mutex_);
+    queue& of_kind = queue_of(added);
+    if (of_kind.length >= bounds_of(added).most_queued) return system_failure(ENOBUFS);
+    added.self_ = added.shared_from_this();
+    added.insert_before(of_kind.waiting);
+    ++of_kind.length;
+    const failure f = provide_thread();
+    if (f && idle_ == 0 && of_kind.running == 0) {
+      remove(added);
+      return f;
+    }
+    return {};
+  }
+
+  /// Returns what is to be released when the mutex is not held.
+  [[nodiscard]] std::shared_ptr<job> abandon(job& abandoned) noexcept {
+    const std::lock_guard lock(mutex_);
+    if (abandoned.abandoned_.exchange(true, std::memory_order_relaxed)) return {};
+    if (abandoned.linked()) return remove(abandoned);
+    if (abandoned.running_) {
+      ++queue_of(abandoned).abandoned;
+      (void)provide_thread();  // a job that waited for this one to end may begin
+    }
+    return {};
+  }
+
+ private:
+  /// The jobs of one kind.
+  struct queue {
+    link waiting;
+    std::size_t length = 0;
+    std::size_t running = 0;
+    std::size_t abandoned = 0;  // of those that run
+  };
+
+  static std::size_t index(const job& of) noexcept { return static_cast<std::size_t>(of.kind_); }
+  static const job_bounds& bounds_of(const job& of) noexcept { return bounds_of_jobs[index(of)]; }
+  queue& queue_of(const job& of) noexcept { return queues_[index(of)]; }
+
+  /// How many jobs of the kind may begin.
+  static std::size_t startable(const queue& q, const job_bounds& bounds) noexcept {
+    const std::size_t waited_for = q.running - q.abandoned;
+    return std::min({q.length, bounds.most_running - std::min(waited_for, bounds.most_running),
+                     bounds.most_threads - q.running});
+  }
+  std::size_t startable() const noexcept {
+    std::size_t all = 0;
+    for (std::size_t i = 0; i != job_kinds; ++i) all += startable(queues_[i], bounds_of_jobs[i]);
+    return all;
+  }
+
+  std::shared_ptr<job> remove(job& removed) noexcept {
+    removed.unlink();
+    --queue_of(removed).length;
+    return std::move(removed.self_);
+  }
+
+  /// The next job that may begin, the kinds taking turns; null if there is none.
+  std::shared_ptr<job> next() noexcept {
+    for (std::size_t i = 0; i != job_kinds; ++i) {
+      turn_ = (turn_ + 1) % job_kinds;
+      queue& q = queues_[turn_];
+      if (startable(q, bounds_of_jobs[turn_]) == 0) continue;
+      job& first = static_cast<job&>(*q.waiting.following);
+      ++q.running;
+      first.running_ = true;
+      return remove(first);
+    }
+    return nullptr;
+  }
+
+  /// Sees to it that there is a thread for each job that may begin. Their number is bounded by the
+  /// bounds of all kinds.
+  failure provide_thread() noexcept {
+    const std::size_t needed = startable();
+    const failure f = needed > idle_ ? start_thread() : failure();
+    if (needed != 0) wake_.notify_one();
+    return f;
+  }
+
+  failure start_thread() noexcept {
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the program's own threads
+    failure failed;
+    try {
+      std::thread([this] { work(); }).detach();
+      ++idle_;  // the mutex is held: the thread cannot have looked for work yet
+    } catch (const std::system_error& e) {
+      failed = system_failure(e.code().value());
+    } catch (...) {
+      failed = system_failure(ENOMEM);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return failed;
+  }
+
+  void work() noexcept {
+    const char* name = nullptr;
+    std::unique_lock lock(mutex_);
+    while (wake_.wait_for(lock, std::chrono::seconds(10), [this] { return startable() != 0; })) {
+      --idle_;
+      std::shared_ptr<job> running = next();
+      lock.unlock();
+      if (const char* const due = bounds_of(*running).name; due != name)
+        pthread_setname_np(pthread_self(), name = due);
+      running->run();
+      lock.lock();
+      queue& of_kind = queue_of(*running);
+      --of_kind.running;
+      if (running->abandoned()) --of_kind.abandoned;
+      running->running_ = false;
+      ++idle_;  // it looks for work before it waits
+      lock.unlock();
+      job::hand_back(std::move(running));
+      lock.lock();
+    }
+    --idle_;
+  }
+
+  inline static std::atomic<thread_pool*> current_ = nullptr;
+  inline static thread_pool* of_parent_ = nullptr;  // so that it does not look like a leak
+  [[maybe_unused]] thread_pool* const before_ = of_parent_;
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  queue queues_[job_kinds];
+  std::size_t turn_ = 0;
+  std::size_t idle_ = 0;
+};
+
+failure job::submit(core& on, job_waiter& waiter) noexcept {
+  try {
+    pool_ = &thread_pool::get();
+  } catch (const std::bad_alloc&) {
+    return system_failure(ENOMEM);
+  } catch (const boost::system::system_error& e) {
+    return to_failure(e.code());
+  }
+  back_ = engine::of(on).remote_;
+  waiter_ = &waiter;
+  const failure f = pool_->add(*this);
+  if (f) waiter_ = nullptr;
+  return f;
+}
+
+void job::abandon() noexcept {
+  if (!std::exchange(waiter_, nullptr)) return;
+  if (!pool_->is_current()) return;  // a parent's, in a child: its threads are not here
+  const std::shared_ptr<job> released = pool_->abandon(*this);
+}
+
+void job::hand_back(std::shared_ptr<job> done) noexcept {
+  const std::shared_ptr<remote> back = done->back_;
+  const std::lock_guard lock(back->mutex);
+  if (!back->to || done->abandoned()) return;
+  job& message = *done;
+  message.self_ = std::move(done);
+  back->to->scheduler_.post_immediate_completion(&message, false);
+}
+
+void job::complete(void* owner, scheduler_operation* base, const boost::system::error_code&,
+                   std::size_t) {
+  const std::shared_ptr<job> self = std::move(static_cast<job*>(base)->self_);
+  if (!owner) return;  // the loop is being destroyed
+  if (job_waiter* const waiter = std::exchange(self->waiter_, nullptr)) waiter->job_completed();
+}
+
+}  // namespace cosock::detail

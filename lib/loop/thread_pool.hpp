@@ -1,0 +1,136 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+// The threads of this process that do what would block a loop: look-ups, and reads and writes of
+// descriptors that know no other way. It knows nothing of those; they derive from `job`.
+
+#include "loop/engine.hpp"
+
+namespace cosock::detail {
+
+/// What blocks. Jobs of one kind never wait for threads that jobs of another kind occupy.
+enum class job_kind : unsigned char {
+  look_up,        ///< asks a name server, perhaps a silent one
+  look_up_v6,     ///< the same for IPv6 addresses alone, which some servers never answer
+  local_look_up,  ///< asks files of this machine
+  blocking_io,    ///< reads or writes a blocking descriptor, perhaps for hours
+};
+inline constexpr std::size_t job_kinds = 4;
+
+/// The bounds of one kind.
+struct job_bounds {
+  std::size_t most_running;    ///< jobs that somebody waits for
+  std::size_t most_threads;    ///< those, and abandoned jobs that cannot be interrupted
+  std::size_t most_queued;     ///< jobs that wait for a thread
+  const char* name;            ///< of a thread while it runs such a job
+};
+inline constexpr job_bounds bounds_of_jobs[job_kinds] = {
+    {16, 128, 4096, "cosock-resolve"},
+    {16, 128, 4096, "cosock-resolve"},
+    {4, 8, 4096, "cosock-resolve"},
+    {64, 128, 4096, "cosock-block"},
+};
+
+class thread_pool;
+
+/// Who waits for a job, on the loop.
+class job_waiter {
+ public:
+  /// The job has run. Called by the loop, never inside submit(); may destroy the waiter.
+  virtual void job_completed() noexcept = 0;
+
+ protected:
+  ~job_waiter() = default;
+};
+
+/// One piece of blocking work. Shared by whoever waits for it and the thread that runs it, each of
+/// which may be gone before the other; the last one destroys it, on any thread. It is also the
+/// message that tells the loop, so a thread of the pool allocates nothing once it has run.
+///
+/// Made by std::make_shared. The members that run() reads are set before submit(); those that run()
+/// sets are read after job_completed(). An abandoned job may be running still, so it owns, or
+/// shares, all that it touches.
+class job : public std::enable_shared_from_this<job>,
+            private link,
+            private asio::detail::scheduler_operation {
+ public:
+  virtual ~job() = default;
+
+  /// Queues the job for a thread, and tells the waiter, on this loop, when it has run. Once for
+  /// each job. Returns no_buffer_space if the queue of the kind is full, or the error of a thread
+  /// that cannot be started; the waiter is not told then.
+  failure submit(core& on, job_waiter& waiter) noexcept;
+  /// On the loop: the waiter is not told any more. A job that waits for a thread is not run; one
+  /// that runs goes on to its end, and counts as abandoned. Does nothing after job_completed().
+  void abandon() noexcept;
+  /// On any thread.
+  bool abandoned() const noexcept { return abandoned_.load(std::memory_order_relaxed); }
+
+  failure failed;  ///< why run() did not do its work
+
+ protected:
+  explicit job(job_kind kind) noexcept : scheduler_operation(&complete), kind_(kind) {}
+
+ private:
+  friend class thread_pool;
+
+  /// On a thread of the pool, with all signals blocked.
+  virtual void run() noexcept = 0;
+  /// Tells the loop that asked, if it still exists.
+  static void hand_back(std::shared_ptr<job> done) noexcept;
+  static void complete(void* owner, scheduler_operation* base, const boost::system::error_code&,
+                       std::size_t);
+
+  const job_kind kind_;
+  std::atomic<bool> abandoned_ = false;
+  bool running_ = false;                // guarded by the pool's mutex, as is the link
+  thread_pool* pool_ = nullptr;         // on the loop, as is the waiter
+  job_waiter* waiter_ = nullptr;
+  std::shared_ptr<remote> back_;
+  std::shared_ptr<job> self_;  // while it is queued, and on its way back
+};
+
+/// Waits for a job. Cancelled: abandons it, and ends at once. Throws nothing else: see job::failed.
+class job_operation final : public awaiter_of<job_operation>, public awaited, private job_waiter {
+ public:
+  explicit job_operation(std::shared_ptr<job> of) noexcept : job_(std::move(of)) {}
+  job_operation(const job_operation&) = delete;
+  ~job_operation() { leave(); }
+
+  bool start(std::coroutine_handle<> awaiting, scope& where) {
+    if (!enter(awaiting, where)) return false;
+    if (const failure f = job_->submit(*where.on, *this)) {
+      job_->failed = f;
+      return ended();
+    }
+    waits_ = true;
+    suspend();
+    return true;
+  }
+  void result() {
+    if (failure_) raise(failure_);
+  }
+  failure fail() noexcept { return failure_; }
+
+  void fire() override { resume(); }
+  void cancel() noexcept override {
+    if (!waits_) return;  // has its answer, and will be resumed
+    failure_ = cancelled_failure();
+    leave();
+    engine::of(*scope_->on).make_ready(*this);
+  }
+
+ private:
+  void job_completed() noexcept override {
+    waits_ = false;
+    engine::of(*scope_->on).make_ready(*this);
+  }
+  void leave() noexcept {
+    if (std::exchange(waits_, false)) job_->abandon();
+  }
+  std::shared_ptr<job> job_;
+  bool waits_ = false;
+};
+
+}  // namespace cosock::detail

@@ -1,0 +1,85 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/detail/accept.hpp>
+
+#include "net/socket.hpp"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+namespace cosock::detail {
+
+void prepare_adopted(int fd, int type, int family) {
+  if (get(fd, SOL_SOCKET, SO_TYPE) != type ||
+      (family != AF_UNSPEC && get(fd, SOL_SOCKET, SO_DOMAIN) != family))
+    raise(system_failure(EPROTOTYPE));
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+      ::fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+    raise(system_failure(errno));
+}
+
+void prepare_adopted_listener(int fd, int type, int family) {
+  prepare_adopted(fd, type, family);
+  if (!get(fd, SOL_SOCKET, SO_ACCEPTCONN)) raise(system_failure(EINVAL));
+}
+
+void accepting::discard() noexcept { std::exchange(accepted_, nullptr)->close(); }
+
+bool accepting::start(std::coroutine_handle<> awaiting, scope& where) {
+  return enter(awaiting, where) && launch(of_, reading);
+}
+
+bool accepting::attempt() {
+  auto& from = static_cast<descriptor&>(*on_);  // not of_: the acceptor may have been moved
+  for (;;) {
+    system_address peer;
+    const int fd = above_standard(
+        ::accept4(from.fd(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (fd >= 0) {
+      const int yes = 1;
+      if (what_ == medium::tcp) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+      try {
+        accepted_ = descriptor::open(engine::of(*from.on), fd, what_, false);
+      } catch (const boost::system::system_error& e) {
+        failure_ = to_failure(e.code());
+        return true;
+      } catch (...) {
+        failure_ = system_failure(ENOMEM);
+        return true;
+      }
+      if (what_ == medium::tcp) {
+        accepted_->set_peer(peer.to_endpoint());
+        if (peer_) *peer_ = *accepted_->peer();
+      }
+      return true;
+    }
+    switch (errno) {
+      case EAGAIN:
+        from.hint[reading] = false;
+        return false;
+      // The connection has died while it waited; accept(2) wants these tried again.
+      case EINTR:
+      case ECONNABORTED:
+      case ECONNRESET:
+      case EPROTO:
+      case ENETDOWN:
+      case ENOPROTOOPT:
+      case EHOSTDOWN:
+      case ENONET:
+      case EHOSTUNREACH:
+      case EOPNOTSUPP:
+      case ENETUNREACH:
+      case ETIMEDOUT:
+        if (--from.on->budget > 0) continue;
+        from.hint[reading] = true;  // goes on after the others have had their turn
+        return false;
+      default:
+        failure_ = system_failure(errno);
+        return true;
+    }
+  }
+}
+
+}  // namespace cosock::detail

@@ -1,0 +1,291 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/connect.hpp>
+
+#include "core/checkpoint.hpp"
+#include "core/standard_numbers.hpp"
+#include "core/text.hpp"
+#include "net/look_up.hpp"
+#include "net/socket.hpp"
+
+#include <cosock/cancel.hpp>
+#include <cosock/reconnect.hpp>
+#include <cosock/time.hpp>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <algorithm>
+
+namespace cosock {
+
+using boost::system::error_code;
+
+namespace {
+
+/// An endpoint, and where from, as messages name it.
+std::string way_to(const endpoint& to, const connect_options& options) {
+  std::string way = to.to_string();
+  if (options.local) way += " from " + options.local->to_string();
+  if (options.receive_buffer < 0) way += " with a negative receive_buffer";
+  if (options.send_buffer < 0) way += " with a negative send_buffer";
+  return way;
+}
+
+}  // namespace
+
+namespace detail {
+
+namespace {
+
+/// A new socket, set up as the options say; none, and an errno in `failed`, where that cannot be.
+unique_descriptor open_socket(const endpoint& to, const connect_options& options,
+                              int& failed) noexcept {
+  const int domain = to.address().is_v6() ? AF_INET6 : AF_INET;
+  auto socket = unique_descriptor::adopt(
+      above_standard(::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
+  bool good = socket.get() >= 0;
+  const auto set = [&](int level, int name, int value) {
+    return ::setsockopt(socket.get(), level, name, &value, sizeof value) == 0;
+  };
+  const auto use = [&](const endpoint& at) {
+    const int error = use_interface_of(socket.get(), at.address());
+    if (error) errno = error;
+    return error == 0;
+  };
+  if (options.no_delay) good = good && set(IPPROTO_TCP, TCP_NODELAY, 1);
+  if (options.receive_buffer)
+    good = good && set(SOL_SOCKET, SO_RCVBUF, options.receive_buffer);
+  if (options.send_buffer) good = good && set(SOL_SOCKET, SO_SNDBUF, options.send_buffer);
+  if (options.local) {
+    good = good && set(SOL_SOCKET, SO_REUSEADDR, 1);
+    // Without it each connection takes a port that no other one may have, wherever it leads.
+    if (good && options.local->port() == 0) set(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+    good = good && use(*options.local);
+    system_address name(*options.local);
+    good = good && ::bind(socket.get(), name.get(), name.size) == 0;
+  }
+  good = good && use(to);
+  failed = good ? 0 : errno;
+  if (!good) return {};
+  if (options.fast_open) set(IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1);  // where there is one
+  return socket;
+}
+
+}  // namespace
+
+bool connect_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return false;
+  if (options_.receive_buffer < 0 || options_.send_buffer < 0) return give_up(EINVAL);
+  int error = 0;
+  unique_descriptor socket = open_socket(to_, options_, error);
+  if (error) return give_up(error);
+  system_address name(to_);
+  const bool at_once = ::connect(socket.get(), name.get(), name.size) == 0;
+  if (!at_once && errno != EINPROGRESS && errno != EINTR) return give_up(errno);
+  connected_ = tcp_socket(
+      descriptor::open(engine::of(*where.on), socket.release(), medium::tcp, false));
+  connected_.of()->hint[writing] = at_once;
+  return launch(connected_.of(), writing);
+}
+
+bool connect_operation::attempt() {
+  if (!on_->is_ready(writing)) return false;
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (::getsockopt(connected_.native_handle(), SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+    error = errno;
+  // A connect to a port of this machine's own that nobody listens on can meet itself (both ends send
+  // a SYN from and to the same port).
+  system_address local;
+  system_address remote;
+  endpoint peer = to_;
+  if (!error && ::getpeername(connected_.native_handle(), remote.get(), &remote.size) == 0)
+    peer = remote.to_endpoint();
+  if (!error && ::getsockname(connected_.native_handle(), local.get(), &local.size) == 0 &&
+      local.to_endpoint() == peer) {
+    error = ECONNREFUSED;
+    connected_.set_linger(0);  // or the port would be kept for a minute
+  }
+  connected_.of()->set_peer(peer);
+  if (error) failure_ = system_failure(error);
+  return true;
+}
+
+/// Ends before there was anything to wait for. That counts as an operation that completed at once:
+/// somebody may be trying again and again.
+bool connect_operation::give_up(int error) noexcept {
+  failure_ = system_failure(error);
+  if (scope_->on->budget > 0) {
+    --scope_->on->budget;
+    return false;
+  }
+  suspend();
+  engine::of(*scope_->on).make_ready_later(*this);
+  return true;
+}
+
+tcp_socket connect_operation::result() {
+  if (!failure_) return std::move(connected_);
+  connected_.close();
+  if (is_cancelled(failure_)) raise(failure_);
+  detail::raise(failure_, way_to(to_, options_));
+}
+
+}  // namespace detail
+
+namespace {
+
+using detail::own_failure;
+using detail::raise_as;
+
+/// Everything about one connect() to several endpoints: the look-ups and the attempts, side by
+/// side, and what came of them.
+class race {
+ public:
+  race(std::string to, const connect_options& options) : to_(std::move(to)), options_(options) {}
+
+  /// Tries them all, and returns the first connection.
+  task<tcp_socket> run(std::vector<endpoint> to);
+  /// The same for the addresses of a host, as the answers come in.
+  task<tcp_socket> run(std::string host, std::string service);
+
+  [[noreturn]] void raise_timed_out() const {
+    const char* const why = candidates_.found() ? ": the time limit has passed"
+                                                : ": the time limit has passed during the look-up";
+    raise_as(own_failure(error::timed_out), cannot_connect() + why + list());
+  }
+
+ private:
+  struct attempt {
+    endpoint to;
+    std::optional<error_code> failure;  // none yet
+  };
+  bool is_wanted(bool v6) const noexcept {
+    return (options_.family == family::any || v6 == (options_.family == family::v6)) &&
+           (!options_.local || v6 == options_.local->address().is_v6());
+  }
+  [[noreturn]] void raise_no_family() const {
+    raise_as(own_failure(error::host_not_found),
+             cannot_connect() + ": there is no address of the wanted family");
+  }
+  task<> try_all(nursery& attempts);
+  task<> try_one(std::size_t which);
+  tcp_socket result();
+
+  std::string cannot_connect() const {
+    return to_.empty() ? "cannot connect" : "cannot connect to " + to_;
+  }
+  /// Every attempt and what came of it.
+  std::string list() const {
+    std::string text;
+    for (const attempt& each : begun_) {
+      text += &each == &begun_.front() ? ": " : "; ";
+      if (const std::string way = way_to(each.to, options_); begun_.size() > 1 || way != to_)
+        text += way + ": ";
+      text += each.failure ? each.failure->message() : "no answer";
+    }
+    return text;
+  }
+
+  std::string to_;  // as the caller put it, or empty
+  const connect_options& options_;
+  detail::candidates candidates_;
+  std::vector<attempt> begun_;
+  std::optional<error_code> first_failure_;  // that may pass, if there is one
+  nursery* attempts_ = nullptr;
+  std::optional<cancel_scope> pause_;  // before the next attempt; a failure ends it
+  tcp_socket winner_;
+};
+
+task<tcp_socket> race::run(std::vector<endpoint> to) {
+  co_await detail::checkpoint();
+  if (to.empty())
+    raise_as(own_failure(error::host_not_found), cannot_connect() + ": there is no address to try");
+  std::erase_if(to, [this](const endpoint& each) { return !is_wanted(each.address().is_v6()); });
+  if (to.empty()) raise_no_family();
+  candidates_.add(to);
+  co_await with_nursery([this](nursery& in) { return try_all(in); });
+  co_return result();
+}
+
+task<tcp_socket> race::run(std::string host, std::string service) {
+  family wanted = options_.family;
+  if (options_.local && wanted == family::any)
+    wanted = options_.local->address().is_v6() ? family::v6 : family::v4;
+  if (wanted != family::any && !is_wanted(wanted == family::v6)) {
+    co_await detail::checkpoint();
+    raise_no_family();
+  }
+  const auto body = [this, &host, &service, wanted](nursery& in) -> task<> {
+    co_await candidates_.look_up(in, std::move(host), std::move(service), wanted);
+    co_await try_all(in);
+  };
+  co_await with_nursery(body);
+  co_return result();
+}
+
+task<> race::try_all(nursery& attempts) {
+  attempts_ = &attempts;
+  for (;;) {
+    const std::optional<endpoint> to = co_await candidates_.next();
+    if (!to) co_return;
+    begun_.push_back({*to, {}});
+    attempts.start([this](std::size_t which) { return try_one(which); }, begun_.size() - 1);
+    if (!candidates_.more()) co_return;
+    pause_.emplace();
+    (void)co_await as_result(pause_->run(sleep_for(options_.attempt_delay)));
+    if (attempts.is_cancelled()) detail::raise(detail::cancelled_failure());
+  }
+}
+
+task<> race::try_one(std::size_t which) {
+  auto result = co_await as_result(connect(begun_[which].to, options_));
+  if (result.has_value()) {
+    if (!winner_.is_open()) winner_ = std::move(*result);
+    attempts_->cancel_all();
+    co_return;
+  }
+  if (result.error() == error::cancelled) detail::raise(detail::cancelled_failure());
+  begun_[which].failure = result.error();
+  // That there is no IPv6, say, is not what a later attempt should be judged by.
+  if (!first_failure_ || (is_permanent(*first_failure_) && !is_permanent(result.error())))
+    first_failure_ = result.error();
+  if (pause_) pause_->cancel();
+}
+
+tcp_socket race::result() {
+  if (winner_.is_open()) return std::move(winner_);
+  if (first_failure_) raise_as(detail::to_failure(*first_failure_), cannot_connect() + list());
+  candidates_.raise();
+}
+
+}  // namespace
+
+task<tcp_socket> connect(std::string host, std::string service, connect_options options) {
+  std::string name = detail::printable(host);
+  if (host.find(':') != host.npos) name = '[' + name + ']';
+  race r(name + ':' + detail::printable(service), options);
+  try {
+    co_return co_await with_timeout(options.timeout, r.run(std::move(host), std::move(service)));
+  } catch (const boost::system::system_error& e) {
+    if (e.code() != error::timed_out) throw;
+  }
+  r.raise_timed_out();
+}
+
+task<tcp_socket> connect(std::string host, std::uint16_t port, connect_options options) {
+  return connect(std::move(host), std::to_string(port), options);
+}
+
+task<tcp_socket> connect(std::vector<endpoint> to, connect_options options) {
+  race r({}, options);
+  try {
+    co_return co_await with_timeout(options.timeout, r.run(std::move(to)));
+  } catch (const boost::system::system_error& e) {
+    if (e.code() != error::timed_out) throw;
+  }
+  r.raise_timed_out();
+}
+
+}  // namespace cosock

@@ -1,0 +1,162 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/descriptors.hpp>
+
+#include "core/standard_numbers.hpp"
+#include "core/system.hpp"
+#include "io/descriptor.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace cosock {
+
+void unique_descriptor::close() noexcept {
+  if (fd_ >= 0) ::close(release());
+}
+
+namespace detail {
+
+namespace {
+
+constexpr int passed_pidfd = 4;  // SCM_PIDFD, which old headers do not have
+
+/// Takes what a message brought: everything that came is owned before anything can fail.
+void take_descriptors(msghdr& message, std::size_t most, received_with_descriptors& into) noexcept {
+  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
+    const bool wanted = c->cmsg_type == SCM_RIGHTS;
+    if (c->cmsg_level != SOL_SOCKET || (!wanted && c->cmsg_type != passed_pidfd)) continue;
+    const std::size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i != count; ++i) {
+      int fd;
+      std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+      auto owner = unique_descriptor::adopt(above_standard(fd));
+      if (!wanted) continue;
+      if (!owner.is_open()) {  // there is no other number
+        message.msg_flags |= MSG_CTRUNC;
+        continue;
+      }
+      if (into.descriptors.size() < most)
+        into.descriptors.push_back(std::move(owner));  // there is room for it
+      else
+        ++into.refused;
+    }
+  }
+}
+
+}  // namespace
+
+bool descriptor_send::start(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return false;
+  if (!may_begin(of_, writing)) return ended();
+  const bool messages = static_cast<descriptor*>(of_)->what() != medium::socket;
+  const bool empty = data_.size() == 0 && !messages;
+  if (descriptors_.size() > most_descriptors || (empty && !descriptors_.empty())) {
+    failure_ = system_failure(EINVAL);
+    return ended();
+  }
+  return empty ? ended() : launch(of_, writing);
+}
+
+bool descriptor_send::attempt() {
+  auto& to = static_cast<descriptor&>(*on_);
+  if ((failure_ = to.broken())) return true;
+  const bool messages = to.what() != medium::socket;
+  for (;;) {
+    const std::size_t left = data_.size() - moved_;
+    iovec piece = {static_cast<char*>(const_cast<void*>(data_.data())) + moved_,
+                   messages ? left : std::min(left, descriptor::most_bytes)};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * most_descriptors)];
+    msghdr message = {};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    if (moved_ == 0 && !descriptors_.empty()) {  // they go with the first byte
+      const std::size_t size = descriptors_.size_bytes();
+      std::memset(control, 0, CMSG_SPACE(size));
+      message.msg_control = control;
+      message.msg_controllen = CMSG_SPACE(size);
+      cmsghdr* const header = CMSG_FIRSTHDR(&message);
+      header->cmsg_level = SOL_SOCKET;
+      header->cmsg_type = SCM_RIGHTS;
+      header->cmsg_len = CMSG_LEN(size);
+      std::memcpy(CMSG_DATA(header), descriptors_.data(), size);
+    }
+    const ssize_t n = ::sendmsg(to.fd(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN && errno != EWOULDBLOCK) {
+        failure_ = to.lost(errno);
+        return true;
+      }
+      to.hint[writing] = false;
+      return false;
+    }
+    to.count_bytes(writing, static_cast<std::size_t>(n));
+    moved_ += static_cast<std::size_t>(n);
+    if (moved_ == data_.size()) return true;
+    if (--to.on->budget <= 0) return false;
+  }
+}
+
+std::size_t descriptor_send::result() {
+  if (!failure_) return moved_;
+  if (moved_ != 0) throw transfer_error(to_error_code(failure_), moved_);
+  if (descriptors_.size() > most_descriptors)
+    raise(failure_, "one send takes " + std::to_string(most_descriptors) + " descriptors along, not " +
+                        std::to_string(descriptors_.size()));
+  if (!descriptors_.empty() && data_.size() == 0)
+    raise(failure_, "descriptors are sent with at least one byte");
+  raise(failure_);
+}
+
+bool descriptor_receive::start(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return false;
+  if (!may_begin(of_, reading)) return ended();
+  if (into_.size() == 0 && static_cast<descriptor*>(of_)->what() == medium::socket) return ended();
+  return launch(of_, reading);
+}
+
+bool descriptor_receive::attempt() {
+  auto& from = static_cast<descriptor&>(*on_);
+  try {
+    // Sooner than anything is taken, which would be lost.
+    result_.descriptors.reserve(std::min(most_, most_descriptors));
+  } catch (...) {
+    failure_ = system_failure(ENOMEM);
+    return true;
+  }
+  const bool messages = from.what() != medium::socket;
+  iovec piece = {into_.data(), into_.size()};
+  // All that one send can bring, and stamps and credentials.
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * most_descriptors) + 256];
+  msghdr message;
+  ssize_t n;
+  do {
+    message = {};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    n = from.take_message(message, messages ? MSG_TRUNC : 0, result_.end);
+  } while (n < 0 && (errno == EINTR || from.loses_connection(errno)));
+  if (n < 0) {
+    from.hint[reading] = false;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
+    from.hint[reading] = true;
+    failure_ = from.lost(errno);
+    return true;
+  }
+  from.hint[reading] = true;
+  from.count_bytes(reading, static_cast<std::size_t>(n));
+  take_descriptors(message, most_, result_);
+  result_.incomplete = (message.msg_flags & MSG_CTRUNC) != 0;
+  result_.length = static_cast<std::size_t>(n);
+  result_.size = std::min(result_.length, into_.size());
+  result_.truncated = result_.length > result_.size;
+  if (n == 0 && from.what() == medium::socket) result_.end = true;
+  if (result_.end && !(failure_ = from.broken())) from.input_ended = true;
+  return true;
+}
+
+}  // namespace detail
+}  // namespace cosock

@@ -1,0 +1,297 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/local.hpp>
+
+#include "net/local_binding.hpp"
+#include "net/socket.hpp"
+
+#include <cosock/connection.hpp>
+#include <cosock/loop.hpp>
+
+#include <algorithm>
+
+namespace cosock {
+
+using detail::descriptor;
+using detail::engine;
+using detail::get;
+using detail::local_address;
+using detail::medium;
+using detail::set;
+using detail::system_failure;
+
+namespace {
+
+int type_of(medium what) noexcept {
+  return what == medium::messages ? SOCK_SEQPACKET : what == medium::datagrams ? SOCK_DGRAM : SOCK_STREAM;
+}
+
+int new_socket(medium what) noexcept {
+  return detail::above_standard(
+      ::socket(AF_UNIX, type_of(what) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
+
+descriptor* of(detail::source* source) noexcept { return static_cast<descriptor*>(source); }
+
+descriptor* listen(engine& on, medium what, const local_endpoint& at,
+                   const local_acceptor_options& options) {
+  std::unique_ptr<detail::local_binding> binding;
+  const int fd =
+      detail::listen_local(what, at, options.backlog, options.mode, options.replace_stale, binding);
+  descriptor* const made = descriptor::open(on, fd, what, false);
+  made->take_binding(std::move(binding));
+  return made;
+}
+
+}  // namespace
+
+int detail::listen_local(medium what, const local_endpoint& at, int backlog, int mode,
+                         bool replace_stale, std::unique_ptr<local_binding>& binding) {
+  auto socket = unique_descriptor::adopt(new_socket(what));
+  if (socket.get() < 0) raise(system_failure(errno), at.to_string());
+  binding = bind_local(socket.get(), at, mode, replace_stale);
+  if (::listen(socket.get(), not_negative("backlog", backlog)) != 0) {
+    const failure why = system_failure(errno);
+    binding.reset();
+    raise(why, at.to_string());
+  }
+  return socket.release();
+}
+
+local_socket::local_socket(descriptor* of) noexcept : byte_stream(of) {}
+local_socket::~local_socket() {
+  if (source_) of(source_)->leave();
+}
+local_stream_socket::~local_stream_socket() = default;
+local_seqpacket_socket::~local_seqpacket_socket() = default;
+
+local_socket& local_socket::operator=(local_socket&& other) noexcept {
+  if (this != &other) {
+    if (source_) of(source_)->leave();
+    source_ = std::exchange(other.source_, nullptr);
+  }
+  return *this;
+}
+
+descriptor* local_socket::adopt(int fd, medium what) {
+  auto taken = unique_descriptor::adopt(fd);
+  engine& on = engine::required();
+  detail::prepare_adopted(fd, type_of(what), AF_UNIX);
+  return descriptor::open(on, taken.release(), what, true);
+}
+local_stream_socket local_stream_socket::adopt(int fd) {
+  return local_stream_socket(local_socket::adopt(fd, what));
+}
+local_seqpacket_socket local_seqpacket_socket::adopt(int fd) {
+  return local_seqpacket_socket(local_socket::adopt(fd, what));
+}
+
+int local_socket::release() noexcept {
+  descriptor* const open = of(std::exchange(source_, nullptr));
+  return open ? open->release() : -1;
+}
+void local_socket::close() noexcept {
+  if (source_) of(std::exchange(source_, nullptr))->close();
+}
+void local_socket::shutdown_send() { detail::shut_down_sending(of(source_)); }
+
+int local_socket::native_handle() const noexcept {
+  return is_open() ? of(source_)->exposed_fd() : -1;
+}
+
+local_endpoint local_socket::local_endpoint() const {
+  return detail::name_of<local_address>(of(source_), &::getsockname);
+}
+local_endpoint local_socket::remote_endpoint() const {
+  return detail::name_of<local_address>(of(source_), &::getpeername);
+}
+
+credentials local_socket::peer_credentials() const {
+  const auto peer = get<::ucred>(of(source_), SOL_SOCKET, SO_PEERCRED);
+  return {peer.pid, peer.uid, peer.gid};
+}
+
+void local_socket::set_receive_buffer(int bytes) {
+  detail::set_buffer(of(source_), SO_RCVBUF, bytes);
+}
+int local_socket::receive_buffer() const { return get(of(source_), SOL_SOCKET, SO_RCVBUF); }
+void local_socket::set_send_buffer(int bytes) { detail::set_buffer(of(source_), SO_SNDBUF, bytes); }
+int local_socket::send_buffer() const { return get(of(source_), SOL_SOCKET, SO_SNDBUF); }
+
+local_listener::local_listener(loop* on, medium what, const cosock::local_endpoint& at,
+                               const local_acceptor_options& options)
+    : of_(listen(on ? engine::of(*on) : engine::required(), what, at, options)) {}
+
+local_listener& local_listener::operator=(local_listener&& other) noexcept {
+  if (this != &other) {
+    close();
+    of_ = std::exchange(other.of_, nullptr);
+  }
+  return *this;
+}
+
+local_listener::~local_listener() { close(); }
+
+void local_listener::close() noexcept {
+  if (of_) std::exchange(of_, nullptr)->close();
+}
+
+descriptor* local_listener::adopt(int fd, medium what) {
+  auto taken = unique_descriptor::adopt(fd);
+  engine& on = engine::required();
+  detail::prepare_adopted_listener(fd, type_of(what), AF_UNIX);
+  return descriptor::open(on, taken.release(), what, true);
+}
+
+int local_listener::release() noexcept {
+  return of_ ? std::exchange(of_, nullptr)->release() : -1;
+}
+
+void local_listener::set_backlog(int connections) { detail::set_backlog(of_, connections); }
+
+local_endpoint local_listener::local_endpoint() const {
+  return detail::name_of<local_address>(of_, &::getsockname);
+}
+int local_listener::native_handle() const noexcept { return of_ ? of_->exposed_fd() : -1; }
+
+namespace detail {
+
+void ask_local(const kept_source& of, local_endpoint& into) {
+  into = name_of<local_address>(dynamic_cast<const descriptor*>(of.current()), &::getsockname);
+}
+
+descriptor_pair make_local_pair(medium what) {
+  engine& on = engine::required();
+  int fds[2];
+  if (::socketpair(AF_UNIX, type_of(what) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
+    raise(system_failure(errno));
+  auto first = unique_descriptor::adopt(above_standard(fds[0]));
+  auto second = unique_descriptor::adopt(above_standard(fds[1]));
+  if (!first.is_open() || !second.is_open()) raise(system_failure(errno));
+  descriptor_pair made = {descriptor::open(on, first.release(), what, false), nullptr};
+  try {
+    made.ends[1] = descriptor::open(on, second.release(), what, false);
+    if (what == medium::datagrams)
+      for (descriptor* each : made.ends) each->become_datagram(AF_UNIX);
+  } catch (...) {
+    for (descriptor* each : made.ends)
+      if (each) each->close();
+    throw;
+  }
+  return made;
+}
+
+bool local_connecting::start(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return false;
+  socket_ = new_socket(what_);
+  if (socket_ < 0) {
+    failure_ = system_failure(errno);
+    done_ = true;
+  }
+  if (done_ || attempt()) {
+    if (where.on->budget > 0) {  // somebody may be connecting again and again
+      --where.on->budget;
+      return ended();
+    }
+    suspend();
+    engine::of(*where.on).make_ready_later(*this);
+    return true;
+  }
+  suspend();
+  pause();
+  return true;
+}
+
+/// True if that was the end of it.
+bool local_connecting::attempt() noexcept {
+  local_address name(to_);
+  int result;
+  do {
+    result = ::connect(socket_, name.get(), name.size);
+  } while (result != 0 && errno == EINTR);
+  if (result != 0 && errno == EAGAIN) return false;
+  done_ = true;
+  if (result != 0) {
+    failure_ = system_failure(errno);
+    return true;
+  }
+  try {
+    connected_ = descriptor::open(engine::of(*scope_->on), std::exchange(socket_, -1), what_, false);
+  } catch (const boost::system::system_error& e) {
+    failure_ = to_failure(e.code());
+  } catch (...) {
+    failure_ = system_failure(ENOMEM);
+  }
+  return true;
+}
+
+void local_connecting::pause() noexcept {
+  start_timer(*scope_->on, later(steady_now(), delay_));
+  delay_ = std::min<std::int64_t>(2 * delay_, 100'000'000);
+}
+
+void local_connecting::expire() noexcept { engine::of(*scope_->on).make_ready(*this); }
+
+void local_connecting::fire() {
+  if (done_ || attempt())
+    resume();
+  else
+    pause();
+}
+
+void local_connecting::cancel() noexcept {
+  if (done_) return;  // and will be resumed
+  failure_ = cancelled_failure();
+  done_ = true;
+  stop_timer();
+  if (!operation::linked()) engine::of(*scope_->on).make_ready(*this);
+}
+
+void local_connecting::close_socket() noexcept {
+  if (socket_ >= 0) ::close(std::exchange(socket_, -1));
+  if (connected_) std::exchange(connected_, nullptr)->close();
+}
+
+local_connecting::~local_connecting() {
+  close_socket();
+  operation::unlink();
+}
+
+descriptor* local_connecting::take() {
+  if (!failure_) return std::exchange(connected_, nullptr);
+  close_socket();
+  if (is_cancelled(failure_)) raise(failure_);
+  raise(failure_, to_.to_string());
+}
+
+bool message_receive::start(std::coroutine_handle<> awaiting, scope& where) {
+  return enter(awaiting, where) && launch(of_, reading);
+}
+
+bool message_receive::attempt() {
+  auto& from = static_cast<descriptor&>(*on_);
+  iovec piece = {into_.data(), into_.size()};
+  ssize_t n;
+  do {
+    n = from.take_message(&piece, 1, result_.end);
+  } while (n < 0 && (errno == EINTR || from.loses_connection(errno)));
+  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+    from.hint[reading] = false;
+    return false;
+  }
+  from.hint[reading] = true;
+  if (n < 0) {
+    failure_ = from.lost(errno);
+    return true;
+  }
+  if (result_.end && (failure_ = from.broken())) return true;
+  from.count_bytes(reading, static_cast<std::size_t>(n));
+  if (result_.end) from.input_ended = true;
+  result_.length = static_cast<std::size_t>(n);
+  result_.size = std::min(result_.length, into_.size());
+  result_.truncated = result_.length > result_.size;
+  return true;
+}
+
+}  // namespace detail
+}  // namespace cosock

@@ -1,0 +1,153 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/local_datagram.hpp>
+
+#include "net/local_binding.hpp"
+#include "net/socket.hpp"
+
+#include <cosock/loop.hpp>
+
+#include <cstring>
+
+namespace cosock {
+
+using detail::descriptor;
+using detail::engine;
+using detail::get;
+using detail::local_address;
+using detail::medium;
+using detail::set;
+using detail::system_failure;
+
+namespace {
+
+unsigned encode(const void* from, void* into, bool) noexcept {
+  const local_address name(*static_cast<const local_endpoint*>(from));
+  std::memcpy(into, &name.storage, name.size);
+  return name.size;
+}
+
+void decode(const void* from, unsigned size, void* into) noexcept {
+  local_address name;
+  name.size = std::min<socklen_t>(size, sizeof name.storage);
+  std::memcpy(&name.storage, from, name.size);
+  *static_cast<local_endpoint*>(into) = name.to_endpoint();
+}
+
+descriptor* open(engine& on, int fd, bool shared) {
+  descriptor* const d = descriptor::open(on, fd, medium::datagrams, shared);
+  try {
+    d->become_datagram(AF_UNIX);
+  } catch (...) {
+    d->close();
+    throw;
+  }
+  return d;
+}
+
+descriptor* open(engine& on, const local_endpoint& at, const local_datagram_options& options) {
+  auto socket = unique_descriptor::adopt(
+      detail::above_standard(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
+  const auto check = [&](bool good) {
+    if (!good) detail::raise(system_failure(errno), at.to_string());
+  };
+  const auto set_int = [&](int name, int value) {
+    check(::setsockopt(socket.get(), SOL_SOCKET, name, &value, sizeof value) == 0);
+  };
+  check(socket.get() >= 0);
+  if (options.receive_time) set_int(SO_TIMESTAMPNS, 1);
+  if (detail::not_negative("receive_buffer", options.receive_buffer))
+    set_int(SO_RCVBUF, options.receive_buffer);
+  if (detail::not_negative("send_buffer", options.send_buffer))
+    set_int(SO_SNDBUF, options.send_buffer);
+  auto binding = detail::bind_local(socket.get(), at, options.mode, options.replace_stale);
+  descriptor* const d = open(on, socket.release(), false);
+  d->take_binding(std::move(binding));
+  d->datagrams()->controls = options.receive_time;
+  return d;
+}
+
+}  // namespace
+
+const detail::peer_codec detail::peers<local_endpoint>::codec = {&encode, &decode};
+
+local_datagram_socket::local_datagram_socket(descriptor* of) noexcept : basic_datagram_socket(of) {}
+descriptor* local_datagram_socket::of() const noexcept {
+  return static_cast<descriptor*>(source_);
+}
+
+local_datagram_socket::local_datagram_socket(const cosock::local_endpoint& at,
+                                             const local_datagram_options& options)
+    : local_datagram_socket(open(engine::required(), at, options)) {}
+local_datagram_socket::local_datagram_socket(loop& on, const cosock::local_endpoint& at,
+                                             const local_datagram_options& options)
+    : local_datagram_socket(open(engine::of(on), at, options)) {}
+
+local_datagram_socket& local_datagram_socket::operator=(local_datagram_socket&& other) noexcept {
+  if (this != &other) {
+    close();
+    source_ = std::exchange(other.source_, nullptr);
+  }
+  return *this;
+}
+
+local_datagram_socket::~local_datagram_socket() { close(); }
+
+local_datagram_socket local_datagram_socket::adopt(int fd) {
+  auto taken = unique_descriptor::adopt(fd);
+  engine& on = engine::required();
+  detail::prepare_adopted(fd, SOCK_DGRAM, AF_UNIX);
+  local_datagram_socket s(open(on, taken.release(), true));
+  s.of()->datagrams()->controls = true;
+  return s;
+}
+
+int local_datagram_socket::release() noexcept {
+  descriptor* const open = of();
+  source_ = nullptr;
+  return open ? open->release() : -1;
+}
+
+void local_datagram_socket::close() noexcept {
+  descriptor* const open = of();
+  source_ = nullptr;
+  if (open) open->close();
+}
+
+void local_datagram_socket::connect(const cosock::local_endpoint& peer) {
+  const int fd = detail::handle_of(of());
+  local_address name(peer);
+  if (::connect(fd, name.get(), name.size) != 0)
+    detail::raise(system_failure(errno), peer.to_string());
+}
+
+void local_datagram_socket::disconnect() {
+  sockaddr none = {};
+  none.sa_family = AF_UNSPEC;
+  if (::connect(detail::handle_of(of()), &none, sizeof none) != 0)
+    detail::raise(system_failure(errno));
+}
+
+local_endpoint local_datagram_socket::local_endpoint() const {
+  return detail::name_of<local_address>(of(), &::getsockname);
+}
+local_endpoint local_datagram_socket::remote_endpoint() const {
+  return detail::name_of<local_address>(of(), &::getpeername);
+}
+int local_datagram_socket::native_handle() const noexcept { return is_open() ? of()->fd() : -1; }
+
+void local_datagram_socket::set_receive_buffer(int bytes) {
+  detail::set_buffer(of(), SO_RCVBUF, bytes);
+}
+int local_datagram_socket::receive_buffer() const { return get(of(), SOL_SOCKET, SO_RCVBUF); }
+void local_datagram_socket::set_send_buffer(int bytes) {
+  detail::set_buffer(of(), SO_SNDBUF, bytes);
+}
+int local_datagram_socket::send_buffer() const { return get(of(), SOL_SOCKET, SO_SNDBUF); }
+
+std::pair<local_datagram_socket, local_datagram_socket> detail::make_local_datagram_pair() {
+  const descriptor_pair made = make_local_pair(medium::datagrams);
+  return {local_datagram_socket(made.ends[0]), local_datagram_socket(made.ends[1])};
+}
+
+}  // namespace cosock

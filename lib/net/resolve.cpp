@@ -1,0 +1,282 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/resolve.hpp>
+
+#include "core/checkpoint.hpp"
+#include "core/standard_numbers.hpp"
+#include "core/system.hpp"
+#include "core/text.hpp"
+#include "loop/thread_pool.hpp"
+#include "net/hosts.hpp"
+#include "net/look_up.hpp"
+
+#include <netdb.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace cosock {
+
+namespace detail {
+
+namespace {
+
+/// One question to the system.
+struct lookup final : job {
+  enum class question : unsigned char { addresses, port, name };
+
+  lookup(job_kind kind, question what) : job(kind), what(what) {}
+
+  const question what;
+  std::string host;
+  std::string service;  // empty: port 0
+  cosock::family family = cosock::family::any;
+  address of;
+
+  std::vector<endpoint> endpoints;
+  std::string name;
+
+ private:
+  void run() noexcept override;
+  void ask_address();
+  void ask_name();
+};
+
+failure failure_of_lookup(int code) noexcept {
+  switch (code) {
+    case 0: return {};
+    case EAI_SERVICE: return own_failure(error::service_not_found);
+    case EAI_AGAIN:
+    case EAI_FAIL: return own_failure(error::name_server);
+    case EAI_MEMORY: return system_failure(ENOMEM);
+    case EAI_SYSTEM: return system_failure(errno ? errno : EIO);
+    default: return own_failure(error::host_not_found);
+  }
+}
+
+void lookup::run() noexcept {
+  const standard_numbers_occupied guard;  // the C library asks name servers
+  try {
+    what == question::name ? ask_name() : ask_address();
+  } catch (...) {
+    failed = system_failure(ENOMEM);
+  }
+}
+
+void lookup::ask_address() {
+  addrinfo hints = {};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_family = family == family::v4 ? AF_INET : family == family::v6 ? AF_INET6 : AF_UNSPEC;
+  addrinfo* list = nullptr;
+  const auto look_up = [&] {
+    return ::getaddrinfo(what == question::port ? nullptr : host.c_str(),
+                         service.empty() ? nullptr : service.c_str(), &hints, &list);
+  };
+  int code = look_up();
+  if (code == EAI_SERVICE) {
+    hints.ai_socktype = SOCK_DGRAM;  // a name that only UDP has: tftp, say
+    code = look_up();
+  }
+  failed = failure_of_lookup(code);
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> found(
+      list, [](addrinfo* a) { if (a) ::freeaddrinfo(a); });
+  for (const addrinfo* each = list; each; each = each->ai_next) {
+    if (each->ai_family != AF_INET && each->ai_family != AF_INET6) continue;
+    system_address at;
+    std::memcpy(&at.storage, each->ai_addr, each->ai_addrlen);
+    const endpoint one = at.to_endpoint();
+    // glibc gives an address twice that stands in two lines of /etc/hosts.
+    if (std::find(endpoints.begin(), endpoints.end(), one) == endpoints.end())
+      endpoints.push_back(one);
+  }
+  if (!failed && endpoints.empty()) failed = own_failure(error::host_not_found);
+}
+
+void lookup::ask_name() {
+  system_address at(endpoint(of, 0));
+  char text[NI_MAXHOST];
+  failed = failure_of_lookup(
+      ::getnameinfo(at.get(), at.size, text, sizeof text, nullptr, 0, NI_NAMEREQD));
+  if (!failed) name = text;
+}
+
+bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+bool is_letter(char c) noexcept { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+bool is_number(std::string_view text) noexcept {
+  return !text.empty() && std::all_of(text.begin(), text.end(), is_digit);
+}
+
+/// Whether the system may be asked for a service of this name: it takes " 80" and "-1" for ports.
+bool may_be_service(std::string_view text) noexcept {
+  return !text.empty() && text.size() < 64 && (is_letter(text[0]) || is_digit(text[0])) &&
+         text.find('\0') == text.npos;
+}
+
+[[noreturn]] void raise_service(std::string_view service) {
+  raise_as(own_failure(error::service_not_found),
+           quoted(service) + ": neither a port from 0 to 65535 nor a known service");
+}
+
+bool wanted(const address& a, family which) noexcept {
+  return which == family::any || a.is_v6() == (which == family::v6);
+}
+
+/// Whether one socket can serve both families.
+bool has_dual_stack_sockets() noexcept {
+  const auto socket = unique_descriptor::adopt(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int v6_only = 0;
+  return socket.get() >= 0 && ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &v6_only,
+                                           sizeof v6_only) == 0;
+}
+
+/// The addresses to bind to for all interfaces. Both would be one too many: [::] has the port of
+/// 0.0.0.0 too.
+std::vector<address> all_interfaces(family which) {
+  if (which == family::any) which = has_dual_stack_sockets() ? family::v6 : family::v4;
+  return {which == family::v6 ? address::any_v6() : address::any_v4()};
+}
+
+/// localhost, or a name below it (RFC 6761, section 6.3).
+bool is_localhost(std::string_view host) noexcept {
+  constexpr std::string_view name = "localhost";
+  if (host.ends_with('.')) host.remove_suffix(1);
+  if (host.size() < name.size()) return false;
+  const std::string_view before = host.substr(0, host.size() - name.size());
+  return (before.empty() || before.ends_with('.')) &&
+         std::equal(name.begin(), name.end(), host.end() - name.size(),
+                    [](char a, char b) { return a == (b | 0x20); });
+}
+
+/// Loopback, whatever a name server says: the loopback addresses of the hosts file, or else both.
+std::vector<address> of_localhost(std::string_view host, family which) {
+  if (host.ends_with('.')) host.remove_suffix(1);
+  std::vector<address> found = listed_addresses(host);
+  std::erase_if(found, [which](const address& each) {
+    return !each.is_loopback() || !wanted(each, which);
+  });
+  std::stable_sort(found.begin(), found.end(), [](const address& a, const address& b) {
+    return a.is_v6() > b.is_v6();
+  });
+  if (found.empty()) found = {address::loopback_v6(), address::loopback_v4()};
+  return found;
+}
+
+/// A part of an address in one of the notations that inet_aton(3) takes: decimal, octal, 0x7f.
+bool is_number_of_any_base(std::string_view part) noexcept {
+  if (part.size() > 1 && part[0] == '0' && (part[1] | 0x20) == 'x')
+    return std::all_of(part.begin() + 2, part.end(), [](char c) {
+      return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+    });
+  return std::all_of(part.begin(), part.end(), is_digit);
+}
+
+/// Throws unless the system may be asked for this host. It takes 127.1, 0x7f.1 and 2130706433 for
+/// addresses, and queries for others what escapes such as \108ocalhost spell: a program that
+/// checked the text would connect to a host that it meant to refuse.
+void check_name(const std::string& host) {
+  const failure refused = own_failure(error::host_not_found);
+  std::string_view name = host;
+  if (name.ends_with('.')) name.remove_suffix(1);
+  bool numeric = true;
+  bool good = name.size() < 254;
+  while (good) {
+    const std::string_view part = name.substr(0, name.find('.'));
+    good = !part.empty() && std::all_of(part.begin(), part.end(), [](char c) {
+      return is_letter(c) || is_digit(c) || c == '-' || c == '_' ||
+             static_cast<unsigned char>(c) >= 0x80;
+    });
+    numeric = numeric && is_number_of_any_base(part);
+    if (part.size() == name.size()) break;
+    name.remove_prefix(part.size() + 1);
+  }
+  if (!good) raise(refused, printable(host));
+  if (numeric)
+    raise_as(refused, printable(host) + ": no such host: an address is written as 192.0.2.1");
+}
+
+/// The addresses of a host that is answered without the system; empty for any other host. Throws
+/// for one that the system must not be asked for.
+std::vector<address> known(const std::string& host, const resolve_options& options) {
+  address parsed;
+  if (address::try_parse(host, parsed)) return {parsed};
+  if (host.empty() && options.passive) return all_interfaces(options.family);
+  if (host.empty()) return {address::loopback_v6(), address::loopback_v4()};
+  check_name(host);
+  if (is_localhost(host)) return of_localhost(host, options.family);
+  return {};
+}
+
+job_kind kind_of(const std::string& host, family which) {
+  if (!needs_server(host, which)) return job_kind::local_look_up;
+  return which == family::v6 ? job_kind::look_up_v6 : job_kind::look_up;
+}
+
+}  // namespace
+
+bool needs_server(const std::string& host, family which) {
+  if (!known(host, {.family = which}).empty()) return false;
+  if (!hosts_file_comes_first()) return true;
+  const std::vector<address> listed = listed_addresses(host);
+  return std::none_of(listed.begin(), listed.end(),
+                      [which](const address& each) { return wanted(each, which); });
+}
+
+}  // namespace detail
+
+task<std::vector<endpoint>> resolve(std::string host, std::string service,
+                                    resolve_options options) {
+  using namespace detail;
+  co_await checkpoint();
+  const bool number = is_number(service);
+  std::uint16_t port = number ? parse_port(service) : 0;
+  if (!number && !may_be_service(service)) raise_service(service);
+
+  const std::vector<address> addresses = known(host, options);
+  if (addresses.empty()) {
+    auto asked = std::make_shared<lookup>(kind_of(host, options.family),
+                                          lookup::question::addresses);
+    asked->host = host;
+    asked->family = options.family;
+    if (!number) asked->service = service;
+    co_await job_operation(asked);
+    if (to_error_code(asked->failed) == error::service_not_found) raise_service(service);
+    if (asked->failed) raise(asked->failed, printable(host));
+    if (number)
+      for (endpoint& each : asked->endpoints) each = {each.address(), port};
+    co_return std::move(asked->endpoints);
+  }
+
+  if (!number) {
+    auto asked = std::make_shared<lookup>(job_kind::local_look_up, lookup::question::port);
+    asked->service = service;
+    co_await job_operation(asked);
+    if (to_error_code(asked->failed) == error::service_not_found) raise_service(service);
+    if (asked->failed) raise(asked->failed, service);
+    port = asked->endpoints.front().port();
+  }
+  std::vector<endpoint> found;
+  for (const address& each : addresses)
+    if (wanted(each, options.family)) found.emplace_back(each, port);
+  if (found.empty())
+    raise_as(own_failure(error::host_not_found), host + ": not an address of the wanted family");
+  co_return found;
+}
+
+task<std::vector<endpoint>> resolve(std::string host, std::uint16_t port,
+                                    resolve_options options) {
+  return resolve(std::move(host), std::to_string(port), options);
+}
+
+task<std::string> reverse_resolve(address of) {
+  using detail::job_kind;
+  const bool local = detail::hosts_file_comes_first() && detail::is_listed(of);
+  auto asked = std::make_shared<detail::lookup>(
+      local ? job_kind::local_look_up : job_kind::look_up, detail::lookup::question::name);
+  asked->of = of;
+  co_await detail::job_operation(asked);
+  if (asked->failed) detail::raise(asked->failed, of.to_string());
+  co_return std::move(asked->name);
+}
+
+}  // namespace cosock

@@ -1,0 +1,119 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include "core/standard_numbers.hpp"
+#include "core/system.hpp"
+#include "io/descriptor.hpp"
+
+namespace cosock {
+struct acceptor_options;
+}
+
+// What the socket classes have in common.
+
+namespace cosock::detail {
+
+/// The descriptor; throws `closed` where there is none.
+inline int handle_of(const descriptor* of) {
+  if (!of || !of->is_open()) raise(closed_failure());
+  return of->fd();
+}
+
+template <class T>
+void set(const descriptor* of, int level, int name, const T& value) {
+  if (::setsockopt(handle_of(of), level, name, &value, sizeof value) != 0)
+    raise(system_failure(errno));
+}
+
+/// Refuses a number that the system would take for a very large one.
+inline int not_negative(const char* option, int value) {
+  if (value < 0)
+    raise(system_failure(EINVAL), std::string(option) + ' ' + std::to_string(value) + " is negative");
+  return value;
+}
+
+/// SO_RCVBUF and SO_SNDBUF.
+inline void set_buffer(const descriptor* of, int name, int bytes) {
+  set(of, SOL_SOCKET, name, not_negative(name == SO_RCVBUF ? "receive_buffer" : "send_buffer", bytes));
+}
+
+template <class T = int>
+T get(int fd, int level, int name) {
+  T value{};
+  socklen_t size = sizeof value;
+  if (::getsockopt(fd, level, name, &value, &size) != 0) raise(system_failure(errno));
+  return value;
+}
+
+template <class T = int>
+T get(const descriptor* of, int level, int name) {
+  return get<T>(handle_of(of), level, name);
+}
+
+/// What getsockname or getpeername says.
+template <class Name = system_address>
+auto name_of(const descriptor* of, int (*ask)(int, sockaddr*, socklen_t*)) {
+  Name name;
+  if (ask(handle_of(of), name.get(), &name.size) != 0) raise(system_failure(errno));
+  return name.to_endpoint();
+}
+
+/// Throws errno, with the address in front, for a result that is not 0.
+inline void check(int result, const endpoint& at) {
+  if (result != 0) raise(system_failure(errno), at.to_string());
+}
+
+/// Makes a socket use the interface that the scope id of an address names (RFC 4007), before it is
+/// bound or connected to that address. Returns 0, ENODEV where there is no such interface, EINVAL on
+/// a socket that uses another one, or what the system says.
+int use_interface_of(int fd, const address& scoped) noexcept;
+
+/// A socket for this endpoint, not yet bound to it, with the options that TCP and UDP share.
+template <class Options>
+unique_descriptor internet_socket(const endpoint& at, int type, const Options& options) {
+  const bool v6 = at.address().is_v6();
+  auto socket = unique_descriptor::adopt(
+      above_standard(::socket(v6 ? AF_INET6 : AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
+  check(socket.get() < 0 ? -1 : 0, at);
+  const auto set_int = [&](int level, int name, int value) {
+    check(::setsockopt(socket.get(), level, name, &value, sizeof value), at);
+  };
+  if (options.reuse_address) set_int(SOL_SOCKET, SO_REUSEADDR, 1);
+  if (options.reuse_port) set_int(SOL_SOCKET, SO_REUSEPORT, 1);
+  if (v6) set_int(IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only);
+  if (const int error = use_interface_of(socket.get(), at.address()))
+    raise(system_failure(error), at.to_string());
+  if (not_negative("receive_buffer", options.receive_buffer))
+    set_int(SOL_SOCKET, SO_RCVBUF, options.receive_buffer);
+  if (not_negative("send_buffer", options.send_buffer))
+    set_int(SOL_SOCKET, SO_SNDBUF, options.send_buffer);
+  return socket;
+}
+
+/// Ends the sending direction of a connection.
+inline void shut_down_sending(descriptor* of) {
+  handle_of(of);
+  if (of->waiter[writing]) raise(own_failure(error::busy));
+  of->end_sending();
+}
+
+/// Makes a descriptor from outside ready for the loop, if it is a socket of this type (SOCK_STREAM,
+/// ...), and of this family (AF_UNIX, ...) unless that is AF_UNSPEC; throws EPROTOTYPE if it is not.
+void prepare_adopted(int fd, int type, int family);
+/// The same for one that has to listen; throws EINVAL if it does not.
+void prepare_adopted_listener(int fd, int type, int family);
+
+/// A new socket that is bound, but does not listen yet. Throws with the address in what().
+unique_descriptor bind_tcp(const endpoint& at, const acceptor_options& options);
+/// A new local socket that listens, and what has to be destroyed before it closes, see bind_local().
+int listen_local(medium what, const local_endpoint& at, int backlog, int mode, bool replace_stale,
+                 std::unique_ptr<local_binding>& binding);
+
+/// Has a socket that listens do it with another backlog.
+inline void set_backlog(const descriptor* of, int connections) {
+  if (::listen(handle_of(of), not_negative("backlog", connections)) != 0)
+    raise(system_failure(errno));
+}
+
+}  // namespace cosock::detail

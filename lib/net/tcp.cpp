@@ -1,0 +1,181 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/tcp.hpp>
+
+#include "net/socket.hpp"
+
+#include <cosock/connection.hpp>
+#include <cosock/loop.hpp>
+
+#include <netinet/tcp.h>
+#include <netinet/in.h>
+
+namespace cosock {
+
+using detail::check;
+using detail::descriptor;
+using detail::engine;
+using detail::get;
+using detail::handle_of;
+using detail::medium;
+using detail::name_of;
+using detail::set;
+using detail::system_failure;
+
+namespace {
+
+descriptor* listen(engine& on, const endpoint& at, const acceptor_options& options) {
+  unique_descriptor socket = detail::bind_tcp(at, options);
+  check(::listen(socket.get(), detail::not_negative("backlog", options.backlog)), at);
+  return descriptor::open(on, socket.release(), medium::socket, false);
+}
+
+}  // namespace
+
+unique_descriptor detail::bind_tcp(const endpoint& at, const acceptor_options& options) {
+  unique_descriptor socket = detail::internet_socket(at, SOCK_STREAM, options);
+  if (options.fast_open)
+    check(::setsockopt(socket.get(), IPPROTO_TCP, TCP_FASTOPEN, &options.fast_open,
+                       sizeof options.fast_open), at);
+  detail::system_address name(at);
+  check(::bind(socket.get(), name.get(), name.size), at);
+  return socket;
+}
+
+tcp_socket::tcp_socket(descriptor* of) noexcept : byte_stream(of) {}
+descriptor* tcp_socket::of() const noexcept { return static_cast<descriptor*>(source_); }
+
+tcp_socket& tcp_socket::operator=(tcp_socket&& other) noexcept {
+  if (this != &other) {
+    if (source_) of()->leave();
+    source_ = std::exchange(other.source_, nullptr);
+  }
+  return *this;
+}
+
+tcp_socket::~tcp_socket() {
+  if (source_) of()->leave();
+}
+
+tcp_socket tcp_socket::adopt(int fd) {
+  auto taken = unique_descriptor::adopt(fd);
+  engine& on = engine::required();
+  detail::prepare_adopted(fd, SOCK_STREAM, AF_UNSPEC);
+  return tcp_socket(descriptor::open(on, taken.release(), medium::tcp, true));
+}
+
+int tcp_socket::release() noexcept {
+  descriptor* const open = of();
+  source_ = nullptr;
+  return open ? open->release() : -1;
+}
+
+void tcp_socket::close() noexcept {
+  descriptor* const open = of();
+  source_ = nullptr;
+  if (open) open->close();
+}
+
+void tcp_socket::abort() noexcept {
+  if (is_open()) {
+    const ::linger at_once = {1, 0};
+    ::setsockopt(of()->fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  }
+  close();
+}
+
+void tcp_socket::shutdown_send() { detail::shut_down_sending(of()); }
+
+int tcp_socket::native_handle() const noexcept { return is_open() ? of()->exposed_fd() : -1; }
+
+endpoint tcp_socket::local_endpoint() const { return name_of(of(), &::getsockname); }
+endpoint tcp_socket::remote_endpoint() const {
+  detail::handle_of(of());
+  if (!of()->peer()) of()->set_peer(name_of(of(), &::getpeername));
+  return *of()->peer();
+}
+
+void tcp_socket::set_no_delay(bool on) { set<int>(of(), IPPROTO_TCP, TCP_NODELAY, on); }
+bool tcp_socket::no_delay() const { return get(of(), IPPROTO_TCP, TCP_NODELAY) != 0; }
+
+void tcp_socket::set_keep_alive(const keep_alive& how) {
+  const auto set_number = [fd = handle_of(of())](int name, int value, const char* option) {
+    if (value != 0 && ::setsockopt(fd, IPPROTO_TCP, name, &value, sizeof value) != 0)
+      detail::raise(system_failure(errno),
+                    "keep_alive::" + std::string(option) + ' ' + std::to_string(value));
+  };
+  set_number(TCP_KEEPIDLE, how.idle_seconds, "idle_seconds");
+  set_number(TCP_KEEPINTVL, how.interval_seconds, "interval_seconds");
+  set_number(TCP_KEEPCNT, how.count, "count");
+  set<int>(of(), SOL_SOCKET, SO_KEEPALIVE, how.enabled);
+}
+keep_alive tcp_socket::get_keep_alive() const {
+  return {get(of(), SOL_SOCKET, SO_KEEPALIVE) != 0, get(of(), IPPROTO_TCP, TCP_KEEPIDLE),
+          get(of(), IPPROTO_TCP, TCP_KEEPINTVL), get(of(), IPPROTO_TCP, TCP_KEEPCNT)};
+}
+
+void tcp_socket::set_receive_buffer(int bytes) { detail::set_buffer(of(), SO_RCVBUF, bytes); }
+int tcp_socket::receive_buffer() const { return get(of(), SOL_SOCKET, SO_RCVBUF); }
+void tcp_socket::set_send_buffer(int bytes) { detail::set_buffer(of(), SO_SNDBUF, bytes); }
+int tcp_socket::send_buffer() const { return get(of(), SOL_SOCKET, SO_SNDBUF); }
+
+void tcp_socket::set_linger(int seconds) {
+  set(of(), SOL_SOCKET, SO_LINGER, ::linger{seconds >= 0, seconds >= 0 ? seconds : 0});
+}
+int tcp_socket::linger() const {
+  const auto how = get<::linger>(of(), SOL_SOCKET, SO_LINGER);
+  return how.l_onoff ? how.l_linger : -1;
+}
+
+void tcp_socket::set_user_timeout(int milliseconds) {
+  set(of(), IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds);
+}
+int tcp_socket::user_timeout() const { return get(of(), IPPROTO_TCP, TCP_USER_TIMEOUT); }
+
+tcp_acceptor::tcp_acceptor(const endpoint& at, const acceptor_options& options)
+    : of_(listen(engine::required(), at, options)) {}
+
+tcp_acceptor::tcp_acceptor(loop& on, const endpoint& at, const acceptor_options& options)
+    : of_(listen(engine::of(on), at, options)) {}
+
+tcp_acceptor& tcp_acceptor::operator=(tcp_acceptor&& other) noexcept {
+  if (this != &other) {
+    close();
+    of_ = std::exchange(other.of_, nullptr);
+  }
+  return *this;
+}
+
+tcp_acceptor::~tcp_acceptor() { close(); }
+
+void tcp_acceptor::close() noexcept {
+  if (of_) std::exchange(of_, nullptr)->close();
+}
+
+tcp_acceptor tcp_acceptor::adopt(int fd) {
+  auto taken = unique_descriptor::adopt(fd);
+  engine& on = engine::required();
+  detail::prepare_adopted_listener(fd, SOCK_STREAM, AF_UNSPEC);
+  return tcp_acceptor(descriptor::open(on, taken.release(), medium::socket, true));
+}
+
+int tcp_acceptor::release() noexcept {
+  return of_ ? std::exchange(of_, nullptr)->release() : -1;
+}
+
+void tcp_acceptor::set_backlog(int connections) { detail::set_backlog(of_, connections); }
+
+endpoint tcp_acceptor::local_endpoint() const { return name_of(of_, &::getsockname); }
+int tcp_acceptor::native_handle() const noexcept { return of_ ? of_->fd() : -1; }
+
+namespace detail {
+
+void ask_local(const kept_source& of, endpoint& into) {
+  into = name_of(dynamic_cast<const descriptor*>(of.current()), &::getsockname);
+}
+
+accept_operation::accept_operation(descriptor* const& of, endpoint* peer) noexcept
+    : accepting(of, medium::tcp, peer) {}
+
+}  // namespace detail
+}  // namespace cosock

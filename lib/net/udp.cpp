@@ -1,0 +1,368 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/udp.hpp>
+
+#include "core/text.hpp"
+#include "net/look_up.hpp"
+#include "net/socket.hpp"
+
+#include <cosock/loop.hpp>
+
+#include <ifaddrs.h>
+#include <linux/sock_diag.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+
+#include <cstring>
+#include <memory>
+
+namespace cosock {
+
+using detail::check;
+using detail::descriptor;
+using detail::engine;
+using detail::get;
+using detail::handle_of;
+using detail::medium;
+using detail::set;
+using detail::system_failure;
+
+namespace {
+
+bool is_v6(const descriptor* of) { return handle_of(of), of->datagrams()->family == AF_INET6; }
+
+/// An option that has a name of its own for each family.
+struct option {
+  int v4;
+  int v6;
+};
+constexpr option unicast_hops = {IP_TTL, IPV6_UNICAST_HOPS};
+constexpr option group_hops = {IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS};
+constexpr option group_loopback = {IP_MULTICAST_LOOP, IPV6_MULTICAST_LOOP};
+constexpr option type_of_service = {IP_TOS, IPV6_TCLASS};
+
+void set(const descriptor* of, option name, int value) {
+  const bool v6 = is_v6(of);
+  if (v6) set(of, IPPROTO_IPV6, name.v6, value);
+  // An IPv6 socket that takes IPv4 too needs it for both; one that does not refuses.
+  if (::setsockopt(of->fd(), IPPROTO_IP, name.v4, &value, sizeof value) != 0 && !v6)
+    detail::raise(system_failure(errno));
+}
+
+int get(const descriptor* of, option name) {
+  return is_v6(of) ? get(of, IPPROTO_IPV6, name.v6) : get(of, IPPROTO_IP, name.v4);
+}
+
+detail::system_address name_for(const endpoint& peer, bool v6) {
+  detail::system_address name;
+  name.size = detail::peers<endpoint>::codec.encode(&peer, &name.storage, v6);
+  return name;
+}
+
+void ask_for_info(int fd, bool v6, const udp_options& options, const endpoint& at) {
+  const auto ask = [&](bool wanted, int level, int name) {
+    const int yes = 1;
+    if (wanted) check(::setsockopt(fd, level, name, &yes, sizeof yes), at);
+  };
+  const auto ask_both = [&](bool wanted, int name_v4, int name_v6) {
+    ask(wanted && v6, IPPROTO_IPV6, name_v6);
+    ask(wanted, IPPROTO_IP, name_v4);
+  };
+  ask(options.receive_address && v6, IPPROTO_IPV6, IPV6_RECVPKTINFO);  // for IPv4 too
+  ask(options.receive_address && !v6, IPPROTO_IP, IP_PKTINFO);
+  ask_both(options.receive_traffic_class, IP_RECVTOS, IPV6_RECVTCLASS);
+  ask_both(options.receive_hops, IP_RECVTTL, IPV6_RECVHOPLIMIT);
+  ask(options.receive_time, SOL_SOCKET, SO_TIMESTAMPNS);
+  ask(options.receive_dropped, SOL_SOCKET, SO_RXQ_OVFL);
+}
+
+/// Linux delivers what anybody on this machine has joined to each socket on the port, unless told not
+/// to (ip(7)). Kernels before 4.20 have no such option for IPv6.
+void hear_own_groups_only(int fd, bool v6) noexcept {
+  const int no = 0;
+  ::setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &no, sizeof no);
+  if (v6) ::setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &no, sizeof no);
+}
+
+descriptor* prepare(engine& on, int fd, bool v6, bool shared) {
+  descriptor* const d = descriptor::open(on, fd, medium::datagrams, shared);
+  try {
+    d->become_datagram(v6 ? AF_INET6 : AF_INET);
+    // An old system would take what is to be split for one large datagram.
+    int segment = 0;
+    socklen_t size = sizeof segment;
+    if (::getsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, &size) != 0)
+      d->datagrams()->unsplit_from = 0;
+  } catch (...) {
+    d->close();
+    throw;
+  }
+  return d;
+}
+
+descriptor* open(engine& on, const endpoint& at, const udp_options& options, bool bound) {
+  const bool v6 = at.address().is_v6();
+  unique_descriptor socket = detail::internet_socket(at, SOCK_DGRAM, options);
+  const int yes = 1;
+  if (options.broadcast)
+    check(::setsockopt(socket.get(), SOL_SOCKET, SO_BROADCAST, &yes, sizeof yes), at);
+  hear_own_groups_only(socket.get(), v6);
+  ask_for_info(socket.get(), v6, options, at);
+  // An old system does not join; the results are the same.
+  const bool joins = options.receive_offload &&
+                     ::setsockopt(socket.get(), SOL_UDP, UDP_GRO, &yes, sizeof yes) == 0;
+  detail::system_address name(at);
+  if (bound) check(::bind(socket.get(), name.get(), name.size), at);
+  descriptor* const d = prepare(on, socket.release(), v6, false);
+  detail::datagram_state& state = *d->datagrams();
+  state.joins = joins;
+  state.controls = joins || options.receive_address || options.receive_traffic_class ||
+                   options.receive_hops || options.receive_time || options.receive_dropped;
+  if (!options.send_offload) state.unsplit_from = 0;
+  return d;
+}
+
+/// A group's address, and the interface, as messages name them.
+std::string on_interface(const address& group, unsigned index) {
+  std::string text = group.to_string();
+  if (index == 0 || index == group.scope_id()) return text;
+  char name[IF_NAMESIZE];
+  return text + " on interface " +
+         (::if_indextoname(index, name) ? std::string(name) : std::to_string(index));
+}
+
+/// The interface that a membership is for: the one that is given, or that a scope id names; 0 leaves
+/// it to the system. Throws where two are named.
+unsigned membership_interface(const address& group, const address* sender,
+                              const network_interface& given) {
+  unsigned index = given.interface_index();
+  for (const address* each : {&group, sender}) {
+    if (!each || each->scope_id() == 0) continue;
+    if (index != 0 && index != each->scope_id())
+      detail::raise(system_failure(EINVAL), on_interface(*each, index));
+    index = each->scope_id();
+  }
+  return index;
+}
+
+}  // namespace
+
+network_interface network_interface::by_name(std::string_view name) {
+  const std::string terminated(name);
+  const detail::standard_numbers_occupied guard;
+  const unsigned index = std::strlen(terminated.c_str()) == name.size() ? ::if_nametoindex(terminated.c_str()) : 0;
+  if (index == 0) detail::raise(system_failure(ENODEV), detail::quoted(name));
+  return by_index(index);
+}
+
+network_interface network_interface::by_address(const address& own) {
+  const detail::standard_numbers_occupied guard;
+  ifaddrs* all = nullptr;
+  if (::getifaddrs(&all) != 0) detail::raise(system_failure(errno));
+  const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner(all, &::freeifaddrs);
+  for (const ifaddrs* each = all; each; each = each->ifa_next) {
+    if (!each->ifa_addr) continue;
+    const int family = each->ifa_addr->sa_family;
+    if (family != (own.is_v6() ? AF_INET6 : AF_INET)) continue;
+    detail::system_address name;
+    std::memcpy(&name.storage, each->ifa_addr,
+                family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in));
+    if (name.to_endpoint().address().bytes() != own.bytes()) continue;
+    const unsigned index = ::if_nametoindex(each->ifa_name);
+    if (!own.scope_id() || index == own.scope_id()) return by_index(index);
+  }
+  detail::raise(system_failure(EADDRNOTAVAIL), own.to_string());
+}
+
+udp_socket::udp_socket(descriptor* of) noexcept : datagram_socket(of) {}
+descriptor* udp_socket::of() const noexcept { return static_cast<descriptor*>(source_); }
+
+udp_socket::udp_socket(const endpoint& at, const udp_options& options)
+    : udp_socket(open(engine::required(), at, options, true)) {}
+udp_socket::udp_socket(loop& on, const endpoint& at, const udp_options& options)
+    : udp_socket(open(engine::of(on), at, options, true)) {}
+
+udp_socket& udp_socket::operator=(udp_socket&& other) noexcept {
+  if (this != &other) {
+    close();
+    source_ = std::exchange(other.source_, nullptr);
+  }
+  return *this;
+}
+
+udp_socket::~udp_socket() { close(); }
+
+udp_socket udp_socket::connected_to(const endpoint& peer, const udp_options& options) {
+  udp_socket s(open(engine::required(), peer, options, false));
+  s.connect(peer);
+  return s;
+}
+
+udp_socket udp_socket::adopt(int fd) {
+  auto taken = unique_descriptor::adopt(fd);
+  engine& on = engine::required();
+  detail::prepare_adopted(fd, SOCK_DGRAM, AF_UNSPEC);
+  const int family = get(fd, SOL_SOCKET, SO_DOMAIN);
+  if (family != AF_INET && family != AF_INET6) detail::raise(system_failure(EAFNOSUPPORT));
+  if (get(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_UDP) detail::raise(system_failure(EPROTOTYPE));
+  descriptor* const d = prepare(on, taken.release(), family == AF_INET6, true);
+  int joins = 0;  // an old system does not know
+  socklen_t size = sizeof joins;
+  ::getsockopt(fd, SOL_UDP, UDP_GRO, &joins, &size);
+  d->datagrams()->joins = joins != 0;
+  d->datagrams()->controls = true;
+  return udp_socket(d);
+}
+
+int udp_socket::release() noexcept {
+  descriptor* const open = of();
+  source_ = nullptr;
+  if (open && open->is_open()) open->datagrams()->groups.clear(open->fd());
+  return open ? open->release() : -1;
+}
+
+void udp_socket::close() noexcept {
+  descriptor* const open = of();
+  source_ = nullptr;
+  if (open) open->close();
+}
+
+void udp_socket::connect(const endpoint& peer) {
+  const bool v6 = is_v6(of());
+  detail::system_address name = name_for(peer, v6);
+  if (const int error = v6 ? detail::use_interface_of(of()->fd(), peer.address()) : 0)
+    detail::raise(system_failure(error), peer.to_string());
+  check(::connect(of()->fd(), name.get(), name.size), peer);
+}
+
+void udp_socket::disconnect() {
+  // Linux would go on to receive from the last peer's address only.
+  if (is_v6(of())) detail::raise(system_failure(EOPNOTSUPP));
+  const endpoint before = local_endpoint();
+  sockaddr none = {};
+  none.sa_family = AF_UNSPEC;
+  if (::connect(of()->fd(), &none, sizeof none) != 0) detail::raise(system_failure(errno));
+  // A port that the system has picked goes with the connection.
+  const endpoint after = local_endpoint();
+  if (after.port() != 0) return;
+  const endpoint again(after.address(), before.port());
+  detail::system_address name(again);
+  check(::bind(of()->fd(), name.get(), name.size), again);
+}
+
+endpoint udp_socket::local_endpoint() const { return detail::name_of(of(), &::getsockname); }
+endpoint udp_socket::remote_endpoint() const { return detail::name_of(of(), &::getpeername); }
+int udp_socket::native_handle() const noexcept { return is_open() ? of()->fd() : -1; }
+
+void udp_socket::change_membership(int name, const address& given, const address* sender,
+                                   const network_interface& on) {
+  const int fd = handle_of(of());
+  const address group = given.unmapped();
+  const unsigned index = membership_interface(group, sender, on);
+  const int level = group.is_v6() ? IPPROTO_IPV6 : IPPROTO_IP;
+  const bool joins = name == MCAST_JOIN_GROUP || name == MCAST_JOIN_SOURCE_GROUP;
+  detail::memberships* const groups = group.is_v6() ? &of()->datagrams()->groups : nullptr;
+  // The filter of the socket is never behind what it has joined.
+  if (joins && groups) groups->add(fd, group, index);
+  const auto fill = [](sockaddr_storage& into, const address& a) {
+    into = detail::system_address(endpoint(a, 0)).storage;
+  };
+  int result;
+  if (sender) {
+    group_source_req request = {};
+    request.gsr_interface = index;
+    fill(request.gsr_group, group);
+    fill(request.gsr_source, sender->unmapped());
+    result = ::setsockopt(fd, level, name, &request, sizeof request);
+  } else {
+    group_req request = {};
+    request.gr_interface = index;
+    fill(request.gr_group, group);
+    result = ::setsockopt(fd, level, name, &request, sizeof request);
+  }
+  if (result == 0) {
+    if (!joins && groups) groups->remove(fd, group, index, name == MCAST_LEAVE_GROUP);
+    return;
+  }
+  const int error = errno;
+  if (joins && groups) groups->undo(fd);
+  const bool missing = index != 0 && !detail::is_interface(fd, index);
+  detail::raise(system_failure(missing ? ENODEV : error), on_interface(group, index));
+}
+
+void udp_socket::join(const address& group, const network_interface& on) {
+  hear_own_groups_only(handle_of(of()), is_v6(of()));  // one that was adopted heard others, too
+  change_membership(MCAST_JOIN_GROUP, group, nullptr, on);
+}
+void udp_socket::join(const address& group, const address& sender, const network_interface& on) {
+  hear_own_groups_only(handle_of(of()), is_v6(of()));
+  change_membership(MCAST_JOIN_SOURCE_GROUP, group, &sender, on);
+}
+void udp_socket::leave(const address& group, const network_interface& on) {
+  change_membership(MCAST_LEAVE_GROUP, group, nullptr, on);
+}
+void udp_socket::leave(const address& group, const address& sender, const network_interface& on) {
+  change_membership(MCAST_LEAVE_SOURCE_GROUP, group, &sender, on);
+}
+
+void udp_socket::set_multicast_interface(const network_interface& out) {
+  const int index = static_cast<int>(out.interface_index());
+  ip_mreqn v4 = {};
+  v4.imr_ifindex = index;
+  const bool v6 = is_v6(of());
+  if (index != 0 && !detail::is_interface(of()->fd(), out.interface_index()))
+    detail::raise(system_failure(ENODEV), "interface " + std::to_string(out.interface_index()));
+  if (v6) set(of(), IPPROTO_IPV6, IPV6_MULTICAST_IF, index);
+  if (::setsockopt(of()->fd(), IPPROTO_IP, IP_MULTICAST_IF, &v4, sizeof v4) != 0 && !v6)
+    detail::raise(system_failure(errno));
+}
+
+void udp_socket::set_multicast_hops(int most) { set(of(), group_hops, most); }
+int udp_socket::multicast_hops() const { return get(of(), group_hops); }
+void udp_socket::set_multicast_loopback(bool on) { set(of(), group_loopback, on); }
+bool udp_socket::multicast_loopback() const { return get(of(), group_loopback) != 0; }
+
+void udp_socket::set_broadcast(bool allowed) { set<int>(of(), SOL_SOCKET, SO_BROADCAST, allowed); }
+bool udp_socket::broadcast() const { return get(of(), SOL_SOCKET, SO_BROADCAST) != 0; }
+void udp_socket::set_hops(int most) { set(of(), unicast_hops, most); }
+int udp_socket::hops() const { return get(of(), unicast_hops); }
+void udp_socket::set_traffic_class(int byte) { set(of(), type_of_service, byte); }
+int udp_socket::traffic_class() const { return get(of(), type_of_service); }
+void udp_socket::set_receive_buffer(int bytes) { detail::set_buffer(of(), SO_RCVBUF, bytes); }
+int udp_socket::receive_buffer() const { return get(of(), SOL_SOCKET, SO_RCVBUF); }
+void udp_socket::set_send_buffer(int bytes) { detail::set_buffer(of(), SO_SNDBUF, bytes); }
+int udp_socket::send_buffer() const { return get(of(), SOL_SOCKET, SO_SNDBUF); }
+
+std::uint32_t udp_socket::dropped() const {
+  std::uint32_t memory[SK_MEMINFO_VARS] = {};
+  socklen_t size = sizeof memory;
+  if (::getsockopt(handle_of(of()), SOL_SOCKET, SO_MEMINFO, memory, &size) != 0)
+    detail::raise(system_failure(errno));
+  return memory[SK_MEMINFO_DROPS];
+}
+
+task<udp_socket> connect_udp(std::string host, std::string service, udp_options options) {
+  udp_socket connected;
+  std::exception_ptr failure;
+  detail::candidates candidates;
+  const auto body = [&](nursery& in) -> task<> {
+    co_await candidates.look_up(in, std::move(host), std::move(service), family::any);
+    while (!connected.is_open()) {
+      const std::optional<endpoint> to = co_await candidates.next();
+      if (!to) co_return;
+      try {
+        connected = udp_socket::connected_to(*to, options);
+      } catch (const boost::system::system_error&) {
+        failure = std::current_exception();
+      }
+    }
+    in.cancel_all();
+  };
+  co_await with_nursery(body);
+  if (connected.is_open()) co_return connected;
+  if (failure) std::rethrow_exception(failure);
+  candidates.raise();
+}
+
+}  // namespace cosock

@@ -1,0 +1,247 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/copy.hpp>
+
+#include "core/checkpoint.hpp"
+#include "core/deadline.hpp"
+#include "core/standard_numbers.hpp"
+#include "core/system.hpp"
+#include "core/without_signal.hpp"
+#include "io/descriptor.hpp"
+
+#include <cosock/cancel.hpp>
+#include <cosock/detail/size.hpp>
+#include <cosock/nursery.hpp>
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+
+namespace cosock {
+
+namespace {
+
+using detail::descriptor;
+using detail::system_failure;
+
+/// The larger a pipe, the fewer the calls and the turns for the same bytes.
+constexpr std::size_t pipe_size = 1 << 20;
+/// What those get that come later: the system gives all processes of a user 64 MiB, and beyond that
+/// pipes of two pages.
+constexpr std::size_t small_pipe_size = 256 << 10;
+constexpr int most_large_pipes = 16;
+std::atomic<int> large_pipes = 0;
+
+/// One direction of a copy.
+struct direction {
+  byte_stream& from;
+  byte_stream& to;
+  std::size_t buffer;
+  std::uint64_t bytes = 0;
+  cancel_scope* idle = nullptr;  // which ends at the limit, unless bytes go on
+  std::chrono::nanoseconds limit{};
+  const std::unique_ptr<char[]> memory{new char[buffer]};
+  bool sending = false;  // so that an error is one of `to`
+
+  void sent(std::size_t n) {
+    bytes += n;
+    if (idle) idle->set_deadline(detail::deadline_after(limit));
+  }
+};
+
+/// The descriptor of a stream that is a socket, and nothing above one; otherwise -1.
+int socket_of(const byte_stream& s) noexcept {
+  const auto* d = dynamic_cast<const descriptor*>(detail::stream_access::source_of(s));
+  return d && d->what() <= detail::medium::socket ? d->fd() : -1;
+}
+
+/// A pipe through which bytes pass from socket to socket.
+class splice_pipe {
+ public:
+  splice_pipe() noexcept {
+    int ends[2] = {-1, -1};
+    if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) return;  // it goes without
+    out_ = detail::above_standard(ends[0]);
+    in_ = detail::above_standard(ends[1]);
+    if (in_ < 0 || out_ < 0) {
+      close();
+      return;
+    }
+    large_ = large_pipes.fetch_add(1, std::memory_order_relaxed) < most_large_pipes &&
+             set_size(pipe_size);
+    if (large_) return;
+    large_pipes.fetch_sub(1, std::memory_order_relaxed);
+    set_size(small_pipe_size);
+  }
+  splice_pipe(const splice_pipe&) = delete;
+  splice_pipe& operator=(const splice_pipe&) = delete;
+  ~splice_pipe() {
+    if (in_ < 0) return;
+    close();
+    if (large_) large_pipes.fetch_sub(1, std::memory_order_relaxed);
+  }
+  explicit operator bool() const noexcept { return in_ >= 0; }
+
+  /// What is there at once; 0 for the end of the stream or if nothing is, which the next receive
+  /// tells from the loss of a connection.
+  std::size_t fill(const byte_stream& from) {
+    const int fd = open_socket_of(from);
+    for (;;) {
+      const ssize_t n =
+          ::splice(fd, nullptr, in_, nullptr, pipe_size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+      if (n >= 0) return counted(from, detail::reading, n);
+      if (errno == EAGAIN) return 0;
+      if (errno != EINTR) detail::raise(descriptor_of(from).lost(errno));
+    }
+  }
+  /// What there is room for at once.
+  std::size_t drain(const byte_stream& to, std::size_t most) {
+    const int fd = open_socket_of(to);
+    if (const detail::failure f = descriptor_of(to).broken()) detail::raise(f);
+    for (;;) {
+      const ssize_t n = detail::without_signal([&] {
+        return ::splice(out_, nullptr, fd, nullptr, most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+      });
+      if (n >= 0) return counted(to, detail::writing, n);
+      if (errno == EAGAIN) return 0;
+      if (errno != EINTR) detail::raise(descriptor_of(to).lost(errno));
+    }
+  }
+
+ private:
+  void close() noexcept {
+    for (int* end : {&in_, &out_})
+      if (*end >= 0) ::close(std::exchange(*end, -1));
+  }
+  static descriptor& descriptor_of(const byte_stream& s) noexcept {
+    return *static_cast<descriptor*>(detail::stream_access::source_of(s));
+  }
+  static int open_socket_of(const byte_stream& s) {
+    const int fd = socket_of(s);
+    if (fd < 0) detail::raise(detail::closed_failure());
+    return fd;
+  }
+  static std::size_t counted(const byte_stream& s, detail::side which, ssize_t n) noexcept {
+    const auto size = static_cast<std::size_t>(n);
+    descriptor_of(s).count_bytes(which, size);
+    return size;
+  }
+  bool set_size(std::size_t bytes) const noexcept {
+    return ::fcntl(in_, F_SETPIPE_SZ, static_cast<int>(bytes)) >= 0;
+  }
+  int out_ = -1;
+  int in_ = -1;
+  bool large_ = false;
+};
+
+/// Copies for as long as there is something at once.
+task<> splice_what_is_there(direction& d, splice_pipe& through) {
+  while (std::size_t left = through.fill(d.from)) {
+    d.sending = true;
+    while (left != 0) {
+      const std::size_t n = through.drain(d.to, left);
+      if (n == 0) co_await d.to.wait_writable();
+      left -= n;
+      if (n != 0) d.sent(n);
+    }
+    d.sending = false;
+    co_await detail::checkpoint();
+  }
+}
+
+task<> copy_one_way(direction& d) {
+  std::optional<splice_pipe> pipe;
+  for (;;) {
+    const std::size_t n = co_await d.from.receive(mutable_buffer(d.memory.get(), d.buffer));
+    if (n == 0) co_return;
+    d.sending = true;
+    try {
+      d.sent(co_await d.to.send(const_buffer(d.memory.get(), n)));
+    } catch (const transfer_error& e) {
+      d.bytes += e.bytes_transferred();
+      throw;
+    }
+    d.sending = false;
+    // Small messages are cheaper through memory.
+    if (n != d.buffer || socket_of(d.from) < 0 || socket_of(d.to) < 0) continue;
+    if (!pipe) pipe.emplace();
+    if (*pipe) co_await splice_what_is_there(d, *pipe);
+  }
+}
+
+/// Two directions that are copied at once.
+struct duplex {
+  direction there;
+  direction back;
+  cancel_scope scope_there = {};
+  cancel_scope scope_back = {};
+  boost::system::error_code error = {};  // the first one
+};
+
+/// An error in receiving ends both directions: there is nothing more to pass on, and no orderly end to
+/// pass on either. An error in sending does not, unless it is one of this side: what the peer sent
+/// before, an answer to a request that it did not want whole, say, is still to be received.
+task<> copy_and_shut_down(duplex& all, direction& d, cancel_scope& own, cancel_scope& opposite) {
+  const auto done = co_await as_result(own.run(copy_one_way(d)));
+  if (!done) {
+    if (all.error && done.error() == error::cancelled) co_return;  // the opposite direction's doing
+    if (done.error() == error::cancelled) detail::raise(detail::cancelled_failure());
+    if (!all.error) all.error = done.error();
+    if (!d.sending || done.error().category() == cosock_category()) opposite.cancel();
+    co_return;
+  }
+  try {
+    d.to.shutdown_send();
+  } catch (const boost::system::system_error& e) {
+    // A terminal, say, which has no end that could be passed on.
+    if (e.code() != boost::system::errc::operation_not_supported && !all.error)
+      all.error = e.code();
+  }
+}
+
+task<> copy_both_ways(duplex& all) {
+  co_await with_nursery([&all](nursery& n) -> task<> {
+    n.start([&all] {
+      return copy_and_shut_down(all, all.there, all.scope_there, all.scope_back);
+    });
+    n.start([&all] {
+      return copy_and_shut_down(all, all.back, all.scope_back, all.scope_there);
+    });
+    co_return;
+  });
+}
+
+std::size_t buffer_size(const copy_options& options) {
+  return detail::checked_size("copy_options::buffer", std::max<std::size_t>(options.buffer, 1), 1);
+}
+
+}  // namespace
+
+task<std::uint64_t> copy(byte_stream& from, byte_stream& to, copy_options options) {
+  direction d{from, to, buffer_size(options)};
+  const auto done = co_await as_result(copy_one_way(d));
+  if (done) co_return d.bytes;
+  if (d.bytes == 0) detail::raise(detail::to_failure(done.error()));
+  throw transfer_error(done.error(), d.bytes);
+}
+
+task<copied> copy_both(byte_stream& first, byte_stream& second, copy_options options) {
+  cancel_scope idle;
+  const bool limited = !options.idle.is_unlimited();
+  const std::size_t buffer = buffer_size(options);
+  cancel_scope* const limit = limited ? &idle : nullptr;
+  duplex all{{first, second, buffer, 0, limit, options.idle},
+             {second, first, buffer, 0, limit, options.idle}};
+  if (limited) all.there.sent(0);
+  const auto done = co_await as_result(idle.run(copy_both_ways(all)));
+  copied result;
+  result.first_to_second = all.there.bytes;
+  result.second_to_first = all.back.bytes;
+  result.error = all.error;
+  if (!done && !all.error) result.error = done.error();
+  co_return result;
+}
+
+}  // namespace cosock

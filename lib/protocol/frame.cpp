@@ -1,0 +1,94 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/frame.hpp>
+
+#include "core/system.hpp"
+
+#include <cstring>
+
+namespace cosock::detail {
+
+namespace {
+
+frame_head read_varint(const unsigned char* from, std::size_t size) noexcept {
+  frame_head head;
+  for (std::size_t i = 0; i != size && i != most_prefix; ++i) {
+    const unsigned char byte = from[i];
+    const bool last = byte < 0x80;
+    // A tenth byte holds the highest bit; a last byte of zero adds nothing to those before it.
+    if ((i == most_prefix - 1 && byte > 1) || (last && byte == 0 && i != 0)) {
+      head.why = own_failure(error::bad_frame);
+      return head;
+    }
+    head.length |= static_cast<std::uint64_t>(byte & 0x7f) << (7 * i);
+    if (last) {
+      head.size = i + 1;
+      return head;
+    }
+  }
+  return head;
+}
+
+/// In so many bytes, 1 to 8, of the `size` that are there.
+std::uint64_t read_number(const unsigned char* from, std::size_t size, std::size_t bytes,
+                          std::endian order) noexcept {
+  std::uint64_t number = 0;
+  if (size >= sizeof number) [[likely]] {
+    std::memcpy(&number, from, sizeof number);
+    const std::size_t others = 8 * (sizeof number - bytes);
+    if (order != std::endian::native) number = __builtin_bswap64(number);
+    return order == std::endian::little ? number << others >> others : number >> others;
+  }
+  for (std::size_t i = 0; i != bytes; ++i)
+    number = number << 8 | from[order == std::endian::little ? bytes - 1 - i : i];
+  return number;
+}
+
+}  // namespace
+
+frame_head read_prefix(const frame_format& format, const unsigned char* from,
+                       std::size_t size) noexcept {
+  frame_head head;
+  if (format.prefix == frame_prefix::varint) {
+    head = read_varint(from, size);
+  } else {
+    const auto bytes = static_cast<std::size_t>(format.prefix);
+    if (size < bytes) return head;
+    head.length = read_number(from, size, bytes, format.order);
+    head.size = bytes;
+  }
+  if (head.size != 0 && (head.length > format.maximum || head.length > most_frame))
+    head.why = own_failure(error::frame_too_long);
+  return head;
+}
+
+std::size_t write_prefix(const frame_format& format, std::uint64_t length,
+                         unsigned char* to) noexcept {
+  std::size_t size = 0;
+  if (format.prefix == frame_prefix::varint) {
+    for (; length >= 0x80; length >>= 7) to[size++] = static_cast<unsigned char>(length | 0x80);
+    to[size++] = static_cast<unsigned char>(length);
+    return size;
+  }
+  size = static_cast<std::size_t>(format.prefix);
+  if (size < 8 && length >> (8 * size) != 0) return 0;
+  for (std::size_t i = 0; i != size; ++i, length >>= 8)
+    to[format.order == std::endian::little ? i : size - 1 - i] = static_cast<unsigned char>(length);
+  return size;
+}
+
+bool frame_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+  const std::size_t length = parts_[1].size();
+  const std::size_t size = length > format_.maximum ? 0 : write_prefix(format_, length, prefix_);
+  if (size == 0) {
+    if (!enter(awaiting, where)) return false;
+    failure_ = own_failure(error::frame_too_long);
+    return ended();
+  }
+  parts_[0] = const_buffer(prefix_, size);
+  memory_ = &parts_;
+  gather_ = &gather<const_buffer, std::array<const_buffer, 2>>;
+  return start_operation(awaiting, where);
+}
+
+}  // namespace cosock::detail

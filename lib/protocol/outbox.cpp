@@ -1,0 +1,223 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/outbox.hpp>
+
+#include "core/deadline.hpp"
+#include "core/system.hpp"
+
+#include <algorithm>
+#include <span>
+#include <stdexcept>
+
+namespace cosock {
+
+namespace {
+
+/// Of one call, if it is more than one message.
+constexpr std::size_t most_bytes_written = 256 << 10;
+
+}  // namespace
+
+/// However run() ends, nobody waits for it any more.
+struct outbox::run_end {
+  ~run_end() {
+    if (of.giving_up_) of.to_.close();
+    of.break_with(detail::closed_failure());
+  }
+  outbox& of;
+};
+
+outbox::outbox(byte_stream& to, const outbox_options& options)
+    : to_(to),
+      options_(options),
+      last_words_(options.last_words),
+      queue_("outbox_options::max_messages", std::max<std::size_t>(options.max_messages, 1)),
+      writing_("messages of one write", most_written) {
+  options_.max_messages = std::max<std::size_t>(options.max_messages, 1);
+}
+
+outbox::~outbox() = default;
+
+task<> outbox::run() {
+  if (std::exchange(started_, true)) throw std::logic_error("cosock: outbox::run() runs once");
+  const run_end at_end{*this};
+  co_await writing_time_.run(write_all());
+}
+
+task<> outbox::write_all() {
+  while (!broken_) {
+    work_.reset();
+    const std::span<const const_buffer> batch(batch_.data(), begin_batch());
+    if (!batch.empty()) {
+      const auto sent = co_await as_result(to_.send(batch));
+      if (!sent) fail(detail::to_failure(sent.error()));
+      writing_.clear();
+    }
+    const bool ends = batch.empty() && closed_;
+    if (ends || flush_is_due()) {
+      // What was written leaves the stream too, which may have a buffer of its own.
+      const auto& source = detail::stream_access::source_of(to_);
+      if (source) {
+        const auto flushed = co_await as_result(detail::flush_operation(source));
+        if (!flushed) fail(detail::to_failure(flushed.error()));
+      }
+      complete_flushes();
+    }
+    if (ends) co_return;
+    if (batch.empty() && queue_.size() == 0) co_await work_.wait();
+  }
+  if (giving_up_ && co_await as_result(to_.send(last_words_)))
+    static_cast<void>(co_await as_result(to_.finish()));
+  detail::raise(broken_);
+}
+
+/// run() ends with this error, or with the one that ended it before.
+void outbox::fail(detail::failure why) {
+  if (!broken_ && !detail::is_cancelled(why)) break_with(why);
+  detail::raise(broken_ ? broken_ : why);
+}
+
+bool outbox::flush_is_due() noexcept {
+  return !flushes_.empty() &&
+         static_cast<detail::outbox_flush&>(flushes_.first()).until_ <= gone();
+}
+
+void outbox::close() noexcept {
+  closed_ = true;
+  senders_.close_all();
+  work_.set();
+}
+
+bool outbox::has_room(std::size_t bytes) const noexcept {
+  return messages() == 0 || (messages() < options_.max_messages && bytes_ < options_.max_bytes &&
+                             bytes <= options_.max_bytes - bytes_);
+}
+
+/// False where the sender has to wait.
+bool outbox::queue(detail::message& what) noexcept {
+  const std::size_t size = what.text().size();
+  if (options_.policy == when_full::drop_oldest)
+    while (!has_room(size)) drop_oldest();
+  if (!senders_.empty() || !has_room(size)) return false;
+  queue_.push(std::move(what));
+  bytes_ += size;
+  ++queued_;
+  work_.set();
+  return true;
+}
+
+bool outbox::try_queue(detail::message what) {
+  if (refusal()) return false;
+  if (queue(what)) return true;
+  if (options_.policy == when_full::close) give_up();
+  return false;
+}
+
+/// Those who wait for room, as far as there is some.
+void outbox::admit() noexcept {
+  while (!senders_.empty()) {
+    auto& next = static_cast<detail::outbox_send&>(senders_.first());
+    const std::size_t size = next.message_.text().size();
+    if (!has_room(size)) return;
+    queue_.push(std::move(next.message_));
+    bytes_ += size;
+    ++queued_;
+    next.complete();
+  }
+}
+
+std::size_t outbox::begin_batch() noexcept {
+  std::size_t total = 0;
+  before_ = queued_ - queue_.size();
+  const detail::source* const to = detail::stream_access::source_of(to_);
+  const std::size_t most = to && to->keeps_messages ? 1 : most_written;
+  while (queue_.size() != 0 && writing_.size() != most) {
+    const std::size_t size = queue_[0].text().size();
+    if (total != 0 && total + size > most_bytes_written) break;
+    writing_.push(queue_.pop());
+    batch_[writing_.size() - 1] = const_buffer(writing_[writing_.size() - 1].text());
+    total += size;
+  }
+  bytes_ -= total;
+  admit();
+  return writing_.size();
+}
+
+void outbox::drop_oldest() noexcept {
+  bytes_ -= queue_[0].text().size();
+  queue_.drop();
+  ++dropped_;
+  started_ ? work_.set() : complete_flushes();
+}
+
+void outbox::complete_flushes() noexcept {
+  while (!flushes_.empty()) {
+    auto& next = static_cast<detail::outbox_flush&>(flushes_.first());
+    if (next.until_ > gone()) return;
+    next.complete();
+  }
+}
+
+void outbox::break_with(detail::failure why) noexcept {
+  if (broken_) return;
+  broken_ = why;
+  work_.set();
+  for (detail::wait_list* all : {&senders_, &flushes_})
+    while (!all->empty()) all->first().complete(why);
+}
+
+/// The peer is too slow.
+void outbox::give_up() noexcept {
+  break_with(detail::own_failure(error::slow_consumer));
+  giving_up_ = started_ && !last_words_.empty();
+  if (!giving_up_) return to_.close();
+  queue_.clear();
+  bytes_ = 0;
+  writing_time_.set_deadline(detail::deadline_after(options_.last_words_time));
+}
+
+detail::failure outbox::refusal() const noexcept {
+  return broken_ ? broken_ : closed_ ? detail::closed_failure() : detail::failure();
+}
+
+namespace detail {
+
+bool outbox_send::start(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return false;
+  if (const failure why = to_.refusal()) return fail_with(why);
+  if (to_.queue(message_)) return complete_at_once();
+  if (to_.options_.policy == when_full::wait) return wait_in(to_.senders_.end());
+  to_.give_up();
+  return fail_with(to_.broken_);
+}
+
+/// A smaller one behind it may fit.
+void outbox_send::cancel() noexcept {
+  if (completed_) return;
+  complete(cancelled_failure());
+  to_.admit();
+}
+
+void outbox_send::leave() noexcept {
+  if (completed_) return;
+  unlink();
+  to_.admit();
+}
+
+bool outbox_flush::start(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return false;
+  until_ = of_.queued_;
+  if (of_.gone() >= until_) {
+    source* const to = stream_access::source_of(of_.to_);
+    failure lost;
+    if (!to || !of_.started_ || of_.broken_ || to->is_flushed(lost))
+      return lost ? fail_with(lost) : complete_at_once();
+    of_.work_.set();
+    return wait_in(of_.flushes_.end());
+  }
+  if (of_.broken_) return fail_with(of_.broken_);
+  return wait_in(of_.flushes_.end());
+}
+
+}  // namespace detail
+}  // namespace cosock

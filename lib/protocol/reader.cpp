@@ -1,0 +1,224 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/reader.hpp>
+
+#include "core/system.hpp"
+
+#include <cosock/detail/size.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+
+namespace cosock {
+
+namespace {
+
+/// Bytes of a line for which there is room from the beginning.
+constexpr std::size_t line_room = 64 << 10;
+
+}  // namespace
+
+buffered_reader::buffered_reader(byte_stream& from, const reader_options& options)
+    : stream_(from),
+      capacity_(options.capacity),
+      max_line_(options.max_line),
+      unterminated_line_(options.unterminated_line),
+      size_(std::max({detail::checked_size("reader_options::capacity", capacity_, 1),
+                      std::min(max_line_, line_room) + 2, detail::most_prefix})) {
+  buffer_.reset(new char[size_]);
+}
+
+buffered_reader::~buffered_reader() = default;
+
+detail::view_operation buffered_reader::read_until(std::string_view delimiter) {
+  if (delimiter.empty()) throw std::invalid_argument("cosock: an empty delimiter");
+  detail::view_operation op(*this, want::until);
+  op.delimiter_ = delimiter;
+  return op;
+}
+
+namespace detail {
+
+void read_operation::raise_failure() const {
+  if (filled_ != 0) throw transfer_error(to_error_code(failure_), filled_);
+  raise(failure_);
+}
+
+bool read_operation::start_read(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return false;
+  source* const of = of_;
+  if (!may_begin(of, reading)) return end_at_once();
+  if (of->on->budget-- <= 0) return wait(of, reading, true);
+  if (satisfied()) return ended();
+  if (!of->hint[reading]) return wait(of, reading, false);
+  if (advance(*of)) return ended();
+  return wait(of, reading, of->hint[reading]);
+}
+
+bool read_operation::attempt() { return satisfied() || advance(*on_); }
+
+/// Receives until the operation has ended: false where it has to wait for that, or has had its
+/// turn.
+bool read_operation::advance(source& from) {
+  do {
+    if (!prepare()) return true;
+    if (!from.transfer(*this)) return false;
+    const std::size_t moved = std::exchange(moved_, 0);
+    if (failure_) {  // with bytes, if it is a message that was too long
+      if (is_direct())
+        filled_ += moved;
+      else
+        reader_.end_ += moved;
+      return true;
+    }
+    if (received(moved)) return true;
+  } while (from.hint[reading] && --from.on->budget > 0);
+  return false;
+}
+
+/// Whether bytes go past the buffer: then they cannot be given back.
+bool read_operation::is_direct() const noexcept {
+  return want_ == want::some || (want_ == want::fill && into_.size() > reader_.capacity_);
+}
+
+bool read_operation::received(std::size_t bytes) {
+  if (is_direct()) {
+    filled_ += bytes;
+    if (want_ == want::some || filled_ == into_.size()) return true;
+    if (bytes != 0) return false;
+    if (filled_ == 0) return end_ = true;
+    return refused(own_failure(error::end_of_stream));
+  }
+  reader_.end_ += bytes;
+  if (bytes != 0) return satisfied();
+  const std::size_t left = reader_.end_ - reader_.begin_;
+  if (left == 0) return end_ = true;
+  if (want_ != want::line || !reader_.unterminated_line_)
+    return refused(own_failure(error::end_of_stream));
+  if (left > reader_.max_line_) return refused(own_failure(error::line_too_long));
+  return found(0, left, left);
+}
+
+inline bool read_operation::found(std::size_t at, std::size_t size, std::size_t consumed) noexcept {
+  view_ = {reader_.buffer_.get() + reader_.begin_ + at, size};
+  reader_.begin_ += consumed;
+  return true;
+}
+
+bool read_operation::refused(failure why) noexcept {
+  failure_ = why;
+  return true;
+}
+
+/// Whether the operation has ended: what it wants is in the buffer, or cannot be had.
+inline bool read_operation::satisfied() {
+  const std::size_t there = reader_.end_ - reader_.begin_;
+  switch (want_) {
+    case want::line: return find_line();
+    case want::skip: return skip_line();
+    case want::until: return find_delimiter();
+    case want::frame: return find_frame();
+    case want::block:
+      if (needed_ > reader_.capacity_) return refused(own_failure(error::frame_too_long));
+      return there >= needed_ && found(0, needed_, needed_);
+    case want::fill:
+    case want::some: break;
+  }
+  // As long as all fits into the buffer nothing is taken from there until all is there.
+  const std::size_t size = into_.size();
+  if (want_ == want::fill && size <= reader_.capacity_ && there < size) return false;
+  const std::size_t taken = std::min(size - filled_, there);
+  if (taken != 0) {
+    std::memcpy(static_cast<char*>(into_.data()) + filled_,
+                reader_.buffer_.get() + reader_.begin_, taken);
+    reader_.begin_ += taken;
+    filled_ += taken;
+  }
+  return filled_ == size || (want_ == want::some && taken != 0);
+}
+
+inline bool read_operation::find_line() noexcept {
+  const char* const line = reader_.buffer_.get() + reader_.begin_;
+  const std::size_t there = reader_.end_ - reader_.begin_;
+  const std::size_t most = reader_.max_line_;
+  const std::size_t unseen = there - scanned_;
+  const void* const lf = unseen == 0 ? nullptr : std::memchr(line + scanned_, '\n', unseen);
+  if (!lf) {
+    scanned_ = there;
+    if (there > most && (there - most > 1 || line[most] != '\r'))
+      return refused(own_failure(error::line_too_long));
+    needed_ = saturating_sum(most, 2);
+    return false;
+  }
+  const auto at = static_cast<std::size_t>(static_cast<const char*>(lf) - line);
+  const std::size_t size = at != 0 && line[at - 1] == '\r' ? at - 1 : at;
+  if (size > most) return refused(own_failure(error::line_too_long));
+  return found(0, size, at + 1);
+}
+
+bool read_operation::skip_line() noexcept {
+  const std::string_view there = reader_.buffered();
+  const std::size_t lf = there.find('\n');
+  reader_.begin_ += lf == there.npos ? there.size() : lf + 1;
+  return lf != there.npos;
+}
+
+bool read_operation::find_delimiter() noexcept {
+  const std::string_view there = reader_.buffered();
+  const std::size_t most = reader_.max_line_;
+  const std::size_t at = there.find(delimiter_, scanned_);
+  if (at != there.npos && at <= most) return found(0, at, at + delimiter_.size());
+  needed_ = saturating_sum(most, delimiter_.size());
+  if (at != there.npos || there.size() >= needed_)
+    return refused(own_failure(error::line_too_long));
+  if (there.size() >= delimiter_.size()) scanned_ = there.size() - delimiter_.size() + 1;
+  return false;
+}
+
+inline bool read_operation::find_frame() noexcept {
+  const std::string_view there = reader_.buffered();
+  const frame_head head =
+      read_prefix(format_, reinterpret_cast<const unsigned char*>(there.data()), there.size());
+  if (head.why) return refused(head.why);
+  if (head.size == 0) return false;
+  const auto length = static_cast<std::size_t>(head.length);
+  if (there.size() - head.size >= length) return found(head.size, length, head.size + length);
+  needed_ = head.size + length;
+  return false;
+}
+
+/// Says where the next bytes go. False if there is no memory for them.
+bool read_operation::prepare() {
+  buffered_reader& r = reader_;
+  if (is_direct()) {
+    memory_ = static_cast<char*>(into_.data()) + filled_;
+    size_ = into_.size() - filled_;
+    return true;
+  }
+  const std::size_t there = r.end_ - r.begin_;
+  const std::size_t room = r.size_ - r.end_;
+  // To the front, where that makes much room for little, or where nothing else makes any.
+  if (r.begin_ != 0 && (there == 0 || room == 0 || (room < r.size_ / 4 && there <= r.begin_))) {
+    std::memmove(r.buffer_.get(), r.buffer_.get() + r.begin_, there);
+    r.begin_ = 0;
+    r.end_ = there;
+  } else if (room == 0) {
+    // With what has come, and not with what a peer has announced.
+    const std::size_t twice = saturating_sum(r.size_, r.size_);
+    const std::size_t size = std::max(r.size_ + 1, std::min(twice, needed_));
+    std::unique_ptr<char[]> larger(new (std::nothrow) char[size]);
+    if (!larger) return !refused(system_failure(ENOMEM));
+    std::memcpy(larger.get(), r.buffer_.get(), there);
+    r.buffer_ = std::move(larger);
+    r.size_ = size;
+  }
+  memory_ = r.buffer_.get() + r.end_;
+  size_ = r.size_ - r.end_;
+  return true;
+}
+
+}  // namespace detail
+}  // namespace cosock

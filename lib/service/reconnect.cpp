@@ -1,0 +1,148 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/reconnect.hpp>
+
+#include "core/checkpoint.hpp"
+#include "core/system.hpp"
+
+#include <cosock/cancel.hpp>
+#include <cosock/time.hpp>
+
+#include <algorithm>
+#include <random>
+#include <stdexcept>
+
+namespace cosock {
+
+using std::chrono::nanoseconds;
+using std::chrono::steady_clock;
+
+namespace {
+
+class real_clock final : public backoff_clock {
+ public:
+  steady_clock::time_point now() override { return steady_clock::now(); }
+  task<> sleep_for(nanoseconds duration) override { co_await cosock::sleep_for(duration); }
+};
+
+backoff_clock& clock_of(const reconnect_options& options) noexcept {
+  static real_clock real;
+  return options.clock ? *options.clock : real;
+}
+
+bool may_pass(const std::exception_ptr& why) {
+  try {
+    std::rethrow_exception(why);
+  } catch (const multiple_errors& several) {
+    return std::all_of(several.errors().begin(), several.errors().end(), may_pass);
+  } catch (const boost::system::system_error& e) {
+    return !is_permanent(e.code());
+  } catch (...) {
+    return false;
+  }
+}
+
+std::uint64_t random_seed() {
+  std::random_device device;
+  return std::uint64_t{device()} << 32 | device();
+}
+
+}  // namespace
+
+bool is_permanent(const boost::system::error_code& code) noexcept {
+  namespace errc = boost::system::errc;
+  for (const auto each :
+       {errc::invalid_argument, errc::permission_denied, errc::operation_not_permitted,
+        errc::address_family_not_supported, errc::protocol_not_supported,
+        errc::wrong_protocol_type, errc::filename_too_long})
+    if (code == each) return true;
+  return code == error::busy;
+}
+
+detail::rounds::~rounds() = default;
+backoff_clock::~backoff_clock() = default;
+
+reconnecting_client::reconnecting_client(const reconnect_options& options)
+    : options_(options), random_(options.seed ? options.seed : random_seed()) {}
+
+void reconnecting_client::stop() noexcept {
+  stopped_ = true;
+  if (running_) running_->cancel();
+}
+
+task<> reconnecting_client::run_rounds(detail::rounds& of) {
+  if (running_) throw std::logic_error("cosock: a reconnecting_client holds one run() at a time");
+  struct in_scope {
+    explicit in_scope(cancel_scope*& at) noexcept : at(at) { at = &scope; }
+    ~in_scope() { at = nullptr; }
+    cancel_scope*& at;
+    cancel_scope scope;
+  } inside(running_);
+  if (stopped_) inside.scope.cancel();
+  failed_ = 0;
+  waits_ = 0;
+  try {
+    co_await inside.scope.run(keep_up(of));
+    co_return;
+  } catch (const boost::system::system_error& e) {
+    if (!stopped_ || e.code() != error::cancelled) throw;
+  }
+  co_await detail::checkpoint();  // perhaps cancelled from outside, too
+}
+
+task<> reconnecting_client::keep_up(detail::rounds& of) {
+  backoff_clock& clock = clock_of(options_);
+  for (;;) {
+    co_await detail::checkpoint();
+    std::exception_ptr why;
+    std::optional<steady_clock::time_point> since;
+    try {
+      co_await of.connect();
+      // Connected although it was cancelled.
+      if (running_->is_cancelled()) detail::raise(detail::cancelled_failure());
+      since = clock.now();
+      succeeded_ = false;
+      const after_session next = co_await of.session();
+      if (next == after_session::done) co_return;
+      detail::raise_as(detail::own_failure(error::end_of_stream), "the connection has ended");
+    } catch (...) {
+      why = std::current_exception();
+    }
+    const bool success =
+        since && (succeeded_ || clock.now() - *since >= options_.stable);
+    of.close();
+    const nanoseconds delay = delay_after(std::exchange(why, nullptr), success);
+    co_await clock.sleep_for(delay);
+  }
+}
+
+/// Throws if there is nothing to wait for.
+nanoseconds reconnecting_client::delay_after(const std::exception_ptr& why, bool success) {
+  if (!may_pass(why)) std::rethrow_exception(why);
+  if (running_->is_cancelled()) detail::raise(detail::cancelled_failure());
+  if (success)
+    failed_ = waits_ = 0;
+  else if (++failed_ == options_.max_attempts)
+    std::rethrow_exception(why);
+  const nanoseconds delay = next_delay();
+  const std::string text = describe(why);
+  options_.on_retry({detail::to_error_code(detail::failure_of(why)), text, delay, waits_});
+  return delay;
+}
+
+nanoseconds reconnecting_client::next_delay() noexcept {
+  const std::int64_t base = options_.base.count();
+  const std::int64_t cap = options_.cap.count();
+  const std::size_t n = waits_++;
+  if (base <= 0 || cap <= 0) return nanoseconds(0);
+  const std::int64_t most = n >= 63 || base > cap >> n ? cap : base << n;
+  // SplitMix64, by Sebastiano Vigna; 53 bits of it are what a double holds.
+  std::uint64_t z = random_ += 0x9e3779b97f4a7c15;
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+  z = (z ^ z >> 27) * 0x94d049bb133111eb;
+  z ^= z >> 31;
+  return nanoseconds(static_cast<std::int64_t>(static_cast<double>(z >> 11) * 0x1p-53 *
+                                               static_cast<double>(most)));
+}
+
+}  // namespace cosock

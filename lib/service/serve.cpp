@@ -1,0 +1,310 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/serve.hpp>
+
+#include "core/deadline.hpp"
+#include "core/print.hpp"
+#include "core/standard_numbers.hpp"
+#include "core/system.hpp"
+#include "io/byte_counter.hpp"
+#include "loop/engine.hpp"
+
+#include <cosock/time.hpp>
+
+#include <dirent.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <limits>
+#include <new>
+#include <stdexcept>
+#include <string>
+
+namespace cosock {
+
+using detail::engine;
+
+namespace {
+
+constexpr std::chrono::nanoseconds first_delay = std::chrono::milliseconds(5);
+constexpr std::chrono::nanoseconds last_delay = std::chrono::seconds(1);
+
+std::size_t open_descriptors() noexcept {
+  const detail::standard_numbers_occupied guard;
+  std::size_t n = 0;
+  if (DIR* const all = ::opendir("/proc/self/fd")) {
+    while (::readdir(all)) ++n;
+    ::closedir(all);
+  }
+  return n;
+}
+
+/// How many connections the limit of descriptors has room for on this loop; always one.
+std::size_t room_for_connections() noexcept {
+  rlimit limit;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+    return std::numeric_limits<std::size_t>::max();
+  const std::size_t used = open_descriptors() + limit.rlim_cur / 8;
+  const std::size_t share = engine::required().siblings;
+  return limit.rlim_cur > used ? std::max<std::size_t>((limit.rlim_cur - used) / share, 1) : 1;
+}
+
+/// What an error of accept() is about.
+enum class trouble { connection, room, passing, acceptor };
+
+trouble trouble_of(const boost::system::error_code& e) noexcept {
+  if (e.category() != boost::system::system_category()) return trouble::acceptor;
+  switch (e.value()) {
+    case ECONNABORTED:
+    case ECONNRESET:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case EINTR:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case ENONET:
+    case ENOPROTOOPT:
+    case EPROTO:
+    case ETIMEDOUT: return trouble::connection;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case ENOSPC: return trouble::room;
+    case EBADF:
+    case EFAULT:
+    case EINVAL:
+    case ENOSYS:
+    case ENOTSOCK: return trouble::acceptor;
+    default: return trouble::passing;  // EPERM, ENOSR
+  }
+}
+
+/// As many in a row are skipped; then an error of one connection is taken for one that stays.
+constexpr int most_skipped = 64;
+
+/// A stream that a handler has destroyed. Its sending side is shut down already.
+class left_stream final : public byte_stream {
+ public:
+  explicit left_stream(detail::source*& left) noexcept : byte_stream(std::exchange(left, nullptr)) {}
+  left_stream(const left_stream&) = delete;
+  ~left_stream() override { close(); }
+  void shutdown_send() override {}
+  void close() noexcept override {
+    if (source_) std::exchange(source_, nullptr)->close_left();
+  }
+};
+
+}  // namespace
+
+void error_observer::operator()(const std::exception_ptr& error) const {
+  if (call_)
+    call_(of_, error);
+  else if (function_)
+    function_(error);
+  else
+    detail::print_error(error);
+}
+
+void server::stop() noexcept {
+  if (std::exchange(stopping_, true)) return;
+  if (serving_) serving_->stop();
+}
+
+serve_counters server::counters() const noexcept {
+  if (serving_) serving_->count_bytes();
+  return counters_;
+}
+
+namespace detail {
+
+serving::serving(server& handle, const serve_options& options)
+    : handle_(handle),
+      options_(options),
+      most_(options.max_connections ? options.max_connections : room_for_connections()),
+      bytes_(new byte_counter) {
+  if (handle.serving_) {
+    bytes_->drop();
+    throw std::logic_error("cosock: a server handle is for one serve()");
+  }
+  handle.serving_ = this;
+  if (handle.stopping_) accepting_.cancel();
+}
+
+serving::~serving() {
+  report_rest();
+  count_bytes();
+  handle_.serving_ = nullptr;
+  bytes_->drop();
+}
+
+void serving::count_bytes() noexcept {
+  handle_.counters_.bytes_in = bytes_->in;
+  handle_.counters_.bytes_out = bytes_->out;
+}
+
+void serving::refuse_backlog() {
+  throw std::logic_error("cosock: serve_options::backlog is for acceptors with set_backlog()");
+}
+
+void serving::stop() noexcept { accepting_.cancel(); }
+
+serving::ticket::ticket(serving& of, const byte_stream& connection) noexcept : of_(&of) {
+  serve_counters& all = of.handle_.counters_;
+  ++all.accepted;
+  all.peak = std::max(all.peak, ++all.active);
+  if (source* const s = stream_access::source_of(connection)) s->count_into(*of.bytes_);
+}
+
+void serving::ended() noexcept {
+  --handle_.counters_.active;
+  room_.set();
+}
+
+void serving::handler_failed() noexcept {
+  const std::exception_ptr e = std::current_exception();
+  if (is_cancelled(failure_of(e))) return;
+  ++handle_.counters_.failed;
+  report(e);
+}
+
+bool serving::keeps() const noexcept { return options_.finish_timeout.count() > 0; }
+
+bool serving::may_finish(const byte_stream& connection, kept_source& kept) const noexcept {
+  if (!keeps()) return false;
+  if (kept.left()) return true;
+  source* const open = stream_access::source_of(connection);
+  failure lost;
+  return open && open->on && (!open->input_ended || open->says_end || !open->is_flushed(lost));
+}
+
+task<> serving::finish(byte_stream& connection, kept_source& kept) {
+  const finish_options how{options_.finish_timeout, options_.max_discard};
+  if (kept.left()) {
+    left_stream rest(kept.left());
+    co_await rest.finish(how);
+  } else {
+    co_await connection.finish(how);
+  }
+}
+
+void serving::report(const std::exception_ptr& e) noexcept {
+  if (options_.max_reports) {
+    const std::int64_t now = steady_now();
+    if (second_ == 0 || now - second_ >= 1'000'000'000) {
+      second_ = now;
+      reports_ = 0;
+    }
+    if (reports_ >= *options_.max_reports) {
+      ++left_out_;
+      ++handle_.counters_.unreported;
+      return;
+    }
+    report_rest();
+    ++reports_;
+  }
+  options_.on_error(e);
+}
+
+/// Says how many errors it was silent about.
+void serving::report_rest() noexcept {
+  if (left_out_ == 0 || options_.max_reports == 0u) return;
+  std::exception_ptr sum;
+  try {
+    throw std::runtime_error("errors of connections that were not reported: " +
+                             std::to_string(std::exchange(left_out_, 0)));
+  } catch (...) {
+    sum = std::current_exception();
+  }
+  options_.on_error(sum);
+}
+
+task<> serving::run() {
+  co_await with_nursery([this](nursery& outer) -> task<> {
+    outer.start([this] { return host(); });
+    // Whatever ends the accepting: nobody waits in a backlog that nobody serves.
+    struct ending {
+      serving& of;
+      ~ending() {
+        of.close();
+        of.stopping_.set();
+      }
+    } const at_end{*this};
+    co_await hosting_.wait();
+    try {
+      co_await accepting_.run(accept_all());
+    } catch (const boost::system::system_error& e) {
+      if (e.code() != error::cancelled || !handle_.stopping_) throw;
+    }
+  });
+}
+
+/// The place where handlers run: out of reach for cancellations from outside, so that they have their
+/// time to end.
+task<> serving::host() {
+  try {
+    co_await shielded(connections_.run(with_nursery([this](nursery& handlers) -> task<> {
+      handlers_ = &handlers;
+      hosting_.set();
+      co_await stopping_.wait();
+      connections_.set_deadline(deadline_after(options_.drain));
+    })));
+  } catch (const boost::system::system_error& e) {
+    if (e.code() != error::timed_out) throw;
+  }
+}
+
+task<> serving::accept_all() {
+  if (options_.backlog) set_backlog(options_.backlog);
+  std::chrono::nanoseconds delay = first_delay;
+  int skipped = 0;
+  for (;;) {
+    while (handle_.counters_.active >= most_) {
+      room_.reset();
+      co_await room_.wait();
+    }
+    trouble why;
+    try {
+      co_await accept_one(*handlers_);
+      delay = first_delay;
+      skipped = 0;
+      continue;
+    } catch (const boost::system::system_error& e) {
+      why = trouble_of(e.code());
+      if (why == trouble::acceptor) throw;
+      accept_failed(e.code().value());
+    } catch (const std::bad_alloc&) {
+      why = trouble::room;
+      accept_failed(ENOMEM);
+    }
+    if (why == trouble::room) ++handle_.counters_.rejected;
+    if (why == trouble::connection && ++skipped <= most_skipped) {
+      co_await yield();  // there may be many
+      continue;
+    }
+    room_.reset();
+    const auto ended = co_await as_result(with_timeout(delay, room_.wait()));
+    if (!ended && ended.error() == error::cancelled) raise(cancelled_failure());
+    delay = std::min(2 * delay, last_delay);
+  }
+}
+
+/// For a catch block around accept(): reports each number once.
+void serving::accept_failed(int error) noexcept {
+  ++handle_.counters_.accept_errors;
+  const auto number = static_cast<std::size_t>(error);
+  if (number < reported_.size() && reported_[number]) return;
+  if (number < reported_.size()) reported_.set(number);
+  std::exception_ptr e = std::current_exception();
+  try {
+    raise(system_failure(error), "accept");
+  } catch (const boost::system::system_error&) {
+    e = std::current_exception();
+  } catch (...) {
+    // No memory for more words.
+  }
+  report(e);
+}
+
+}  // namespace detail
+}  // namespace cosock
