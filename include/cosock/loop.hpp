@@ -14,13 +14,6 @@ namespace detail {
 class engine;
 class root;
 
-/// Something to call on the loop.
-class posted {
- public:
-  virtual void call() = 0;
-  virtual ~posted() = default;
-};
-
 }  // namespace detail
 
 /// One thread's worth of tasks: it runs them, and waits for their sockets and timers, on an io_context
@@ -77,17 +70,22 @@ class COSOCK_API loop {
   /// was not called when the loop is destroyed is destroyed with it. It must not throw.
   template <class F>
   void post(F function) {
-    struct function_call final : detail::posted {
+    struct function_call final : detail::loop_message {
       explicit function_call(F&& f) : f_(std::move(f)) {}
-      void call() override { f_(); }
+      void deliver() override {
+        F f(std::move(f_));
+        delete this;
+        f();
+      }
+      void discard() noexcept override { delete this; }
       F f_;
     };
-    post_posted(new function_call(std::move(function)));
+    post_message(new function_call(std::move(function)));
   }
 
  private:
   friend class detail::engine;
-  void post_posted(detail::posted*);
+  void post_message(detail::loop_message*);
   void run_root(detail::root&);
   detail::core& core() noexcept;
   detail::engine* engine_;

@@ -12,7 +12,7 @@ namespace cosock {
 
 namespace detail {
 
-struct remote;
+class loop_handle;
 
 /// The part of a mailbox that its senders share with it.
 class COSOCK_API mailbox_base : public std::enable_shared_from_this<mailbox_base> {
@@ -44,7 +44,7 @@ class COSOCK_API mailbox_base : public std::enable_shared_from_this<mailbox_base
 
  private:
   struct wake_up;
-  std::shared_ptr<remote> remote_;
+  std::shared_ptr<loop_handle> loop_;
   std::unique_ptr<wake_up> wake_up_;
   bool woken_ = false;  // wake_up_ is on its way
 };

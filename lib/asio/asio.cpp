@@ -20,23 +20,19 @@ namespace detail {
 
 // The loop as an executor
 
-home_executor home_executor::current() { return home_executor(engine::required().remote_); }
+home_executor home_executor::current() {
+  return home_executor(std::static_pointer_cast<asio_loop_handle>(engine::required().handle()));
+}
 
 bool home_executor::is_here() const noexcept {
-  const engine* const running = engine::current();
-  return running && running->remote_ == to_;
+  const scheduler* const running = scheduler::current();
+  return running && running->handle() == to_;
 }
 
-bool home_executor::post(queued& op) const noexcept {
-  const std::lock_guard lock(to_->mutex);
-  if (!to_->to) return false;
-  to_->to->scheduler_.post_immediate_completion(&op, false);
-  return true;
-}
+bool home_executor::post(loop_message& m) const noexcept { return to_->post(m); }
 
 asio::execution_context& home_executor::query(asio::execution::context_t) const noexcept {
-  const std::lock_guard lock(to_->mutex);
-  if (to_->to) return *to_->context;
+  if (asio::execution_context* const context = to_->context()) return *context;
   static asio::execution_context none;  // not the system's, which starts threads when it is made
   return none;
 }
@@ -44,13 +40,7 @@ asio::execution_context& home_executor::query(asio::execution::context_t) const 
 // use_task
 
 asio_state::asio_state(asio_wait& waiter) noexcept
-    : queued(&arrive), home_(home_executor::current()), waiter_(&waiter) {}
-
-void asio_state::arrive(void* owner, asio::detail::scheduler_operation* base,
-                        const boost::system::error_code&, std::size_t) {
-  auto& self = *static_cast<asio_state*>(base);
-  owner ? self.deliver() : self.drop();
-}
+    : home_(home_executor::current()), waiter_(&waiter) {}
 
 void asio_state::completed() noexcept {
   pending_ = false;
@@ -88,7 +78,7 @@ void asio_state::abandon() noexcept {
 
 void asio_wait::arrive() noexcept {
   arrived_ = true;
-  if (waiting_) engine::of(*scope_->on).make_ready(*this);
+  if (waiting_) scheduler::of(*scope_->on).make_ready(*this);
 }
 
 bool asio_wait::started(scope& where) noexcept {
@@ -96,7 +86,7 @@ bool asio_wait::started(scope& where) noexcept {
   suspend();
   waiting_ = true;
   if (arrived_)
-    engine::of(*where.on).make_ready_later(*this);
+    scheduler::of(*where.on).make_ready_later(*this);
   else if (where.cancelled)
     cancel();
   return true;
@@ -157,7 +147,7 @@ class embeddings;
 
 /// A loop that lives in a context of the user's: everything that it does, it does in a strand, from
 /// where it polls. While it has tasks, the context waits for its descriptor.
-class embedding final : public residence, public std::enable_shared_from_this<embedding> {
+class embedding final : public embedded_loop_hook, public std::enable_shared_from_this<embedding> {
  public:
   embedding(embeddings& of, asio::execution_context& context, const asio::any_io_executor& given)
       : of_(of),
@@ -167,14 +157,16 @@ class embedding final : public residence, public std::enable_shared_from_this<em
     loop_.emplace();
     engine& e = engine::of(*loop_);
     e.embedded_ = this;
-    e.remote_->context = &context;
+    e.asio_handle().set_context(context);
     watch_.emplace(on_, e.duplicate_descriptor());
   }
 
   bool is_for(const asio::any_io_executor& e) const { return e == given_ || e == on_; }
   bool is_of_context() const noexcept { return permanent_; }
   const asio::any_io_executor& executor() const noexcept { return on_; }
-  const std::shared_ptr<remote>& to() { return engine::of(*loop_).remote_; }
+  std::shared_ptr<asio_loop_handle> to() {
+    return std::static_pointer_cast<asio_loop_handle>(engine::of(*loop_).handle());
+  }
 
   void launch(std::unique_ptr<spawned> job) {
     post([self = shared_from_this(), job = std::move(job)]() mutable {
@@ -214,11 +206,10 @@ class embedding final : public residence, public std::enable_shared_from_this<em
   void begin(std::unique_ptr<spawned> job) {
     if (!loop_) return;
     engine& e = engine::of(*loop_);
-    e.tell_of_none();
     if (!work_) work_.emplace(on_);
     ++tasks_;
     {
-      const in_engine here(&e);
+      const on_scheduler here(&e);
       job.release()->begin(e);
     }
     turn();
@@ -226,7 +217,7 @@ class embedding final : public residence, public std::enable_shared_from_this<em
   void turn() {
     if (!loop_) return;
     engine& e = engine::of(*loop_);
-    if ((e.poll_some() || !e.tell_of_queued()) && !scheduled_) {
+    if (e.poll_some() && !scheduled_) {
       scheduled_ = true;
       post([self = shared_from_this()] {
         self->scheduled_ = false;
@@ -235,7 +226,7 @@ class embedding final : public residence, public std::enable_shared_from_this<em
     }
     is_busy() ? watch() : rest();
   }
-  bool is_busy() noexcept { return tasks_ != 0 || engine::of(*loop_).lingering_ != 0; }
+  bool is_busy() noexcept { return tasks_ != 0 || engine::of(*loop_).background_ != 0; }
   void watch() {
     if (watching_) return;
     watching_ = true;
@@ -248,8 +239,7 @@ class embedding final : public residence, public std::enable_shared_from_this<em
   }
   void rest();
   bool is_empty() noexcept {
-    const engine& e = engine::of(*loop_);
-    return e.descriptors_.following == &e.descriptors_ && e.guests_.following == &e.guests_;
+    return !engine::of(*loop_).has_services();
   }
 
   embeddings& of_;
@@ -275,8 +265,6 @@ class embeddings final : public asio::execution_context::service {
 
   explicit embeddings(asio::execution_context& of)
       : asio::execution_context::service(of), context_(of) {
-    // Made before this service, it ends after it: tasks close their sockets while it is there.
-    asio::use_service<asio::detail::reactor>(of);
     idle_.reserve(most_idle + 1);
   }
 
@@ -369,9 +357,11 @@ spawned::~spawned() {
 
 void spawned::find_home(const asio::any_io_executor& on) {
   asio::execution_context& context = asio::query(on, asio::execution::context);
-  if (engine* const own = engine::of(context)) {
-    home_.emplace(own->remote_);
+  if (engine* const own = engine::of_context(context)) {
+    home_.emplace(std::static_pointer_cast<asio_loop_handle>(own->handle()));
   } else {
+    // Made before ours, the service of the descriptor that an embedding watches ends after it.
+    if (!asio::has_service<embeddings>(context)) asio::posix::stream_descriptor{on};
     in_ = asio::use_service<embeddings>(context).get(without_work(on));
     home_.emplace(in_->to());
   }
@@ -385,7 +375,7 @@ void spawned::launch(std::unique_ptr<spawned> job) {
   if (const auto in = job->in_) return in->launch(std::move(job));
   const home_executor home = job->home_->require(asio::execution::blocking.never);
   home.execute([job = std::move(job)]() mutable {
-    job.release()->begin(*engine::current());
+    job.release()->begin(*scheduler::current());
   });
 }
 
@@ -457,7 +447,7 @@ task<transferred> finish_for(byte_stream& stream, bool client) {
 
 boost::asio::any_io_executor loop_executor() {
   detail::engine& e = detail::engine::required();
-  if (!e.embedded_) return e.context_.get_executor();
+  if (!e.embedded_) return e.context().get_executor();
   return static_cast<detail::embedding*>(e.embedded_)->executor();
 }
 

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/asio.hpp>
 
-#include "loop/engine.hpp"
+#include "core/scheduler.hpp"
 #include "net/socket.hpp"
 
 #include <linux/sockios.h>
@@ -48,9 +48,9 @@ bool move_bytes(stream_operation& op, std::size_t most, std::size_t& moved, Copy
 void raise_closed() { raise(closed_failure()); }
 
 stream_pump::stream_pump()
-    : loop_(&engine::required()), in_(new char[room_in]), out_(new char[room_out]) {
+    : loop_(&scheduler::required()), in_(new char[room_in]), out_(new char[room_out]) {
   on = loop_;
-  guest::insert_before(engine::of(*loop_).guests_);
+  scheduler::of(*loop_).add_service(*this);
 }
 
 stream_pump::~stream_pump() = default;
@@ -245,20 +245,20 @@ void stream_pump::close() noexcept {
   go_on_sending();
   if (closed_) return;
   lingers_ = true;
-  ++engine::of(*loop_).lingering_;
+  ++scheduler::of(*loop_).background_;
   if (!discarding_) start_timer(*loop_, later(steady_now(), one_second));
 }
 
 void stream_pump::finish_closing() noexcept {
   if (std::exchange(closed_, true)) return;
   stop_timer();
-  if (lingers_) --engine::of(*loop_).lingering_;
-  guest::unlink();
+  if (lingers_) --scheduler::of(*loop_).background_;
+  loop_service::unlink();
   close_stream();
-  engine::of(*loop_).has_lost_one();
+  scheduler::of(*loop_).on_object_closed();
 }
 
-void stream_pump::loop_ends() noexcept {
+void stream_pump::on_loop_shutdown() noexcept {
   if (keeper_) std::exchange(keeper_, nullptr)->forget();
   if (on) abandon(closed_failure());
   on = nullptr;

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/cancel.hpp>
 
+#include "core/scheduler.hpp"
 #include "core/system.hpp"
-#include "loop/engine.hpp"
 
 #include <stdexcept>
 
@@ -16,7 +16,7 @@ class limit::resting final : public operation {
  public:
   resting(std::coroutine_handle<> what, limit& of) noexcept : what_(what), of_(of) {
     of_.rest_ = this;
-    engine::of(*of_.inner_.on).make_ready_later(*this);
+    scheduler::of(*of_.inner_.on).make_ready_later(*this);
   }
   void fire() override {
     of_.inner_.on->next = what_;

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include "loop/engine.hpp"
+#include "core/scheduler.hpp"
 
 namespace cosock::detail {
 
@@ -20,7 +20,7 @@ class checkpoint final : public awaiter_of<checkpoint>, public awaited {
       return false;
     }
     suspend();
-    engine::of(*where.on).make_ready_later(*this);
+    scheduler::of(*where.on).make_ready_later(*this);
     return true;
   }
   void result() {

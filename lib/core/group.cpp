@@ -3,8 +3,8 @@
 #include <cosock/detail/group.hpp>
 
 #include "core/captures.hpp"
+#include "core/scheduler.hpp"
 #include "core/system.hpp"
-#include "loop/engine.hpp"
 
 #include <cosock/when.hpp>
 
@@ -32,7 +32,7 @@ group::~group() {
 }
 
 void group::leave() noexcept {
-  if (branches_.following != &branches_ && engine::of(*on_).is_left_by_exit()) return;
+  if (branches_.following != &branches_ && scheduler::of(*on_).is_left_by_exit()) return;
   if constexpr (checks_captures)  // all end at once, none before another
     for (link* l = branches_.following; l != &branches_; l = l->following)
       child_gone(&promise_of(*l));
@@ -68,13 +68,13 @@ std::coroutine_handle<branch::promise_type> group::adopt(branch& started) noexce
 }
 
 void group::add(branch started) {
-  engine::of(*on_).make_ready(adopt(started).promise());
+  scheduler::of(*on_).make_ready(adopt(started).promise());
 }
 
 void group::add_now(branch started) {
   const auto handle = adopt(started);
   if (on_->depth >= max_depth) {
-    engine::of(*on_).make_ready(handle.promise());
+    scheduler::of(*on_).make_ready(handle.promise());
     return;
   }
   ++on_->depth;

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/time.hpp>
 
-#include "loop/engine.hpp"
+#include "core/scheduler.hpp"
 
 #include <stdexcept>
 
@@ -16,7 +16,7 @@ std::int64_t steady_now() noexcept {
 
 void timer::start_timer(core& on, std::int64_t at) noexcept {
   stop_timer();
-  engine::of(on).set_timer(*this, at);
+  scheduler::of(on).set_timer(*this, at);
 }
 
 bool sleep_operation::start(std::coroutine_handle<> awaiting, scope& where) {
@@ -25,18 +25,18 @@ bool sleep_operation::start(std::coroutine_handle<> awaiting, scope& where) {
   const std::int64_t at = absolute_ ? ns_ : later(now, ns_);
   suspend();
   if (at <= now)
-    engine::of(*where.on).make_ready_later(*this);
+    scheduler::of(*where.on).make_ready_later(*this);
   else
     start_timer(*where.on, at);
   return true;
 }
 
-void sleep_operation::expire() noexcept { engine::of(*scope_->on).make_ready(*this); }
+void sleep_operation::expire() noexcept { scheduler::of(*scope_->on).make_ready(*this); }
 
 void sleep_operation::cancel() noexcept {
   failure_ = cancelled_failure();
   stop_timer();
-  if (!operation::linked()) engine::of(*scope_->on).make_ready(*this);
+  if (!operation::linked()) scheduler::of(*scope_->on).make_ready(*this);
 }
 
 }  // namespace cosock::detail

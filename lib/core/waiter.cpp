@@ -2,22 +2,22 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/detail/waiter.hpp>
 
+#include "core/scheduler.hpp"
 #include "core/system.hpp"
-#include "loop/engine.hpp"
 
 namespace cosock::detail {
 
 void waiter::complete() noexcept {
   unlink();
   completed_ = true;
-  engine::of(*scope_->on).make_ready(*this);
+  scheduler::of(*scope_->on).make_ready(*this);
 }
 
 bool waiter::complete_at_once() noexcept {
   completed_ = true;
   if (scope_->on->budget-- > 0) return ended();
   suspend();
-  engine::of(*scope_->on).make_ready_later(*this);
+  scheduler::of(*scope_->on).make_ready_later(*this);
   return true;
 }
 

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "io/descriptor.hpp"
 
+#include "core/scheduler.hpp"
 #include "core/system.hpp"
 
 #include <netinet/tcp.h>
@@ -62,22 +63,18 @@ ssize_t receive_counted(int fd, iovec* pieces, std::size_t count, int& left) noe
 
 }  // namespace
 
-descriptor::descriptor(engine& on, int fd, medium what, bool shared) noexcept
+descriptor::descriptor(scheduler& on, int fd, medium what, bool shared) noexcept
     : fd_(fd),
       what_(what),
       shared_(shared),
       drained_by_short_(what == medium::tcp),
-      asked_for_left_(what != medium::tcp),
-      read_(*this, asio::detail::reactor::read_op),
-      write_(*this, asio::detail::reactor::write_op),
-      except_(*this, asio::detail::reactor::except_op) {
+      asked_for_left_(what != medium::tcp) {
   this->on = &on;
   keeps_messages = what == medium::messages;
-  insert_before(on.descriptors_);
-  ++on.open_descriptors_;
+  on.add_service(*this);
 }
 
-descriptor* descriptor::open(engine& on, int fd, medium what, bool shared) {
+descriptor* descriptor::open(scheduler& on, int fd, medium what, bool shared) {
   descriptor* d;
   try {
     d = new descriptor(on, fd, what, shared);
@@ -89,21 +86,13 @@ descriptor* descriptor::open(engine& on, int fd, medium what, bool shared) {
     d->hint[reading] = true;
     return d;
   }
-  int error = 0;
   try {
-    error = on.reactor_.register_descriptor(fd, d->registration_);
+    on.watch(*d, fd);
   } catch (...) {
     d->close();
     throw;
   }
-  if (error) {
-    d->close();
-    raise(system_failure(error));
-  }
-  // From here on, so that no event is missed before the first receive.
-  d->watch_for(d->read_);
   if (what == medium::messages) d->ask_for_stamps();
-  if (what == medium::tcp) d->watch_for(d->except_);
   return d;
 }
 
@@ -146,32 +135,11 @@ bool descriptor::set_on(int level, int name, bool on) noexcept {
   return ::setsockopt(fd_, level, name, &value, sizeof value) == 0;
 }
 
-descriptor::watch::status descriptor::watch::perform(reactor_op* base) {
-  watch& self = *static_cast<watch*>(base);
-  if (!self.armed) return not_done;  // tried while it is being queued: no event
-  if (self.queue == asio::detail::reactor::read_op) {
-    self.of.ready(reading);
-  } else if (self.queue == asio::detail::reactor::write_op) {
-    // The reports would not end: a failing send makes its own socket writable again.
-    if (!self.of.datagrams_ || !self.of.datagrams_->polls) self.of.ready(writing);
-  } else {
-    self.of.drained_by_short_ = false;
-  }
-  return not_done;
-}
-
-void descriptor::watch::complete(void*, asio::detail::scheduler_operation* base,
-                                 const boost::system::error_code&, std::size_t) {
-  static_cast<watch*>(base)->of.drop();
-}
-
-void descriptor::watch_for(watch& w) noexcept {
-  engine& e = engine::of(*on);
-  ++shares_;
-  e.reactor_.start_op(w.queue, fd_, registration_, &w, true, true);
-  // It does not count as work: what waits for it does.
-  e.scheduler_.work_finished();
-  w.armed = true;
+void descriptor::on_events(unsigned events) noexcept {
+  if (events & exceptional) drained_by_short_ = false;
+  // The reports would not end: a failing send makes its own socket writable again.
+  if ((events & writable) && watches_writable && !(datagrams_ && datagrams_->polls)) ready(writing);
+  if (events & readable) ready(reading);
 }
 
 void descriptor::arm(side which) {
@@ -184,7 +152,7 @@ void descriptor::arm(side which) {
       ask_for_left();
     return;
   }
-  if (!write_.armed) watch_for(write_);
+  if (!watches_writable) scheduler::of(*on).io().add_writable(*this);
   if (datagrams_ && datagrams_->polls) datagrams_->retry.start(*on);
 }
 
@@ -227,45 +195,35 @@ int descriptor::detach() noexcept {
   abandon(closed_failure());
   blocking_.reset();
   binding_.reset();
-  unlink();
-  engine& e = engine::of(*on);
-  --e.open_descriptors_;
-  if (registration_) {
-    for (const watch* w : {&read_, &write_, &except_})
-      if (w->armed) e.scheduler_.work_started();
-    // Closing alone does not end the registration of what is open elsewhere too: duplicated, sent to
-    // another process, or inherited by a child. Nothing tells that, so the reactor always is told.
-    const bool closes_everywhere = false;
-    e.reactor_.deregister_descriptor(fd_, registration_, closes_everywhere);
-    e.reactor_.cleanup_descriptor_data(registration_);
-  }
+  loop_service::unlink();
+  if (io_watch::linked()) scheduler::of(*on).unwatch(*this);
   on = nullptr;
   return std::exchange(fd_, -1);
 }
 
 void descriptor::close() noexcept {
   if (is_open()) {
-    engine& e = engine::of(*on);
+    scheduler& loop = scheduler::of(*on);
     ::close(detach());
-    e.has_lost_one();
+    loop.on_object_closed();
   }
-  drop();
+  delete this;
 }
 
 int descriptor::release() noexcept {
   if (binding_) binding_->forget();
   int fd = -1;
   if (is_open()) {
-    engine& e = engine::of(*on);
+    scheduler& loop = scheduler::of(*on);
     take_options_back();
     fd = detach();
-    e.has_lost_one();
+    loop.on_object_closed();
   }
-  drop();
+  delete this;
   return fd;
 }
 
-void descriptor::shut_down() noexcept {
+void descriptor::on_loop_shutdown() noexcept {
   if (is_open()) ::close(detach());
 }
 

@@ -6,13 +6,11 @@
 #include <cosock/detail/medium.hpp>
 #include <cosock/detail/source.hpp>
 
+#include "core/reactor.hpp"
 #include "io/blocking_calls.hpp"
 #include "io/byte_counter.hpp"
-#include "loop/engine.hpp"
 #include "net/datagram.hpp"
 #include "net/local_binding.hpp"
-
-#include <boost/asio/detail/reactor_op.hpp>
 
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -22,19 +20,15 @@
 
 namespace cosock::detail {
 
-/// A descriptor and its registration with Asio's reactor. Shared by its socket and by the reactor.
-///
-/// Two things in it never end while it is open: an operation in the reactor's queue of readers, and,
-/// once a send had to wait, one in its queue of writers. Their perform(), which the reactor calls for
-/// every event, reports readiness and asks to be kept. Waiting therefore costs no call into Asio at
-/// all, and cancelling touches it neither. A third one sits in the queue for exceptional events,
-/// which comes first: it learns of errors and urgent data, after which a short read no longer proves
-/// that the socket is drained (the reactor reports edges, and no second one would come).
-class descriptor final : public source, public link {
+/// A descriptor and its registration with the reactor, which lasts as long as it is open. The reactor
+/// reports every edge, whether or not an operation waits, so waiting and cancelling cost no call into
+/// it. After an exceptional event, an error or urgent data, a short read no longer proves that the
+/// socket is drained: no second edge would come.
+class descriptor final : public source, private loop_service, private io_watch {
  public:
   /// Registers `fd`, which is non-blocking and close-on-exec, and owns it from now on, even if this
   /// throws.
-  static descriptor* open(engine& on, int fd, medium what, bool shared);
+  static descriptor* open(scheduler& on, int fd, medium what, bool shared);
 
   /// A call moves no more: it goes on for as long as the peer keeps up, and nothing else runs
   /// meanwhile.
@@ -51,7 +45,7 @@ class descriptor final : public source, public link {
   medium what() const noexcept { return what_; }
   bool is_open() const noexcept { return fd_ >= 0; }
 
-  /// Ends what is pending with `closed`, closes, and drops the owner's share.
+  /// Ends what is pending with `closed`, closes, and destroys this.
   void close() noexcept;
   /// The same, but leaves the descriptor open and gives it to the caller.
   int release() noexcept;
@@ -76,9 +70,6 @@ class descriptor final : public source, public link {
   ssize_t check_read(ssize_t n) const noexcept;
   ssize_t check_write(ssize_t n) const noexcept;
 
-
-  /// For the loop that ends: closes, and leaves the owner's share to the owner.
-  void shut_down() noexcept;
 
   /// Drops this, what binding the socket left behind, before it closes.
   void take_binding(std::shared_ptr<local_binding> made) noexcept { binding_ = std::move(made); }
@@ -116,26 +107,15 @@ class descriptor final : public source, public link {
   void close_left() noexcept override { close(); }
 
  private:
-  struct watch final : asio::detail::reactor_op {
-    watch(descriptor& of, int queue) noexcept
-        : reactor_op({}, &perform, &complete), of(of), queue(queue) {}
-    static status perform(reactor_op* base);
-    static void complete(void* owner, asio::detail::scheduler_operation* base,
-                         const boost::system::error_code&, std::size_t);
-    descriptor& of;
-    int queue;
-    bool armed = false;
-  };
+  void on_events(unsigned) noexcept override;
+  /// Closes, and leaves this to its owner.
+  void on_loop_shutdown() noexcept override;
 
-  descriptor(engine& on, int fd, medium what, bool shared) noexcept;
+  descriptor(scheduler& on, int fd, medium what, bool shared) noexcept;
   ~descriptor() {
     if (counter_) counter_->drop();
   }
   int detach() noexcept;
-  void drop() noexcept {
-    if (--shares_ == 0) delete this;
-  }
-  void watch_for(watch&) noexcept;
   void ask_for_stamps() noexcept;
   void ask_for_left() noexcept;
   bool is_on(int level, int name) const noexcept;
@@ -169,7 +149,6 @@ class descriptor final : public source, public link {
   static bool refused_to_split(int error) noexcept;
 
   int fd_;
-  int shares_ = 1;
   int broken_ = 0;  // the error that ended the connection
   std::shared_ptr<local_binding> binding_;
   medium what_;
@@ -181,10 +160,6 @@ class descriptor final : public source, public link {
   bool has_stamps_ = false; // each message comes with one
   bool own_stamps_ = false; // because the library has asked
   access access_[2] = {access::no_wait, access::no_wait};
-  asio::detail::reactor::per_descriptor_data registration_ = {};
-  watch read_;
-  watch write_;
-  watch except_;
   std::unique_ptr<datagram_state> datagrams_;
   byte_counter* counter_ = nullptr;
   kept_source* keeper_ = nullptr;

@@ -82,7 +82,7 @@ descriptor_stream::~descriptor_stream() { close(); }
 
 descriptor_stream descriptor_stream::adopt(int fd) {
   auto taken = unique_descriptor::adopt(fd);
-  detail::engine& on = detail::engine::required();
+  detail::scheduler& on = detail::scheduler::required();
   struct stat info;
   if (::fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || ::fstat(fd, &info) < 0)
     detail::raise(system_failure(errno));

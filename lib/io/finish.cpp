@@ -3,8 +3,8 @@
 #include <cosock/finish.hpp>
 
 #include "core/checkpoint.hpp"
+#include "core/scheduler.hpp"
 #include "core/system.hpp"
-#include "loop/engine.hpp"
 
 #include <cosock/cancel.hpp>
 #include <cosock/task.hpp>
@@ -36,7 +36,7 @@ bool end_sending(byte_stream& stream) {
 
 /// Receives until the end, or until there is more than that; true for the end.
 task<bool> discard(byte_stream& from, std::size_t max_discard) {
-  const mutable_buffer into = detail::engine::required().discarded();
+  const mutable_buffer into = detail::scheduler::required().discarded();
   for (std::size_t all = 0; all <= max_discard;) {
     const auto got = co_await as_result(from.receive(into));
     if (got.has_error()) {

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/detail/source.hpp>
 
+#include "core/scheduler.hpp"
 #include "core/system.hpp"
-#include "loop/engine.hpp"
 
 #include <cosock/stream.hpp>
 
@@ -16,7 +16,7 @@ namespace detail {
 void source::ready(side which) noexcept {
   hint[which] = true;
   side_operation* op = waiter[which];
-  if (op && !op->linked()) engine::of(*on).make_ready(*op);
+  if (op && !op->linked()) scheduler::of(*on).make_ready(*op);
 }
 
 void source::abandon(failure why) noexcept {
@@ -38,7 +38,7 @@ bool side_operation::wait(source* where, side which, bool yields) {
   where->waiter[which] = this;
   suspend();
   if (yields)
-    engine::of(*where->on).make_ready_later(*this);
+    scheduler::of(*where->on).make_ready_later(*this);
   else
     where->arm(which);
   return true;
@@ -48,7 +48,7 @@ bool side_operation::end_at_once() noexcept {
   core& loop = *scope_->on;
   if (loop.budget-- > 0) return ended();
   suspend();
-  engine::of(loop).make_ready_later(*this);
+  scheduler::of(loop).make_ready_later(*this);
   return true;
 }
 
@@ -69,7 +69,7 @@ void side_operation::fire() {
   if (on_) {
     if (!attempt()) {
       if (on_->hint[side_])  // could go on, but has had its turn
-        engine::of(*on_->on).make_ready_later(*this);
+        scheduler::of(*on_->on).make_ready_later(*this);
       else
         on_->arm(side_);
       return;
@@ -86,7 +86,7 @@ void side_operation::end_with(failure why) noexcept {
   core& loop = *on_->on;
   failure_ = why;
   leave();
-  if (!linked()) engine::of(loop).make_ready(*this);
+  if (!linked()) scheduler::of(loop).make_ready(*this);
 }
 
 std::size_t stream_operation::pieces(piece* out, std::size_t most) const {

@@ -41,7 +41,7 @@ class dispositions {
     return (of.owners ? of.before : current(number)).sa_handler == SIG_IGN;
   }
 
-  boost::system::error_code add(asio::signal_set& to, int number) {
+  boost::system::error_code add(boost::asio::signal_set& to, int number) {
     const std::lock_guard lock(mutex_);
     const struct sigaction before = current(number);
     boost::system::error_code ec;
@@ -60,7 +60,7 @@ class dispositions {
   }
 
   /// Leaves the default, unless others of Asio's sets catch it; or what the program has put there.
-  void stop_catching(asio::signal_set& from, int number, int generation) noexcept {
+  void stop_catching(boost::asio::signal_set& from, int number, int generation) noexcept {
     const std::lock_guard lock(mutex_);
     const struct sigaction found = current(number);
     boost::system::error_code ec;
@@ -118,16 +118,16 @@ class dispositions {
     pthread_sigmask(SIG_SETMASK, &all, &mask);
     mutex_.lock();
     mask_ = mask;
-    asio::detail::get_signal_state()->mutex_.lock();
+    asio_signals::lock();
   }
   void end_fork() noexcept {
     const sigset_t mask = mask_;
-    asio::detail::get_signal_state()->mutex_.unlock();
+    asio_signals::unlock();
     mutex_.unlock();
     pthread_sigmask(SIG_SETMASK, &mask, nullptr);
   }
   void begin_child() noexcept {
-    replace_pipe(*asio::detail::get_signal_state());
+    asio_signals::replace_pipe();
     oldest_ = ++generation_;
     for (int number = 1; number != NSIG; ++number) {
       one& of = all_[number];
@@ -137,18 +137,6 @@ class dispositions {
       of.parent_catching += std::exchange(of.catching, 0);
     }
     end_fork();
-  }
-  static void replace_pipe(const asio::detail::signal_state& of) noexcept {
-    if (of.read_descriptor_ < 0) return;
-    int fresh[2];
-    if (::pipe2(fresh, O_CLOEXEC | O_NONBLOCK) != 0) {
-      ::close(of.read_descriptor_);
-      ::close(of.write_descriptor_);
-      return;
-    }
-    ::dup3(fresh[0], of.read_descriptor_, O_CLOEXEC);
-    ::dup3(fresh[1], of.write_descriptor_, O_CLOEXEC);
-    for (const int each : fresh) ::close(each);
   }
   /// Who was the parent's is now the child's.
   void go_on() noexcept {
@@ -176,7 +164,7 @@ bool is_ignored(int number) noexcept { return dispositions::process().is_ignored
 
 caught_signals::caught_signals(engine& on) : caught_signals(on, {}) {}
 caught_signals::caught_signals(engine& on, const standard_numbers_occupied&)
-    : set_(on.context_), generation_(dispositions::process().generation()) {}
+    : set_(on.context()), generation_(dispositions::process().generation()) {}
 
 caught_signals::~caught_signals() {
   leave_default();

@@ -4,6 +4,9 @@
 
 #include "loop/engine.hpp"
 
+#include <cosock/detail/asio_build.hpp>
+
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 
 #include <vector>
@@ -39,7 +42,7 @@ class caught_signals {
  private:
   /// The first one in the process makes a pipe.
   caught_signals(engine&, const class standard_numbers_occupied&);
-  asio::signal_set set_;
+  boost::asio::signal_set set_;
   std::vector<int> numbers_;
   int generation_;  // of the process, see dispositions
   bool catching_ = true;

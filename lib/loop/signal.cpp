@@ -10,19 +10,24 @@ namespace cosock {
 namespace detail {
 
 /// Shared with the handler in Asio, which may run after the set is gone.
-class signal_state final : public std::enable_shared_from_this<signal_state>, public link {
+class signal_state final : public std::enable_shared_from_this<signal_state>,
+                           public loop_service {
  public:
   explicit signal_state(engine& on) : on_(on) {
     signals_.emplace(on);
-    // After Asio's own service for signals, so that it is told of the end of the loop before that.
-    insert_before(asio::use_service<service>(on.context_).states);
+    on.add_service(*this);
   }
   ~signal_state() { close(); }
 
   void add(int number) { signals_->add(number); }
 
   void close() noexcept {
+    if (!signals_) return;
     unlink();
+    on_loop_shutdown();
+    on_.on_object_closed();
+  }
+  void on_loop_shutdown() noexcept override {
     waiters_.close_all();
     signals_.reset();
   }
@@ -38,17 +43,6 @@ class signal_state final : public std::enable_shared_from_this<signal_state>, pu
   }
 
  private:
-  struct service final : asio::execution_context::service {
-    explicit service(asio::execution_context& of) : asio::execution_context::service(of) {
-      make_circular(states);
-    }
-    void shutdown() override {
-      while (states.following != &states) static_cast<signal_state*>(states.following)->close();
-    }
-    static inline asio::execution_context::id id;
-    link states;
-  };
-
   void arm() {
     if (armed_) return;
     armed_ = true;

@@ -199,7 +199,7 @@ failure job::submit(core& on, job_waiter& waiter) noexcept {
   } catch (const boost::system::system_error& e) {
     return to_failure(e.code());
   }
-  back_ = engine::of(on).remote_;
+  back_ = scheduler::of(on).handle();
   waiter_ = &waiter;
   const failure f = pool_->add(*this);
   if (f) waiter_ = nullptr;
@@ -213,19 +213,16 @@ void job::abandon() noexcept {
 }
 
 void job::hand_back(std::shared_ptr<job> done) noexcept {
-  const std::shared_ptr<remote> back = done->back_;
-  const std::lock_guard lock(back->mutex);
-  if (!back->to || done->abandoned()) return;
+  if (done->abandoned()) return;
+  const std::shared_ptr<loop_handle> back = done->back_;
   job& message = *done;
   message.self_ = std::move(done);
-  back->to->scheduler_.post_immediate_completion(&message, false);
+  if (!back->post(message)) message.discard();
 }
 
-void job::complete(void* owner, scheduler_operation* base, const boost::system::error_code&,
-                   std::size_t) {
-  const std::shared_ptr<job> self = std::move(static_cast<job*>(base)->self_);
-  if (!owner) return;  // the loop is being destroyed
-  if (job_waiter* const waiter = std::exchange(self->waiter_, nullptr)) waiter->job_completed();
+void job::deliver() {
+  const std::shared_ptr<job> self = std::move(self_);
+  if (job_waiter* const waiter = std::exchange(waiter_, nullptr)) waiter->job_completed();
 }
 
 }  // namespace cosock::detail

@@ -5,7 +5,7 @@
 // The threads of this process that do what would block a loop: look-ups, and reads and writes of
 // descriptors that know no other way. It knows nothing of those; they derive from `job`.
 
-#include "loop/engine.hpp"
+#include "core/scheduler.hpp"
 
 namespace cosock::detail {
 
@@ -53,7 +53,7 @@ class job_waiter {
 /// shares, all that it touches.
 class job : public std::enable_shared_from_this<job>,
             private link,
-            private asio::detail::scheduler_operation {
+            private loop_message {
  public:
   virtual ~job() = default;
 
@@ -70,7 +70,7 @@ class job : public std::enable_shared_from_this<job>,
   failure failed;  ///< why run() did not do its work
 
  protected:
-  explicit job(job_kind kind) noexcept : scheduler_operation(&complete), kind_(kind) {}
+  explicit job(job_kind kind) noexcept : kind_(kind) {}
 
  private:
   friend class thread_pool;
@@ -79,15 +79,15 @@ class job : public std::enable_shared_from_this<job>,
   virtual void run() noexcept = 0;
   /// Tells the loop that asked, if it still exists.
   static void hand_back(std::shared_ptr<job> done) noexcept;
-  static void complete(void* owner, scheduler_operation* base, const boost::system::error_code&,
-                       std::size_t);
+  void deliver() override;
+  void discard() noexcept override { const std::shared_ptr<job> self = std::move(self_); }
 
   const job_kind kind_;
   std::atomic<bool> abandoned_ = false;
   bool running_ = false;                // guarded by the pool's mutex, as is the link
   thread_pool* pool_ = nullptr;         // on the loop, as is the waiter
   job_waiter* waiter_ = nullptr;
-  std::shared_ptr<remote> back_;
+  std::shared_ptr<loop_handle> back_;
   std::shared_ptr<job> self_;  // while it is queued, and on its way back
 };
 
@@ -118,13 +118,13 @@ class job_operation final : public awaiter_of<job_operation>, public awaited, pr
     if (!waits_) return;  // has its answer, and will be resumed
     failure_ = cancelled_failure();
     leave();
-    engine::of(*scope_->on).make_ready(*this);
+    scheduler::of(*scope_->on).make_ready(*this);
   }
 
  private:
   void job_completed() noexcept override {
     waits_ = false;
-    engine::of(*scope_->on).make_ready(*this);
+    scheduler::of(*scope_->on).make_ready(*this);
   }
   void leave() noexcept {
     if (std::exchange(waits_, false)) job_->abandon();

@@ -41,7 +41,7 @@ bool accepting::attempt() {
       const int yes = 1;
       if (what_ == medium::tcp) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
       try {
-        accepted_ = descriptor::open(engine::of(*from.on), fd, what_, false);
+        accepted_ = descriptor::open(scheduler::of(*from.on), fd, what_, false);
       } catch (const boost::system::system_error& e) {
         failure_ = to_failure(e.code());
         return true;

@@ -84,7 +84,7 @@ bool connect_operation::start(std::coroutine_handle<> awaiting, scope& where) {
   const bool at_once = ::connect(socket.get(), name.get(), name.size) == 0;
   if (!at_once && errno != EINPROGRESS && errno != EINTR) return give_up(errno);
   connected_ = tcp_socket(
-      descriptor::open(engine::of(*where.on), socket.release(), medium::tcp, false));
+      descriptor::open(scheduler::of(*where.on), socket.release(), medium::tcp, false));
   connected_.of()->hint[writing] = at_once;
   return launch(connected_.of(), writing);
 }
@@ -121,7 +121,7 @@ bool connect_operation::give_up(int error) noexcept {
     return false;
   }
   suspend();
-  engine::of(*scope_->on).make_ready_later(*this);
+  scheduler::of(*scope_->on).make_ready_later(*this);
   return true;
 }
 

@@ -5,7 +5,7 @@
 #include <cosock/datagram.hpp>
 #include <cosock/detail/timer.hpp>
 
-#include "loop/engine.hpp"
+#include "core/scheduler.hpp"
 #include "net/membership.hpp"
 
 #include <netinet/in.h>

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/local.hpp>
 
+#include "loop/engine.hpp"
 #include "net/local_binding.hpp"
 #include "net/socket.hpp"
 
@@ -13,7 +14,7 @@
 namespace cosock {
 
 using detail::descriptor;
-using detail::engine;
+using detail::scheduler;
 using detail::get;
 using detail::local_address;
 using detail::medium;
@@ -33,7 +34,7 @@ int new_socket(medium what) noexcept {
 
 descriptor* of(detail::source* source) noexcept { return static_cast<descriptor*>(source); }
 
-descriptor* listen(engine& on, medium what, const local_endpoint& at,
+descriptor* listen(scheduler& on, medium what, const local_endpoint& at,
                    const local_acceptor_options& options) {
   std::unique_ptr<detail::local_binding> binding;
   const int fd =
@@ -75,7 +76,7 @@ local_socket& local_socket::operator=(local_socket&& other) noexcept {
 
 descriptor* local_socket::adopt(int fd, medium what) {
   auto taken = unique_descriptor::adopt(fd);
-  engine& on = engine::required();
+  scheduler& on = scheduler::required();
   detail::prepare_adopted(fd, type_of(what), AF_UNIX);
   return descriptor::open(on, taken.release(), what, true);
 }
@@ -120,7 +121,7 @@ int local_socket::send_buffer() const { return get(of(source_), SOL_SOCKET, SO_S
 
 local_listener::local_listener(loop* on, medium what, const cosock::local_endpoint& at,
                                const local_acceptor_options& options)
-    : of_(listen(on ? engine::of(*on) : engine::required(), what, at, options)) {}
+    : of_(listen(on ? detail::engine::of(*on) : scheduler::required(), what, at, options)) {}
 
 local_listener& local_listener::operator=(local_listener&& other) noexcept {
   if (this != &other) {
@@ -138,7 +139,7 @@ void local_listener::close() noexcept {
 
 descriptor* local_listener::adopt(int fd, medium what) {
   auto taken = unique_descriptor::adopt(fd);
-  engine& on = engine::required();
+  scheduler& on = scheduler::required();
   detail::prepare_adopted_listener(fd, type_of(what), AF_UNIX);
   return descriptor::open(on, taken.release(), what, true);
 }
@@ -161,7 +162,7 @@ void ask_local(const kept_source& of, local_endpoint& into) {
 }
 
 descriptor_pair make_local_pair(medium what) {
-  engine& on = engine::required();
+  scheduler& on = scheduler::required();
   int fds[2];
   if (::socketpair(AF_UNIX, type_of(what) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
     raise(system_failure(errno));
@@ -194,7 +195,7 @@ bool local_connecting::start(std::coroutine_handle<> awaiting, scope& where) {
       return ended();
     }
     suspend();
-    engine::of(*where.on).make_ready_later(*this);
+    scheduler::of(*where.on).make_ready_later(*this);
     return true;
   }
   suspend();
@@ -216,7 +217,7 @@ bool local_connecting::attempt() noexcept {
     return true;
   }
   try {
-    connected_ = descriptor::open(engine::of(*scope_->on), std::exchange(socket_, -1), what_, false);
+    connected_ = descriptor::open(scheduler::of(*scope_->on), std::exchange(socket_, -1), what_, false);
   } catch (const boost::system::system_error& e) {
     failure_ = to_failure(e.code());
   } catch (...) {
@@ -230,7 +231,7 @@ void local_connecting::pause() noexcept {
   delay_ = std::min<std::int64_t>(2 * delay_, 100'000'000);
 }
 
-void local_connecting::expire() noexcept { engine::of(*scope_->on).make_ready(*this); }
+void local_connecting::expire() noexcept { scheduler::of(*scope_->on).make_ready(*this); }
 
 void local_connecting::fire() {
   if (done_ || attempt())
@@ -244,7 +245,7 @@ void local_connecting::cancel() noexcept {
   failure_ = cancelled_failure();
   done_ = true;
   stop_timer();
-  if (!operation::linked()) engine::of(*scope_->on).make_ready(*this);
+  if (!operation::linked()) scheduler::of(*scope_->on).make_ready(*this);
 }
 
 void local_connecting::close_socket() noexcept {

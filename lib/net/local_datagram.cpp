@@ -3,6 +3,7 @@
 #include <cosock/local_datagram.hpp>
 
 #include "net/local_binding.hpp"
+#include "loop/engine.hpp"
 #include "net/socket.hpp"
 
 #include <cosock/loop.hpp>
@@ -12,7 +13,7 @@
 namespace cosock {
 
 using detail::descriptor;
-using detail::engine;
+using detail::scheduler;
 using detail::get;
 using detail::local_address;
 using detail::medium;
@@ -34,7 +35,7 @@ void decode(const void* from, unsigned size, void* into) noexcept {
   *static_cast<local_endpoint*>(into) = name.to_endpoint();
 }
 
-descriptor* open(engine& on, int fd, bool shared) {
+descriptor* open(scheduler& on, int fd, bool shared) {
   descriptor* const d = descriptor::open(on, fd, medium::datagrams, shared);
   try {
     d->become_datagram(AF_UNIX);
@@ -45,7 +46,7 @@ descriptor* open(engine& on, int fd, bool shared) {
   return d;
 }
 
-descriptor* open(engine& on, const local_endpoint& at, const local_datagram_options& options) {
+descriptor* open(scheduler& on, const local_endpoint& at, const local_datagram_options& options) {
   auto socket = unique_descriptor::adopt(
       detail::above_standard(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
   const auto check = [&](bool good) {
@@ -78,10 +79,10 @@ descriptor* local_datagram_socket::of() const noexcept {
 
 local_datagram_socket::local_datagram_socket(const cosock::local_endpoint& at,
                                              const local_datagram_options& options)
-    : local_datagram_socket(open(engine::required(), at, options)) {}
+    : local_datagram_socket(open(scheduler::required(), at, options)) {}
 local_datagram_socket::local_datagram_socket(loop& on, const cosock::local_endpoint& at,
                                              const local_datagram_options& options)
-    : local_datagram_socket(open(engine::of(on), at, options)) {}
+    : local_datagram_socket(open(detail::engine::of(on), at, options)) {}
 
 local_datagram_socket& local_datagram_socket::operator=(local_datagram_socket&& other) noexcept {
   if (this != &other) {
@@ -95,7 +96,7 @@ local_datagram_socket::~local_datagram_socket() { close(); }
 
 local_datagram_socket local_datagram_socket::adopt(int fd) {
   auto taken = unique_descriptor::adopt(fd);
-  engine& on = engine::required();
+  scheduler& on = scheduler::required();
   detail::prepare_adopted(fd, SOCK_DGRAM, AF_UNIX);
   local_datagram_socket s(open(on, taken.release(), true));
   s.of()->datagrams()->controls = true;

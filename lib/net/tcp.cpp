@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/tcp.hpp>
 
+#include "loop/engine.hpp"
 #include "net/socket.hpp"
 
 #include <cosock/connection.hpp>
@@ -14,7 +15,7 @@ namespace cosock {
 
 using detail::check;
 using detail::descriptor;
-using detail::engine;
+using detail::scheduler;
 using detail::get;
 using detail::handle_of;
 using detail::medium;
@@ -24,7 +25,7 @@ using detail::system_failure;
 
 namespace {
 
-descriptor* listen(engine& on, const endpoint& at, const acceptor_options& options) {
+descriptor* listen(scheduler& on, const endpoint& at, const acceptor_options& options) {
   unique_descriptor socket = detail::bind_tcp(at, options);
   check(::listen(socket.get(), detail::not_negative("backlog", options.backlog)), at);
   return descriptor::open(on, socket.release(), medium::socket, false);
@@ -59,7 +60,7 @@ tcp_socket::~tcp_socket() {
 
 tcp_socket tcp_socket::adopt(int fd) {
   auto taken = unique_descriptor::adopt(fd);
-  engine& on = engine::required();
+  scheduler& on = scheduler::required();
   detail::prepare_adopted(fd, SOCK_STREAM, AF_UNSPEC);
   return tcp_socket(descriptor::open(on, taken.release(), medium::tcp, true));
 }
@@ -133,10 +134,10 @@ void tcp_socket::set_user_timeout(int milliseconds) {
 int tcp_socket::user_timeout() const { return get(of(), IPPROTO_TCP, TCP_USER_TIMEOUT); }
 
 tcp_acceptor::tcp_acceptor(const endpoint& at, const acceptor_options& options)
-    : of_(listen(engine::required(), at, options)) {}
+    : of_(listen(scheduler::required(), at, options)) {}
 
 tcp_acceptor::tcp_acceptor(loop& on, const endpoint& at, const acceptor_options& options)
-    : of_(listen(engine::of(on), at, options)) {}
+    : of_(listen(detail::engine::of(on), at, options)) {}
 
 tcp_acceptor& tcp_acceptor::operator=(tcp_acceptor&& other) noexcept {
   if (this != &other) {
@@ -154,7 +155,7 @@ void tcp_acceptor::close() noexcept {
 
 tcp_acceptor tcp_acceptor::adopt(int fd) {
   auto taken = unique_descriptor::adopt(fd);
-  engine& on = engine::required();
+  scheduler& on = scheduler::required();
   detail::prepare_adopted_listener(fd, SOCK_STREAM, AF_UNSPEC);
   return tcp_acceptor(descriptor::open(on, taken.release(), medium::socket, true));
 }

@@ -4,6 +4,7 @@
 
 #include "core/text.hpp"
 #include "net/look_up.hpp"
+#include "loop/engine.hpp"
 #include "net/socket.hpp"
 
 #include <cosock/loop.hpp>
@@ -21,7 +22,7 @@ namespace cosock {
 
 using detail::check;
 using detail::descriptor;
-using detail::engine;
+using detail::scheduler;
 using detail::get;
 using detail::handle_of;
 using detail::medium;
@@ -85,7 +86,7 @@ void hear_own_groups_only(int fd, bool v6) noexcept {
   if (v6) ::setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &no, sizeof no);
 }
 
-descriptor* prepare(engine& on, int fd, bool v6, bool shared) {
+descriptor* prepare(scheduler& on, int fd, bool v6, bool shared) {
   descriptor* const d = descriptor::open(on, fd, medium::datagrams, shared);
   try {
     d->become_datagram(v6 ? AF_INET6 : AF_INET);
@@ -101,7 +102,7 @@ descriptor* prepare(engine& on, int fd, bool v6, bool shared) {
   return d;
 }
 
-descriptor* open(engine& on, const endpoint& at, const udp_options& options, bool bound) {
+descriptor* open(scheduler& on, const endpoint& at, const udp_options& options, bool bound) {
   const bool v6 = at.address().is_v6();
   unique_descriptor socket = detail::internet_socket(at, SOCK_DGRAM, options);
   const int yes = 1;
@@ -179,9 +180,9 @@ udp_socket::udp_socket(descriptor* of) noexcept : datagram_socket(of) {}
 descriptor* udp_socket::of() const noexcept { return static_cast<descriptor*>(source_); }
 
 udp_socket::udp_socket(const endpoint& at, const udp_options& options)
-    : udp_socket(open(engine::required(), at, options, true)) {}
+    : udp_socket(open(scheduler::required(), at, options, true)) {}
 udp_socket::udp_socket(loop& on, const endpoint& at, const udp_options& options)
-    : udp_socket(open(engine::of(on), at, options, true)) {}
+    : udp_socket(open(detail::engine::of(on), at, options, true)) {}
 
 udp_socket& udp_socket::operator=(udp_socket&& other) noexcept {
   if (this != &other) {
@@ -194,14 +195,14 @@ udp_socket& udp_socket::operator=(udp_socket&& other) noexcept {
 udp_socket::~udp_socket() { close(); }
 
 udp_socket udp_socket::connected_to(const endpoint& peer, const udp_options& options) {
-  udp_socket s(open(engine::required(), peer, options, false));
+  udp_socket s(open(scheduler::required(), peer, options, false));
   s.connect(peer);
   return s;
 }
 
 udp_socket udp_socket::adopt(int fd) {
   auto taken = unique_descriptor::adopt(fd);
-  engine& on = engine::required();
+  scheduler& on = scheduler::required();
   detail::prepare_adopted(fd, SOCK_DGRAM, AF_UNSPEC);
   const int family = get(fd, SOL_SOCKET, SO_DOMAIN);
   if (family != AF_INET && family != AF_INET6) detail::raise(system_failure(EAFNOSUPPORT));

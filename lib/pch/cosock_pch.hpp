@@ -1,8 +1,19 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// Compiled once for the whole library: what most of its files include, which is Asio and costs more
-// than they do. They include it themselves too, so that each compiles without this (b_pch=false).
+// Compiled once for the whole library: headers of others that most of its files include. They include
+// them themselves too, so that each compiles without this (b_pch=false).
 
-#include "io/descriptor.hpp"
-#include "net/socket.hpp"
+#include <boost/system/error_code.hpp>
+#include <boost/system/system_error.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <coroutine>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>

@@ -43,7 +43,7 @@ tcp_listeners::tcp_listeners(const endpoint& at, unsigned n, const acceptor_opti
 
 tcp_acceptor tcp_listeners::acceptor(unsigned index) {
   if (index >= sockets_.size() || !sockets_[index].is_open()) refuse_index();
-  detail::engine::required();
+  detail::scheduler::required();
   return tcp_acceptor::adopt(sockets_[index].release());
 }
 
@@ -143,7 +143,7 @@ struct dealt_part {
   dealt_part(std::shared_ptr<dealer> from, unsigned index) : of(std::move(from)), index(index) {
     std::shared_ptr<local_binding> file;
     const int fd = of->take_socket(index, bell.make_sender(), file);
-    listening = descriptor::open(engine::required(), fd, of->what, true);
+    listening = descriptor::open(scheduler::required(), fd, of->what, true);
     listening->take_binding(std::move(file));
   }
   ~dealt_part() { close(); }

@@ -4,10 +4,10 @@
 
 #include "core/deadline.hpp"
 #include "core/print.hpp"
+#include "core/scheduler.hpp"
 #include "core/standard_numbers.hpp"
 #include "core/system.hpp"
 #include "io/byte_counter.hpp"
-#include "loop/engine.hpp"
 
 #include <cosock/time.hpp>
 
@@ -22,7 +22,7 @@
 
 namespace cosock {
 
-using detail::engine;
+using detail::scheduler;
 
 namespace {
 
@@ -45,7 +45,7 @@ std::size_t room_for_connections() noexcept {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
     return std::numeric_limits<std::size_t>::max();
   const std::size_t used = open_descriptors() + limit.rlim_cur / 8;
-  const std::size_t share = engine::required().siblings;
+  const std::size_t share = scheduler::required().siblings;
   return limit.rlim_cur > used ? std::max<std::size_t>((limit.rlim_cur - used) / share, 1) : 1;
 }
 

@@ -21,6 +21,16 @@
 #include <boost/asio/detail/config.hpp>
 #include <boost/version.hpp>
 
+// Where a loop runs, code of the program has to find what Asio keeps for each thread, and the
+// categories of errors, where the library has put them. There is one of each in a process, so they are
+// visible even where everything else of the program is hidden. Asio has no public way to ask for that.
+#pragma GCC visibility push(default)
+#include <boost/asio/detail/call_stack.hpp>
+#include <boost/asio/detail/thread_context.hpp>
+#include <boost/asio/detail/thread_info_base.hpp>
+#include <boost/asio/error.hpp>
+#pragma GCC visibility pop
+
 #define COSOCK_JOIN2(a, b) a##b
 #define COSOCK_JOIN(a, b) COSOCK_JOIN2(a, b)
 

@@ -8,17 +8,7 @@
 #include <cosock/loop.hpp>
 #include <cosock/task.hpp>
 
-// Code of the program that a loop runs has to find what Asio keeps for each thread where the library
-// has put it: so these are visible even where everything else of the program is hidden.
-#pragma GCC visibility push(default)
-#include <boost/asio/detail/call_stack.hpp>
-#include <boost/asio/detail/thread_context.hpp>
-#include <boost/asio/detail/thread_info_base.hpp>
-#include <boost/asio/error.hpp>
-#pragma GCC visibility pop
-
 #include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/detail/scheduler_operation.hpp>
 #include <boost/asio/execution.hpp>
 #include <boost/asio/execution_context.hpp>
 
@@ -28,7 +18,7 @@ namespace cosock::detail {
 
 namespace asio = boost::asio;
 
-struct remote;
+class asio_loop_handle;
 
 COSOCK_KEPT static const char* const build_compiler[] = {COSOCK_BUILD_COMPILER(COSOCK_REFER_TO_FACT)};
 
@@ -56,29 +46,25 @@ class frame_allocator<void> {
   frame_allocator(const frame_allocator<U>&) noexcept {}
 };
 
-/// Something on its way to a loop, through the queue of its scheduler.
-class queued : public asio::detail::scheduler_operation {
+/// A message to a loop that owns itself.
+class queued : public loop_message {
  public:
   static void* operator new(std::size_t size) { return allocate_frame(size); }
   static void operator delete(void* p, std::size_t size) { release_frame(p, size); }
-
- protected:
-  using asio::detail::scheduler_operation::scheduler_operation;
 };
 
 template <class F>
 class queued_function final : public queued {
  public:
-  explicit queued_function(F&& f) : queued(&complete), f_(std::move(f)) {}
+  explicit queued_function(F&& f) : f_(std::move(f)) {}
+  void deliver() override {
+    F f(std::move(f_));
+    delete this;
+    std::move(f)();
+  }
+  void discard() noexcept override { delete this; }
 
  private:
-  static void complete(void* owner, asio::detail::scheduler_operation* base,
-                       const boost::system::error_code&, std::size_t) {
-    std::unique_ptr<queued_function> self(static_cast<queued_function*>(base));
-    F f(std::move(self->f_));
-    self.reset();
-    if (owner) std::move(f)();  // otherwise the loop is being destroyed
-  }
   F f_;
 };
 
@@ -86,7 +72,7 @@ class queued_function final : public queued {
 /// given from then on.
 class COSOCK_API home_executor {
  public:
-  explicit home_executor(std::shared_ptr<remote> to) noexcept : to_(std::move(to)) {}
+  explicit home_executor(std::shared_ptr<asio_loop_handle> to) noexcept : to_(std::move(to)) {}
   /// Of the loop that runs on this thread; std::logic_error if none does.
   static home_executor current();
 
@@ -94,8 +80,8 @@ class COSOCK_API home_executor {
   void execute(F&& f) const {
     std::decay_t<F> function(std::forward<F>(f));
     if (!posts_ && is_here()) return std::move(function)();
-    auto op = std::make_unique<queued_function<std::decay_t<F>>>(std::move(function));
-    if (post(*op)) op.release();
+    loop_message* const m = new queued_function<std::decay_t<F>>(std::move(function));
+    if (!post(*m)) m->discard();
   }
   asio::execution_context& query(asio::execution::context_t) const noexcept;
   asio::execution::blocking_t query(asio::execution::blocking_t) const noexcept {
@@ -118,10 +104,10 @@ class COSOCK_API home_executor {
   /// Whether the loop runs on this thread right now.
   bool is_here() const noexcept;
   /// Queues it for the loop; false if that is gone.
-  bool post(queued& op) const noexcept;
+  bool post(loop_message&) const noexcept;
 
  private:
-  std::shared_ptr<remote> to_;
+  std::shared_ptr<asio_loop_handle> to_;
   bool posts_ = false;
 };
 

@@ -46,10 +46,9 @@ class COSOCK_API asio_state : public queued {
   void abandon() noexcept;
 
  private:
-  static void arrive(void* owner, asio::detail::scheduler_operation* base,
-                     const boost::system::error_code&, std::size_t);
   void come_home() noexcept;
-  void deliver() noexcept;
+  void deliver() noexcept override;
+  void discard() noexcept override { drop(); }
   void drop() noexcept {
     if (shares_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }

@@ -22,7 +22,7 @@ namespace cosock::detail {
 
 /// The two buffers between a stream of Asio's and our operations. Bytes wait in them, so an operation
 /// that is cancelled leaves neither a read that would lose bytes nor a write of memory that is gone.
-class COSOCK_API stream_pump : public source, private guest, private timer {
+class COSOCK_API stream_pump : public source, private loop_service, private timer {
  public:
   stream_pump();
   virtual ~stream_pump();
@@ -67,7 +67,7 @@ class COSOCK_API stream_pump : public source, private guest, private timer {
   void ended_sending(const boost::system::error_code&) noexcept;
 
  private:
-  void loop_ends() noexcept override;
+  void on_loop_shutdown() noexcept override;
   void expire() noexcept override;
   bool receive(stream_operation&) noexcept;
   bool send(stream_operation&);

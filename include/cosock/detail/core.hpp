@@ -97,15 +97,37 @@ struct link {
 };
 
 /// Something that has to end before its loop does.
-class guest : public link {
+class loop_service : public link {
  public:
-  virtual void loop_ends() noexcept = 0;
+  /// The loop is being destroyed, its tasks have gone. No longer in the list of the loop.
+  virtual void on_loop_shutdown() noexcept = 0;
 
  protected:
-  guest() = default;
-  guest(const guest&) = delete;
-  guest& operator=(const guest&) = delete;
-  ~guest() { unlink(); }
+  loop_service() = default;
+  loop_service(const loop_service&) = delete;
+  loop_service& operator=(const loop_service&) = delete;
+  ~loop_service() { unlink(); }
+};
+
+/// Something that another thread tells a loop. It is a part of what it is about, so sending it allocates
+/// nothing, and whoever sends it owns it, or sees to it that it lives until one of the two is called.
+class loop_message {
+ public:
+  /// On the loop, once: acts. Not inside the call that sent it.
+  virtual void deliver() = 0;
+  /// Once, instead: the loop is gone. Acts on nothing, and releases.
+  virtual void discard() noexcept = 0;
+
+ protected:
+  loop_message() = default;
+  loop_message(const loop_message&) = delete;
+  loop_message& operator=(const loop_message&) = delete;
+  ~loop_message() = default;
+
+ private:
+  friend class loop_handle;
+  friend class scheduler;
+  loop_message* next_message_ = nullptr;
 };
 
 /// Anything that waits for the loop: put into one of its queues, and fired when its turn has come.

@@ -1,0 +1,199 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include "core/scheduler.hpp"
+
+#include <cstdlib>
+#include <stdexcept>
+
+namespace cosock::detail {
+
+namespace {
+
+constinit thread_local scheduler* running_scheduler = nullptr;
+
+/// Whether exit() has been called since a loop first ran.
+std::atomic<bool> exits = false;
+
+/// Operations that a turn fires before the loop looks for events again.
+constexpr int max_fired = 1024;
+/// Operations that a task may complete at once before others have their turn.
+constexpr int operations_per_turn = 32;
+/// Events that the reactor takes from the system in one look.
+constexpr int events_per_look = 128;
+/// A timer that fires later than this was held up: the loop computed, or the process was stopped.
+constexpr std::int64_t late = 1'000'000;
+/// Looks beyond those that find all input, for tasks that have more to do than one turn.
+constexpr int spare_looks = 16;
+
+void clear(link& head) noexcept {
+  while (head.following != &head) head.following->unlink();
+}
+
+bool is_empty(const link& head) noexcept { return head.following == &head; }
+
+}  // namespace
+
+// Messages
+
+bool loop_handle::post(loop_message& m) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (!to_) return false;
+  m.next_message_ = nullptr;
+  (first_ ? last_->next_message_ : first_) = &m;
+  last_ = &m;
+  has_messages_.store(true, std::memory_order_relaxed);
+  to_->reactor_.wake();
+  return true;
+}
+
+bool loop_handle::is_of(const core& loop) const noexcept {
+  const std::lock_guard lock(mutex_);
+  return to_ == &loop;
+}
+
+/// A message that throws leaves the others for the next turn.
+int scheduler::deliver_messages() {
+  if (handle_->has_messages_.load(std::memory_order_relaxed)) {
+    const std::lock_guard lock(handle_->mutex_);
+    handle_->has_messages_.store(false, std::memory_order_relaxed);
+    loop_message** end = &messages_;
+    while (*end) end = &(*end)->next_message_;
+    *end = std::exchange(handle_->first_, nullptr);
+  }
+  int delivered = 0;
+  while (loop_message* const first = messages_) {
+    messages_ = first->next_message_;
+    ++delivered;
+    first->deliver();
+  }
+  return delivered;
+}
+
+// The loop
+
+on_scheduler::on_scheduler(scheduler* s) noexcept : before_(std::exchange(running_scheduler, s)) {}
+on_scheduler::~on_scheduler() { running_scheduler = before_; }
+
+scheduler* scheduler::current() noexcept { return running_scheduler; }
+
+scheduler& scheduler::required() {
+  if (running_scheduler) return *running_scheduler;
+  throw std::logic_error("cosock: no loop runs on this thread; make sockets inside a task");
+}
+
+scheduler::scheduler(reactor& io, std::shared_ptr<loop_handle> handle)
+    : reactor_(io), handle_(std::move(handle)) {
+  for (link* head : {&ready_, &later_, &services_}) make_circular(*head);
+  handle_->to_ = this;
+}
+
+void scheduler::detach_handle() noexcept {
+  const std::lock_guard lock(handle_->mutex_);
+  handle_->to_ = nullptr;
+}
+
+void scheduler::end_services() noexcept {
+  while (!is_empty(services_)) {
+    auto& first = static_cast<loop_service&>(*services_.following);
+    first.unlink();
+    first.on_loop_shutdown();
+  }
+}
+
+void scheduler::discard_messages() noexcept {
+  for (loop_message** list : {&messages_, &handle_->first_}) {
+    while (loop_message* const first = *list) {
+      *list = first->next_message_;
+      first->discard();
+    }
+  }
+}
+
+void scheduler::clear_queues() noexcept {
+  clear(ready_);
+  clear(later_);
+}
+
+bool scheduler::is_running() const noexcept { return inside_ || running_scheduler == this; }
+bool scheduler::is_left_by_exit() const noexcept { return exits && is_running(); }
+
+void scheduler::notice_exit() {
+  // Static objects that were made before are destroyed after that.
+  [[maybe_unused]] static const int registered = std::atexit([] { exits = true; });
+}
+
+// Turns
+
+bool scheduler::turn(bool may_wait) {
+  struct turn_guard {
+    explicit turn_guard(bool& in_turn) noexcept : in_turn(in_turn) { in_turn = true; }
+    ~turn_guard() { in_turn = false; }
+    bool& in_turn;
+  };
+  const on_scheduler here(this);
+  const turn_guard guard(in_turn_);
+  const unsigned found = reactor_.wait(deadline(), may_wait && !has_ready() && !messages_);
+  int fired = deliver_messages();
+  // What waited for this look follows what the look has found.
+  if (!is_empty(later_)) {
+    link& first = *later_.following;
+    link& last = *later_.previous;
+    first.previous = ready_.previous;
+    ready_.previous->following = &first;
+    last.following = &ready_;
+    ready_.previous = &last;
+    make_circular(later_);
+  }
+  fired = run_ready(fired);
+  if (found & reactor::time_passed) notice_due_timers();
+  if (timers_due_ && fire_timers(found)) fired = run_ready(fired);
+  return fired != 0;
+}
+
+int scheduler::run_ready(int fired) {
+  const int end = fired + max_fired;
+  for (; !is_empty(ready_) && fired != end; ++fired) {
+    auto& op = static_cast<operation&>(*ready_.following);
+    op.unlink();
+    budget = operations_per_turn;
+    op.fire();
+    while (next) std::exchange(next, nullptr).resume();
+  }
+  return fired;
+}
+
+// Timers
+
+/// Without timers the wheel stands still.
+void scheduler::start_clock() noexcept {
+  wheel_.advance(wheel::tick_at_or_before(steady_now()), [](timer&) {});
+}
+
+void scheduler::notice_due_timers() noexcept {
+  if (timers_due_ || next_tick_ == wheel::never) return;
+  const std::int64_t now = steady_now();
+  due_ = wheel::tick_at_or_before(now);
+  if (due_ < next_tick_) return;  // an earlier deadline, which nobody waits for any more
+  held_up_ = now - wheel::time_of(next_tick_) > late;
+  next_tick_ = busy;
+  timers_due_ = true;
+  looks_ = 0;
+  wanted_looks_ = held_up_ ? 3 + watched_ / events_per_look : 1;
+}
+
+// A limit must not end an operation whose input came in time. So timers fire only after the events,
+// the messages from other threads and the tasks that these resume have had their turn. A loop that is
+// on time has seen all earlier input in one look; one that was held up takes it from the system
+// first, some events a turn.
+bool scheduler::fire_timers(unsigned found) noexcept {
+  if (++looks_ == 1 && (found & reactor::more_input)) ++wanted_looks_;
+  const bool delivered =
+      looks_ >= wanted_looks_ && is_empty(ready_) && (is_empty(later_) || !held_up_);
+  if (!delivered && looks_ < wanted_looks_ + spare_looks) return false;
+  wheel_.advance(due_, [](timer& t) { t.expire(); });
+  timers_due_ = false;
+  next_tick_ = wheel_.next();
+  return !is_empty(ready_);
+}
+
+}  // namespace cosock::detail

@@ -1,0 +1,340 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include "loop/asio_reactor.hpp"
+
+#include "core/scheduler.hpp"
+#include "core/standard_numbers.hpp"
+#include "core/system.hpp"
+
+#include <cosock/detail/asio_build.hpp>
+
+// The turns of a loop run in the place of Asio's epoll reactor, and wait for its descriptor.
+#if defined(BOOST_ASIO_HAS_IO_URING_AS_DEFAULT) || !defined(BOOST_ASIO_HAS_EPOLL)
+#error "cosock needs the epoll reactor of Asio: define neither BOOST_ASIO_DISABLE_EPOLL nor BOOST_ASIO_HAS_IO_URING_AS_DEFAULT (BOOST_ASIO_HAS_IO_URING alone is supported)"
+#elif !defined(BOOST_ASIO_HAS_TIMERFD)
+#error "cosock needs Asio's timers to use timerfd: define BOOST_ASIO_HAS_TIMERFD"
+#endif
+
+#include <boost/asio/io_context.hpp>
+
+#include <boost/asio/detail/epoll_reactor.hpp>
+#include <boost/asio/detail/scheduler.hpp>
+#include <boost/asio/detail/scheduler_task.hpp>
+#include <boost/asio/detail/signal_set_service.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+namespace cosock::detail {
+
+namespace asio = boost::asio;
+
+namespace {
+
+// Three private members, which have had these names in every Boost since 1.66: a template argument may
+// name one. The compiler tells of a Boost in which that has changed.
+template <class Tag, auto Member>
+struct access_private {
+  friend constexpr auto private_member(Tag) noexcept { return Member; }
+};
+struct task_of_scheduler {
+  friend constexpr auto private_member(task_of_scheduler) noexcept;
+};
+struct epoll_of_reactor {
+  friend constexpr auto private_member(epoll_of_reactor) noexcept;
+};
+struct timer_of_reactor {
+  friend constexpr auto private_member(timer_of_reactor) noexcept;
+};
+template struct access_private<task_of_scheduler, &asio::detail::scheduler::task_>;
+template struct access_private<epoll_of_reactor, &asio::detail::epoll_reactor::epoll_fd_>;
+template struct access_private<timer_of_reactor, &asio::detail::epoll_reactor::timer_fd_>;
+
+/// Maps a context to its loop.
+struct ownership final : asio::execution_context::service {
+  explicit ownership(asio::execution_context& of, scheduler* by = nullptr)
+      : asio::execution_context::service(of), by(by) {}
+  void shutdown() override {}
+  static inline asio::execution_context::id id;
+  scheduler* by;
+};
+
+constexpr std::int64_t no_deadline = INT64_MAX;
+constexpr int max_events = 128;
+
+/// A descriptor of the system, for the loop itself.
+class own_fd {
+ public:
+  explicit own_fd(int fd) : fd_(above_standard(fd)) {
+    if (fd_ < 0) raise(system_failure(errno));
+  }
+  ~own_fd() { ::close(fd_); }
+  own_fd(const own_fd&) = delete;
+  int get() const noexcept { return fd_; }
+
+ private:
+  int fd_;
+};
+
+int new_epoll() noexcept { return ::epoll_create1(EPOLL_CLOEXEC); }
+int new_timer() noexcept { return ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK); }
+int new_event() noexcept { return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+
+/// Has the number stand for something new.
+void replace(int number, int fresh) noexcept {
+  if (number < 0 || fresh < 0 || fresh == number) return;
+  ::dup3(fresh, number, O_CLOEXEC);
+  ::close(fresh);
+}
+
+}  // namespace
+
+class asio_reactor::state final : public asio::detail::scheduler_task {
+ public:
+  // One thread runs the loop and its sockets, so Asio's reactor takes no locks; its scheduler does,
+  // for post() and for whatever else of Asio posts from threads of its own.
+  explicit state(detail::scheduler& loop)
+      : context(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO),
+        scheduler(asio::use_service<asio::detail::scheduler>(context)),
+        reactor(asio::use_service<asio::detail::epoll_reactor>(context)),
+        loop(loop),
+        epoll(new_epoll()),
+        timer(new_timer()),
+        event(new_event()),
+        work(context.get_executor()) {
+    // Asio does without, if it must; its timers would not be noticed then.
+    if (reactor.*private_member(timer_of_reactor()) < 0) raise(system_failure(EMFILE));
+    make_circular(watches);
+    asio::make_service<ownership>(context, &loop);
+    add_internal();
+    reactor.init_task();
+    scheduler.*private_member(task_of_scheduler()) = this;
+  }
+
+  // As the task of Asio's scheduler.
+  void run(long usec, asio::detail::op_queue<asio::detail::scheduler_operation>& ops) override {
+    handlers = &ops;
+    usec_limit = usec;
+    if (loop.turn(usec != 0)) {
+      ++turns;
+      if (stops_after_turn) scheduler.stop();
+    }
+  }
+  void interrupt() override { wake(); }
+
+  /// Returns a combination of reactor::found.
+  unsigned wait(std::int64_t deadline, bool may_wait) {
+    arm(deadline);
+    int timeout = 0;
+    if (may_wait) {
+      waits.store(true, std::memory_order_seq_cst);
+      if (!woken.load(std::memory_order_seq_cst))
+        timeout = usec_limit < 0 ? -1 : static_cast<int>((usec_limit - 1) / 1000 + 1);
+    }
+    epoll_event events[max_events];
+    const int count = ::epoll_wait(epoll.get(), events, max_events, timeout);
+    waits.store(false, std::memory_order_relaxed);
+    woken.exchange(false, std::memory_order_seq_cst);  // and sees what came before it was set
+    unsigned found = 0;
+    for (int i = 0; i < count; ++i) {
+      void* const of = events[i].data.ptr;
+      if (of == &timer) [[unlikely]] {
+        armed_for = no_deadline;
+        found |= time_passed;
+      } else if (of == &reactor) [[unlikely]] {
+        reactor.run(0, *handlers);
+      } else if (of != &event) {
+        static_cast<io_watch*>(of)->on_events(translated(events[i].events));
+      }
+    }
+    // Without a limit, Asio has no handler that waits.
+    if (usec_limit >= 0 || !handlers->empty()) found |= more_input;
+    return found;
+  }
+
+  void wake() noexcept {
+    // The order of the two is that of wait(), the other way round.
+    if (woken.exchange(true, std::memory_order_seq_cst)) return;
+    if (waits.load(std::memory_order_seq_cst)) ::eventfd_write(event.get(), 1);
+  }
+
+  static unsigned translated(std::uint32_t events) noexcept {
+    if (events & (EPOLLERR | EPOLLHUP))
+      return io_watch::readable | io_watch::writable | io_watch::exceptional;
+    return (events & EPOLLIN ? io_watch::readable : 0u) |
+           (events & EPOLLOUT ? io_watch::writable : 0u) |
+           (events & EPOLLPRI ? io_watch::exceptional : 0u);
+  }
+
+  /// The timer is set when the loop waits, not when a deadline comes or goes: only an earlier one
+  /// costs a system call.
+  void arm(std::int64_t deadline) noexcept {
+    if (deadline >= armed_for) return;
+    constexpr std::int64_t second = 1'000'000'000;
+    armed_for = deadline;
+    const std::int64_t at = std::max<std::int64_t>(deadline, 1);  // 0 would stop it
+    itimerspec spec = {};
+    spec.it_value.tv_sec = static_cast<time_t>(at / second);
+    spec.it_value.tv_nsec = static_cast<long>(at % second);
+    ::timerfd_settime(timer.get(), TFD_TIMER_ABSTIME, &spec, nullptr);
+  }
+
+  int control(int what, io_watch& w) noexcept {
+    epoll_event e = {};
+    e.events = EPOLLIN | EPOLLPRI | EPOLLERR | EPOLLHUP | EPOLLET;
+    if (w.watches_writable) e.events |= EPOLLOUT;
+    e.data.ptr = &w;
+    return ::epoll_ctl(epoll.get(), what, w.watched_fd, &e);
+  }
+  void add_internal() {
+    const auto add = [this](int fd, std::uint32_t events, void* of) {
+      epoll_event e = {};
+      e.events = events;
+      e.data.ptr = of;
+      if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &e) != 0) raise(system_failure(errno));
+    };
+    add(timer.get(), EPOLLIN | EPOLLET, &timer);
+    add(event.get(), EPOLLIN | EPOLLET, &event);
+    add(reactor.*private_member(epoll_of_reactor()), EPOLLIN, &reactor);
+  }
+
+  asio::io_context context;
+  asio::detail::scheduler& scheduler;
+  asio::detail::epoll_reactor& reactor;
+  detail::scheduler& loop;
+  own_fd epoll;
+  own_fd timer;
+  own_fd event;  // written by wake()
+  link watches;
+  std::int64_t armed_for = no_deadline;
+  std::atomic<bool> waits = false;  // or is about to, unless it is woken
+  std::atomic<bool> woken = false;
+  asio::detail::op_queue<asio::detail::scheduler_operation>* handlers = nullptr;  // in run()
+  long usec_limit = 0;
+  std::size_t turns = 0;  // that have fired something
+  bool stops_after_turn = false;
+  asio::executor_work_guard<asio::io_context::executor_type> work;
+};
+
+asio_reactor::asio_reactor(scheduler& of) : state_(std::make_unique<state>(of)) {}
+asio_reactor::~asio_reactor() = default;
+
+asio::io_context& asio_reactor::context() noexcept { return state_->context; }
+asio::execution_context& asio_reactor::execution_context() noexcept { return state_->context; }
+
+scheduler* asio_reactor::scheduler_of(asio::execution_context& context) noexcept {
+  return asio::has_service<ownership>(context) ? asio::use_service<ownership>(context).by : nullptr;
+}
+
+void asio_reactor::run() { state_->context.run(); }
+
+void asio_reactor::run_some() {
+  struct guard {
+    explicit guard(bool& flag) noexcept : flag(flag) { flag = true; }
+    ~guard() { flag = false; }
+    bool& flag;
+  } const once(state_->stops_after_turn);
+  state_->context.run_one();
+}
+
+std::size_t asio_reactor::poll(std::size_t max) {
+  state& s = *state_;
+  s.waits.store(false, std::memory_order_relaxed);
+  std::size_t done = 0;
+  while (done < max) {
+    const std::size_t turns = s.turns;
+    const std::size_t now = s.context.poll_one() + (s.turns - turns);
+    if (now == 0 && !s.loop.has_ready()) break;
+    done += std::max<std::size_t>(now, 1);
+  }
+  return done;
+}
+
+void asio_reactor::restart() { state_->context.restart(); }
+void asio_reactor::stop() noexcept { state_->context.stop(); }
+
+int asio_reactor::duplicate_descriptor() const {
+  const int fd = ::fcntl(state_->epoll.get(), F_DUPFD_CLOEXEC, last_standard_number + 1);
+  if (fd < 0) raise(system_failure(errno));
+  return fd;
+}
+
+bool asio_reactor::prepare_to_be_polled() noexcept {
+  state_->arm(state_->loop.deadline());
+  state_->waits.store(true, std::memory_order_seq_cst);
+  return !state_->woken.load(std::memory_order_seq_cst) && !state_->loop.has_ready();
+}
+
+void asio_reactor::leave_to_parent() noexcept {
+  state& s = *state_;
+  replace(s.reactor.*private_member(epoll_of_reactor()), new_epoll());
+  replace(s.reactor.*private_member(timer_of_reactor()), new_timer());
+  replace(s.epoll.get(), new_epoll());
+  replace(s.timer.get(), new_timer());
+  replace(s.event.get(), new_event());
+  s.armed_for = no_deadline;
+}
+
+void asio_reactor::go_on_in_child() {
+  state& s = *state_;
+  const standard_numbers_occupied guard;
+  s.reactor.notify_fork(asio::execution_context::fork_child);
+  s.add_internal();
+  s.woken = true;
+  for (link* each = s.watches.following; each != &s.watches; each = each->following)
+    if (s.control(EPOLL_CTL_ADD, static_cast<io_watch&>(*each)) != 0) raise(system_failure(errno));
+}
+
+void asio_reactor::add(io_watch& w, int fd) {
+  w.watched_fd = fd;
+  if (state_->control(EPOLL_CTL_ADD, w) != 0) raise(system_failure(errno));
+  w.insert_before(state_->watches);
+}
+
+void asio_reactor::add_writable(io_watch& w) noexcept {
+  w.watches_writable = true;
+  state_->control(EPOLL_CTL_MOD, w);
+}
+
+void asio_reactor::remove(io_watch& w) noexcept {
+  // Closing alone does not end the registration of what is open elsewhere too: duplicated, sent to
+  // another process, or inherited by a child. Nothing tells that, so the system always is told.
+  state_->control(EPOLL_CTL_DEL, w);
+  w.unlink();
+}
+
+unsigned asio_reactor::wait(std::int64_t deadline, bool may_wait) {
+  return state_->wait(deadline, may_wait);
+}
+
+void asio_reactor::wake() noexcept { state_->wake(); }
+
+namespace asio_signals {
+
+void lock() noexcept { asio::detail::get_signal_state()->mutex_.lock(); }
+void unlock() noexcept { asio::detail::get_signal_state()->mutex_.unlock(); }
+
+void replace_pipe() noexcept {
+  const asio::detail::signal_state& of = *asio::detail::get_signal_state();
+  if (of.read_descriptor_ < 0) return;
+  int fresh[2];
+  if (::pipe2(fresh, O_CLOEXEC | O_NONBLOCK) != 0) {
+    ::close(of.read_descriptor_);
+    ::close(of.write_descriptor_);
+    return;
+  }
+  replace(of.read_descriptor_, fresh[0]);
+  replace(of.write_descriptor_, fresh[1]);
+}
+
+}  // namespace asio_signals
+
+}  // namespace cosock::detail
