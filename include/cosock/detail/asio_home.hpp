@@ -51,6 +51,9 @@ class queued : public loop_message {
  public:
   static void* operator new(std::size_t size) { return allocate_frame(size); }
   static void operator delete(void* p, std::size_t size) { release_frame(p, size); }
+
+ protected:
+  ~queued() = default;
 };
 
 template <class F>

@@ -109,9 +109,17 @@ class loop_service : public link {
   ~loop_service() { unlink(); }
 };
 
+/// Where a message stands among others. Apart from it, because a class with friends and a destructor that
+/// is protected makes compilers warn.
+class loop_message_link {
+  friend class loop_handle;
+  friend class scheduler;
+  class loop_message* next_message_ = nullptr;
+};
+
 /// Something that another thread tells a loop. It is a part of what it is about, so sending it allocates
 /// nothing, and whoever sends it owns it, or sees to it that it lives until one of the two is called.
-class loop_message {
+class loop_message : public loop_message_link {
  public:
   /// On the loop, once: acts. Not inside the call that sent it.
   virtual void deliver() = 0;
@@ -123,11 +131,6 @@ class loop_message {
   loop_message(const loop_message&) = delete;
   loop_message& operator=(const loop_message&) = delete;
   ~loop_message() = default;
-
- private:
-  friend class loop_handle;
-  friend class scheduler;
-  loop_message* next_message_ = nullptr;
 };
 
 /// Anything that waits for the loop: put into one of its queues, and fired when its turn has come.
