@@ -39,6 +39,7 @@
 #include <cosock/copy.hpp>
 #include <cosock/descriptor_stream.hpp>
 #include <cosock/descriptors.hpp>
+#include <cosock/unique_descriptor.hpp>
 #include <cosock/finish.hpp>
 #include <cosock/frame.hpp>
 #include <cosock/listeners.hpp>

@@ -112,6 +112,20 @@ class COSOCK_API operation_error : public boost::system::error_code {
 template <class T>
 using result = boost::system::result<T, operation_error>;
 
+/// Whether trying again cannot help, because the error is one of the program or of the machine:
+///
+///   invalid_argument              `service_not_found`, `not_an_address`, EINVAL
+///   permission_denied             EACCES
+///   operation_not_permitted       EPERM, `other_loop`
+///   address_family_not_supported  EAFNOSUPPORT; likewise protocol_not_supported
+///   wrong_protocol_type           EPROTOTYPE: a local socket of another kind
+///   filename_too_long             ENAMETOOLONG: a path no local socket can have
+///   `busy`                        two tasks use the same direction of a socket
+///
+/// All else may pass, `host_not_found` included: a service that is not registered yet, or a machine
+/// that is not on the network yet, looks like a name that is misspelt. Call resolve() to find out.
+[[nodiscard]] COSOCK_API bool is_permanent(const boost::system::error_code&) noexcept;
+
 /// The text of an exception, "unknown error" for one that has none.
 [[nodiscard]] COSOCK_API std::string describe(const std::exception_ptr&);
 /// The text of the exception behind an error of as_result.

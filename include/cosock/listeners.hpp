@@ -4,12 +4,12 @@
 
 #include <cosock/detail/dealing.hpp>
 #include <cosock/local.hpp>
+#include <cosock/loops.hpp>
 #include <cosock/tcp.hpp>
 
-namespace cosock {
+#include <vector>
 
-/// The largest number of loops that listeners and run_loops() (loops.hpp) are made for.
-inline constexpr unsigned max_loops = 4096;
+namespace cosock {
 
 /// Listens on one TCP port for several loops (loops.hpp): a socket for each, among which the system
 /// spreads the connections (SO_REUSEPORT), so that the loops share nothing. It belongs to no loop, and

@@ -2,13 +2,15 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <cosock/listeners.hpp>
 #include <cosock/task.hpp>
 
 #include <memory>
 #include <vector>
 
 namespace cosock {
+
+/// The largest number of loops that run_loops(), and listeners for several loops, take.
+inline constexpr unsigned max_loops = 4096;
 
 /// How many processors this process may use: those of the affinity of the thread that asks
 /// (sched_getaffinity(2)), as far as the quotas of its cgroups go, a part of one counted as one. At
@@ -23,6 +25,10 @@ struct loops_options {
 };
 
 namespace detail {
+
+/// The number of loops that is meant: usable_cores() for 0. Throws std::invalid_argument for more
+/// than max_loops.
+COSOCK_API unsigned loop_count(unsigned n);
 
 /// What one of several loops does. Made by the caller, run and destroyed on the loop's thread.
 class loop_body {

@@ -11,20 +11,6 @@
 
 namespace cosock {
 
-/// Whether trying again cannot help, because the error is one of the program or of the machine:
-///
-///   invalid_argument              `service_not_found`, `not_an_address`, EINVAL
-///   permission_denied             EACCES
-///   operation_not_permitted       EPERM, `other_loop`
-///   address_family_not_supported  EAFNOSUPPORT; likewise protocol_not_supported
-///   wrong_protocol_type           EPROTOTYPE: a local socket of another kind
-///   filename_too_long             ENAMETOOLONG: a path no local socket can have
-///   `busy`                        two tasks use the same direction of a socket
-///
-/// All else may pass, `host_not_found` included: a service that is not registered yet, or a machine
-/// that is not on the network yet, looks like a name that is misspelt. Call resolve() to find out.
-[[nodiscard]] COSOCK_API bool is_permanent(const boost::system::error_code&) noexcept;
-
 /// What a session that returns asks for. One that returns nothing asks to reconnect.
 enum class after_session { reconnect, done };
 

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/asio.hpp>
 
-#include "core/system.hpp"
+#include "core/failure.hpp"
 #include "loop/engine.hpp"
 
 #include <boost/asio/bind_allocator.hpp>

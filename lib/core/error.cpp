@@ -5,7 +5,7 @@
 
 #include <cosock/detail/size.hpp>
 
-#include "core/system.hpp"
+#include "core/failure.hpp"
 
 #include <stdexcept>
 
@@ -101,6 +101,15 @@ boost::system::error_code first_code(const std::vector<std::exception_ptr>& erro
 }  // namespace
 
 const boost::system::error_category& cosock_category() noexcept { return the_category; }
+
+bool is_permanent(const boost::system::error_code& code) noexcept {
+  for (const auto each :
+       {errc::invalid_argument, errc::permission_denied, errc::operation_not_permitted,
+        errc::address_family_not_supported, errc::protocol_not_supported,
+        errc::wrong_protocol_type, errc::filename_too_long})
+    if (code == each) return true;
+  return code == error::busy;
+}
 
 transfer_error::transfer_error(boost::system::error_code why, std::size_t bytes)
     : system_error(why, "after " + std::to_string(bytes) + " bytes"), bytes_(bytes) {}

@@ -3,8 +3,8 @@
 #include <cosock/detail/group.hpp>
 
 #include "core/captures.hpp"
+#include "core/failure.hpp"
 #include "core/scheduler.hpp"
-#include "core/system.hpp"
 
 #include <cosock/when.hpp>
 

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/detail/waiter.hpp>
 
+#include "core/failure.hpp"
 #include "core/scheduler.hpp"
-#include "core/system.hpp"
 
 namespace cosock::detail {
 

@@ -2,11 +2,13 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "io/blocking_calls.hpp"
 
+#include "core/failure.hpp"
 #include "core/standard_numbers.hpp"
-#include "core/system.hpp"
 #include "core/without_signal.hpp"
 #include "io/descriptor.hpp"
 #include "io/terminal.hpp"
+
+#include <cosock/unique_descriptor.hpp>
 
 #include <fcntl.h>
 #include <sys/eventfd.h>

@@ -2,9 +2,6 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "io/descriptor.hpp"
 
-#include "core/scheduler.hpp"
-#include "core/system.hpp"
-
 #include <netinet/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -74,26 +71,18 @@ descriptor::descriptor(scheduler& on, int fd, medium what, bool shared) noexcept
   on.add_service(*this);
 }
 
-descriptor* descriptor::open(scheduler& on, int fd, medium what, bool shared) {
-  descriptor* d;
-  try {
-    d = new descriptor(on, fd, what, shared);
-  } catch (...) {
-    ::close(fd);
-    throw;
-  }
-  if (what == medium::file) {
-    d->hint[reading] = true;
-    return d;
+void descriptor::begin() {
+  if (what_ == medium::file) {
+    hint[reading] = true;
+    return;
   }
   try {
-    on.watch(*d, fd);
+    scheduler::of(*on).watch(*this, fd_);
   } catch (...) {
-    d->close();
+    close();
     throw;
   }
-  if (what == medium::messages) d->ask_for_stamps();
-  return d;
+  if (what_ == medium::messages) ask_for_stamps();
 }
 
 /// A stamp comes with every message, and tells an empty one from the end. Others who receive from
@@ -137,8 +126,7 @@ bool descriptor::set_on(int level, int name, bool on) noexcept {
 
 void descriptor::on_events(unsigned events) noexcept {
   if (events & exceptional) drained_by_short_ = false;
-  // The reports would not end: a failing send makes its own socket writable again.
-  if ((events & writable) && watches_writable && !(datagrams_ && datagrams_->polls)) ready(writing);
+  if ((events & writable) && watches_writable) ready(writing);
   if (events & readable) ready(reading);
 }
 
@@ -153,7 +141,6 @@ void descriptor::arm(side which) {
     return;
   }
   if (!watches_writable) scheduler::of(*on).io().add_writable(*this);
-  if (datagrams_ && datagrams_->polls) datagrams_->retry.start(*on);
 }
 
 void descriptor::count_into(byte_counter& counter) noexcept {
@@ -191,10 +178,10 @@ void descriptor::end_sending() {
 
 int descriptor::detach() noexcept {
   if (keeper_) std::exchange(keeper_, nullptr)->forget();
-  if (datagrams_) datagrams_->retry.reset();
+  on_detach();
   abandon(closed_failure());
   blocking_.reset();
-  binding_.reset();
+  attachment_.reset();
   loop_service::unlink();
   if (io_watch::linked()) scheduler::of(*on).unwatch(*this);
   on = nullptr;
@@ -211,7 +198,7 @@ void descriptor::close() noexcept {
 }
 
 int descriptor::release() noexcept {
-  if (binding_) binding_->forget();
+  if (attachment_) attachment_->forget();
   int fd = -1;
   if (is_open()) {
     scheduler& loop = scheduler::of(*on);
@@ -228,8 +215,6 @@ void descriptor::on_loop_shutdown() noexcept {
 }
 
 bool descriptor::is_ready(side which) noexcept {
-  if (which == reading && datagrams_ && (datagrams_->has_joined() || datagrams_->error_later))
-    return hint[which] = true;
   if (blocking_ && access_[which] == access::thread)
     return hint[which] = blocking_->is_ready(which);
   const short event = which == reading ? POLLIN : POLLOUT;

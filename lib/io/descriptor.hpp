@@ -2,33 +2,48 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <cosock/address.hpp>
 #include <cosock/detail/medium.hpp>
 #include <cosock/detail/source.hpp>
 
-#include "core/reactor.hpp"
+#include "core/failure.hpp"
+#include "core/scheduler.hpp"
 #include "io/blocking_calls.hpp"
 #include "io/byte_counter.hpp"
-#include "net/datagram.hpp"
-#include "net/local_binding.hpp"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <memory>
-#include <optional>
 
 namespace cosock::detail {
+
+/// What poll(2) reports at once: the events asked for, POLLHUP, POLLERR; or 0.
+inline short poll_now(int fd, short events) noexcept {
+  pollfd asked = {fd, events, 0};
+  return ::poll(&asked, 1, 0) > 0 ? asked.revents : short{0};
+}
+
+/// Something that is destroyed before its descriptor is closed: the file of a local socket.
+class descriptor_attachment {
+ public:
+  virtual ~descriptor_attachment() = default;
+  /// The descriptor is not closed, but given to the caller: this has no effect any more.
+  virtual void forget() noexcept = 0;
+};
 
 /// A descriptor and its registration with the reactor, which lasts as long as it is open. The reactor
 /// reports every edge, whether or not an operation waits, so waiting and cancelling cost no call into
 /// it. After an exceptional event, an error or urgent data, a short read no longer proves that the
 /// socket is drained: no second edge would come.
-class descriptor final : public source, private loop_service, private io_watch {
+class descriptor : public source, private loop_service, protected io_watch {
  public:
   /// Registers `fd`, which is non-blocking and close-on-exec, and owns it from now on, even if this
   /// throws.
-  static descriptor* open(scheduler& on, int fd, medium what, bool shared);
+  static descriptor* open(scheduler& on, int fd, medium what, bool shared) {
+    return make<descriptor>(on, fd, what, shared);
+  }
 
   /// A call moves no more: it goes on for as long as the peer keeps up, and nothing else runs
   /// meanwhile.
@@ -50,19 +65,10 @@ class descriptor final : public source, private loop_service, private io_watch {
   /// The same, but leaves the descriptor open and gives it to the caller.
   int release() noexcept;
 
-  /// Makes it take datagram operations.
-  void become_datagram(int family);
-  datagram_state* datagrams() const noexcept { return datagrams_.get(); }
-
   /// Its stream is destroyed: closes, unless somebody keeps it to close it in order.
   void leave() noexcept;
   /// Ends the sending direction. Throws system_error.
   void end_sending();
-
-  /// The other end of the connection, as accept(2) or connect(2) knew it, so that it stays known when
-  /// the connection is lost.
-  void set_peer(const endpoint& peer) noexcept { peer_ = peer; }
-  const std::optional<endpoint>& peer() const noexcept { return peer_; }
 
   /// How bytes of medium::other and medium::terminal move. To be set before the first operation.
   void set_access(access how) noexcept { access_[reading] = access_[writing] = how; }
@@ -70,9 +76,7 @@ class descriptor final : public source, private loop_service, private io_watch {
   ssize_t check_read(ssize_t n) const noexcept;
   ssize_t check_write(ssize_t n) const noexcept;
 
-
-  /// Drops this, what binding the socket left behind, before it closes.
-  void take_binding(std::shared_ptr<local_binding> made) noexcept { binding_ = std::move(made); }
+  void attach(std::shared_ptr<descriptor_attachment> a) noexcept { attachment_ = std::move(a); }
 
   /// The next message of a socket that has such, recvmsg(2) with MSG_TRUNC: gives its real length.
   /// Sets `end` where there is none any more, which an empty message is not.
@@ -99,22 +103,40 @@ class descriptor final : public source, private loop_service, private io_watch {
   failure broken() const noexcept;
 
   void arm(side) override;
-  bool transfer(stream_operation&) override;
-  bool transfer(message_operation&) override;
+  using source::transfer;
+  bool transfer(stream_operation&) final;
   bool is_ready(side) noexcept override;
-  bool may_finish() noexcept override;
-  bool leave_to(kept_source*) noexcept override;
-  void close_left() noexcept override { close(); }
+  bool may_finish() noexcept final;
+  bool leave_to(kept_source*) noexcept final;
+  void close_left() noexcept final { close(); }
 
- private:
-  void on_events(unsigned) noexcept override;
-  /// Closes, and leaves this to its owner.
-  void on_loop_shutdown() noexcept override;
-
+ protected:
   descriptor(scheduler& on, int fd, medium what, bool shared) noexcept;
-  ~descriptor() {
+  virtual ~descriptor() {
     if (counter_) counter_->drop();
   }
+  /// What open() does, for a derived class, whose constructor takes the rest too.
+  template <class D, class... Rest>
+  static D* make(scheduler& on, int fd, medium what, bool shared, Rest... rest) {
+    D* made;
+    try {
+      made = new D(on, fd, what, shared, rest...);
+    } catch (...) {
+      ::close(fd);
+      throw;
+    }
+    made->begin();
+    return made;
+  }
+  void on_events(unsigned) noexcept override;
+  /// It leaves its loop: it is being closed, or the loop ends.
+  virtual void on_detach() noexcept {}
+
+ private:
+  /// Registers it. Closes it where that fails.
+  void begin();
+  /// Closes, and leaves this to its owner.
+  void on_loop_shutdown() noexcept final;
   int detach() noexcept;
   void ask_for_stamps() noexcept;
   void ask_for_left() noexcept;
@@ -135,22 +157,9 @@ class descriptor final : public source, private loop_service, private io_watch {
   ssize_t write_shared(const iovec* pieces, std::size_t count) noexcept;
   bool begin_blocking(side) noexcept;
 
-  // datagram.cpp
-  bool receive_message(message_operation&);
-  bool receive_messages(message_operation&);
-  bool receive_split(message_operation&);
-  bool send_message(message_operation&);
-  bool send_messages(message_operation&);
-  bool message_failed(message_operation&, int error) noexcept;
-  bool fill_joined();
-  ssize_t receive_control(iovec* pieces, std::size_t count, name_buffer&, unsigned& name_size,
-                          control_buffer&, std::size_t& control_size) noexcept;
-  void describe_slot(batch_memory&, std::size_t) const noexcept;
-  static bool refused_to_split(int error) noexcept;
-
   int fd_;
   int broken_ = 0;  // the error that ended the connection
-  std::shared_ptr<local_binding> binding_;
+  std::shared_ptr<descriptor_attachment> attachment_;
   medium what_;
   bool left_ = false;       // with a keeper, shut down for sending
   bool shared_;             // others may hold the descriptor too
@@ -160,11 +169,22 @@ class descriptor final : public source, private loop_service, private io_watch {
   bool has_stamps_ = false; // each message comes with one
   bool own_stamps_ = false; // because the library has asked
   access access_[2] = {access::no_wait, access::no_wait};
-  std::unique_ptr<datagram_state> datagrams_;
   byte_counter* counter_ = nullptr;
   kept_source* keeper_ = nullptr;
-  std::optional<endpoint> peer_;
   std::unique_ptr<blocking_calls> blocking_;
 };
+
+/// The descriptor; throws `closed` if there is none.
+inline int handle_of(const descriptor* d) {
+  if (!d || !d->is_open()) raise(closed_failure());
+  return d->fd();
+}
+
+/// Ends the sending direction of a connection.
+inline void shut_down_sending(descriptor* d) {
+  handle_of(d);
+  if (d->waiter[writing]) raise(own_failure(error::busy));
+  d->end_sending();
+}
 
 }  // namespace cosock::detail

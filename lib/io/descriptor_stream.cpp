@@ -1,13 +1,13 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/descriptor_stream.hpp>
+#include <cosock/unique_descriptor.hpp>
 
+#include "core/failure.hpp"
 #include "core/standard_numbers.hpp"
-#include "core/system.hpp"
 #include "core/without_signal.hpp"
 #include "io/descriptor.hpp"
 #include "io/terminal.hpp"
-#include "net/socket.hpp"
 
 #include <fcntl.h>
 #include <sys/epoll.h>

@@ -3,8 +3,8 @@
 #include <cosock/finish.hpp>
 
 #include "core/checkpoint.hpp"
+#include "core/failure.hpp"
 #include "core/scheduler.hpp"
-#include "core/system.hpp"
 
 #include <cosock/cancel.hpp>
 #include <cosock/task.hpp>

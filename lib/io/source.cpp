@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/detail/source.hpp>
 
+#include "core/failure.hpp"
 #include "core/scheduler.hpp"
-#include "core/system.hpp"
 
 #include <cosock/stream.hpp>
 

@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "loop/asio_reactor.hpp"
 
+#include "core/failure.hpp"
 #include "core/scheduler.hpp"
 #include "core/standard_numbers.hpp"
-#include "core/system.hpp"
 
 #include <cosock/detail/asio_build.hpp>
 

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "loop/caught_signals.hpp"
 
+#include "core/failure.hpp"
 #include "core/standard_numbers.hpp"
-#include "core/system.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>

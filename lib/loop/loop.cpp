@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/loop.hpp>
 
+#include "core/failure.hpp"
 #include "core/standard_numbers.hpp"
-#include "core/system.hpp"
 #include "loop/engine.hpp"
 
 #include <pthread.h>

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/run.hpp>
 
+#include "core/failure.hpp"
 #include "core/print.hpp"
-#include "core/system.hpp"
 #include "loop/caught_signals.hpp"
 
 #include <csignal>

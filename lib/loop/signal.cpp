@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/signal.hpp>
 
-#include "core/system.hpp"
+#include "core/failure.hpp"
 #include "loop/caught_signals.hpp"
 
 namespace cosock {

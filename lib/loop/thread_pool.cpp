@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "loop/thread_pool.hpp"
 
-#include "core/system.hpp"
+#include "core/failure.hpp"
 
 #include <dlfcn.h>
 #include <link.h>

@@ -3,6 +3,7 @@
 #include <cosock/detail/accept.hpp>
 
 #include "net/socket.hpp"
+#include "net/tcp_descriptor.hpp"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -41,17 +42,21 @@ bool accepting::attempt() {
       const int yes = 1;
       if (what_ == medium::tcp) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
       try {
-        accepted_ = descriptor::open(scheduler::of(*from.on), fd, what_, false);
+        scheduler& loop = scheduler::of(*from.on);
+        if (what_ == medium::tcp) {
+          tcp_descriptor* const made = tcp_descriptor::open(loop, fd, false);
+          made->peer = peer.to_endpoint();
+          if (peer_) *peer_ = *made->peer;
+          accepted_ = made;
+        } else {
+          accepted_ = descriptor::open(loop, fd, what_, false);
+        }
       } catch (const boost::system::system_error& e) {
         failure_ = to_failure(e.code());
         return true;
       } catch (...) {
         failure_ = system_failure(ENOMEM);
         return true;
-      }
-      if (what_ == medium::tcp) {
-        accepted_->set_peer(peer.to_endpoint());
-        if (peer_) *peer_ = *accepted_->peer();
       }
       return true;
     }

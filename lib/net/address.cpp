@@ -2,40 +2,18 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/address.hpp>
 
+#include "core/failure.hpp"
 #include "core/standard_numbers.hpp"
 #include "core/text.hpp"
-#include "net/socket.hpp"
 
 #include <arpa/inet.h>
 #include <net/if.h>
-#include <netinet/in.h>
-#include <sys/ioctl.h>
 
 #include <charconv>
 #include <cstring>
 #include <ostream>
 
 namespace cosock {
-
-namespace detail {
-
-std::string printable(std::string_view text) {
-  static constexpr char digits[] = "0123456789abcdef";
-  constexpr std::size_t most = 128;
-  std::string shown;
-  for (const char c : text.substr(0, most)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= ' ' && byte != 0x7f)
-      shown += c;
-    else
-      shown.append("\\x").append({digits[byte >> 4], digits[byte & 15]});
-  }
-  return text.size() > most ? shown + "..." : shown;
-}
-
-std::string quoted(std::string_view text) { return '"' + printable(text) + '"'; }
-
-}  // namespace detail
 
 namespace {
 
@@ -165,61 +143,4 @@ std::uint16_t parse_port(std::string_view text) {
   return port;
 }
 
-namespace detail {
-
-system_address::system_address(const endpoint& e) noexcept {
-  if (e.address().is_v6()) {
-    auto& v6 = reinterpret_cast<sockaddr_in6&>(storage);
-    v6.sin6_family = AF_INET6;
-    v6.sin6_port = htons(e.port());
-    v6.sin6_scope_id = e.address().scope_id();
-    std::memcpy(&v6.sin6_addr, e.address().bytes().data(), 16);
-    size = sizeof v6;
-  } else {
-    auto& v4 = reinterpret_cast<sockaddr_in&>(storage);
-    v4.sin_family = AF_INET;
-    v4.sin_port = htons(e.port());
-    std::memcpy(&v4.sin_addr, e.address().bytes().data(), 4);
-    size = sizeof v4;
-  }
-}
-
-endpoint system_address::to_endpoint() const noexcept {
-  if (storage.ss_family == AF_INET6) {
-    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(storage);
-    address::v6_bytes bytes;
-    std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
-    return {address(bytes, v6.sin6_scope_id), ntohs(v6.sin6_port)};
-  }
-  const auto& v4 = reinterpret_cast<const sockaddr_in&>(storage);
-  address::v4_bytes bytes;
-  std::memcpy(bytes.data(), &v4.sin_addr, bytes.size());
-  return {address(bytes), ntohs(v4.sin_port)};
-}
-
-bool is_interface(int fd, std::uint32_t index) noexcept {
-  ifreq request = {};
-  request.ifr_ifindex = static_cast<int>(index);
-  return ::ioctl(fd, SIOCGIFNAME, &request) == 0;
-}
-
-int use_interface_of(int fd, const address& scoped) noexcept {
-  if (scoped.scope_id() == 0) return 0;
-  if (!is_interface(fd, scoped.scope_id())) return ENODEV;
-  const int wanted = static_cast<int>(scoped.scope_id());
-  int used = 0;
-  socklen_t size = sizeof used;
-  if (::getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &used, &size) == 0 && used != 0)
-    return used == wanted ? 0 : EINVAL;
-  // Of these alone the system looks at the scope itself, and older ones let nobody else do it.
-  if (is_scoped_by_system(scoped.bytes().data())) return 0;
-  return ::setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &wanted, sizeof wanted) == 0 ? 0 : errno;
-}
-
-bool is_scoped_by_system(const unsigned char* v6) noexcept {
-  if (v6[0] == 0xff) return (v6[1] & 0x0f) == 1 || (v6[1] & 0x0f) == 2;
-  return v6[0] == 0xfe && (v6[1] & 0xc0) == 0x80;
-}
-
-}  // namespace detail
 }  // namespace cosock

@@ -7,9 +7,9 @@
 #include "core/text.hpp"
 #include "net/look_up.hpp"
 #include "net/socket.hpp"
+#include "net/tcp_descriptor.hpp"
 
 #include <cosock/cancel.hpp>
-#include <cosock/reconnect.hpp>
 #include <cosock/time.hpp>
 
 #include <netinet/in.h>
@@ -83,8 +83,8 @@ bool connect_operation::start(std::coroutine_handle<> awaiting, scope& where) {
   system_address name(to_);
   const bool at_once = ::connect(socket.get(), name.get(), name.size) == 0;
   if (!at_once && errno != EINPROGRESS && errno != EINTR) return give_up(errno);
-  connected_ = tcp_socket(
-      descriptor::open(scheduler::of(*where.on), socket.release(), medium::tcp, false));
+  connected_ =
+      tcp_socket(tcp_descriptor::open(scheduler::of(*where.on), socket.release(), false));
   connected_.of()->hint[writing] = at_once;
   return launch(connected_.of(), writing);
 }
@@ -107,7 +107,7 @@ bool connect_operation::attempt() {
     error = ECONNREFUSED;
     connected_.set_linger(0);  // or the port would be kept for a minute
   }
-  connected_.of()->set_peer(peer);
+  static_cast<tcp_descriptor*>(connected_.of())->peer = peer;
   if (error) failure_ = system_failure(error);
   return true;
 }

@@ -2,18 +2,14 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/descriptors.hpp>
 
+#include "core/failure.hpp"
 #include "core/standard_numbers.hpp"
-#include "core/system.hpp"
 #include "io/descriptor.hpp"
 
 #include <algorithm>
 #include <cstring>
 
 namespace cosock {
-
-void unique_descriptor::close() noexcept {
-  if (fd_ >= 0) ::close(release());
-}
 
 namespace detail {
 

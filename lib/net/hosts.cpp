@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "net/hosts.hpp"
 
+#include "core/failure.hpp"
 #include "core/standard_numbers.hpp"
-#include "core/system.hpp"
+
+#include <cosock/unique_descriptor.hpp>
 
 #include <fcntl.h>
 

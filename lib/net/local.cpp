@@ -3,6 +3,7 @@
 #include <cosock/local.hpp>
 
 #include "loop/engine.hpp"
+#include "net/datagram_descriptor.hpp"
 #include "net/local_binding.hpp"
 #include "net/socket.hpp"
 
@@ -40,7 +41,7 @@ descriptor* listen(scheduler& on, medium what, const local_endpoint& at,
   const int fd =
       detail::listen_local(what, at, options.backlog, options.mode, options.replace_stale, binding);
   descriptor* const made = descriptor::open(on, fd, what, false);
-  made->take_binding(std::move(binding));
+  made->attach(std::move(binding));
   return made;
 }
 
@@ -169,14 +170,16 @@ descriptor_pair make_local_pair(medium what) {
   auto first = unique_descriptor::adopt(above_standard(fds[0]));
   auto second = unique_descriptor::adopt(above_standard(fds[1]));
   if (!first.is_open() || !second.is_open()) raise(system_failure(errno));
-  descriptor_pair made = {descriptor::open(on, first.release(), what, false), nullptr};
-  try {
-    made.ends[1] = descriptor::open(on, second.release(), what, false);
+  const auto open = [&](unique_descriptor& socket) -> descriptor* {
     if (what == medium::datagrams)
-      for (descriptor* each : made.ends) each->become_datagram(AF_UNIX);
+      return datagram_descriptor::open(on, socket.release(), AF_UNIX, false);
+    return descriptor::open(on, socket.release(), what, false);
+  };
+  descriptor_pair made = {open(first), nullptr};
+  try {
+    made.ends[1] = open(second);
   } catch (...) {
-    for (descriptor* each : made.ends)
-      if (each) each->close();
+    made.ends[0]->close();
     throw;
   }
   return made;

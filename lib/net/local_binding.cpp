@@ -2,9 +2,11 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "net/local_binding.hpp"
 
+#include "core/failure.hpp"
 #include "core/standard_numbers.hpp"
-#include "core/system.hpp"
 #include "core/text.hpp"
+
+#include <cosock/unique_descriptor.hpp>
 
 #include <fcntl.h>
 #include <sys/file.h>

@@ -4,6 +4,8 @@
 
 #include <cosock/local_endpoint.hpp>
 
+#include "io/descriptor.hpp"
+
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -27,15 +29,15 @@ struct local_address {
 /// in the process that made it: a child that was forked has copies of its parent's objects. Destroy
 /// it before the socket is closed: until then nobody takes the file for a stale one, and its inode
 /// cannot be another file's.
-class local_binding {
+class local_binding final : public descriptor_attachment {
  public:
   local_binding(const local_endpoint& at) noexcept : at_(at) {}
-  ~local_binding();
+  ~local_binding() override;
   local_binding(const local_binding&) = delete;
   local_binding& operator=(const local_binding&) = delete;
 
   /// Leaves the file alone from now on.
-  void forget() noexcept { made_ = false; }
+  void forget() noexcept override { made_ = false; }
 
  private:
   friend std::unique_ptr<local_binding> bind_local(int, const local_endpoint&, int, bool);

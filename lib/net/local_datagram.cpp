@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/local_datagram.hpp>
 
+#include "net/datagram_descriptor.hpp"
 #include "net/local_binding.hpp"
 #include "loop/engine.hpp"
 #include "net/socket.hpp"
@@ -12,6 +13,7 @@
 
 namespace cosock {
 
+using detail::datagram_descriptor;
 using detail::descriptor;
 using detail::scheduler;
 using detail::get;
@@ -35,17 +37,6 @@ void decode(const void* from, unsigned size, void* into) noexcept {
   *static_cast<local_endpoint*>(into) = name.to_endpoint();
 }
 
-descriptor* open(scheduler& on, int fd, bool shared) {
-  descriptor* const d = descriptor::open(on, fd, medium::datagrams, shared);
-  try {
-    d->become_datagram(AF_UNIX);
-  } catch (...) {
-    d->close();
-    throw;
-  }
-  return d;
-}
-
 descriptor* open(scheduler& on, const local_endpoint& at, const local_datagram_options& options) {
   auto socket = unique_descriptor::adopt(
       detail::above_standard(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
@@ -62,9 +53,9 @@ descriptor* open(scheduler& on, const local_endpoint& at, const local_datagram_o
   if (detail::not_negative("send_buffer", options.send_buffer))
     set_int(SO_SNDBUF, options.send_buffer);
   auto binding = detail::bind_local(socket.get(), at, options.mode, options.replace_stale);
-  descriptor* const d = open(on, socket.release(), false);
-  d->take_binding(std::move(binding));
-  d->datagrams()->controls = options.receive_time;
+  datagram_descriptor* const d = datagram_descriptor::open(on, socket.release(), AF_UNIX, false);
+  d->attach(std::move(binding));
+  d->controls = options.receive_time;
   return d;
 }
 
@@ -98,9 +89,9 @@ local_datagram_socket local_datagram_socket::adopt(int fd) {
   auto taken = unique_descriptor::adopt(fd);
   scheduler& on = scheduler::required();
   detail::prepare_adopted(fd, SOCK_DGRAM, AF_UNIX);
-  local_datagram_socket s(open(on, taken.release(), true));
-  s.of()->datagrams()->controls = true;
-  return s;
+  datagram_descriptor* const d = datagram_descriptor::open(on, taken.release(), AF_UNIX, true);
+  d->controls = true;
+  return local_datagram_socket(d);
 }
 
 int local_datagram_socket::release() noexcept {

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "net/look_up.hpp"
 
-#include "core/system.hpp"
+#include "core/failure.hpp"
 #include "net/hosts.hpp"
 
 #include <cosock/cancel.hpp>

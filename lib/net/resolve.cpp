@@ -3,12 +3,15 @@
 #include <cosock/resolve.hpp>
 
 #include "core/checkpoint.hpp"
+#include "core/failure.hpp"
 #include "core/standard_numbers.hpp"
-#include "core/system.hpp"
 #include "core/text.hpp"
 #include "loop/thread_pool.hpp"
 #include "net/hosts.hpp"
 #include "net/look_up.hpp"
+#include "net/sockaddr.hpp"
+
+#include <cosock/unique_descriptor.hpp>
 
 #include <netdb.h>
 

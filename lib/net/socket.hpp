@@ -2,11 +2,15 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/unique_descriptor.hpp>
+
+#include "core/failure.hpp"
 #include "core/standard_numbers.hpp"
-#include "core/system.hpp"
 #include "io/descriptor.hpp"
+#include "net/sockaddr.hpp"
 
 namespace cosock {
+class local_endpoint;
 struct acceptor_options;
 }
 
@@ -14,11 +18,7 @@ struct acceptor_options;
 
 namespace cosock::detail {
 
-/// The descriptor; throws `closed` where there is none.
-inline int handle_of(const descriptor* of) {
-  if (!of || !of->is_open()) raise(closed_failure());
-  return of->fd();
-}
+class local_binding;
 
 template <class T>
 void set(const descriptor* of, int level, int name, const T& value) {
@@ -64,11 +64,6 @@ inline void check(int result, const endpoint& at) {
   if (result != 0) raise(system_failure(errno), at.to_string());
 }
 
-/// Makes a socket use the interface that the scope id of an address names (RFC 4007), before it is
-/// bound or connected to that address. Returns 0, ENODEV where there is no such interface, EINVAL on
-/// a socket that uses another one, or what the system says.
-int use_interface_of(int fd, const address& scoped) noexcept;
-
 /// A socket for this endpoint, not yet bound to it, with the options that TCP and UDP share.
 template <class Options>
 unique_descriptor internet_socket(const endpoint& at, int type, const Options& options) {
@@ -89,13 +84,6 @@ unique_descriptor internet_socket(const endpoint& at, int type, const Options& o
   if (not_negative("send_buffer", options.send_buffer))
     set_int(SOL_SOCKET, SO_SNDBUF, options.send_buffer);
   return socket;
-}
-
-/// Ends the sending direction of a connection.
-inline void shut_down_sending(descriptor* of) {
-  handle_of(of);
-  if (of->waiter[writing]) raise(own_failure(error::busy));
-  of->end_sending();
 }
 
 /// Makes a descriptor from outside ready for the loop, if it is a socket of this type (SOCK_STREAM,

@@ -4,6 +4,7 @@
 
 #include "loop/engine.hpp"
 #include "net/socket.hpp"
+#include "net/tcp_descriptor.hpp"
 
 #include <cosock/connection.hpp>
 #include <cosock/loop.hpp>
@@ -62,7 +63,7 @@ tcp_socket tcp_socket::adopt(int fd) {
   auto taken = unique_descriptor::adopt(fd);
   scheduler& on = scheduler::required();
   detail::prepare_adopted(fd, SOCK_STREAM, AF_UNSPEC);
-  return tcp_socket(descriptor::open(on, taken.release(), medium::tcp, true));
+  return tcp_socket(detail::tcp_descriptor::open(on, taken.release(), true));
 }
 
 int tcp_socket::release() noexcept {
@@ -92,8 +93,9 @@ int tcp_socket::native_handle() const noexcept { return is_open() ? of()->expose
 endpoint tcp_socket::local_endpoint() const { return name_of(of(), &::getsockname); }
 endpoint tcp_socket::remote_endpoint() const {
   detail::handle_of(of());
-  if (!of()->peer()) of()->set_peer(name_of(of(), &::getpeername));
-  return *of()->peer();
+  std::optional<endpoint>& peer = static_cast<detail::tcp_descriptor*>(of())->peer;
+  if (!peer) peer = name_of(of(), &::getpeername);
+  return *peer;
 }
 
 void tcp_socket::set_no_delay(bool on) { set<int>(of(), IPPROTO_TCP, TCP_NODELAY, on); }

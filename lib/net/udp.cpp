@@ -3,6 +3,7 @@
 #include <cosock/udp.hpp>
 
 #include "core/text.hpp"
+#include "net/datagram_descriptor.hpp"
 #include "net/look_up.hpp"
 #include "loop/engine.hpp"
 #include "net/socket.hpp"
@@ -21,6 +22,7 @@
 namespace cosock {
 
 using detail::check;
+using detail::datagram_descriptor;
 using detail::descriptor;
 using detail::scheduler;
 using detail::get;
@@ -31,7 +33,12 @@ using detail::system_failure;
 
 namespace {
 
-bool is_v6(const descriptor* of) { return handle_of(of), of->datagrams()->family == AF_INET6; }
+datagram_descriptor& datagrams_of(descriptor* d) { return static_cast<datagram_descriptor&>(*d); }
+
+bool is_v6(const descriptor* of) {
+  handle_of(of);
+  return static_cast<const datagram_descriptor*>(of)->traits.family == AF_INET6;
+}
 
 /// An option that has a name of its own for each family.
 struct option {
@@ -53,12 +60,6 @@ void set(const descriptor* of, option name, int value) {
 
 int get(const descriptor* of, option name) {
   return is_v6(of) ? get(of, IPPROTO_IPV6, name.v6) : get(of, IPPROTO_IP, name.v4);
-}
-
-detail::system_address name_for(const endpoint& peer, bool v6) {
-  detail::system_address name;
-  name.size = detail::peers<endpoint>::codec.encode(&peer, &name.storage, v6);
-  return name;
 }
 
 void ask_for_info(int fd, bool v6, const udp_options& options, const endpoint& at) {
@@ -86,19 +87,13 @@ void hear_own_groups_only(int fd, bool v6) noexcept {
   if (v6) ::setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &no, sizeof no);
 }
 
-descriptor* prepare(scheduler& on, int fd, bool v6, bool shared) {
-  descriptor* const d = descriptor::open(on, fd, medium::datagrams, shared);
-  try {
-    d->become_datagram(v6 ? AF_INET6 : AF_INET);
-    // An old system would take what is to be split for one large datagram.
-    int segment = 0;
-    socklen_t size = sizeof segment;
-    if (::getsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, &size) != 0)
-      d->datagrams()->unsplit_from = 0;
-  } catch (...) {
-    d->close();
-    throw;
-  }
+datagram_descriptor* prepare(scheduler& on, int fd, bool v6, bool shared) {
+  datagram_descriptor* const d =
+      datagram_descriptor::open(on, fd, v6 ? AF_INET6 : AF_INET, shared);
+  // An old system would take what is to be split for one large datagram.
+  int segment = 0;
+  socklen_t size = sizeof segment;
+  if (::getsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, &size) != 0) d->traits.unsplit_from = 0;
   return d;
 }
 
@@ -115,12 +110,11 @@ descriptor* open(scheduler& on, const endpoint& at, const udp_options& options, 
                      ::setsockopt(socket.get(), SOL_UDP, UDP_GRO, &yes, sizeof yes) == 0;
   detail::system_address name(at);
   if (bound) check(::bind(socket.get(), name.get(), name.size), at);
-  descriptor* const d = prepare(on, socket.release(), v6, false);
-  detail::datagram_state& state = *d->datagrams();
-  state.joins = joins;
-  state.controls = joins || options.receive_address || options.receive_traffic_class ||
-                   options.receive_hops || options.receive_time || options.receive_dropped;
-  if (!options.send_offload) state.unsplit_from = 0;
+  datagram_descriptor* const d = prepare(on, socket.release(), v6, false);
+  d->joins = joins;
+  d->controls = joins || options.receive_address || options.receive_traffic_class ||
+                options.receive_hops || options.receive_time || options.receive_dropped;
+  if (!options.send_offload) d->traits.unsplit_from = 0;
   return d;
 }
 
@@ -207,19 +201,19 @@ udp_socket udp_socket::adopt(int fd) {
   const int family = get(fd, SOL_SOCKET, SO_DOMAIN);
   if (family != AF_INET && family != AF_INET6) detail::raise(system_failure(EAFNOSUPPORT));
   if (get(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_UDP) detail::raise(system_failure(EPROTOTYPE));
-  descriptor* const d = prepare(on, taken.release(), family == AF_INET6, true);
+  datagram_descriptor* const d = prepare(on, taken.release(), family == AF_INET6, true);
   int joins = 0;  // an old system does not know
   socklen_t size = sizeof joins;
   ::getsockopt(fd, SOL_UDP, UDP_GRO, &joins, &size);
-  d->datagrams()->joins = joins != 0;
-  d->datagrams()->controls = true;
+  d->joins = joins != 0;
+  d->controls = true;
   return udp_socket(d);
 }
 
 int udp_socket::release() noexcept {
   descriptor* const open = of();
   source_ = nullptr;
-  if (open && open->is_open()) open->datagrams()->groups.clear(open->fd());
+  if (open && open->is_open()) datagrams_of(open).groups.clear(open->fd());
   return open ? open->release() : -1;
 }
 
@@ -231,7 +225,7 @@ void udp_socket::close() noexcept {
 
 void udp_socket::connect(const endpoint& peer) {
   const bool v6 = is_v6(of());
-  detail::system_address name = name_for(peer, v6);
+  detail::system_address name(peer, v6);
   if (const int error = v6 ? detail::use_interface_of(of()->fd(), peer.address()) : 0)
     detail::raise(system_failure(error), peer.to_string());
   check(::connect(of()->fd(), name.get(), name.size), peer);
@@ -263,11 +257,11 @@ void udp_socket::change_membership(int name, const address& given, const address
   const unsigned index = membership_interface(group, sender, on);
   const int level = group.is_v6() ? IPPROTO_IPV6 : IPPROTO_IP;
   const bool joins = name == MCAST_JOIN_GROUP || name == MCAST_JOIN_SOURCE_GROUP;
-  detail::memberships* const groups = group.is_v6() ? &of()->datagrams()->groups : nullptr;
+  detail::memberships* const groups = group.is_v6() ? &datagrams_of(of()).groups : nullptr;
   // The filter of the socket is never behind what it has joined.
   if (joins && groups) groups->add(fd, group, index);
   const auto fill = [](sockaddr_storage& into, const address& a) {
-    into = detail::system_address(endpoint(a, 0)).storage;
+    detail::encode_endpoint(endpoint(a, 0), &into);
   };
   int result;
   if (sender) {

@@ -4,8 +4,8 @@
 
 #include "core/checkpoint.hpp"
 #include "core/deadline.hpp"
+#include "core/failure.hpp"
 #include "core/standard_numbers.hpp"
-#include "core/system.hpp"
 #include "core/without_signal.hpp"
 #include "io/descriptor.hpp"
 
@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <optional>
 
 namespace cosock {
 

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/frame.hpp>
 
-#include "core/system.hpp"
+#include "core/failure.hpp"
 
 #include <cstring>
 

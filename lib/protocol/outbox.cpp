@@ -3,7 +3,7 @@
 #include <cosock/outbox.hpp>
 
 #include "core/deadline.hpp"
-#include "core/system.hpp"
+#include "core/failure.hpp"
 
 #include <algorithm>
 #include <span>

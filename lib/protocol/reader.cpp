@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/reader.hpp>
 
-#include "core/system.hpp"
+#include "core/failure.hpp"
 
 #include <cosock/detail/size.hpp>
 

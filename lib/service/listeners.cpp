@@ -5,7 +5,6 @@
 #include "net/local_binding.hpp"
 #include "net/socket.hpp"
 
-#include <cosock/loops.hpp>
 #include <cosock/mailbox.hpp>
 
 #include <fcntl.h>
@@ -144,7 +143,7 @@ struct dealt_part {
     std::shared_ptr<local_binding> file;
     const int fd = of->take_socket(index, bell.make_sender(), file);
     listening = descriptor::open(scheduler::required(), fd, of->what, true);
-    listening->take_binding(std::move(file));
+    listening->attach(std::move(file));
   }
   ~dealt_part() { close(); }
   dealt_part(const dealt_part&) = delete;

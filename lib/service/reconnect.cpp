@@ -3,7 +3,7 @@
 #include <cosock/reconnect.hpp>
 
 #include "core/checkpoint.hpp"
-#include "core/system.hpp"
+#include "core/failure.hpp"
 
 #include <cosock/cancel.hpp>
 #include <cosock/time.hpp>
@@ -48,16 +48,6 @@ std::uint64_t random_seed() {
 }
 
 }  // namespace
-
-bool is_permanent(const boost::system::error_code& code) noexcept {
-  namespace errc = boost::system::errc;
-  for (const auto each :
-       {errc::invalid_argument, errc::permission_denied, errc::operation_not_permitted,
-        errc::address_family_not_supported, errc::protocol_not_supported,
-        errc::wrong_protocol_type, errc::filename_too_long})
-    if (code == each) return true;
-  return code == error::busy;
-}
 
 detail::rounds::~rounds() = default;
 backoff_clock::~backoff_clock() = default;

@@ -3,10 +3,10 @@
 #include <cosock/serve.hpp>
 
 #include "core/deadline.hpp"
+#include "core/failure.hpp"
 #include "core/print.hpp"
 #include "core/scheduler.hpp"
 #include "core/standard_numbers.hpp"
-#include "core/system.hpp"
 #include "io/byte_counter.hpp"
 
 #include <cosock/time.hpp>

@@ -10,6 +10,7 @@
 #include <cosock/broadcast.hpp>
 #include <cosock/channel.hpp>
 #include <cosock/copy.hpp>
+#include <cosock/listeners.hpp>
 #include <cosock/loops.hpp>
 #include <cosock/mailbox.hpp>
 #include <cosock/outbox.hpp>

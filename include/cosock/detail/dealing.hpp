@@ -16,10 +16,6 @@ class dealer;
 struct dealt_part;
 class descriptor;
 
-/// The number of loops that is meant: usable_cores() for 0. Throws std::invalid_argument for more
-/// than max_loops.
-COSOCK_API unsigned loop_count(unsigned n);
-
 /// The turn of one loop to accept: waits for it when told to, and passes it on in the end.
 class COSOCK_API dealt_turn {
  public:

@@ -1,0 +1,23 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include "core/text.hpp"
+
+namespace cosock::detail {
+
+std::string printable(std::string_view text) {
+  static constexpr char digits[] = "0123456789abcdef";
+  constexpr std::size_t most = 128;
+  std::string shown;
+  for (const char c : text.substr(0, most)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= ' ' && byte != 0x7f)
+      shown += c;
+    else
+      shown.append("\\x").append({digits[byte >> 4], digits[byte & 15]});
+  }
+  return text.size() > most ? shown + "..." : shown;
+}
+
+std::string quoted(std::string_view text) { return '"' + printable(text) + '"'; }
+
+}  // namespace cosock::detail

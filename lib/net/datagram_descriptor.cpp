@@ -1,0 +1,338 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include "net/datagram_descriptor.hpp"
+
+#include "core/failure.hpp"
+#include "net/sockaddr.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <utility>
+
+namespace cosock::detail {
+
+namespace {
+
+constexpr std::size_t max_messages_received = 1024;  // in one recvmmsg: the limit of the system
+
+bool would_block(int error) noexcept {
+  return error == EAGAIN || error == EWOULDBLOCK;
+}
+
+/// The operation's memory, as the system wants it. At most `max_message_pieces` + 1.
+std::size_t memory_of(const message_operation& op, iovec* out) {
+  if (!op.contiguous()) return op.pieces(reinterpret_cast<piece*>(out), max_message_pieces + 1);
+  out[0] = {op.data(), op.size()};
+  return 1;
+}
+
+std::size_t size_of(const iovec* pieces, std::size_t count) noexcept {
+  std::size_t all = 0;
+  for (std::size_t i = 0; i != count; ++i) all += pieces[i].iov_len;
+  return all;
+}
+
+/// One datagram of those that were joined, into memory.
+void take_joined(joined_datagrams& from, const iovec* into, std::size_t count, std::size_t& size,
+                 std::size_t& length) noexcept {
+  length = std::min(from.segment, from.size - from.at);
+  size = 0;
+  for (std::size_t i = 0; i != count && size != length; ++i) {
+    const std::size_t n = std::min(into[i].iov_len, length - size);
+    if (n == 0) continue;  // which may have no memory at all
+    std::memcpy(into[i].iov_base, from.memory + from.at + size, n);
+    size += n;
+  }
+  from.at += length;
+  from.full = from.at < from.size;
+}
+
+/// What a failed send is reported as: the system says of a scope id that names no interface what it
+/// says of any address without a route.
+int send_failure(int error, int fd, const void* destination, unsigned size) noexcept {
+  if (error == EAGAIN || error == EWOULDBLOCK) return error;
+  const std::uint32_t scope = scope_of(destination, size);
+  return scope != 0 && !is_interface(fd, scope) ? ENODEV : error;
+}
+
+/// Whether an error means that the system does not split datagrams of this size on this way: they
+/// are larger than what the way takes, or it cannot at all.
+bool refused_to_split(int error) noexcept {
+  return error == EINVAL || error == EMSGSIZE || error == EIO || error == EOPNOTSUPP ||
+         error == ENOPROTOOPT;
+}
+
+}  // namespace
+
+datagram_descriptor::datagram_descriptor(scheduler& on, int fd, medium what, bool shared,
+                                         int family) noexcept
+    : descriptor(on, fd, what, shared), retry_(*this) {
+  traits.family = family;
+  if (family == AF_UNIX) traits.unsplit_from = 0;
+}
+
+void datagram_descriptor::on_events(unsigned events) noexcept {
+  // The reports would not end: a failing send makes its own socket writable again.
+  descriptor::on_events(polls_ ? events & ~unsigned{writable} : events);
+}
+
+void datagram_descriptor::arm(side which) {
+  descriptor::arm(which);
+  if (which == writing && polls_) retry_.start(*on);
+}
+
+bool datagram_descriptor::is_ready(side which) noexcept {
+  if (which == reading && (has_joined() || error_later_)) return hint[which] = true;
+  return descriptor::is_ready(which);
+}
+
+bool datagram_descriptor::transfer(message_operation& op) {
+  if (op.which() == reading && error_later_)
+    return op.failed(system_failure(std::exchange(error_later_, 0)));
+  if (op.which() == writing && traits.family == AF_UNIX) {
+    // The system tells when the connected peer has room, and of no other.
+    const bool batch = op.what() == message_operation::kind::send_batch;
+    polls_ = batch ? op.list().peer_at || op.list().peer : op.peer() != nullptr;
+    if (std::exchange(sender_, &op) != &op) retry_.reset();
+  }
+  switch (op.what()) {
+    case message_operation::kind::receive:
+      return receive_message(op);
+    case message_operation::kind::receive_batch:
+      return receive_messages(op);
+    case message_operation::kind::send:
+      return send_message(op);
+    case message_operation::kind::send_batch:
+      return send_messages(op);
+  }
+  return true;
+}
+
+/// For a system call that failed: true if the operation has ended with that.
+bool datagram_descriptor::message_failed(message_operation& op, int error) noexcept {
+  if (!would_block(error)) return op.failed(system_failure(error));
+  hint[op.which()] = false;
+  return false;
+}
+
+ssize_t datagram_descriptor::receive_control(iovec* pieces, std::size_t count, name_buffer& name,
+                                             unsigned& name_size, control_buffer& control,
+                                             std::size_t& control_size) noexcept {
+  msghdr message = {};
+  message.msg_name = name.bytes;
+  message.msg_namelen = sizeof name;
+  message.msg_iov = pieces;
+  message.msg_iovlen = count;
+  message.msg_control = control.bytes;
+  message.msg_controllen = sizeof control;
+  ssize_t n;
+  do {
+    n = ::recvmsg(fd(), &message, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+  } while (n < 0 && errno == EINTR);
+  name_size = message.msg_namelen;
+  control_size = message.msg_controllen;
+  if (n >= 0 && traits.family == AF_UNIX) close_passed(control.bytes, control_size);
+  return n;
+}
+
+/// Makes sure that there is something joined to take from.
+bool datagram_descriptor::fill_joined() {
+  if (!joined_) joined_.reset(new (std::nothrow) joined_datagrams);
+  if (!joined_) {
+    errno = ENOMEM;
+    return false;
+  }
+  joined_datagrams& j = *joined_;
+  if (j.full) return true;
+  iovec all = {j.memory, sizeof j.memory};
+  const ssize_t n = receive_control(&all, 1, j.name, j.name_size, j.control, j.control_size);
+  if (n < 0) return false;
+  j.size = std::min(static_cast<std::size_t>(n), sizeof j.memory);
+  j.at = 0;
+  j.segment = read_segment_size(j.control.bytes, j.control_size);
+  if (j.segment == 0) j.segment = j.size;
+  j.full = true;
+  return true;
+}
+
+bool datagram_descriptor::receive_message(message_operation& op) {
+  if (op.contiguous() && !op.info() && !joins) [[likely]] {
+    name_buffer name;
+    socklen_t name_size = sizeof name;
+    void* const peer = op.peer();
+    ssize_t n;
+    do {
+      n = ::recvfrom(fd(), op.data(), op.size(), MSG_DONTWAIT | MSG_TRUNC,
+                     peer ? name.get() : nullptr, peer ? &name_size : nullptr);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) return message_failed(op, errno);
+    if (peer) op.codec().decode(name.bytes, name_size, peer);
+    return op.moved(std::min(static_cast<std::size_t>(n), op.size()), static_cast<std::size_t>(n));
+  }
+  iovec pieces[max_message_pieces + 1];
+  const std::size_t count = std::min(memory_of(op, pieces), max_message_pieces);
+  if (joins) {
+    if (!fill_joined()) return message_failed(op, errno);
+    joined_datagrams& j = *joined_;
+    if (op.peer()) op.codec().decode(j.name.bytes, j.name_size, op.peer());
+    if (op.info()) read_packet_info(j.control.bytes, j.control_size, *op.info());
+    std::size_t size;
+    std::size_t length;
+    take_joined(j, pieces, count, size, length);
+    return op.moved(size, length);
+  }
+  name_buffer name;
+  control_buffer control;
+  unsigned name_size;
+  std::size_t control_size;
+  const ssize_t n = receive_control(pieces, count, name, name_size, control, control_size);
+  if (n < 0) return message_failed(op, errno);
+  if (op.peer()) op.codec().decode(name.bytes, name_size, op.peer());
+  if (op.info()) read_packet_info(control.bytes, control_size, *op.info());
+  return op.moved(std::min(static_cast<std::size_t>(n), size_of(pieces, count)),
+                  static_cast<std::size_t>(n));
+}
+
+bool datagram_descriptor::receive_messages(message_operation& op) {
+  batch_memory& into = op.batch();
+  const message_slots& s = into.system();
+  if (joins && (has_joined() || s.smallest < largest_datagram)) return receive_split(op);
+  while (into.messages != s.capacity) {
+    const std::size_t most = std::min(s.capacity - into.messages, max_messages_received);
+    mmsghdr* const headers = s.headers.get() + into.messages;
+    for (std::size_t i = 0; i != most; ++i) {
+      msghdr& m = headers[i].msg_hdr;
+      const std::size_t at = into.messages + i;
+      m = {s.names[at].bytes, sizeof(name_buffer), &s.pieces[at], 1, nullptr, 0, 0};
+      if (controls) {
+        m.msg_control = s.controls[at].bytes;
+        m.msg_controllen = sizeof(control_buffer);
+      }
+    }
+    const int n = ::recvmmsg(fd(), headers, static_cast<unsigned>(most),
+                             MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC, nullptr);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      if (into.messages == 0) return message_failed(op, errno);
+      if (!would_block(errno)) error_later_ = errno;
+      break;
+    }
+    for (int i = 0; i != n; ++i) describe_slot(into, into.messages + i);
+    into.messages += static_cast<std::size_t>(n);
+    // Fewer than there was room for: nothing is left, and what comes will be reported. Where several
+    // were there, more are likely to have come by the next time.
+    if (static_cast<std::size_t>(n) < most) {
+      hint[reading] = n > 1;
+      break;
+    }
+  }
+  on->budget -= static_cast<int>(into.messages / 4);
+  return true;
+}
+
+void datagram_descriptor::describe_slot(batch_memory& into, std::size_t i) const noexcept {
+  const message_slots& s = into.system();
+  const mmsghdr& header = s.headers[i];
+  if (traits.family == AF_UNIX && controls)
+    close_passed(s.controls[i].bytes, header.msg_hdr.msg_controllen);
+  batch_slot& slot = into.slot_array()[i];
+  slot.data = static_cast<const char*>(s.pieces[i].iov_base);
+  slot.length = header.msg_len;
+  slot.size = std::min<std::size_t>(header.msg_len, s.pieces[i].iov_len);
+  slot.segment = joins ? read_segment_size(s.controls[i].bytes, header.msg_hdr.msg_controllen) : 0;
+  if (slot.segment == 0) slot.segment = slot.size;
+  into.datagrams += slot.size == 0 ? 1 : (slot.size + slot.segment - 1) / slot.segment;
+}
+
+/// One by one, because there is no room to let the system write them joined, or some are left.
+bool datagram_descriptor::receive_split(message_operation& op) {
+  batch_memory& into = op.batch();
+  const message_slots& s = into.system();
+  while (into.messages != s.capacity) {
+    if (!fill_joined()) {
+      if (into.messages == 0) return message_failed(op, errno);
+      if (!would_block(errno))
+        error_later_ = errno;
+      else
+        hint[reading] = false;
+      break;
+    }
+    joined_datagrams& j = *joined_;
+    const std::size_t i = into.messages++;
+    batch_slot& slot = into.slot_array()[i];
+    take_joined(j, &s.pieces[i], 1, slot.size, slot.length);
+    slot.data = static_cast<const char*>(s.pieces[i].iov_base);
+    slot.segment = slot.size;
+    s.headers[i].msg_hdr.msg_namelen = j.name_size;
+    s.headers[i].msg_hdr.msg_controllen = j.control_size;
+    s.names[i] = j.name;
+    s.controls[i] = j.control;
+  }
+  into.datagrams = into.messages;
+  on->budget -= static_cast<int>(into.messages / 4);
+  return true;
+}
+
+bool datagram_descriptor::send_message(message_operation& op) {
+  name_buffer name;
+  const unsigned name_size =
+      op.peer() ? op.codec().encode(op.peer(), name.bytes, traits.family == AF_INET6) : 0;
+  const std::uint32_t destination_interface =
+      traits.family == AF_INET6 ? interface_named_by(name.bytes, name_size) : 0;
+  ssize_t n;
+  if (op.contiguous() && !op.info() && !destination_interface) [[likely]] {
+    do {
+      n = ::sendto(fd(), op.data(), op.size(), MSG_NOSIGNAL | MSG_DONTWAIT,
+                   name_size ? name.get() : nullptr, name_size);
+    } while (n < 0 && errno == EINTR);
+  } else {
+    iovec pieces[max_message_pieces + 1];
+    const std::size_t count = memory_of(op, pieces);
+    if (count > max_message_pieces) return op.failed(system_failure(EMSGSIZE));
+    alignas(cmsghdr) char control[max_sent_control];
+    msghdr message = {name_size ? name.bytes : nullptr, name_size, pieces, count, control, 0, 0};
+    if ((op.info() || destination_interface) && traits.family != AF_UNIX)
+      add_source(message, traits.family, op.info() ? *op.info() : packet_info(),
+                 destination_interface,
+                 traits.family == AF_INET || is_v4(fd(), name.bytes, name_size));
+    if (message.msg_controllen == 0) message.msg_control = nullptr;
+    do {
+      n = ::sendmsg(fd(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+  }
+  if (n < 0) return message_failed(op, send_failure(errno, fd(), name.bytes, name_size));
+  retry_.reset();
+  return op.moved(static_cast<std::size_t>(n), static_cast<std::size_t>(n));
+}
+
+bool datagram_descriptor::send_messages(message_operation& op) {
+  const std::size_t all = op.list().count;
+  std::size_t& sent = op.count();
+  std::size_t refused = 0;  // what was split before the system would not
+  outgoing_messages out(op.list(), &op.codec(), traits, fd());
+  while (sent != all) {
+    out.fill(sent);
+    const int n = ::sendmmsg(fd(), out.headers(), static_cast<unsigned>(out.count()),
+                             MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      if (out.datagrams(0) > 1 && refused_to_split(errno)) {
+        refused = std::exchange(traits.unsplit_from, errno == EIO ? 0 : out.segment(0));
+        continue;
+      }
+      // It was something else.
+      if (refused && !would_block(errno)) traits.unsplit_from = refused;
+      const msghdr& first = out.headers()[0].msg_hdr;
+      return message_failed(op, send_failure(errno, fd(), first.msg_name, first.msg_namelen));
+    }
+    refused = 0;
+    for (int i = 0; i != n; ++i) sent += out.datagrams(static_cast<std::size_t>(i));
+    retry_.reset();
+    on->budget -= 1 + n / 4;
+    if (on->budget <= 0 && sent != all) return false;
+  }
+  return true;
+}
+
+}  // namespace cosock::detail

@@ -1,0 +1,97 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/datagram.hpp>
+#include <cosock/detail/timer.hpp>
+
+#include "core/scheduler.hpp"
+#include "io/descriptor.hpp"
+#include "net/batch_memory.hpp"
+#include "net/membership.hpp"
+#include "net/outgoing_messages.hpp"
+
+#include <memory>
+
+namespace cosock::detail {
+
+inline constexpr std::size_t largest_datagram = 65535;
+
+/// Datagrams that the system had joined, on their way to somebody who takes one at a time.
+struct joined_datagrams {
+  char memory[largest_datagram + 1];
+  std::size_t size = 0;
+  std::size_t at = 0;
+  std::size_t segment = 0;
+  bool full = false;
+  unsigned name_size = 0;
+  std::size_t control_size = 0;
+  name_buffer name;
+  control_buffer control;
+};
+
+/// Tries again after a while, where the system does not tell when: a local datagram socket sends to
+/// one whose queue is full.
+class retry_timer final : public timer {
+ public:
+  explicit retry_timer(source& of) noexcept : of_(of) {}
+  void start(core& on) noexcept {
+    start_timer(on, later(steady_now(), delay_));
+    delay_ = std::min<std::int64_t>(2 * delay_, 20'000'000);
+  }
+  void reset() noexcept {
+    stop_timer();
+    delay_ = first;
+  }
+  void expire() noexcept override { of_.ready(writing); }
+
+ private:
+  static constexpr std::int64_t first = 250'000;  // ns
+  source& of_;
+  std::int64_t delay_ = first;
+};
+
+/// The descriptor of a datagram socket.
+class datagram_descriptor final : public descriptor {
+ public:
+  /// As descriptor::open().
+  static datagram_descriptor* open(scheduler& on, int fd, int family, bool shared) {
+    return make<datagram_descriptor>(on, fd, medium::datagrams, shared, family);
+  }
+  /// For open().
+  datagram_descriptor(scheduler& on, int fd, medium what, bool shared, int family) noexcept;
+
+  void arm(side) override;
+  bool is_ready(side) noexcept override;
+  bool transfer(message_operation&) override;
+
+  datagram_traits traits;
+  bool controls = false;  // there may be control messages
+  bool joins = false;     // UDP_GRO
+  memberships groups;
+
+ private:
+  ~datagram_descriptor() override = default;
+  void on_events(unsigned) noexcept override;
+  void on_detach() noexcept override { retry_.reset(); }
+
+  bool receive_message(message_operation&);
+  bool receive_messages(message_operation&);
+  bool receive_split(message_operation&);
+  bool send_message(message_operation&);
+  bool send_messages(message_operation&);
+  bool message_failed(message_operation&, int error) noexcept;
+  bool has_joined() const noexcept { return joined_ && joined_->full; }
+  bool fill_joined();
+  ssize_t receive_control(iovec* pieces, std::size_t count, name_buffer&, unsigned& name_size,
+                          control_buffer&, std::size_t& control_size) noexcept;
+  void describe_slot(batch_memory&, std::size_t) const noexcept;
+
+  bool polls_ = false;   // readiness for what is being sent is not reported
+  int error_later_ = 0;  // met after a part of a batch
+  std::unique_ptr<joined_datagrams> joined_;
+  retry_timer retry_;
+  const void* sender_ = nullptr;  // the operation that retry_ is for
+};
+
+}  // namespace cosock::detail

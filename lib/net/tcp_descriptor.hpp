@@ -1,0 +1,32 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/address.hpp>
+
+#include "io/descriptor.hpp"
+
+#include <optional>
+
+namespace cosock::detail {
+
+/// The descriptor of a TCP connection.
+class tcp_descriptor final : public descriptor {
+ public:
+  /// As descriptor::open().
+  static tcp_descriptor* open(scheduler& on, int fd, bool shared) {
+    return make<tcp_descriptor>(on, fd, medium::tcp, shared);
+  }
+  /// For open().
+  tcp_descriptor(scheduler& on, int fd, medium what, bool shared) noexcept
+      : descriptor(on, fd, what, shared) {}
+
+  /// The other end, as accept(2) or connect(2) knew it, so that it stays known when the connection is
+  /// lost.
+  std::optional<endpoint> peer;
+
+ private:
+  ~tcp_descriptor() override = default;
+};
+
+}  // namespace cosock::detail
