@@ -35,7 +35,7 @@ namespace asio = boost::asio;
 
 struct counter_service : asio::execution_context::service {
   static inline asio::execution_context::id id;
-  using asio::execution_context::service::service;
+  explicit counter_service(asio::execution_context& of) : asio::execution_context::service(of) {}
   void shutdown() override {}
   int count = 0;
 };
