@@ -317,7 +317,7 @@ COROUTINE_TEST_CASE(handlers_and_limits_are_safe_where_they_are_used) {
 namespace {
 
 struct aggregate {
-  traced member;
+  traced member = {};
   int number = 0;
 };
 cosock::task<int> of_aggregate(aggregate a) {
