@@ -39,13 +39,14 @@ class memory_stream final : public cosock::byte_stream {
  private:
   struct end_point final : cosock::detail::source {
     using operation = cosock::detail::stream_operation;
+    using step = cosock::detail::step;
     void arm(cosock::detail::side) override {}
     bool is_ready(cosock::detail::side which) noexcept override {
       return hint[which] = which == cosock::detail::reading
                                ? !incoming.empty() || ended
                                : shut || !peer || peer->incoming.size() < peer->room;
     }
-    bool transfer(operation& op) override {
+    step transfer(operation& op) override {
       for (;;) {
         cosock::detail::piece p{nullptr, 0};
         if (op.contiguous())
@@ -55,20 +56,26 @@ class memory_stream final : public cosock::byte_stream {
         if (op.which() == cosock::detail::writing) {
           if (shut || !peer) return op.failed({EPIPE, &boost::system::system_category()});
           const std::size_t n = std::min(p.size, peer->room - peer->incoming.size());
-          if (n == 0) return hint[cosock::detail::writing] = false;
+          if (n == 0) {
+            hint[cosock::detail::writing] = false;
+            return step::pending;
+          }
           peer->incoming.append(static_cast<const char*>(p.data), n);
           peer->ready(cosock::detail::reading);
-          if (op.moved(n)) return true;
+          if (op.moved(n) == step::done) return step::done;
         } else {
           const std::size_t n = std::min(p.size, incoming.size());
           if (n == 0 && ended) return op.moved(0);
-          if (n == 0) return hint[cosock::detail::reading] = false;
+          if (n == 0) {
+            hint[cosock::detail::reading] = false;
+            return step::pending;
+          }
           std::memcpy(p.data, incoming.data(), n);
           incoming.erase(0, n);
           if (peer) peer->ready(cosock::detail::writing);
-          if (op.moved(n)) {
+          if (op.moved(n) == step::done) {
             is_ready(cosock::detail::reading);
-            return true;
+            return step::done;
           }
         }
       }

@@ -68,13 +68,14 @@ class scripted_stream final : public cosock::byte_stream {
  private:
   struct script final : cosock::detail::source {
     using operation = cosock::detail::stream_operation;
+    using step = cosock::detail::step;
     void arm(cosock::detail::side) override {}
     bool is_ready(cosock::detail::side which) noexcept override {
       return hint[which] = which == cosock::detail::reading
                                ? !incoming.empty() || ended || receive_error
                                : room != 0 || send_error;
     }
-    bool transfer(operation& op) override {
+    step transfer(operation& op) override {
       return op.which() == cosock::detail::reading ? receive(op) : send(op);
     }
     static cosock::detail::piece next(operation& op) {
@@ -85,13 +86,13 @@ class scripted_stream final : public cosock::byte_stream {
         op.pieces(&p, 1);
       return p;
     }
-    bool receive(operation& op) {
+    step receive(operation& op) {
       for (;;) {
         if (incoming.empty()) {
           if (receive_error) return fail(op, receive_error);
           if (ended) return op.moved(0);
           hint[cosock::detail::reading] = false;
-          return false;
+          return step::pending;
         }
         std::string& first = incoming.front();
         const auto into = next(op);
@@ -100,15 +101,15 @@ class scripted_stream final : public cosock::byte_stream {
         first.erase(0, n);
         if (first.empty()) incoming.pop_front();
         is_ready(cosock::detail::reading);
-        if (op.moved(n)) return true;
+        if (op.moved(n) == step::done) return step::done;
       }
     }
-    bool send(operation& op) {
+    step send(operation& op) {
       for (;;) {
         if (room == 0) {
           if (send_error) return fail(op, send_error);
           hint[cosock::detail::writing] = false;
-          return false;
+          return step::pending;
         }
         ++writes;
         if (op.contiguous()) {
@@ -116,7 +117,7 @@ class scripted_stream final : public cosock::byte_stream {
           const std::size_t n = std::min(room, from.size);
           sent.append(static_cast<const char*>(from.data), n);
           room -= n;
-          if (op.moved(n)) return true;
+          if (op.moved(n) == step::done) return step::done;
           continue;
         }
         cosock::detail::piece many[64];
@@ -128,10 +129,10 @@ class scripted_stream final : public cosock::byte_stream {
           room -= n;
           all += n;
         }
-        if (op.moved(all)) return true;
+        if (op.moved(all) == step::done) return step::done;
       }
     }
-    static bool fail(operation& op, int error) {
+    static step fail(operation& op, int error) {
       return op.failed({error, &boost::system::system_category()});
     }
     std::deque<std::string> incoming;
@@ -149,9 +150,9 @@ class scripted_stream final : public cosock::byte_stream {
 /// The loop of the task that awaits it, as streams know it.
 class this_core final : public cosock::detail::awaiter_of<this_core> {
  public:
-  bool start(std::coroutine_handle<>, cosock::detail::scope& where) {
+  cosock::detail::step start(std::coroutine_handle<>, cosock::detail::scope& where) {
     on_ = where.on;
-    return false;
+    return cosock::detail::step::done;
   }
   cosock::detail::core* result() { return on_; }
   cosock::detail::failure fail() noexcept { return {}; }

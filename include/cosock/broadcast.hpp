@@ -15,7 +15,7 @@ class broadcast;
 
 namespace detail {
 template <class T>
-class broadcast_receive;
+class broadcast_receive_operation;
 }
 
 /// One receiver of a broadcast: it sees every value that is sent after it subscribed, in order.
@@ -33,19 +33,19 @@ class subscription : private detail::link {
   /// taken; `error::busy` while another task receives from the same subscription; `error::closed`
   /// if the broadcast was destroyed; and whatever copying a T throws, with the value still to be
   /// had.
-  detail::broadcast_receive<T> receive() { return detail::broadcast_receive<T>(*this); }
+  detail::broadcast_receive_operation<T> receive() { return detail::broadcast_receive_operation<T>(*this); }
   /// How many values were lost right before the one that was received last.
   [[nodiscard]] std::uint64_t missed() const noexcept { return missed_; }
 
  private:
   friend class broadcast<T>;
-  friend class detail::broadcast_receive<T>;
+  friend class detail::broadcast_receive_operation<T>;
   explicit subscription(broadcast<T>& of) noexcept;
   bool available() const noexcept { return next_ != of_->sent_; }
   std::optional<T> take();
 
   broadcast<T>* of_;
-  detail::broadcast_receive<T>* receiving_ = nullptr;
+  detail::broadcast_receive_operation<T>* receiving_ = nullptr;
   std::uint64_t next_;
   std::uint64_t missed_ = 0;
 };
@@ -93,7 +93,7 @@ class broadcast {
 
  private:
   friend class subscription<T>;
-  friend class detail::broadcast_receive<T>;
+  friend class detail::broadcast_receive_operation<T>;
   detail::ring<T> kept_;
   std::uint64_t sent_ = 0;
   detail::wait_list waiting_;
@@ -104,23 +104,23 @@ class broadcast {
 // Implementation
 
 template <class T>
-class COSOCK_AWAITABLE detail::broadcast_receive final : public awaiter_of<broadcast_receive<T>>,
+class COSOCK_AWAITABLE detail::broadcast_receive_operation final : public awaiter_of<broadcast_receive_operation<T>>,
                                                          public waiter {
  public:
-  explicit broadcast_receive(subscription<T>& of) noexcept : of_(&of) {}
-  broadcast_receive(broadcast_receive&& other) noexcept : waiter(), of_(other.of_) {}
-  ~broadcast_receive() {
+  explicit broadcast_receive_operation(subscription<T>& of) noexcept : of_(&of) {}
+  broadcast_receive_operation(broadcast_receive_operation&& other) noexcept : waiter(), of_(other.of_) {}
+  ~broadcast_receive_operation() {
     if (scope_) leave();
   }
 
-  bool start(std::coroutine_handle<> awaiting, scope& where) {
-    if (!enter(awaiting, where)) return false;
+  step start(std::coroutine_handle<> awaiting, scope& where) {
+    if (!enter(awaiting, where)) return complete_or_yield();
     if (of_->receiving_) return fail_busy();
     if (!of_->of_) return fail_closed();
     const bool now = of_->available() || of_->of_->closed_;
-    const bool waits = now ? complete_at_once() : wait_in(of_->of_->waiting_.end());
-    if (waits) of_->receiving_ = this;
-    return waits;
+    const step reached = now ? complete_or_yield() : wait_in(of_->of_->waiting_.end());
+    if (reached == step::pending) of_->receiving_ = this;
+    return reached;
   }
   std::optional<T> result() {
     if (failure_) raise(failure_);

@@ -10,14 +10,14 @@ namespace cosock {
 namespace detail {
 
 /// A scope around an operand, with a deadline or without.
-class COSOCK_API limit : public waiting, public timer {
+class COSOCK_API timeout_scope : public waiting, public timer {
  public:
   void cancel() noexcept override { inner_.cancel(); }  // from outside
   void expire() noexcept override;
 
  protected:
-  limit() noexcept {}
-  ~limit() { leave(); }
+  timeout_scope() noexcept {}
+  ~timeout_scope() { leave(); }
 
   void enter(scope& outer) noexcept {
     outer_ = &outer;
@@ -37,9 +37,9 @@ class COSOCK_API limit : public waiting, public timer {
     stop_timer();
   }
   /// For start(), where the inside has ended without a wait. Where that is because the time had
-  /// passed before it began, the others have their turn now and then: true if the coroutine waits.
-  bool rests(std::coroutine_handle<> awaiting) {
-    return expired_ && rest(awaiting);
+  /// passed before it began, the others have their turn now and then.
+  step complete_or_yield(std::coroutine_handle<> awaiting) {
+    return expired_ ? rest(awaiting) : step::done;
   }
   failure translated(failure inner) const noexcept;
   /// To be called where an exception is being handled: throws it on, `cancelled` as `timed_out`.
@@ -63,29 +63,29 @@ class COSOCK_API limit : public waiting, public timer {
 
  private:
   class resting;
-  bool rest(std::coroutine_handle<> awaiting);
+  step rest(std::coroutine_handle<> awaiting);
   waiting* rest_ = nullptr;
 };
 
 /// What with_timeout and with_deadline give.
 template <class A, bool Deadline>
-class COSOCK_AWAITABLE with_limit final : public awaiter_of<with_limit<A, Deadline>>, public limit {
+class COSOCK_AWAITABLE timeout_awaiter final : public awaiter_of<timeout_awaiter<A, Deadline>>, public timeout_scope {
  public:
   template <class B>
-  with_limit(std::int64_t ns, B&& of) : ns_(ns), of_(operand(std::forward<B>(of))) {}
-  with_limit(with_limit&& other) noexcept : limit(), ns_(other.ns_), of_(std::move(other.of_)) {}
+  timeout_awaiter(std::int64_t ns, B&& of) : ns_(ns), of_(operand(std::forward<B>(of))) {}
+  timeout_awaiter(timeout_awaiter&& other) noexcept : timeout_scope(), ns_(other.ns_), of_(std::move(other.of_)) {}
 
-  bool start(std::coroutine_handle<> awaiting, scope& outer) {
+  step start(std::coroutine_handle<> awaiting, scope& outer) {
     // An operation that ends at once needs no clock; a task may compute before it first waits.
     constexpr bool is_task = !std::derived_from<A, operation>;
     std::int64_t at = Deadline ? ns_ : is_task ? later(steady_now(), ns_) : 0;
     expired_ = Deadline ? ns_ <= steady_now() : ns_ <= 0;
     enter(outer);
-    if (!of_.start(awaiting, inner_)) return rests(awaiting);
-    if (expired_) return true;
+    if (of_.start(awaiting, inner_) == step::done) return complete_or_yield(awaiting);
+    if (expired_) return step::pending;
     if (!Deadline && !is_task) at = later(steady_now(), ns_);
     start_timer(*outer.on, at);
-    return true;
+    return step::pending;
   }
   decltype(auto) result() { return result_of_operand(of_); }
   failure fail() noexcept {
@@ -100,14 +100,14 @@ class COSOCK_AWAITABLE with_limit final : public awaiter_of<with_limit<A, Deadli
 };
 
 /// A scope that keeps outer cancellations out, for ever or for a time of grace.
-class COSOCK_API shield : public waiting, public timer {
+class COSOCK_API shield_scope : public waiting, public timer {
  public:
   void cancel() noexcept override;  // from outside
   void expire() noexcept override { inner_.cancel(); }
 
  protected:
-  explicit shield(std::int64_t grace) noexcept : grace_(grace) {}
-  ~shield() { leave(); }
+  explicit shield_scope(std::int64_t grace) noexcept : grace_(grace) {}
+  ~shield_scope() { leave(); }
 
   void leave() noexcept {
     if (!outer_) return;
@@ -122,13 +122,13 @@ class COSOCK_API shield : public waiting, public timer {
 
 /// What shielded and with_grace give.
 template <class A>
-class COSOCK_AWAITABLE with_shield final : public awaiter_of<with_shield<A>>, public shield {
+class COSOCK_AWAITABLE shield_awaiter final : public awaiter_of<shield_awaiter<A>>, public shield_scope {
  public:
   template <class B>
-  with_shield(std::int64_t grace, B&& of) : shield(grace), of_(operand(std::forward<B>(of))) {}
-  with_shield(with_shield&& other) noexcept : shield(other.grace_), of_(std::move(other.of_)) {}
+  shield_awaiter(std::int64_t grace, B&& of) : shield_scope(grace), of_(operand(std::forward<B>(of))) {}
+  shield_awaiter(shield_awaiter&& other) noexcept : shield_scope(other.grace_), of_(std::move(other.of_)) {}
 
-  bool start(std::coroutine_handle<> awaiting, scope& outer) {
+  step start(std::coroutine_handle<> awaiting, scope& outer) {
     inner_.on = outer.on;
     outer_ = &outer;
     outer.pending = this;
@@ -150,7 +150,7 @@ class COSOCK_AWAITABLE with_shield final : public awaiter_of<with_shield<A>>, pu
 };
 
 template <class A>
-class in_scope;
+class scope_awaiter;
 
 }  // namespace detail
 
@@ -169,14 +169,14 @@ class in_scope;
 /// the system.
 template <class Rep, class Period, class A>
 auto with_timeout(std::chrono::duration<Rep, Period> limit, A&& of) {
-  return detail::with_limit<detail::operand_t<A>, false>(detail::to_ns(limit),
+  return detail::timeout_awaiter<detail::operand_t<A>, false>(detail::to_ns(limit),
                                                          std::forward<A>(of));
 }
 
 /// As with_timeout, with a point of the monotonic clock instead of a duration.
 template <class Duration, class A>
 auto with_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> deadline, A&& of) {
-  return detail::with_limit<detail::operand_t<A>, true>(
+  return detail::timeout_awaiter<detail::operand_t<A>, true>(
       detail::to_ns(deadline.time_since_epoch()), std::forward<A>(of));
 }
 
@@ -185,7 +185,7 @@ auto with_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> 
 /// After it, what was cancelled outside is still cancelled.
 template <class A>
 auto shielded(A&& of) {
-  return detail::with_shield<detail::operand_t<A>>(INT64_MAX, std::forward<A>(of));
+  return detail::shield_awaiter<detail::operand_t<A>>(INT64_MAX, std::forward<A>(of));
 }
 
 /// Awaits `of`, and lets a cancellation from outside reach it only after a time of grace: what has
@@ -193,7 +193,7 @@ auto shielded(A&& of) {
 /// zero or less is none. Throws std::invalid_argument, when it is called, for NaN.
 template <class Rep, class Period, class A>
 auto with_grace(std::chrono::duration<Rep, Period> grace, A&& of) {
-  return detail::with_shield<detail::operand_t<A>>(detail::to_ns(grace), std::forward<A>(of));
+  return detail::shield_awaiter<detail::operand_t<A>>(detail::to_ns(grace), std::forward<A>(of));
 }
 
 /// A region of work that can be cancelled from elsewhere on the same loop.
@@ -203,7 +203,7 @@ auto with_grace(std::chrono::duration<Rep, Period> grace, A&& of) {
 /// scope. Cancellation is a state, not an event: cancel() before run() counts. The object must
 /// outlive the run(), holds one run() at a time, and belongs to one loop; from another thread,
 /// cancel through loop::post.
-class COSOCK_API cancel_scope final : private detail::limit {
+class COSOCK_API cancel_scope final : private detail::timeout_scope {
  public:
   cancel_scope() = default;
   ~cancel_scope() = default;
@@ -229,12 +229,12 @@ class COSOCK_API cancel_scope final : private detail::limit {
   /// scope is running already.
   template <class A>
   auto run(A&& of) {
-    return detail::in_scope<detail::operand_t<A>>(*this, std::forward<A>(of));
+    return detail::scope_awaiter<detail::operand_t<A>>(*this, std::forward<A>(of));
   }
 
  private:
   template <class A>
-  friend class detail::in_scope;
+  friend class detail::scope_awaiter;
   void set_deadline_ns(std::int64_t deadline);
   void begin(detail::scope& outer);
   void began(detail::scope& outer);
@@ -242,21 +242,21 @@ class COSOCK_API cancel_scope final : private detail::limit {
 };
 
 template <class A>
-class COSOCK_AWAITABLE detail::in_scope : public awaiter_of<in_scope<A>> {
+class COSOCK_AWAITABLE detail::scope_awaiter : public awaiter_of<scope_awaiter<A>> {
  public:
   template <class B>
-  in_scope(cancel_scope& in, B&& of) : in_(in), of_(operand(std::forward<B>(of))) {}
-  in_scope(in_scope&& other) noexcept : in_(other.in_), of_(std::move(other.of_)) {}
-  ~in_scope() {
+  scope_awaiter(cancel_scope& in, B&& of) : in_(in), of_(operand(std::forward<B>(of))) {}
+  scope_awaiter(scope_awaiter&& other) noexcept : in_(other.in_), of_(std::move(other.of_)) {}
+  ~scope_awaiter() {
     if (running_) in_.leave();
   }
 
-  bool start(std::coroutine_handle<> awaiting, scope& outer) {
+  step start(std::coroutine_handle<> awaiting, scope& outer) {
     in_.begin(outer);
     running_ = true;
-    if (!of_.start(awaiting, in_.inner_)) return in_.rests(awaiting);
+    if (of_.start(awaiting, in_.inner_) == step::done) return in_.complete_or_yield(awaiting);
     in_.began(outer);
-    return true;
+    return step::pending;
   }
   decltype(auto) result() {
     running_ = false;

@@ -11,11 +11,11 @@ namespace cosock {
 
 namespace detail {
 template <class T>
-class receiver;
+class channel_receive_operation;
 template <class T>
-class sender;
+class basic_channel_send_operation;
 template <class T, bool Copies>
-class channel_send;
+class channel_send_operation;
 }  // namespace detail
 
 /// A queue of values between the tasks of one loop, with room for a fixed number of them: senders
@@ -41,8 +41,8 @@ class channel {
   /// while it waits, and `error::cancelled`. An rvalue is moved from only when it is queued: after
   /// an error it is still the caller's, and unchanged. It outlives the `co_await`, like all that is
   /// passed by reference.
-  detail::channel_send<T, false> send(T&& value) { return {*this, std::move(value)}; }
-  detail::channel_send<T, true> send(const T& value) requires std::copy_constructible<T> {
+  detail::channel_send_operation<T, false> send(T&& value) { return {*this, std::move(value)}; }
+  detail::channel_send_operation<T, true> send(const T& value) requires std::copy_constructible<T> {
     return {*this, value};
   }
 
@@ -50,7 +50,7 @@ class channel {
   /// been received: `while (auto value = co_await channel.receive())`. Throws `error::cancelled`:
   /// no value was taken. A value that came before the cancellation is given. A task that is
   /// destroyed between the two takes the value with it.
-  detail::receiver<T> receive() { return detail::receiver<T>(*this); }
+  detail::channel_receive_operation<T> receive() { return detail::channel_receive_operation<T>(*this); }
 
   /// Queues the value if there is room; false, and the value is unchanged, if not, or if the
   /// channel is closed.
@@ -83,9 +83,9 @@ class channel {
   [[nodiscard]] std::size_t capacity() const noexcept { return queue_.capacity(); }
 
  private:
-  friend class detail::receiver<T>;
-  friend class detail::channel_send<T, false>;
-  friend class detail::channel_send<T, true>;
+  friend class detail::channel_receive_operation<T>;
+  friend class detail::channel_send_operation<T, false>;
+  friend class detail::channel_send_operation<T, true>;
   bool has_room() const noexcept { return !receivers_.empty() || !queue_.full(); }
   bool give(T& value) noexcept;
   bool take(std::optional<T>& into) noexcept;
@@ -101,14 +101,14 @@ class channel {
 namespace detail {
 
 template <class T>
-class COSOCK_AWAITABLE receiver final : public awaiter_of<receiver<T>>, public waiter {
+class COSOCK_AWAITABLE channel_receive_operation final : public awaiter_of<channel_receive_operation<T>>, public waiter {
  public:
-  explicit receiver(channel<T>& of) noexcept : of_(of) {}
-  receiver(receiver&& other) noexcept : waiter(), of_(other.of_) {}
+  explicit channel_receive_operation(channel<T>& of) noexcept : of_(of) {}
+  channel_receive_operation(channel_receive_operation&& other) noexcept : waiter(), of_(other.of_) {}
 
-  bool start(std::coroutine_handle<> awaiting, scope& where) {
-    if (!enter(awaiting, where)) return false;
-    if (of_.take(value_) || of_.closed_) return complete_at_once();
+  step start(std::coroutine_handle<> awaiting, scope& where) {
+    if (!enter(awaiting, where)) return complete_or_yield();
+    if (of_.take(value_) || of_.closed_) return complete_or_yield();
     return wait_in(of_.receivers_.end());
   }
   std::optional<T> result() {
@@ -124,30 +124,30 @@ class COSOCK_AWAITABLE receiver final : public awaiter_of<receiver<T>>, public w
 };
 
 template <class T>
-class sender : public waiter {
+class basic_channel_send_operation : public waiter {
  public:
   /// What it waits to send.
   T& value() noexcept { return *value_; }
 
  protected:
-  sender() noexcept {}
-  ~sender() = default;
+  basic_channel_send_operation() noexcept {}
+  ~basic_channel_send_operation() = default;
   T* value_ = nullptr;
 };
 
 template <class T, bool Copies>
-class COSOCK_AWAITABLE channel_send final : public awaiter_of<channel_send<T, Copies>>,
-                                            public sender<T> {
+class COSOCK_AWAITABLE channel_send_operation final : public awaiter_of<channel_send_operation<T, Copies>>,
+                                            public basic_channel_send_operation<T> {
  public:
   template <class From>
-  channel_send(channel<T>& of, From&& value) : of_(of), from_(std::forward<From>(value)) {}
-  channel_send(channel_send&& other) noexcept
-      : sender<T>(), of_(other.of_), from_(std::forward<stored>(other.from_)) {}
+  channel_send_operation(channel<T>& of, From&& value) : of_(of), from_(std::forward<From>(value)) {}
+  channel_send_operation(channel_send_operation&& other) noexcept
+      : basic_channel_send_operation<T>(), of_(other.of_), from_(std::forward<stored>(other.from_)) {}
 
-  bool start(std::coroutine_handle<> awaiting, scope& where) {
-    if (!this->enter(awaiting, where)) return false;
+  step start(std::coroutine_handle<> awaiting, scope& where) {
+    if (!this->enter(awaiting, where)) return this->complete_or_yield();
     if (of_.closed_) return this->fail_closed();
-    if (of_.give(from_)) return this->complete_at_once();
+    if (of_.give(from_)) return this->complete_or_yield();
     this->value_ = &from_;
     return this->wait_in(of_.senders_.end());
   }
@@ -167,7 +167,7 @@ class COSOCK_AWAITABLE channel_send final : public awaiter_of<channel_send<T, Co
 template <class T>
 bool channel<T>::give(T& value) noexcept {
   if (!receivers_.empty()) {
-    auto& to = static_cast<detail::receiver<T>&>(receivers_.first());
+    auto& to = static_cast<detail::channel_receive_operation<T>&>(receivers_.first());
     to.value_.emplace(std::move(value));
     to.complete();
     return true;
@@ -179,7 +179,7 @@ bool channel<T>::give(T& value) noexcept {
 
 template <class T>
 bool channel<T>::take(std::optional<T>& into) noexcept {
-  auto* from = senders_.empty() ? nullptr : &static_cast<detail::sender<T>&>(senders_.first());
+  auto* from = senders_.empty() ? nullptr : &static_cast<detail::basic_channel_send_operation<T>&>(senders_.first());
   if (queue_.size() != 0) {
     into.emplace(queue_.pop());
     if (from) queue_.push(std::move(from->value()));

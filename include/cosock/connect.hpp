@@ -36,7 +36,7 @@ struct connect_options {
 /// to oneself, which loopback makes possible, is refused too. Of the options, `timeout`,
 /// `attempt_delay` and `family` do not apply: see with_timeout.
 /// Cancelled: the connection is closed, whatever it had come to.
-detail::connect_operation connect(const endpoint& to, const connect_options& options = {});
+detail::tcp_connect_operation connect(const endpoint& to, const connect_options& options = {});
 
 /// Looks up a host and connects to it: Happy Eyeballs, RFC 8305. IPv4 and IPv6 addresses are looked
 /// up side by side. The first attempt begins with the answer about IPv6, or 50 ms after the one
@@ -59,27 +59,27 @@ COSOCK_API task<tcp_socket> connect(std::vector<endpoint> to, connect_options op
 
 // Implementation
 
-class COSOCK_AWAITABLE detail::connect_operation final : public awaiter_of<connect_operation>,
-                                                         public side_operation {
+class COSOCK_AWAITABLE detail::tcp_connect_operation final : public awaiter_of<tcp_connect_operation>,
+                                                         public io_operation {
  public:
-  connect_operation(const endpoint& to, const connect_options& options) noexcept
+  tcp_connect_operation(const endpoint& to, const connect_options& options) noexcept
       : to_(to), options_(options) {}
-  connect_operation(connect_operation&& other) noexcept
-      : side_operation(), to_(other.to_), options_(other.options_) {}
-  bool start(std::coroutine_handle<> awaiting, scope& where);
+  tcp_connect_operation(tcp_connect_operation&& other) noexcept
+      : io_operation(), to_(other.to_), options_(other.options_) {}
+  step start(std::coroutine_handle<> awaiting, scope& where);
   tcp_socket result();
   failure fail() noexcept { return failure_; }
   bool has_details() const noexcept { return !is_cancelled(failure_); }
 
  private:
-  bool attempt() override;
-  bool give_up(int error) noexcept;
+  step attempt() override;
+  step give_up(int error) noexcept;
   endpoint to_;
   connect_options options_;
   tcp_socket connected_;
 };
 
-inline detail::connect_operation connect(const endpoint& to, const connect_options& options) {
+inline detail::tcp_connect_operation connect(const endpoint& to, const connect_options& options) {
   return {to, options};
 }
 

@@ -43,14 +43,14 @@ struct basic_outgoing {
 template <class Endpoint>
 class basic_datagram_batch;
 namespace detail {
-class receive_message;
+class datagram_receive_operation;
 template <class Endpoint>
-class receive_message_from;
-class receive_messages;
+class datagram_receive_from_operation;
+class datagram_receive_batch_operation;
 template <class Endpoint>
-class send_message;
+class datagram_send_operation;
 template <class Endpoint>
-class send_messages;
+class datagram_send_batch_operation;
 template <class C, class T>
 concept array_of = requires(const C& c) {
   { std::span(c) } -> std::convertible_to<std::span<const T>>;
@@ -79,54 +79,54 @@ class basic_datagram_socket {
 
   /// Waits for a datagram. One larger than the buffer fills it, and the result says that it was
   /// truncated and how long it was; that goes for an empty buffer too.
-  detail::receive_message receive(mutable_buffer into);
+  detail::datagram_receive_operation receive(mutable_buffer into);
   /// The same into several buffers, filled one after the other.
   template <detail::not_one_mutable_buffer Buffers>
-  detail::receive_message receive(Buffers&& into);
+  detail::datagram_receive_operation receive(Buffers&& into);
   /// The same, and gives where it came from.
-  detail::receive_message_from<Endpoint> receive_from(mutable_buffer into);
+  detail::datagram_receive_from_operation<Endpoint> receive_from(mutable_buffer into);
   template <detail::not_one_mutable_buffer Buffers>
-  detail::receive_message_from<Endpoint> receive_from(Buffers&& into);
+  detail::datagram_receive_from_operation<Endpoint> receive_from(Buffers&& into);
   /// The same, and writes what the socket was told to ask for. `info` outlives the `co_await`.
-  detail::receive_message_from<Endpoint> receive_from(mutable_buffer into, packet_info& info);
+  detail::datagram_receive_from_operation<Endpoint> receive_from(mutable_buffer into, packet_info& info);
 
   /// Sends a datagram to the peer that the socket is connected to, and gives its size. Waits while
   /// the system has no room. Errors: message_size if it is larger than a datagram can be,
   /// destination_address_required on a socket that is not connected.
-  detail::send_message<Endpoint> send(const_buffer data);
+  detail::datagram_send_operation<Endpoint> send(const_buffer data);
   /// The same from several buffers, which make one datagram.
   template <detail::not_one_const_buffer Buffers>
-  detail::send_message<Endpoint> send(const Buffers& data);
+  detail::datagram_send_operation<Endpoint> send(const Buffers& data);
   /// The same to a given peer, over the interface that its scope id names. Errors: no_such_device,
   /// with the peer in what(), if there is no such interface.
-  detail::send_message<Endpoint> send_to(const_buffer data, const Endpoint& to);
+  detail::datagram_send_operation<Endpoint> send_to(const_buffer data, const Endpoint& to);
   template <detail::not_one_const_buffer Buffers>
-  detail::send_message<Endpoint> send_to(const Buffers& data, const Endpoint& to);
+  detail::datagram_send_operation<Endpoint> send_to(const Buffers& data, const Endpoint& to);
   /// The same from the `local` address and the `interface_index` of a packet_info, as far as they
   /// are set: an answer that comes from where the question went, or for a question to a group, from
   /// the interface it came in on. `as` outlives the `co_await`.
-  detail::send_message<Endpoint> send_to(const_buffer data, const Endpoint& to,
+  detail::datagram_send_operation<Endpoint> send_to(const_buffer data, const Endpoint& to,
                                          const packet_info& as);
 
   /// Waits for a datagram, then takes as many as are there and the batch has room for, in one system
   /// call where that suffices. Gives their number, at least 1 unless the batch has no room at all.
   /// The batch outlives the `co_await`; what it held before is gone, even if this fails.
-  detail::receive_messages receive_batch(batch& into);
+  detail::datagram_receive_batch_operation receive_batch(batch& into);
 
   /// Sends each buffer as a datagram, to the connected peer or to one that is given, or each to a
   /// peer of its own, with as few system calls as can be, and gives their number. Failed or cancelled
   /// after a part: throws batch_error (error.hpp), which says how many have gone.
   template <detail::array_of<const_buffer> Buffers>
-  detail::send_messages<Endpoint> send_batch(const Buffers& all);
+  detail::datagram_send_batch_operation<Endpoint> send_batch(const Buffers& all);
   template <detail::array_of<const_buffer> Buffers>
-  detail::send_messages<Endpoint> send_batch(const Buffers& all, const Endpoint& to);
+  detail::datagram_send_batch_operation<Endpoint> send_batch(const Buffers& all, const Endpoint& to);
   template <detail::array_of<basic_outgoing<Endpoint>> Datagrams>
-  detail::send_messages<Endpoint> send_batch(const Datagrams& all);
+  detail::datagram_send_batch_operation<Endpoint> send_batch(const Datagrams& all);
 
   /// Waits until receive would not have to wait. May wake early. Takes the place of a receiver.
-  detail::ready_operation wait_readable() { return {source_, detail::reading}; }
+  detail::stream_ready_operation wait_readable() { return {source_, detail::reading}; }
   /// Waits until send would not have to wait. May wake early. Takes the place of a sender.
-  detail::ready_operation wait_writable() { return {source_, detail::writing}; }
+  detail::stream_ready_operation wait_writable() { return {source_, detail::writing}; }
 
   /// Closes the socket: pending operations end with `error::closed`. Idempotent.
   virtual void close() noexcept = 0;

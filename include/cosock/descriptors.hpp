@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <cosock/detail/source.hpp>
+#include <cosock/detail/stream_operation.hpp>
 #include <cosock/received.hpp>
 #include <cosock/unique_descriptor.hpp>
 
@@ -30,20 +30,20 @@ struct received_with_descriptors : received {
 namespace detail {
 
 /// Sends with descriptors, through any local socket.
-class COSOCK_AWAITABLE descriptor_send final : public awaiter_of<descriptor_send>,
-                                               public side_operation {
+class COSOCK_AWAITABLE descriptor_send_operation final : public awaiter_of<descriptor_send_operation>,
+                                               public io_operation {
  public:
-  descriptor_send(source* const& of, const_buffer data, std::span<const int> descriptors) noexcept
+  descriptor_send_operation(source* const& of, const_buffer data, std::span<const int> descriptors) noexcept
       : of_(of), data_(data), descriptors_(descriptors) {}
-  descriptor_send(descriptor_send&& other) noexcept
-      : side_operation(), of_(other.of_), data_(other.data_), descriptors_(other.descriptors_) {}
-  bool start(std::coroutine_handle<> awaiting, scope& where);
+  descriptor_send_operation(descriptor_send_operation&& other) noexcept
+      : io_operation(), of_(other.of_), data_(other.data_), descriptors_(other.descriptors_) {}
+  step start(std::coroutine_handle<> awaiting, scope& where);
   std::size_t result();
   failure fail() noexcept { return failure_; }
   bool has_details() const noexcept { return !is_cancelled(failure_); }
 
  private:
-  bool attempt() override;
+  step attempt() override;
   source* const& of_;
   const_buffer data_;
   std::span<const int> descriptors_;
@@ -51,14 +51,14 @@ class COSOCK_AWAITABLE descriptor_send final : public awaiter_of<descriptor_send
 };
 
 /// Receives with descriptors, from any local socket.
-class COSOCK_AWAITABLE descriptor_receive final : public awaiter_of<descriptor_receive>,
-                                                  public side_operation {
+class COSOCK_AWAITABLE descriptor_receive_operation final : public awaiter_of<descriptor_receive_operation>,
+                                                  public io_operation {
  public:
-  descriptor_receive(source* const& of, mutable_buffer into, std::size_t most) noexcept
+  descriptor_receive_operation(source* const& of, mutable_buffer into, std::size_t most) noexcept
       : of_(of), into_(into), most_(most < most_descriptors ? most : most_descriptors) {}
-  descriptor_receive(descriptor_receive&& other) noexcept
-      : side_operation(), of_(other.of_), into_(other.into_), most_(other.most_) {}
-  bool start(std::coroutine_handle<> awaiting, scope& where);
+  descriptor_receive_operation(descriptor_receive_operation&& other) noexcept
+      : io_operation(), of_(other.of_), into_(other.into_), most_(other.most_) {}
+  step start(std::coroutine_handle<> awaiting, scope& where);
   received_with_descriptors result() {
     if (failure_) raise(failure_);
     return std::move(result_);
@@ -66,7 +66,7 @@ class COSOCK_AWAITABLE descriptor_receive final : public awaiter_of<descriptor_r
   failure fail() noexcept { return failure_; }
 
  private:
-  bool attempt() override;
+  step attempt() override;
   source* const& of_;
   mutable_buffer into_;
   std::size_t most_;

@@ -47,29 +47,44 @@ enum class error {
   return {static_cast<int>(e), cosock_category()};
 }
 
+/// Base of the errors that say more than a code, for programs too. Where a deadline has ended the
+/// operation, with_timeout() and the other scopes replace the code `cancelled` by `timed_out`, and keep the
+/// rest.
+class COSOCK_API detailed_error : public boost::system::system_error {
+ public:
+  using system_error::system_error;
+  detailed_error(const detailed_error&) = default;
+  detailed_error& operator=(const detailed_error&) = default;
+  ~detailed_error() override;
+  /// Returns the same error with another code.
+  [[nodiscard]] virtual std::exception_ptr with_code(const boost::system::error_code&) const = 0;
+};
+
 /// Thrown by `send` and `receive_exactly` when they end after a part of the bytes has gone, and for a
 /// message that did not fit: it says how many. Otherwise they throw a plain system_error, and no byte
 /// has gone.
-class COSOCK_API transfer_error : public boost::system::system_error {
+class COSOCK_API transfer_error : public detailed_error {
  public:
   /// For those who implement streams.
   transfer_error(boost::system::error_code why, std::size_t bytes);
   ~transfer_error() override;
   /// How many bytes were sent, or received into the buffer, before the error.
   [[nodiscard]] std::size_t bytes_transferred() const noexcept { return bytes_; }
+  [[nodiscard]] std::exception_ptr with_code(const boost::system::error_code&) const override;
 
  private:
   std::size_t bytes_;
 };
 
 /// Thrown by `send_batch` when it ends after a part of the datagrams has gone: it says how many.
-class COSOCK_API batch_error : public boost::system::system_error {
+class COSOCK_API batch_error : public detailed_error {
  public:
   /// For those who implement datagram sockets.
   batch_error(boost::system::error_code why, std::size_t datagrams);
   ~batch_error() override;
   /// How many datagrams, counted from the first, were sent before the error.
   [[nodiscard]] std::size_t datagrams_sent() const noexcept { return datagrams_; }
+  [[nodiscard]] std::exception_ptr with_code(const boost::system::error_code&) const override;
 
  private:
   std::size_t datagrams_;
@@ -145,7 +160,7 @@ class COSOCK_AWAITABLE result_awaiter final : public awaiter_of<result_awaiter<A
   template <class B>
   result_awaiter(std::in_place_t, B&& of) : of_(operand(std::forward<B>(of))) {}
 
-  bool start(std::coroutine_handle<> awaiting, scope& where) { return of_.start(awaiting, where); }
+  step start(std::coroutine_handle<> awaiting, scope& where) { return of_.start(awaiting, where); }
   cosock::result<value> result() {
     if (const failure f = of_.fail())
       return {boost::system::in_place_error, to_error_code(f), details()};
@@ -162,7 +177,7 @@ class COSOCK_AWAITABLE result_awaiter final : public awaiter_of<result_awaiter<A
   std::exception_ptr details() {
     if (!has_details(of_)) return nullptr;
     try {
-      of_.result();
+      static_cast<void>(of_.result());
       return nullptr;
     } catch (const boost::system::system_error&) {
       return std::current_exception();

@@ -44,18 +44,18 @@ COSOCK_API frame_head read_prefix(const frame_format&, const unsigned char* from
 COSOCK_API std::size_t write_prefix(const frame_format&, std::uint64_t length,
                                     unsigned char* to) noexcept;
 
-class COSOCK_AWAITABLE frame_operation final : public awaiter_of<frame_operation>,
+class COSOCK_AWAITABLE frame_send_operation final : public awaiter_of<frame_send_operation>,
                                                public stream_operation {
  public:
-  frame_operation(byte_stream& to, const_buffer payload, const frame_format& format) noexcept
+  frame_send_operation(byte_stream& to, const_buffer payload, const frame_format& format) noexcept
       : stream_operation(kind::send, stream_access::source_of(to), nullptr, gather_function{}),
         format_(format) {
     parts_[1] = payload;
   }
-  frame_operation(frame_operation&& other) noexcept
+  frame_send_operation(frame_send_operation&& other) noexcept
       : stream_operation(std::move(other)), format_(other.format_), parts_(other.parts_) {}
 
-  bool start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, scope& where);
   void result() {
     if (failure_) raise_failure();
   }
@@ -75,7 +75,7 @@ class COSOCK_AWAITABLE frame_operation final : public awaiter_of<frame_operation
 /// the format's maximum, or than its prefix can tell. Cancelled or failed after a part: throws
 /// transfer_error, with the bytes of the prefix counted; the stream is then good for nothing but to
 /// be closed.
-inline detail::frame_operation send_frame(byte_stream& to, const_buffer payload,
+inline detail::frame_send_operation send_frame(byte_stream& to, const_buffer payload,
                                           const frame_format& format = {}) {
   return {to, payload, format};
 }

@@ -63,7 +63,7 @@ class COSOCK_API local_socket : public byte_stream {
   /// too_many_references (ETOOMANYREFS) if too many are on the way; those of send(). Cancelled or
   /// failed after a part: transfer_error; the descriptors have gone with the part. Otherwise nothing
   /// has gone.
-  detail::descriptor_send send_with_descriptors(const_buffer data,
+  detail::descriptor_send_operation send_with_descriptors(const_buffer data,
                                                 std::span<const int> descriptors) {
     return {source_, data, descriptors};
   }
@@ -77,7 +77,7 @@ class COSOCK_API local_socket : public byte_stream {
   /// message is given. An empty buffer gives nothing at once on a stream. Errors: the system's;
   /// not_enough_memory, before anything is taken. Cancelled: nothing was taken. Takes the place of a
   /// receiver.
-  detail::descriptor_receive receive_with_descriptors(mutable_buffer into, std::size_t most) {
+  detail::descriptor_receive_operation receive_with_descriptors(mutable_buffer into, std::size_t most) {
     return {source_, into, most};
   }
 
@@ -133,9 +133,9 @@ class COSOCK_API local_seqpacket_socket final : public local_socket {
   /// Waits for a message, empty ones included, and gives its size; one that does not fit is cut,
   /// and the result says so. So is the end of the stream. Errors: the system's. Cancelled: no message
   /// was taken. Takes the place of a receiver.
-  detail::message_receive receive_message(mutable_buffer into) { return {source_, into}; }
+  detail::message_receive_operation receive_message(mutable_buffer into) { return {source_, into}; }
   /// Sends a message as send() does, also an empty one.
-  detail::descriptor_send send_message(const_buffer from) { return {source_, from, {}}; }
+  detail::descriptor_send_operation send_message(const_buffer from) { return {source_, from, {}}; }
 
  private:
   friend struct detail::local_access;

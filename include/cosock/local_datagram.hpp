@@ -77,13 +77,13 @@ class COSOCK_API local_datagram_socket final : public basic_datagram_socket<coso
 
   /// Sends a datagram with duplicates of descriptors to the connected peer, and gives its size. Errors
   /// and lifetimes are those of local_socket::send_with_descriptors; `data` may be empty.
-  detail::descriptor_send send_with_descriptors(const_buffer data,
+  detail::descriptor_send_operation send_with_descriptors(const_buffer data,
                                                 std::span<const int> descriptors) {
     return {source_, data, descriptors};
   }
   /// Waits for a datagram, and takes the descriptors that were sent with it, `most` of them at the
   /// most; as local_socket::receive_with_descriptors.
-  detail::descriptor_receive receive_with_descriptors(mutable_buffer into, std::size_t most) {
+  detail::descriptor_receive_operation receive_with_descriptors(mutable_buffer into, std::size_t most) {
     return {source_, into, most};
   }
 

@@ -52,7 +52,7 @@ class COSOCK_API mailbox_base : public std::enable_shared_from_this<mailbox_base
 template <class T>
 class mailbox_state;
 template <class T>
-class mailbox_receive;
+class mailbox_receive_operation;
 
 }  // namespace detail
 
@@ -107,7 +107,7 @@ class mailbox {
   /// been received. Several tasks may receive: first come, first served. Throws `error::cancelled`:
   /// no value was taken; `error::other_loop` for a task of another loop. A value that the loop has
   /// handed over before the cancellation is given; one that was only sent is for the next receive.
-  detail::mailbox_receive<T> receive() { return detail::mailbox_receive<T>(*state_); }
+  detail::mailbox_receive_operation<T> receive() { return detail::mailbox_receive_operation<T>(*state_); }
   /// The next value, if there is one. On the thread of the loop.
   [[nodiscard]] std::optional<T> try_receive() { return state_->take_one(); }
 
@@ -154,22 +154,22 @@ class mailbox_state final : public mailbox_base {
   }
 
  private:
-  friend class mailbox_receive<T>;
+  friend class mailbox_receive_operation<T>;
   /// True: it waits. Otherwise the value, or the end.
-  bool wait_or_take(mailbox_receive<T>& op);
+  step wait_or_take(mailbox_receive_operation<T>& op);
   void deliver() noexcept override;
   ring<T> queue_;
 };
 
 template <class T>
-class COSOCK_AWAITABLE mailbox_receive final : public awaiter_of<mailbox_receive<T>>,
+class COSOCK_AWAITABLE mailbox_receive_operation final : public awaiter_of<mailbox_receive_operation<T>>,
                                                public waiter {
  public:
-  explicit mailbox_receive(mailbox_state<T>& of) noexcept : of_(of) {}
-  mailbox_receive(mailbox_receive&& other) noexcept : waiter(), of_(other.of_) {}
+  explicit mailbox_receive_operation(mailbox_state<T>& of) noexcept : of_(of) {}
+  mailbox_receive_operation(mailbox_receive_operation&& other) noexcept : waiter(), of_(other.of_) {}
 
-  bool start(std::coroutine_handle<> awaiting, scope& where) {
-    if (!enter(awaiting, where)) return false;
+  step start(std::coroutine_handle<> awaiting, scope& where) {
+    if (!enter(awaiting, where)) return complete_or_yield();
     return of_.wait_or_take(*this);
   }
   std::optional<T> result() {
@@ -185,15 +185,15 @@ class COSOCK_AWAITABLE mailbox_receive final : public awaiter_of<mailbox_receive
 };
 
 template <class T>
-bool mailbox_state<T>::wait_or_take(mailbox_receive<T>& op) {
+step mailbox_state<T>::wait_or_take(mailbox_receive_operation<T>& op) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!is_on(*op.scope_->on)) return op.fail_other_loop();
   const bool free = receivers_.empty();
   if (free && queue_.size() != 0) {
     op.value_.emplace(queue_.pop());
-    return op.complete_at_once();
+    return op.complete_or_yield();
   }
-  if (free && closed_) return op.complete_at_once();
+  if (free && closed_) return op.complete_or_yield();
   waiting_ = true;
   return op.wait_in(receivers_.end());
 }
@@ -201,7 +201,7 @@ bool mailbox_state<T>::wait_or_take(mailbox_receive<T>& op) {
 template <class T>
 void mailbox_state<T>::deliver() noexcept {
   while (!receivers_.empty() && (queue_.size() != 0 || closed_)) {
-    auto& to = static_cast<mailbox_receive<T>&>(receivers_.first());
+    auto& to = static_cast<mailbox_receive_operation<T>&>(receivers_.first());
     if (queue_.size() != 0) to.value_.emplace(queue_.pop());
     to.complete();
   }

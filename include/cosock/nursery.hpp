@@ -64,7 +64,7 @@ class COSOCK_AWAITABLE detail::nursery_awaiter final : public awaiter_of<nursery
 
   ~nursery_awaiter() { leave(); }
 
-  bool start(std::coroutine_handle<> awaiting, scope& outer) {
+  step start(std::coroutine_handle<> awaiting, scope& outer) {
     enter(awaiting, outer);
     add_now(run_body(*this));
     return wait();

@@ -52,15 +52,15 @@ struct message {
   std::shared_ptr<const std::string> shared;
 };
 
-class COSOCK_AWAITABLE outbox_send final : public awaiter_of<outbox_send>, public waiter {
+class COSOCK_AWAITABLE outbox_send_operation final : public awaiter_of<outbox_send_operation>, public waiter {
  public:
-  outbox_send(outbox& to, message&& what) noexcept : to_(to), message_(std::move(what)) {}
-  outbox_send(outbox_send&& other) noexcept
+  outbox_send_operation(outbox& to, message&& what) noexcept : to_(to), message_(std::move(what)) {}
+  outbox_send_operation(outbox_send_operation&& other) noexcept
       : waiter(), to_(other.to_), message_(std::move(other.message_)) {}
-  ~outbox_send() {
+  ~outbox_send_operation() {
     if (scope_) leave();
   }
-  bool start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, scope& where);
   void cancel() noexcept override;
   void result() {
     if (failure_) raise(failure_);
@@ -74,11 +74,11 @@ class COSOCK_AWAITABLE outbox_send final : public awaiter_of<outbox_send>, publi
   message message_;
 };
 
-class COSOCK_AWAITABLE outbox_flush final : public awaiter_of<outbox_flush>, public waiter {
+class COSOCK_AWAITABLE outbox_flush_operation final : public awaiter_of<outbox_flush_operation>, public waiter {
  public:
-  explicit outbox_flush(outbox& of) noexcept : of_(of) {}
-  outbox_flush(outbox_flush&& other) noexcept : waiter(), of_(other.of_) {}
-  bool start(std::coroutine_handle<> awaiting, scope& where);
+  explicit outbox_flush_operation(outbox& of) noexcept : of_(of) {}
+  outbox_flush_operation(outbox_flush_operation&& other) noexcept : waiter(), of_(other.of_) {}
+  step start(std::coroutine_handle<> awaiting, scope& where);
   void result() {
     if (failure_) raise(failure_);
   }
@@ -123,10 +123,10 @@ class COSOCK_API outbox {
   /// `error::slow_consumer` under the policy `close`, which closes the stream, after the last words
   /// if there are any. Cancelled (`error::cancelled`): the message was not queued. One that is for
   /// several peers is shared, not copied, as a shared_ptr, which is not null.
-  detail::outbox_send send(std::string message) {
+  detail::outbox_send_operation send(std::string message) {
     return {*this, detail::message(std::move(message))};
   }
-  detail::outbox_send send(std::shared_ptr<const std::string> message) {
+  detail::outbox_send_operation send(std::shared_ptr<const std::string> message) {
     return {*this, detail::message(std::move(message))};
   }
   /// Queues a message if that can be done without a wait; false if not, or if send() would throw.
@@ -138,7 +138,7 @@ class COSOCK_API outbox {
   /// Waits until everything that was queued before has been written to the stream (or dropped), and
   /// has left it: where the stream has a buffer of its own (asio_stream), that too.
   /// Throws what send() throws for a stream that broke; `error::cancelled`.
-  detail::outbox_flush flush() noexcept { return detail::outbox_flush(*this); }
+  detail::outbox_flush_operation flush() noexcept { return detail::outbox_flush_operation(*this); }
 
   /// Writes what is queued, until close() and everything has left the stream; then returns. Throws
   /// what the stream's send throws, and `error::slow_consumer`. Cancelled: a message may have been
@@ -157,8 +157,8 @@ class COSOCK_API outbox {
   [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_; }
 
  private:
-  friend class detail::outbox_send;
-  friend class detail::outbox_flush;
+  friend class detail::outbox_send_operation;
+  friend class detail::outbox_flush_operation;
   struct run_end;
   static constexpr std::size_t most_written = 32;  // messages with one call
 

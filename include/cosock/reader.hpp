@@ -24,17 +24,17 @@ struct reader_options {
 namespace detail {
 
 /// Receives into the buffer of a reader until what is wanted is there.
-class COSOCK_API read_operation : public stream_operation {
+class COSOCK_API basic_reader_operation : public stream_operation {
  public:
   bool has_details() const noexcept { return filled_ != 0; }
   enum class want : unsigned char { line, skip, until, block, fill, frame, some };
 
  protected:
-  read_operation(buffered_reader& from, want what) noexcept;
-  read_operation(read_operation&& other) noexcept;
-  ~read_operation() = default;
+  basic_reader_operation(buffered_reader& from, want what) noexcept;
+  basic_reader_operation(basic_reader_operation&& other) noexcept;
+  ~basic_reader_operation() = default;
 
-  bool start_read(std::coroutine_handle<> awaiting, scope& where);
+  step start_read(std::coroutine_handle<> awaiting, scope& where);
   [[noreturn]] void raise_failure() const;
 
   buffered_reader& reader_;
@@ -49,27 +49,28 @@ class COSOCK_API read_operation : public stream_operation {
   std::size_t filled_ = 0;      // bytes in the caller's memory
 
  private:
-  bool attempt() override;
-  bool advance(source& from);
-  bool satisfied();
-  bool received(std::size_t bytes);
+  step attempt() override;
+  step advance(source& from);
+  step satisfied();
+  step received(std::size_t bytes);
   bool prepare();
   bool is_direct() const noexcept;
-  bool found(std::size_t at, std::size_t size, std::size_t consumed) noexcept;
-  bool refused(failure why) noexcept;
-  bool find_line() noexcept;
-  bool skip_line() noexcept;
-  bool find_delimiter() noexcept;
-  bool find_frame() noexcept;
+  step found(std::size_t at, std::size_t size, std::size_t consumed) noexcept;
+  step refused(failure why) noexcept;
+  step ended() noexcept;
+  step find_line() noexcept;
+  step skip_line() noexcept;
+  step find_delimiter() noexcept;
+  step find_frame() noexcept;
 };
 
 /// Gives what was read as a view.
-class COSOCK_AWAITABLE view_operation final : public awaiter_of<view_operation>,
-                                              public read_operation {
+class COSOCK_AWAITABLE reader_view_operation final : public awaiter_of<reader_view_operation>,
+                                              public basic_reader_operation {
  public:
-  view_operation(buffered_reader& from, want what) noexcept : read_operation(from, what) {}
-  view_operation(view_operation&& other) noexcept = default;
-  bool start(std::coroutine_handle<> awaiting, scope& where) { return start_read(awaiting, where); }
+  reader_view_operation(buffered_reader& from, want what) noexcept : basic_reader_operation(from, what) {}
+  reader_view_operation(reader_view_operation&& other) noexcept = default;
+  step start(std::coroutine_handle<> awaiting, scope& where) { return start_read(awaiting, where); }
   std::optional<std::string_view> result() {
     if (failure_) raise_failure();
     if (end_) return std::nullopt;
@@ -83,15 +84,15 @@ class COSOCK_AWAITABLE view_operation final : public awaiter_of<view_operation>,
 
 /// Fills memory of the caller's, in full (gives whether) or in part (gives how many bytes).
 template <class Result>
-class COSOCK_AWAITABLE fill_operation final : public awaiter_of<fill_operation<Result>>,
-                                              public read_operation {
+class COSOCK_AWAITABLE reader_fill_operation final : public awaiter_of<reader_fill_operation<Result>>,
+                                              public basic_reader_operation {
  public:
-  fill_operation(buffered_reader& from, want what, mutable_buffer into) noexcept
-      : read_operation(from, what) {
+  reader_fill_operation(buffered_reader& from, want what, mutable_buffer into) noexcept
+      : basic_reader_operation(from, what) {
     into_ = into;
   }
-  fill_operation(fill_operation&& other) noexcept = default;
-  bool start(std::coroutine_handle<> awaiting, scope& where) { return start_read(awaiting, where); }
+  reader_fill_operation(reader_fill_operation&& other) noexcept = default;
+  step start(std::coroutine_handle<> awaiting, scope& where) { return start_read(awaiting, where); }
   Result result() {
     if (failure_) raise_failure();
     if constexpr (std::is_same_v<Result, bool>)
@@ -133,26 +134,26 @@ class COSOCK_API buffered_reader {
   /// Reads up to the next LF, and gives the line without it, and without a CR before it. A line of
   /// more than `max_line` bytes is `error::line_too_long`, now and in every later read_line: no
   /// more is received, and the bytes can be had from receive(), or passed over with skip_line().
-  detail::view_operation read_line() { return {*this, want::line}; }
+  detail::reader_view_operation read_line() { return {*this, want::line}; }
 
   /// Receives up to the next LF, however far that is, and drops it all; false if the stream ended
   /// before that. Cancelled or failed: what has come of the line is dropped, and the next call goes
   /// on with its rest.
-  detail::fill_operation<bool> skip_line() { return {*this, want::skip, {}}; }
+  detail::reader_fill_operation<bool> skip_line() { return {*this, want::skip, {}}; }
 
   /// Reads up to the delimiter, one byte or several, and gives what precedes it; the delimiter is
   /// consumed. More than `max_line` bytes before it are `error::line_too_long`, as for a line.
   /// `delimiter` outlives the `co_await`, and is not empty (std::invalid_argument).
-  detail::view_operation read_until(std::string_view delimiter);
+  detail::reader_view_operation read_until(std::string_view delimiter);
 
   /// Reads so many bytes and gives them as a view. More than the reader's capacity are
   /// `error::frame_too_long`.
-  detail::view_operation read_exactly(std::size_t bytes);
+  detail::reader_view_operation read_exactly(std::size_t bytes);
 
   /// Fills the buffer; false, and nothing was read, at the orderly end of the stream. Only where
   /// the buffer is larger than the reader's capacity can a call that was cancelled or failed have
   /// consumed bytes: it throws transfer_error, which says how many are in the buffer.
-  detail::fill_operation<bool> read_exactly(mutable_buffer into) {
+  detail::reader_fill_operation<bool> read_exactly(mutable_buffer into) {
     return {*this, want::fill, into};
   }
 
@@ -160,11 +161,11 @@ class COSOCK_API buffered_reader {
   /// that is longer than the format's maximum, or than memory can be (PTRDIFF_MAX bytes with its
   /// prefix), is `error::frame_too_long`, as soon as its length is
   /// there; `error::bad_frame` is a varint that is longer than it need be, or does not fit 64 bits.
-  detail::view_operation read_frame(const frame_format& format = {});
+  detail::reader_view_operation read_frame(const frame_format& format = {});
 
   /// Gives what is in the buffer, or else receives as byte_stream::receive does: at least 1 byte,
   /// or 0 at the end of the stream.
-  detail::fill_operation<std::size_t> receive(mutable_buffer into) {
+  detail::reader_fill_operation<std::size_t> receive(mutable_buffer into) {
     return {*this, want::some, into};
   }
 
@@ -176,8 +177,8 @@ class COSOCK_API buffered_reader {
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
 
  private:
-  friend class detail::read_operation;
-  using want = detail::read_operation::want;
+  friend class detail::basic_reader_operation;
+  using want = detail::basic_reader_operation::want;
   byte_stream& stream_;
   std::size_t capacity_;
   std::size_t max_line_;
@@ -190,12 +191,12 @@ class COSOCK_API buffered_reader {
 
 // Implementation
 
-inline detail::read_operation::read_operation(buffered_reader& from, want what) noexcept
+inline detail::basic_reader_operation::basic_reader_operation(buffered_reader& from, want what) noexcept
     : stream_operation(kind::receive, stream_access::source_of(from.stream_), nullptr,
                        std::size_t{}),
       reader_(from),
       want_(what) {}
-inline detail::read_operation::read_operation(read_operation&& other) noexcept
+inline detail::basic_reader_operation::basic_reader_operation(basic_reader_operation&& other) noexcept
     : stream_operation(std::move(other)),
       reader_(other.reader_),
       want_(other.want_),
@@ -204,13 +205,13 @@ inline detail::read_operation::read_operation(read_operation&& other) noexcept
       into_(other.into_),
       needed_(other.needed_) {}
 
-inline detail::view_operation buffered_reader::read_exactly(std::size_t bytes) {
-  detail::view_operation op(*this, want::block);
+inline detail::reader_view_operation buffered_reader::read_exactly(std::size_t bytes) {
+  detail::reader_view_operation op(*this, want::block);
   op.needed_ = bytes;
   return op;
 }
-inline detail::view_operation buffered_reader::read_frame(const frame_format& format) {
-  detail::view_operation op(*this, want::frame);
+inline detail::reader_view_operation buffered_reader::read_frame(const frame_format& format) {
+  detail::reader_view_operation op(*this, want::frame);
   op.format_ = format;
   return op;
 }

@@ -11,7 +11,7 @@ namespace cosock {
 
 namespace detail {
 class signal_state;
-class signal_wait;
+class signal_wait_operation;
 }  // namespace detail
 
 /// Signals of the system, such as SIGHUP, that a task waits for instead of a handler. Caught while
@@ -39,7 +39,7 @@ class COSOCK_API signal_set {
   /// Waits for a signal, and gives its number: one that came since the set was made, and that no
   /// wait has given yet. Throws `error::cancelled`: no signal was taken; `error::other_loop` for a
   /// task of another loop.
-  detail::signal_wait wait() noexcept;
+  detail::signal_wait_operation wait() noexcept;
 
  private:
   std::shared_ptr<detail::signal_state> state_;
@@ -47,12 +47,12 @@ class COSOCK_API signal_set {
 
 // Implementation
 
-class COSOCK_AWAITABLE detail::signal_wait final : public awaiter_of<signal_wait>, public waiter {
+class COSOCK_AWAITABLE detail::signal_wait_operation final : public awaiter_of<signal_wait_operation>, public waiter {
  public:
-  explicit signal_wait(signal_state& of) noexcept : of_(of) {}
-  signal_wait(signal_wait&& other) noexcept : waiter(), of_(other.of_) {}
+  explicit signal_wait_operation(signal_state& of) noexcept : of_(of) {}
+  signal_wait_operation(signal_wait_operation&& other) noexcept : waiter(), of_(other.of_) {}
 
-  bool start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, scope& where);
   int result() {
     if (failure_) raise(failure_);
     return number_;
@@ -65,6 +65,6 @@ class COSOCK_AWAITABLE detail::signal_wait final : public awaiter_of<signal_wait
   int number_ = 0;
 };
 
-inline detail::signal_wait signal_set::wait() noexcept { return detail::signal_wait(*state_); }
+inline detail::signal_wait_operation signal_set::wait() noexcept { return detail::signal_wait_operation(*state_); }
 
 }  // namespace cosock

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <cosock/detail/source.hpp>
+#include <cosock/detail/stream_operation.hpp>
 #include <cosock/task.hpp>
 
 namespace cosock {
@@ -29,12 +29,12 @@ class COSOCK_API byte_stream {
   /// Waits for bytes and receives what is there, as recv(2) does: at least 1 byte, or 0 at the
   /// orderly end of the stream. An empty buffer gives 0 at once. Errors: the system's, such as
   /// connection_reset. Cancelled: no byte was taken.
-  detail::byte_operation receive(mutable_buffer into) {
+  detail::stream_transfer_operation receive(mutable_buffer into) {
     return {kind::receive, source_, into.data(), into.size()};
   }
   /// The same into several buffers, filled one after the other.
   template <detail::not_one_mutable_buffer Buffers>
-  detail::byte_operation receive(Buffers&& into) {
+  detail::stream_transfer_operation receive(Buffers&& into) {
     detail::check_receives_into<Buffers>();
     return {kind::receive, source_, &into,
             &detail::gather<mutable_buffer, std::remove_cvref_t<Buffers>>};
@@ -43,11 +43,11 @@ class COSOCK_API byte_stream {
   /// Receives until the buffer is full. The end of the stream before that is
   /// `error::end_of_stream`. Cancelled or failed after a part: throws transfer_error, which says how
   /// many bytes are in the buffer; those are gone from the stream.
-  detail::byte_operation receive_exactly(mutable_buffer into) {
+  detail::stream_transfer_operation receive_exactly(mutable_buffer into) {
     return {kind::receive_exactly, source_, into.data(), into.size()};
   }
   template <detail::not_one_mutable_buffer Buffers>
-  detail::byte_operation receive_exactly(Buffers&& into) {
+  detail::stream_transfer_operation receive_exactly(Buffers&& into) {
     detail::check_receives_into<Buffers>();
     return {kind::receive_exactly, source_, &into,
             &detail::gather<mutable_buffer, std::remove_cvref_t<Buffers>>};
@@ -56,32 +56,32 @@ class COSOCK_API byte_stream {
   /// Sends all of it, and gives its size. That the peer has gone is an error (broken_pipe,
   /// connection_reset), never a signal. Cancelled or failed after a part: throws transfer_error,
   /// which says how many bytes have gone; the peer will read those.
-  detail::byte_operation send(const_buffer from COSOCK_LIFETIMEBOUND) {
+  detail::stream_transfer_operation send(const_buffer from COSOCK_LIFETIMEBOUND) {
     return {kind::send, source_, from.data(), from.size()};
   }
   /// The same from several buffers, one after the other, with as few system calls as can be.
   template <detail::not_one_const_buffer Buffers>
-  detail::byte_operation send(const Buffers& from) {
+  detail::stream_transfer_operation send(const Buffers& from) {
     detail::check_sends_from<Buffers>();
     return {kind::send, source_, &from, &detail::gather<const_buffer, Buffers>};
   }
 
   /// Waits for room and sends what fits, as send(2) does: at least 1 byte of what is not empty.
   /// Cancelled: nothing was sent.
-  detail::byte_operation send_some(const_buffer from COSOCK_LIFETIMEBOUND) {
+  detail::stream_transfer_operation send_some(const_buffer from COSOCK_LIFETIMEBOUND) {
     return {kind::send_some, source_, from.data(), from.size()};
   }
   template <detail::not_one_const_buffer Buffers>
-  detail::byte_operation send_some(const Buffers& from) {
+  detail::stream_transfer_operation send_some(const Buffers& from) {
     detail::check_sends_from<Buffers>();
     return {kind::send_some, source_, &from, &detail::gather<const_buffer, Buffers>};
   }
 
   /// Waits until receive would not have to wait: bytes, end of stream or error. May wake early.
   /// Takes the place of a receiver while it waits. Cancelled: nothing has happened.
-  detail::ready_operation wait_readable() { return {source_, detail::reading}; }
+  detail::stream_ready_operation wait_readable() { return {source_, detail::reading}; }
   /// Waits until send_some would not have to wait. May wake early. Takes the place of a sender.
-  detail::ready_operation wait_writable() { return {source_, detail::writing}; }
+  detail::stream_ready_operation wait_writable() { return {source_, detail::writing}; }
 
   /// Ends the sending direction: the peer reads what was sent, then the end of the stream; receiving
   /// goes on. Later sends fail. Does not wait. Idempotent. While a send is pending: `error::busy`.

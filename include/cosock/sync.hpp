@@ -11,8 +11,8 @@ class event;
 class semaphore;
 
 namespace detail {
-class wait_operation;
-class acquire_operation;
+class event_wait_operation;
+class semaphore_acquire_operation;
 }  // namespace detail
 
 // What the tasks of one loop use to wait for each other. None of it locks or allocates, and none of
@@ -42,10 +42,10 @@ class COSOCK_API event {
 
   /// Waits until it has happened. Throws `error::cancelled`, or `error::closed` if the event is
   /// destroyed meanwhile.
-  detail::wait_operation wait() noexcept;
+  detail::event_wait_operation wait() noexcept;
 
  private:
-  friend class detail::wait_operation;
+  friend class detail::event_wait_operation;
   detail::wait_list waiters_;
   bool set_ = false;
 };
@@ -83,7 +83,7 @@ class COSOCK_API semaphore {
 
    private:
     friend class semaphore;
-    friend class detail::acquire_operation;
+    friend class detail::semaphore_acquire_operation;
     permit(semaphore& of, std::size_t count) noexcept : of_(&of), count_(count) {}
     semaphore* of_ = nullptr;
     std::size_t count_ = 0;
@@ -101,7 +101,7 @@ class COSOCK_API semaphore {
   /// Throws `error::cancelled`, or `error::closed` if
   /// the semaphore is destroyed meanwhile: no permit was taken. A task that is destroyed before it
   /// could use them gives them back.
-  detail::acquire_operation acquire(std::size_t count = 1) noexcept;
+  detail::semaphore_acquire_operation acquire(std::size_t count = 1) noexcept;
 
   /// The permits, or none if they are not there at once, or if others wait.
   permit try_acquire(std::size_t count = 1) noexcept {
@@ -121,7 +121,7 @@ class COSOCK_API semaphore {
   [[nodiscard]] std::size_t available() const noexcept { return available_; }
 
  private:
-  friend class detail::acquire_operation;
+  friend class detail::semaphore_acquire_operation;
   void grant() noexcept;
   std::size_t available_;
   detail::wait_list waiters_;
@@ -138,7 +138,7 @@ class COSOCK_API mutex {
   mutex() noexcept = default;
 
   /// Waits until nobody holds it, and gives the guard. Throws as semaphore::acquire.
-  detail::acquire_operation lock() noexcept;
+  detail::semaphore_acquire_operation lock() noexcept;
   /// The guard, or an empty one if somebody holds it, or waits for it.
   guard try_lock() noexcept { return one_.try_acquire(); }
   /// Whether somebody holds it.
@@ -152,14 +152,14 @@ class COSOCK_API mutex {
 
 namespace detail {
 
-class COSOCK_AWAITABLE wait_operation final : public awaiter_of<wait_operation>, public waiter {
+class COSOCK_AWAITABLE event_wait_operation final : public awaiter_of<event_wait_operation>, public waiter {
  public:
-  explicit wait_operation(event& of) noexcept : of_(of) {}
-  wait_operation(wait_operation&& other) noexcept : waiter(), of_(other.of_) {}
+  explicit event_wait_operation(event& of) noexcept : of_(of) {}
+  event_wait_operation(event_wait_operation&& other) noexcept : waiter(), of_(other.of_) {}
 
-  bool start(std::coroutine_handle<> awaiting, scope& where) {
-    if (!enter(awaiting, where)) return false;
-    return of_.set_ ? complete_at_once() : wait_in(of_.waiters_.end());
+  step start(std::coroutine_handle<> awaiting, scope& where) {
+    if (!enter(awaiting, where)) return complete_or_yield();
+    return of_.set_ ? complete_or_yield() : wait_in(of_.waiters_.end());
   }
   void result() {
     if (failure_) raise(failure_);
@@ -170,18 +170,18 @@ class COSOCK_AWAITABLE wait_operation final : public awaiter_of<wait_operation>,
   event& of_;
 };
 
-class COSOCK_AWAITABLE acquire_operation final : public awaiter_of<acquire_operation>,
+class COSOCK_AWAITABLE semaphore_acquire_operation final : public awaiter_of<semaphore_acquire_operation>,
                                                  public waiter {
  public:
-  acquire_operation(semaphore& of, std::size_t count) noexcept : of_(&of), count_(count) {}
-  acquire_operation(acquire_operation&& other) noexcept
+  semaphore_acquire_operation(semaphore& of, std::size_t count) noexcept : of_(&of), count_(count) {}
+  semaphore_acquire_operation(semaphore_acquire_operation&& other) noexcept
       : waiter(), of_(other.of_), count_(other.count_) {}
-  ~acquire_operation() {
+  ~semaphore_acquire_operation() {
     if (scope_) [[unlikely]]
       leave();
   }
 
-  bool start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, scope& where);
   semaphore::permit result() {
     if (failure_) raise(failure_);
     return {*of_, count_};
@@ -197,8 +197,8 @@ class COSOCK_AWAITABLE acquire_operation final : public awaiter_of<acquire_opera
  private:
   friend class cosock::semaphore;
   struct grant final : link {
-    explicit grant(acquire_operation& owner) noexcept : of(owner) {}
-    acquire_operation& of;
+    explicit grant(semaphore_acquire_operation& owner) noexcept : of(owner) {}
+    semaphore_acquire_operation& of;
   };
   void leave() noexcept;
   semaphore* of_;
@@ -208,10 +208,10 @@ class COSOCK_AWAITABLE acquire_operation final : public awaiter_of<acquire_opera
 
 }  // namespace detail
 
-inline detail::wait_operation event::wait() noexcept { return detail::wait_operation(*this); }
-inline detail::acquire_operation semaphore::acquire(std::size_t count) noexcept {
+inline detail::event_wait_operation event::wait() noexcept { return detail::event_wait_operation(*this); }
+inline detail::semaphore_acquire_operation semaphore::acquire(std::size_t count) noexcept {
   return {*this, count};
 }
-inline detail::acquire_operation mutex::lock() noexcept { return one_.acquire(); }
+inline detail::semaphore_acquire_operation mutex::lock() noexcept { return one_.acquire(); }
 
 }  // namespace cosock

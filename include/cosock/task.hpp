@@ -36,7 +36,7 @@ struct await_in_place {
   bool await_ready() const noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> awaiting) {
-    return of.start(awaiting, *awaiting.promise().where);
+    return of.start(awaiting, *awaiting.promise().where) == step::pending;
   }
   decltype(auto) await_resume() { return of.result(); }
 };
@@ -136,21 +136,21 @@ struct promise<void> : promise_base {
   void take() const noexcept {}
 };
 
-/// Starts a coroutine from `awaiting` and says whether that one has to wait for it.
-inline bool start_nested(std::coroutine_handle<> started, promise_base& promise,
+/// Starts a coroutine from `awaiting`.
+inline step start_nested(std::coroutine_handle<> started, promise_base& promise,
                          std::coroutine_handle<> awaiting, scope& where) {
   core& on = *where.on;
   promise.continuation = awaiting;
   promise.where = &where;
   if (on.depth >= max_depth) {
     on.next = started;
-    return true;
+    return step::pending;
   }
   promise.nested = true;
   ++on.depth;
   started.resume();
   --on.depth;
-  return std::exchange(promise.nested, false);
+  return std::exchange(promise.nested, false) ? step::pending : step::done;
 }
 
 template <class T>
@@ -163,7 +163,7 @@ class task_awaiter : public awaiter_of<task_awaiter<T>> {
     if (of_) of_.destroy();
   }
 
-  bool start(std::coroutine_handle<> awaiting, scope& where) {
+  step start(std::coroutine_handle<> awaiting, scope& where) {
     if (!of_) raise_empty_task();
     return start_nested(of_, of_.promise(), awaiting, where);
   }

@@ -13,8 +13,8 @@ class tcp_socket;
 
 namespace detail {
 class descriptor;
-class accept_operation;
-class connect_operation;
+class tcp_accept_operation;
+class tcp_connect_operation;
 }  // namespace detail
 
 /// When and how often an idle connection is probed (tcp(7)). Zero leaves the system's value, and
@@ -97,8 +97,8 @@ class COSOCK_API tcp_socket final : public byte_stream {
   [[nodiscard]] int native_handle() const noexcept;
 
  private:
-  friend class detail::accept_operation;
-  friend class detail::connect_operation;
+  friend class detail::tcp_accept_operation;
+  friend class detail::tcp_connect_operation;
   explicit tcp_socket(detail::descriptor* of) noexcept;
   detail::descriptor* of() const noexcept;
 };
@@ -132,9 +132,9 @@ class COSOCK_API tcp_acceptor {
   /// Throws the system's errors, such as too_many_files_open, after which accepting can go on;
   /// `error::busy` for a second one at the same time; `error::closed`. Cancelled: no connection is
   /// lost, the next accept gets it.
-  detail::accept_operation accept();
+  detail::tcp_accept_operation accept();
   /// The same, and writes where the connection comes from. `peer` outlives the `co_await`.
-  detail::accept_operation accept(endpoint& peer);
+  detail::tcp_accept_operation accept(endpoint& peer);
 
   /// Stops listening. A pending accept ends with `error::closed`. Idempotent.
   void close() noexcept;
@@ -156,15 +156,15 @@ class COSOCK_API tcp_acceptor {
 
 // Implementation
 
-class COSOCK_AWAITABLE detail::accept_operation final : public awaiter_of<accept_operation>,
-                                                        public accepting {
+class COSOCK_AWAITABLE detail::tcp_accept_operation final : public awaiter_of<tcp_accept_operation>,
+                                                        public basic_accept_operation {
  public:
-  accept_operation(descriptor* const& of, endpoint* peer) noexcept;
-  accept_operation(accept_operation&&) noexcept = default;
+  tcp_accept_operation(descriptor* const& of, endpoint* peer) noexcept;
+  tcp_accept_operation(tcp_accept_operation&&) noexcept = default;
   tcp_socket result() { return tcp_socket(take()); }
 };
 
-inline detail::accept_operation tcp_acceptor::accept() { return {of_, nullptr}; }
-inline detail::accept_operation tcp_acceptor::accept(endpoint& peer) { return {of_, &peer}; }
+inline detail::tcp_accept_operation tcp_acceptor::accept() { return {of_, nullptr}; }
+inline detail::tcp_accept_operation tcp_acceptor::accept(endpoint& peer) { return {of_, &peer}; }
 
 }  // namespace cosock

@@ -18,7 +18,7 @@ class COSOCK_AWAITABLE sleep_operation final : public awaiter_of<sleep_operation
   sleep_operation(sleep_operation&& other) noexcept
       : awaited(), timer(), ns_(other.ns_), absolute_(other.absolute_) {}
 
-  bool start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, scope& where);
   void result() {
     if (failure_) raise(failure_);
   }

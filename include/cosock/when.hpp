@@ -34,7 +34,7 @@ struct operands_of_types;
 template <class T>
 struct operands_of_vector;
 template <bool Any, class Operands>
-class together;
+class join_awaiter;
 }  // namespace detail
 
 /// Awaits all operands at once, tasks or operations, and gives a tuple of their results, `nothing`
@@ -45,14 +45,14 @@ class together;
 /// completed, it throws `error::cancelled`.
 template <class... A>
 auto when_all(A&&... of) {
-  return detail::together<false, detail::operands_of_types<detail::operand_t<A>...>>(
+  return detail::join_awaiter<false, detail::operands_of_types<detail::operand_t<A>...>>(
       detail::operand(std::forward<A>(of))...);
 }
 
 /// The same for any number of tasks of one kind: gives a vector of results.
 template <class T>
 auto when_all(std::vector<task<T>> of) {
-  return detail::together<false, detail::operands_of_vector<T>>(std::move(of));
+  return detail::join_awaiter<false, detail::operands_of_vector<T>>(std::move(of));
 }
 
 /// Awaits all operands at once until the first one completes, then cancels the others and waits
@@ -65,7 +65,7 @@ auto when_all(std::vector<task<T>> of) {
 template <class... A>
 auto when_any(A&&... of) {
   static_assert(sizeof...(A) != 0, "when_any of nothing would wait for ever");
-  return detail::together<true, detail::operands_of_types<detail::operand_t<A>...>>(
+  return detail::join_awaiter<true, detail::operands_of_types<detail::operand_t<A>...>>(
       detail::operand(std::forward<A>(of))...);
 }
 
@@ -73,7 +73,7 @@ auto when_any(A&&... of) {
 /// std::invalid_argument for an empty one, which would wait for ever.
 template <class T>
 auto when_any(std::vector<task<T>> of) {
-  return detail::together<true, detail::operands_of_vector<T>>(std::move(of));
+  return detail::join_awaiter<true, detail::operands_of_vector<T>>(std::move(of));
 }
 
 // Implementation
@@ -123,15 +123,15 @@ struct operands_of_vector {
 };
 
 template <bool Any, class Operands>
-class COSOCK_AWAITABLE together final : public awaiter_of<together<Any, Operands>>, group {
+class COSOCK_AWAITABLE join_awaiter final : public awaiter_of<join_awaiter<Any, Operands>>, group {
  public:
   template <class... From>
-  explicit together(From&&... from) : of_(std::forward<From>(from)...) {}
-  together(together&& other) noexcept : group(), of_(std::move(other.of_)) {}
+  explicit join_awaiter(From&&... from) : of_(std::forward<From>(from)...) {}
+  join_awaiter(join_awaiter&& other) noexcept : group(), of_(std::move(other.of_)) {}
 
-  ~together() { leave(); }
+  ~join_awaiter() { leave(); }
 
-  bool start(std::coroutine_handle<> awaiting, scope& outer) {
+  step start(std::coroutine_handle<> awaiting, scope& outer) {
     enter(awaiting, outer);
     first_end_cancels_ = Any;
     of_.each([this]<class A>(A&& each, auto& slot, std::size_t i) {

@@ -39,7 +39,7 @@ asio::execution_context& home_executor::query(asio::execution::context_t) const 
 
 // use_task
 
-asio_state::asio_state(asio_wait& waiter) noexcept
+asio_state::asio_state(basic_asio_operation& waiter) noexcept
     : home_(home_executor::current()), waiter_(&waiter) {}
 
 void asio_state::completed() noexcept {
@@ -76,27 +76,27 @@ void asio_state::abandon() noexcept {
   drop();
 }
 
-void asio_wait::arrive() noexcept {
+void basic_asio_operation::arrive() noexcept {
   arrived_ = true;
   if (waiting_) scheduler::of(*scope_->on).make_ready(*this);
 }
 
-bool asio_wait::started(scope& where) noexcept {
-  if (arrived_ && where.on->budget-- > 0) return ended();
+step basic_asio_operation::started(scope& where) noexcept {
+  if (arrived_ && where.on->take_turn()) return done();
   suspend();
   waiting_ = true;
   if (arrived_)
     scheduler::of(*where.on).make_ready_later(*this);
   else if (where.cancelled)
     cancel();
-  return true;
+  return step::pending;
 }
 
-void asio_wait::cancel() noexcept {
+void basic_asio_operation::cancel() noexcept {
   if (!arrived_) state_->cancel();
 }
 
-failure asio_wait::failure_of_code(const boost::system::error_code& ec) const noexcept {
+failure basic_asio_operation::failure_of_code(const boost::system::error_code& ec) const noexcept {
   if (state_->is_cancelled() &&
       (ec == boost::system::errc::operation_canceled ||
        ec == asio::experimental::error::channel_cancelled))
@@ -104,7 +104,7 @@ failure asio_wait::failure_of_code(const boost::system::error_code& ec) const no
   return to_failure(ec);
 }
 
-void asio_wait::rethrow(const std::exception_ptr& e) const {
+void basic_asio_operation::rethrow(const std::exception_ptr& e) const {
   if (const failure f = failure_of(e); f && is_cancelled(failure_of_code(to_error_code(f))))
     raise(cancelled_failure());
   std::rethrow_exception(e);

@@ -24,9 +24,9 @@ constexpr finish_options discarding = {};
 
 constexpr std::size_t most_pieces = 64;
 
-/// Moves bytes between a buffer and an operation's memory; true if that ends the operation.
+/// Moves bytes between a buffer and an operation's memory; done if that ends the operation.
 template <class Copy>
-bool move_bytes(stream_operation& op, std::size_t most, std::size_t& moved, Copy copy) noexcept {
+step move_bytes(stream_operation& op, std::size_t most, std::size_t& moved, Copy copy) noexcept {
   moved = 0;
   if (op.contiguous()) {
     moved = std::min(op.left(), most);
@@ -55,20 +55,20 @@ stream_pump::stream_pump()
 
 stream_pump::~stream_pump() = default;
 
-bool stream_pump::transfer(stream_operation& op) {
+step stream_pump::transfer(stream_operation& op) {
   return op.which() == reading ? receive(op) : send(op);
 }
 
-bool stream_pump::receive(stream_operation& op) noexcept {
+step stream_pump::receive(stream_operation& op) noexcept {
   while (in_begin_ != in_end_) {
     std::size_t moved;
-    const bool done = move_bytes(op, in_end_ - in_begin_, moved, [this](void* to, std::size_t n) {
+    const step reached = move_bytes(op, in_end_ - in_begin_, moved, [this](void* to, std::size_t n) {
       std::memcpy(to, in_.get() + in_begin_, n);
       in_begin_ += n;
     });
-    if (done) {
+    if (reached == step::done) {
       is_ready(reading);
-      return true;
+      return step::done;
     }
   }
   hint[reading] = true;
@@ -77,21 +77,25 @@ bool stream_pump::receive(stream_operation& op) noexcept {
     input_ended = true;
     return op.moved(0);
   }
-  return hint[reading] = false;
+  hint[reading] = false;
+  return step::pending;
 }
 
-bool stream_pump::send(stream_operation& op) {
+step stream_pump::send(stream_operation& op) {
   for (;;) {
     if (out_failed_) return op.failed(out_failed_);
     if (farewell_ != farewell::none) return op.failed(system_failure(EPIPE));
-    if (out_end_ == room_out) return hint[writing] = false;
+    if (out_end_ == room_out) {
+      hint[writing] = false;
+      return step::pending;
+    }
     std::size_t moved;
-    const bool done = move_bytes(op, room_out - out_end_, moved, [this](void* from, std::size_t n) {
+    const step reached = move_bytes(op, room_out - out_end_, moved, [this](void* from, std::size_t n) {
       std::memcpy(out_.get() + out_end_, from, n);
       out_end_ += n;
     });
     go_on_sending();
-    if (done) return true;
+    if (reached == step::done) return step::done;
   }
 }
 

@@ -12,9 +12,9 @@ namespace cosock {
 namespace detail {
 
 /// The coroutine around a limit that waits for no more than its turn. Owns itself.
-class limit::resting final : public operation {
+class timeout_scope::resting final : public operation {
  public:
-  resting(std::coroutine_handle<> what, limit& of) noexcept : what_(what), of_(of) {
+  resting(std::coroutine_handle<> what, timeout_scope& of) noexcept : what_(what), of_(of) {
     of_.rest_ = this;
     scheduler::of(*of_.inner_.on).make_ready_later(*this);
   }
@@ -31,43 +31,40 @@ class limit::resting final : public operation {
 
  private:
   std::coroutine_handle<> what_;
-  limit& of_;
+  timeout_scope& of_;
 };
 
-bool limit::rest(std::coroutine_handle<> awaiting) {
-  if (inner_.on->budget-- > 0) return false;
+step timeout_scope::rest(std::coroutine_handle<> awaiting) {
+  if (inner_.on->take_turn()) return step::done;
   new resting(awaiting, *this);
-  return true;
+  return step::pending;
 }
 
-void limit::expire() noexcept {
+void timeout_scope::expire() noexcept {
   if (inner_.cancelled) return;
   expired_ = true;
   inner_.cancel();
 }
 
-failure limit::translated(failure inner) const noexcept {
+failure timeout_scope::translated(failure inner) const noexcept {
   return expired_ && is_cancelled(inner) ? own_failure(error::timed_out) : inner;
 }
 
-void limit::rethrow() const {
+void timeout_scope::rethrow() const {
   try {
     throw;
   } catch (const multiple_errors&) {
     throw;
-  } catch (const transfer_error& e) {
+  } catch (const detailed_error& e) {
     if (e.code() != error::cancelled || !expired_) throw;
-    throw transfer_error(error::timed_out, e.bytes_transferred());
-  } catch (const batch_error& e) {
-    if (e.code() != error::cancelled || !expired_) throw;
-    throw batch_error(error::timed_out, e.datagrams_sent());
+    std::rethrow_exception(e.with_code(error::timed_out));
   } catch (const boost::system::system_error& e) {
     if (e.code() != error::cancelled || !expired_) throw;
     raise(own_failure(error::timed_out));
   }
 }
 
-void shield::cancel() noexcept {
+void shield_scope::cancel() noexcept {
   if (grace_ <= 0)
     inner_.cancel();
   else if (grace_ != INT64_MAX && !is_running())

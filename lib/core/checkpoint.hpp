@@ -13,15 +13,9 @@ class checkpoint final : public awaiter_of<checkpoint>, public awaited {
   checkpoint() = default;
   checkpoint(const checkpoint&) = delete;
 
-  bool start(std::coroutine_handle<> awaiting, scope& where) {
-    if (!enter(awaiting, where)) return false;
-    if (where.on->budget > 0) {
-      --where.on->budget;
-      return false;
-    }
-    suspend();
-    scheduler::of(*where.on).make_ready_later(*this);
-    return true;
+  step start(std::coroutine_handle<> awaiting, scope& where) {
+    enter(awaiting, where);
+    return complete_or_yield();
   }
   void result() {
     if (failure_) raise(failure_);

@@ -111,14 +111,22 @@ bool is_permanent(const boost::system::error_code& code) noexcept {
   return code == error::busy;
 }
 
+detailed_error::~detailed_error() = default;
+
 transfer_error::transfer_error(boost::system::error_code why, std::size_t bytes)
-    : system_error(why, "after " + std::to_string(bytes) + " bytes"), bytes_(bytes) {}
+    : detailed_error(why, "after " + std::to_string(bytes) + " bytes"), bytes_(bytes) {}
 transfer_error::~transfer_error() = default;
+std::exception_ptr transfer_error::with_code(const boost::system::error_code& code) const {
+  return std::make_exception_ptr(transfer_error(code, bytes_));
+}
 
 batch_error::batch_error(boost::system::error_code why, std::size_t datagrams)
-    : system_error(why, "after " + std::to_string(datagrams) + " datagrams"),
+    : detailed_error(why, "after " + std::to_string(datagrams) + " datagrams"),
       datagrams_(datagrams) {}
 batch_error::~batch_error() = default;
+std::exception_ptr batch_error::with_code(const boost::system::error_code& code) const {
+  return std::make_exception_ptr(batch_error(code, datagrams_));
+}
 
 multiple_errors::multiple_errors(std::vector<std::exception_ptr> errors)
     : system_error(first_code(errors), list(errors)), errors_(std::move(errors)) {}

@@ -82,13 +82,13 @@ void group::add_now(branch started) {
   --on_->depth;
 }
 
-bool group::wait() noexcept {
+step group::wait() noexcept {
   if (active_ == 0) {
     outer_->pending = nullptr;
-    return false;
+    return step::done;
   }
   waiting_ = true;
-  return true;
+  return step::pending;
 }
 
 void group::cancel() noexcept {

@@ -33,6 +33,12 @@ bool is_empty(const link& head) noexcept { return head.following == &head; }
 
 }  // namespace
 
+step awaited::yield() noexcept {
+  suspend();
+  scheduler::of(*scope_->on).make_ready_later(*this);
+  return step::pending;
+}
+
 // Messages
 
 bool loop_handle::post(loop_message& m) noexcept {

@@ -6,11 +6,11 @@
 
 namespace cosock {
 
-using detail::acquire_operation;
+using detail::semaphore_acquire_operation;
 
 semaphore::~semaphore() {
   while (granted_.following != &granted_) {
-    auto& op = static_cast<acquire_operation::grant&>(*granted_.following).of;
+    auto& op = static_cast<semaphore_acquire_operation::grant&>(*granted_.following).of;
     op.granted_.unlink();
     op.failure_ = detail::closed_failure();
   }
@@ -18,7 +18,7 @@ semaphore::~semaphore() {
 
 void semaphore::grant() noexcept {
   while (!waiters_.empty()) {
-    auto& next = static_cast<acquire_operation&>(waiters_.first());
+    auto& next = static_cast<semaphore_acquire_operation&>(waiters_.first());
     if (next.count_ > available_) return;
     available_ -= next.count_;
     next.granted_.insert_before(granted_);
@@ -28,23 +28,23 @@ void semaphore::grant() noexcept {
 
 namespace detail {
 
-bool acquire_operation::start(std::coroutine_handle<> awaiting, scope& where) {
-  if (!enter(awaiting, where)) return false;
+step semaphore_acquire_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return complete_or_yield();
   if (!of_->waiters_.empty() || of_->available_ < count_) return wait_in(of_->waiters_.end());
   of_->available_ -= count_;
-  const bool waits = complete_at_once();
-  if (waits) granted_.insert_before(of_->granted_);
-  return waits;
+  const step reached = complete_or_yield();
+  if (reached == step::pending) granted_.insert_before(of_->granted_);
+  return reached;
 }
 
-void acquire_operation::cancel() noexcept {
+void semaphore_acquire_operation::cancel() noexcept {
   if (completed_) return;
   complete(cancelled_failure());
   of_->grant();  // those behind it may want less
 }
 
 /// Destroyed while it waits, for permits or, with them, for its turn.
-void acquire_operation::leave() noexcept {
+void semaphore_acquire_operation::leave() noexcept {
   unlink();
   if (granted_.linked()) {
     granted_.unlink();

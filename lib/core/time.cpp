@@ -19,8 +19,8 @@ void timer::start_timer(core& on, std::int64_t at) noexcept {
   scheduler::of(on).set_timer(*this, at);
 }
 
-bool sleep_operation::start(std::coroutine_handle<> awaiting, scope& where) {
-  if (!enter(awaiting, where)) return false;
+step sleep_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return complete_or_yield();
   const std::int64_t now = ns_ <= 0 && !absolute_ ? 0 : steady_now();
   const std::int64_t at = absolute_ ? ns_ : later(now, ns_);
   suspend();
@@ -28,7 +28,7 @@ bool sleep_operation::start(std::coroutine_handle<> awaiting, scope& where) {
     scheduler::of(*where.on).make_ready_later(*this);
   else
     start_timer(*where.on, at);
-  return true;
+  return step::pending;
 }
 
 void sleep_operation::expire() noexcept { scheduler::of(*scope_->on).make_ready(*this); }

@@ -13,19 +13,11 @@ void waiter::complete() noexcept {
   scheduler::of(*scope_->on).make_ready(*this);
 }
 
-bool waiter::complete_at_once() noexcept {
-  completed_ = true;
-  if (scope_->on->budget-- > 0) return ended();
-  suspend();
-  scheduler::of(*scope_->on).make_ready_later(*this);
-  return true;
-}
-
 void waiter::complete_closed() noexcept { complete(closed_failure()); }
-bool waiter::fail_closed() noexcept { return fail_with(closed_failure()); }
+step waiter::fail_closed() noexcept { return fail_with(closed_failure()); }
 
-bool waiter::fail_busy() noexcept { return fail_with(own_failure(error::busy)); }
-bool waiter::fail_other_loop() noexcept { return fail_with(own_failure(error::other_loop)); }
+step waiter::fail_busy() noexcept { return fail_with(own_failure(error::busy)); }
+step waiter::fail_other_loop() noexcept { return fail_with(own_failure(error::other_loop)); }
 void waiter::fail_later() noexcept { failure_ = closed_failure(); }
 
 wait_list::~wait_list() { close_all(); }

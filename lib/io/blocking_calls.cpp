@@ -190,14 +190,14 @@ ssize_t blocking_calls::read(const iovec* pieces, std::size_t count) noexcept {
   return -1;
 }
 
-bool blocking_calls::send(stream_operation& op) noexcept {
-  const bool ended = attempt(op);
-  of_.hint[writing] = ended;
-  return ended;
+step blocking_calls::send(stream_operation& op) noexcept {
+  const step reached = attempt(op);
+  of_.hint[writing] = reached == step::done;
+  return reached;
 }
 
-bool blocking_calls::attempt(stream_operation& op) noexcept {
-  if (out_.running) return false;
+step blocking_calls::attempt(stream_operation& op) noexcept {
+  if (out_.running) return step::pending;
   if (const std::shared_ptr<call> last = std::move(out_.finished)) {
     of_.count_bytes(writing, last->moved);
     // No operation has moved a byte while the call of another one ran.
@@ -208,10 +208,10 @@ bool blocking_calls::attempt(stream_operation& op) noexcept {
       of_.check_write(-1);
       return op.failed(of_.lost(errno));
     }
-    if (own && (op.what() == stream_operation::kind::send_some || op.moved(0)))
-      return true;
+    if (own && (op.what() == stream_operation::kind::send_some || op.moved(0) == step::done))
+      return step::done;
   }
-  if (poll_now(of_.fd(), POLLOUT) == 0) return false;
+  if (poll_now(of_.fd(), POLLOUT) == 0) return step::pending;
 
   iovec one = {op.data(), op.left()};
   iovec many[64];
@@ -236,7 +236,7 @@ bool blocking_calls::attempt(stream_operation& op) noexcept {
   const std::size_t handed_over = next->size;
   if (const failure f = out_.start(std::move(next))) return op.failed(f);
   op.moved(handed_over);
-  return false;  // it ends when the call does
+  return step::pending;  // it ends when the call does
 }
 
 }  // namespace cosock::detail

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <cosock/detail/source.hpp>
+#include <cosock/detail/stream_operation.hpp>
 
 #include "loop/thread_pool.hpp"
 
@@ -33,7 +33,7 @@ class blocking_calls {
   /// As readv(2) of a non-blocking descriptor.
   ssize_t read(const iovec* pieces, std::size_t count) noexcept;
   /// As source::transfer().
-  bool send(stream_operation&) noexcept;
+  step send(stream_operation&) noexcept;
   bool is_ready(side) const noexcept;
 
  private:
@@ -51,7 +51,7 @@ class blocking_calls {
     std::shared_ptr<call> finished;  // its result is still to be reported
   };
 
-  bool attempt(stream_operation&) noexcept;
+  step attempt(stream_operation&) noexcept;
   std::shared_ptr<call> make_call(side, std::size_t size) const noexcept;
 
   descriptor& of_;

@@ -221,24 +221,24 @@ bool descriptor::is_ready(side which) noexcept {
   return hint[which] = what_ == medium::file || poll_now(fd_, event) != 0;
 }
 
-bool descriptor::transfer(stream_operation& op) {
+step descriptor::transfer(stream_operation& op) {
   if (what_ >= medium::messages) [[unlikely]]
     return transfer_rare(op);
   return op.which() == reading ? receive(op) : send(op);
 }
 
-bool descriptor::transfer_rare(stream_operation& op) {
+step descriptor::transfer_rare(stream_operation& op) {
   if (what_ == medium::messages)
     return op.which() == reading ? receive_messages(op) : send_message(op);
   if (op.which() == reading) return receive(op);
   // A send may find that only a thread can go on.
-  if (access_[writing] != access::thread && send(op)) return true;
-  return access_[writing] == access::thread && blocking_->send(op);
+  if (access_[writing] != access::thread && send(op) == step::done) return step::done;
+  return access_[writing] == access::thread ? blocking_->send(op) : step::pending;
 }
 
 // The connection may be lost and bytes of the peer, an early answer say, still wait in the socket: the
 // system hands them out, then reports the loss once, unless a send was told already, then an end.
-bool descriptor::receive(stream_operation& op) {
+step descriptor::receive(stream_operation& op) {
   do {
     int left = 1;  // unless the system says otherwise
     ssize_t n;
@@ -252,7 +252,7 @@ bool descriptor::receive(stream_operation& op) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
       hint[reading] = false;
-      return false;
+      return step::pending;
     }
     if (n == 0) [[unlikely]] {
       if (broken_) return op.failed(system_failure(broken_));
@@ -262,9 +262,9 @@ bool descriptor::receive(stream_operation& op) {
     }
     hint[reading] = left != 0 || !drained_by_short_;
     count_bytes(reading, static_cast<std::size_t>(n));
-    if (op.moved(static_cast<std::size_t>(n))) return true;
+    if (op.moved(static_cast<std::size_t>(n)) == step::done) return step::done;
   } while (hint[reading] && --on->budget > 0);  // or others starve while a peer is as fast
-  return false;
+  return step::pending;
 }
 
 ssize_t descriptor::receive_scattered(stream_operation& op, int& left) noexcept {
@@ -273,7 +273,7 @@ ssize_t descriptor::receive_scattered(stream_operation& op, int& left) noexcept 
   return what_ == medium::tcp ? receive_counted(fd_, many, count, left) : read_pieces(many, count);
 }
 
-bool descriptor::send(stream_operation& op) {
+step descriptor::send(stream_operation& op) {
   if (broken_) return op.failed(system_failure(broken_));
   for (;;) {
     ssize_t n;
@@ -289,11 +289,11 @@ bool descriptor::send(stream_operation& op) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
       hint[writing] = false;
-      return false;
+      return step::pending;
     }
     count_bytes(writing, static_cast<std::size_t>(n));
-    if (op.moved(static_cast<std::size_t>(n))) return true;
-    if (--on->budget <= 0) return false;
+    if (op.moved(static_cast<std::size_t>(n)) == step::done) return step::done;
+    if (--on->budget <= 0) return step::pending;
   }
 }
 
@@ -362,7 +362,7 @@ ssize_t descriptor::take_message(msghdr& message, int flags, bool& end) noexcept
   return n;
 }
 
-bool descriptor::receive_messages(stream_operation& op) {
+step descriptor::receive_messages(stream_operation& op) {
   do {
     iovec pieces[most_pieces_of_message];
     std::size_t count = 1;
@@ -378,7 +378,7 @@ bool descriptor::receive_messages(stream_operation& op) {
       if (errno == EINTR || loses_connection(errno)) continue;
       if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
       hint[reading] = false;
-      return false;
+      return step::pending;
     }
     if (end && broken_) return op.failed(system_failure(broken_));
     hint[reading] = true;
@@ -389,12 +389,12 @@ bool descriptor::receive_messages(stream_operation& op) {
       return op.failed(own_failure(error::message_truncated));
     }
     if (end) input_ended = true;
-    if ((length != 0 || end) && op.moved(length)) return true;
+    if ((length != 0 || end) && op.moved(length) == step::done) return step::done;
   } while (--on->budget > 0);
-  return false;
+  return step::pending;
 }
 
-bool descriptor::send_message(stream_operation& op) {
+step descriptor::send_message(stream_operation& op) {
   if (broken_) return op.failed(system_failure(broken_));
   for (;;) {
     iovec pieces[most_pieces_of_message + 1];  // with one too many the system refuses it
@@ -413,7 +413,7 @@ bool descriptor::send_message(stream_operation& op) {
     if (errno == EINTR) continue;
     if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
     hint[writing] = false;
-    return false;
+    return step::pending;
   }
 }
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cosock/detail/medium.hpp>
-#include <cosock/detail/source.hpp>
+#include <cosock/detail/stream_operation.hpp>
 
 #include "core/failure.hpp"
 #include "core/scheduler.hpp"
@@ -104,7 +104,7 @@ class descriptor : public source, private loop_service, protected io_watch {
 
   void arm(side) override;
   using source::transfer;
-  bool transfer(stream_operation&) final;
+  step transfer(stream_operation&) final;
   bool is_ready(side) noexcept override;
   bool may_finish() noexcept final;
   bool leave_to(kept_source*) noexcept final;
@@ -142,11 +142,11 @@ class descriptor : public source, private loop_service, protected io_watch {
   void ask_for_left() noexcept;
   bool is_on(int level, int name) const noexcept;
   bool set_on(int level, int name, bool on) noexcept;
-  bool receive(stream_operation&);
-  bool send(stream_operation&);
-  bool transfer_rare(stream_operation&);
-  bool receive_messages(stream_operation&);
-  bool send_message(stream_operation&);
+  step receive(stream_operation&);
+  step send(stream_operation&);
+  step transfer_rare(stream_operation&);
+  step receive_messages(stream_operation&);
+  step send_message(stream_operation&);
   ssize_t receive_scattered(stream_operation&, int& left) noexcept;
   ssize_t read_pieces(iovec* pieces, std::size_t count) noexcept;
   ssize_t send_gathered(stream_operation&) noexcept;

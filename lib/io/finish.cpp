@@ -53,9 +53,9 @@ task<bool> discard(byte_stream& from, std::size_t max_discard) {
 
 task<bool> finish_in_order(byte_stream& stream, std::size_t max_discard, bool& sent) {
   detail::source* const& source = detail::stream_access::source_of(stream);
-  co_await detail::flush_operation(source);
+  co_await detail::stream_flush_operation(source);
   const bool half_closes = end_sending(stream);
-  if (half_closes) co_await detail::flush_operation(source);
+  if (half_closes) co_await detail::stream_flush_operation(source);
   sent = true;
   if (!half_closes) co_return false;
   co_return (source && source->input_ended) || co_await discard(stream, max_discard);

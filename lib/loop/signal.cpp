@@ -32,14 +32,14 @@ class signal_state final : public std::enable_shared_from_this<signal_state>,
     signals_.reset();
   }
 
-  bool start(signal_wait& op, core& loop) {
+  step start(signal_wait_operation& op, core& loop) {
     if (!signals_ || &loop != &on_) return op.fail_other_loop();
     if (unclaimed_ == 0) {
       arm();
       return op.wait_in(waiters_.end());
     }
     op.number_ = std::exchange(unclaimed_, 0);
-    return op.complete_at_once();
+    return op.complete_or_yield();
   }
 
  private:
@@ -56,7 +56,7 @@ class signal_state final : public std::enable_shared_from_this<signal_state>,
       unclaimed_ = number;
       return;
     }
-    auto& to = static_cast<signal_wait&>(waiters_.first());
+    auto& to = static_cast<signal_wait_operation&>(waiters_.first());
     to.number_ = number;
     to.complete();
     if (!waiters_.empty()) arm();
@@ -69,8 +69,8 @@ class signal_state final : public std::enable_shared_from_this<signal_state>,
   bool armed_ = false;
 };
 
-bool signal_wait::start(std::coroutine_handle<> awaiting, scope& where) {
-  return enter(awaiting, where) && of_.start(*this, *where.on);
+step signal_wait_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+  return enter(awaiting, where) ? of_.start(*this, *where.on) : complete_or_yield();
 }
 
 }  // namespace detail

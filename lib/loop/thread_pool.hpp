@@ -98,15 +98,15 @@ class job_operation final : public awaiter_of<job_operation>, public awaited, pr
   job_operation(const job_operation&) = delete;
   ~job_operation() { leave(); }
 
-  bool start(std::coroutine_handle<> awaiting, scope& where) {
-    if (!enter(awaiting, where)) return false;
+  step start(std::coroutine_handle<> awaiting, scope& where) {
+    if (!enter(awaiting, where)) return complete_or_yield();
     if (const failure f = job_->submit(*where.on, *this)) {
       job_->failed = f;
-      return ended();
+      return complete_or_yield();
     }
     waits_ = true;
     suspend();
-    return true;
+    return step::pending;
   }
   void result() {
     if (failure_) raise(failure_);

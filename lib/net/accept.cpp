@@ -26,13 +26,13 @@ void prepare_adopted_listener(int fd, int type, int family) {
   if (!get(fd, SOL_SOCKET, SO_ACCEPTCONN)) raise(system_failure(EINVAL));
 }
 
-void accepting::discard() noexcept { std::exchange(accepted_, nullptr)->close(); }
+void basic_accept_operation::discard() noexcept { std::exchange(accepted_, nullptr)->close(); }
 
-bool accepting::start(std::coroutine_handle<> awaiting, scope& where) {
-  return enter(awaiting, where) && launch(of_, reading);
+step basic_accept_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+  return enter(awaiting, where) ? launch(of_, reading) : complete_or_yield();
 }
 
-bool accepting::attempt() {
+step basic_accept_operation::attempt() {
   auto& from = static_cast<descriptor&>(*on_);  // not of_: the acceptor may have been moved
   for (;;) {
     system_address peer;
@@ -53,17 +53,17 @@ bool accepting::attempt() {
         }
       } catch (const boost::system::system_error& e) {
         failure_ = to_failure(e.code());
-        return true;
+        return step::done;
       } catch (...) {
         failure_ = system_failure(ENOMEM);
-        return true;
+        return step::done;
       }
-      return true;
+      return step::done;
     }
     switch (errno) {
       case EAGAIN:
         from.hint[reading] = false;
-        return false;
+        return step::pending;
       // The connection has died while it waited; accept(2) wants these tried again.
       case EINTR:
       case ECONNABORTED:
@@ -79,10 +79,10 @@ bool accepting::attempt() {
       case ETIMEDOUT:
         if (--from.on->budget > 0) continue;
         from.hint[reading] = true;  // goes on after the others have had their turn
-        return false;
+        return step::pending;
       default:
         failure_ = system_failure(errno);
-        return true;
+        return step::done;
     }
   }
 }

@@ -74,8 +74,8 @@ unique_descriptor open_socket(const endpoint& to, const connect_options& options
 
 }  // namespace
 
-bool connect_operation::start(std::coroutine_handle<> awaiting, scope& where) {
-  if (!enter(awaiting, where)) return false;
+step tcp_connect_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return complete_or_yield();
   if (options_.receive_buffer < 0 || options_.send_buffer < 0) return give_up(EINVAL);
   int error = 0;
   unique_descriptor socket = open_socket(to_, options_, error);
@@ -89,8 +89,8 @@ bool connect_operation::start(std::coroutine_handle<> awaiting, scope& where) {
   return launch(connected_.of(), writing);
 }
 
-bool connect_operation::attempt() {
-  if (!on_->is_ready(writing)) return false;
+step tcp_connect_operation::attempt() {
+  if (!on_->is_ready(writing)) return step::pending;
   int error = 0;
   socklen_t size = sizeof error;
   if (::getsockopt(connected_.native_handle(), SOL_SOCKET, SO_ERROR, &error, &size) != 0)
@@ -109,23 +109,17 @@ bool connect_operation::attempt() {
   }
   static_cast<tcp_descriptor*>(connected_.of())->peer = peer;
   if (error) failure_ = system_failure(error);
-  return true;
+  return step::done;
 }
 
 /// Ends before there was anything to wait for. That counts as an operation that completed at once:
 /// somebody may be trying again and again.
-bool connect_operation::give_up(int error) noexcept {
+step tcp_connect_operation::give_up(int error) noexcept {
   failure_ = system_failure(error);
-  if (scope_->on->budget > 0) {
-    --scope_->on->budget;
-    return false;
-  }
-  suspend();
-  scheduler::of(*scope_->on).make_ready_later(*this);
-  return true;
+  return complete_or_yield();
 }
 
-tcp_socket connect_operation::result() {
+tcp_socket tcp_connect_operation::result() {
   if (!failure_) return std::move(connected_);
   connected_.close();
   if (is_cancelled(failure_)) raise(failure_);

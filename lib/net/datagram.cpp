@@ -20,7 +20,7 @@ void decode(const void* from, unsigned size, void* into) noexcept {
 
 const peer_codec peers<endpoint>::codec = {&encode, &decode};
 
-bool message_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+step datagram_operation::start(std::coroutine_handle<> awaiting, scope& where) {
   bool nothing_to_do = false;
   if (kind_ == kind::receive_batch) {
     batch().messages = batch().datagrams = 0;
@@ -28,14 +28,14 @@ bool message_operation::start(std::coroutine_handle<> awaiting, scope& where) {
   } else if (kind_ == kind::send_batch) {
     nothing_to_do = list().count == 0;
   }
-  if (!enter(awaiting, where)) return false;
-  if (nothing_to_do && may_begin(of_, which())) return ended();
+  if (!enter(awaiting, where)) return complete_or_yield();
+  if (nothing_to_do && may_begin(of_, which())) return complete_or_yield();
   // That there was no room may have been true of another peer.
   if (kind_ >= kind::send && may_begin(of_, writing)) of_->hint[writing] = true;
   return launch(of_, which());
 }
 
-void message_operation::raise_failure() const {
+void datagram_operation::raise_failure() const {
   // The address, where it is what the error is about: a scope id that names no interface.
   if (kind_ == kind::send && codec_ == &peers<endpoint>::codec && peer_ &&
       to_error_code(failure_) == boost::system::errc::no_such_device)
@@ -43,12 +43,12 @@ void message_operation::raise_failure() const {
   raise(failure_);
 }
 
-void message_operation::raise_batch_failure() const {
+void datagram_operation::raise_batch_failure() const {
   if (moved_ != 0) throw batch_error(to_error_code(failure_), moved_);
   raise(failure_);
 }
 
-bool source::transfer(message_operation& op) {
+step source::transfer(datagram_operation& op) {
   return op.failed(system_failure(EOPNOTSUPP));
 }
 

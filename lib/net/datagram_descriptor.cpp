@@ -21,7 +21,7 @@ bool would_block(int error) noexcept {
 }
 
 /// The operation's memory, as the system wants it. At most `max_message_pieces` + 1.
-std::size_t memory_of(const message_operation& op, iovec* out) {
+std::size_t memory_of(const datagram_operation& op, iovec* out) {
   if (!op.contiguous()) return op.pieces(reinterpret_cast<piece*>(out), max_message_pieces + 1);
   out[0] = {op.data(), op.size()};
   return 1;
@@ -87,33 +87,33 @@ bool datagram_descriptor::is_ready(side which) noexcept {
   return descriptor::is_ready(which);
 }
 
-bool datagram_descriptor::transfer(message_operation& op) {
+step datagram_descriptor::transfer(datagram_operation& op) {
   if (op.which() == reading && error_later_)
     return op.failed(system_failure(std::exchange(error_later_, 0)));
   if (op.which() == writing && traits.family == AF_UNIX) {
     // The system tells when the connected peer has room, and of no other.
-    const bool batch = op.what() == message_operation::kind::send_batch;
+    const bool batch = op.what() == datagram_operation::kind::send_batch;
     polls_ = batch ? op.list().peer_at || op.list().peer : op.peer() != nullptr;
     if (std::exchange(sender_, &op) != &op) retry_.reset();
   }
   switch (op.what()) {
-    case message_operation::kind::receive:
+    case datagram_operation::kind::receive:
       return receive_message(op);
-    case message_operation::kind::receive_batch:
+    case datagram_operation::kind::receive_batch:
       return receive_messages(op);
-    case message_operation::kind::send:
+    case datagram_operation::kind::send:
       return send_message(op);
-    case message_operation::kind::send_batch:
+    case datagram_operation::kind::send_batch:
       return send_messages(op);
   }
-  return true;
+  return step::done;
 }
 
 /// For a system call that failed: true if the operation has ended with that.
-bool datagram_descriptor::message_failed(message_operation& op, int error) noexcept {
+step datagram_descriptor::message_failed(datagram_operation& op, int error) noexcept {
   if (!would_block(error)) return op.failed(system_failure(error));
   hint[op.which()] = false;
-  return false;
+  return step::pending;
 }
 
 ssize_t datagram_descriptor::receive_control(iovec* pieces, std::size_t count, name_buffer& name,
@@ -156,7 +156,7 @@ bool datagram_descriptor::fill_joined() {
   return true;
 }
 
-bool datagram_descriptor::receive_message(message_operation& op) {
+step datagram_descriptor::receive_message(datagram_operation& op) {
   if (op.contiguous() && !op.info() && !joins) [[likely]] {
     name_buffer name;
     socklen_t name_size = sizeof name;
@@ -194,7 +194,7 @@ bool datagram_descriptor::receive_message(message_operation& op) {
                   static_cast<std::size_t>(n));
 }
 
-bool datagram_descriptor::receive_messages(message_operation& op) {
+step datagram_descriptor::receive_messages(datagram_operation& op) {
   batch_memory& into = op.batch();
   const message_slots& s = into.system();
   if (joins && (has_joined() || s.smallest < largest_datagram)) return receive_split(op);
@@ -228,7 +228,7 @@ bool datagram_descriptor::receive_messages(message_operation& op) {
     }
   }
   on->budget -= static_cast<int>(into.messages / 4);
-  return true;
+  return step::done;
 }
 
 void datagram_descriptor::describe_slot(batch_memory& into, std::size_t i) const noexcept {
@@ -246,7 +246,7 @@ void datagram_descriptor::describe_slot(batch_memory& into, std::size_t i) const
 }
 
 /// One by one, because there is no room to let the system write them joined, or some are left.
-bool datagram_descriptor::receive_split(message_operation& op) {
+step datagram_descriptor::receive_split(datagram_operation& op) {
   batch_memory& into = op.batch();
   const message_slots& s = into.system();
   while (into.messages != s.capacity) {
@@ -271,10 +271,10 @@ bool datagram_descriptor::receive_split(message_operation& op) {
   }
   into.datagrams = into.messages;
   on->budget -= static_cast<int>(into.messages / 4);
-  return true;
+  return step::done;
 }
 
-bool datagram_descriptor::send_message(message_operation& op) {
+step datagram_descriptor::send_message(datagram_operation& op) {
   name_buffer name;
   const unsigned name_size =
       op.peer() ? op.codec().encode(op.peer(), name.bytes, traits.family == AF_INET6) : 0;
@@ -306,7 +306,7 @@ bool datagram_descriptor::send_message(message_operation& op) {
   return op.moved(static_cast<std::size_t>(n), static_cast<std::size_t>(n));
 }
 
-bool datagram_descriptor::send_messages(message_operation& op) {
+step datagram_descriptor::send_messages(datagram_operation& op) {
   const std::size_t all = op.list().count;
   std::size_t& sent = op.count();
   std::size_t refused = 0;  // what was split before the system would not
@@ -330,9 +330,9 @@ bool datagram_descriptor::send_messages(message_operation& op) {
     for (int i = 0; i != n; ++i) sent += out.datagrams(static_cast<std::size_t>(i));
     retry_.reset();
     on->budget -= 1 + n / 4;
-    if (on->budget <= 0 && sent != all) return false;
+    if (on->budget <= 0 && sent != all) return step::pending;
   }
-  return true;
+  return step::done;
 }
 
 }  // namespace cosock::detail

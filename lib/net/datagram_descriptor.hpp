@@ -63,7 +63,7 @@ class datagram_descriptor final : public descriptor {
 
   void arm(side) override;
   bool is_ready(side) noexcept override;
-  bool transfer(message_operation&) override;
+  step transfer(datagram_operation&) override;
 
   datagram_traits traits;
   bool controls = false;  // there may be control messages
@@ -75,12 +75,12 @@ class datagram_descriptor final : public descriptor {
   void on_events(unsigned) noexcept override;
   void on_detach() noexcept override { retry_.reset(); }
 
-  bool receive_message(message_operation&);
-  bool receive_messages(message_operation&);
-  bool receive_split(message_operation&);
-  bool send_message(message_operation&);
-  bool send_messages(message_operation&);
-  bool message_failed(message_operation&, int error) noexcept;
+  step receive_message(datagram_operation&);
+  step receive_messages(datagram_operation&);
+  step receive_split(datagram_operation&);
+  step send_message(datagram_operation&);
+  step send_messages(datagram_operation&);
+  step message_failed(datagram_operation&, int error) noexcept;
   bool has_joined() const noexcept { return joined_ && joined_->full; }
   bool fill_joined();
   ssize_t receive_control(iovec* pieces, std::size_t count, name_buffer&, unsigned& name_size,

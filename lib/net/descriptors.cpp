@@ -42,21 +42,21 @@ void take_descriptors(msghdr& message, std::size_t most, received_with_descripto
 
 }  // namespace
 
-bool descriptor_send::start(std::coroutine_handle<> awaiting, scope& where) {
-  if (!enter(awaiting, where)) return false;
-  if (!may_begin(of_, writing)) return ended();
+step descriptor_send_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return complete_or_yield();
+  if (!may_begin(of_, writing)) return complete_or_yield();
   const bool messages = static_cast<descriptor*>(of_)->what() != medium::socket;
   const bool empty = data_.size() == 0 && !messages;
   if (descriptors_.size() > most_descriptors || (empty && !descriptors_.empty())) {
     failure_ = system_failure(EINVAL);
-    return ended();
+    return complete_or_yield();
   }
-  return empty ? ended() : launch(of_, writing);
+  return empty ? complete_or_yield() : launch(of_, writing);
 }
 
-bool descriptor_send::attempt() {
+step descriptor_send_operation::attempt() {
   auto& to = static_cast<descriptor&>(*on_);
-  if ((failure_ = to.broken())) return true;
+  if ((failure_ = to.broken())) return step::done;
   const bool messages = to.what() != medium::socket;
   for (;;) {
     const std::size_t left = data_.size() - moved_;
@@ -82,19 +82,19 @@ bool descriptor_send::attempt() {
       if (errno == EINTR) continue;
       if (errno != EAGAIN && errno != EWOULDBLOCK) {
         failure_ = to.lost(errno);
-        return true;
+        return step::done;
       }
       to.hint[writing] = false;
-      return false;
+      return step::pending;
     }
     to.count_bytes(writing, static_cast<std::size_t>(n));
     moved_ += static_cast<std::size_t>(n);
-    if (moved_ == data_.size()) return true;
-    if (--to.on->budget <= 0) return false;
+    if (moved_ == data_.size()) return step::done;
+    if (--to.on->budget <= 0) return step::pending;
   }
 }
 
-std::size_t descriptor_send::result() {
+std::size_t descriptor_send_operation::result() {
   if (!failure_) return moved_;
   if (moved_ != 0) throw transfer_error(to_error_code(failure_), moved_);
   if (descriptors_.size() > most_descriptors)
@@ -105,21 +105,22 @@ std::size_t descriptor_send::result() {
   raise(failure_);
 }
 
-bool descriptor_receive::start(std::coroutine_handle<> awaiting, scope& where) {
-  if (!enter(awaiting, where)) return false;
-  if (!may_begin(of_, reading)) return ended();
-  if (into_.size() == 0 && static_cast<descriptor*>(of_)->what() == medium::socket) return ended();
+step descriptor_receive_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return complete_or_yield();
+  if (!may_begin(of_, reading)) return complete_or_yield();
+  if (into_.size() == 0 && static_cast<descriptor*>(of_)->what() == medium::socket)
+    return complete_or_yield();
   return launch(of_, reading);
 }
 
-bool descriptor_receive::attempt() {
+step descriptor_receive_operation::attempt() {
   auto& from = static_cast<descriptor&>(*on_);
   try {
     // Sooner than anything is taken, which would be lost.
     result_.descriptors.reserve(std::min(most_, most_descriptors));
   } catch (...) {
     failure_ = system_failure(ENOMEM);
-    return true;
+    return step::done;
   }
   const bool messages = from.what() != medium::socket;
   iovec piece = {into_.data(), into_.size()};
@@ -137,10 +138,10 @@ bool descriptor_receive::attempt() {
   } while (n < 0 && (errno == EINTR || from.loses_connection(errno)));
   if (n < 0) {
     from.hint[reading] = false;
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return step::pending;
     from.hint[reading] = true;
     failure_ = from.lost(errno);
-    return true;
+    return step::done;
   }
   from.hint[reading] = true;
   from.count_bytes(reading, static_cast<std::size_t>(n));
@@ -151,7 +152,7 @@ bool descriptor_receive::attempt() {
   result_.truncated = result_.length > result_.size;
   if (n == 0 && from.what() == medium::socket) result_.end = true;
   if (result_.end && !(failure_ = from.broken())) from.input_ended = true;
-  return true;
+  return step::done;
 }
 
 }  // namespace detail

@@ -185,39 +185,30 @@ descriptor_pair make_local_pair(medium what) {
   return made;
 }
 
-bool local_connecting::start(std::coroutine_handle<> awaiting, scope& where) {
-  if (!enter(awaiting, where)) return false;
-  socket_ = new_socket(what_);
-  if (socket_ < 0) {
+step basic_local_connect_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) {
+    ended_ = true;
+  } else if ((socket_ = new_socket(what_)) < 0) {
     failure_ = system_failure(errno);
-    done_ = true;
+    ended_ = true;
   }
-  if (done_ || attempt()) {
-    if (where.on->budget > 0) {  // somebody may be connecting again and again
-      --where.on->budget;
-      return ended();
-    }
-    suspend();
-    scheduler::of(*where.on).make_ready_later(*this);
-    return true;
-  }
+  if (ended_ || attempt() == step::done) return complete_or_yield();
   suspend();
   pause();
-  return true;
+  return step::pending;
 }
 
-/// True if that was the end of it.
-bool local_connecting::attempt() noexcept {
+step basic_local_connect_operation::attempt() noexcept {
   local_address name(to_);
   int result;
   do {
     result = ::connect(socket_, name.get(), name.size);
   } while (result != 0 && errno == EINTR);
-  if (result != 0 && errno == EAGAIN) return false;
-  done_ = true;
+  if (result != 0 && errno == EAGAIN) return step::pending;
+  ended_ = true;
   if (result != 0) {
     failure_ = system_failure(errno);
-    return true;
+    return step::done;
   }
   try {
     connected_ = descriptor::open(scheduler::of(*scope_->on), std::exchange(socket_, -1), what_, false);
@@ -226,53 +217,53 @@ bool local_connecting::attempt() noexcept {
   } catch (...) {
     failure_ = system_failure(ENOMEM);
   }
-  return true;
+  return step::done;
 }
 
-void local_connecting::pause() noexcept {
+void basic_local_connect_operation::pause() noexcept {
   start_timer(*scope_->on, later(steady_now(), delay_));
   delay_ = std::min<std::int64_t>(2 * delay_, 100'000'000);
 }
 
-void local_connecting::expire() noexcept { scheduler::of(*scope_->on).make_ready(*this); }
+void basic_local_connect_operation::expire() noexcept { scheduler::of(*scope_->on).make_ready(*this); }
 
-void local_connecting::fire() {
-  if (done_ || attempt())
+void basic_local_connect_operation::fire() {
+  if (ended_ || attempt() == step::done)
     resume();
   else
     pause();
 }
 
-void local_connecting::cancel() noexcept {
-  if (done_) return;  // and will be resumed
+void basic_local_connect_operation::cancel() noexcept {
+  if (ended_) return;  // and will be resumed
   failure_ = cancelled_failure();
-  done_ = true;
+  ended_ = true;
   stop_timer();
   if (!operation::linked()) scheduler::of(*scope_->on).make_ready(*this);
 }
 
-void local_connecting::close_socket() noexcept {
+void basic_local_connect_operation::close_socket() noexcept {
   if (socket_ >= 0) ::close(std::exchange(socket_, -1));
   if (connected_) std::exchange(connected_, nullptr)->close();
 }
 
-local_connecting::~local_connecting() {
+basic_local_connect_operation::~basic_local_connect_operation() {
   close_socket();
   operation::unlink();
 }
 
-descriptor* local_connecting::take() {
+descriptor* basic_local_connect_operation::take() {
   if (!failure_) return std::exchange(connected_, nullptr);
   close_socket();
   if (is_cancelled(failure_)) raise(failure_);
   raise(failure_, to_.to_string());
 }
 
-bool message_receive::start(std::coroutine_handle<> awaiting, scope& where) {
-  return enter(awaiting, where) && launch(of_, reading);
+step message_receive_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+  return enter(awaiting, where) ? launch(of_, reading) : complete_or_yield();
 }
 
-bool message_receive::attempt() {
+step message_receive_operation::attempt() {
   auto& from = static_cast<descriptor&>(*on_);
   iovec piece = {into_.data(), into_.size()};
   ssize_t n;
@@ -281,20 +272,20 @@ bool message_receive::attempt() {
   } while (n < 0 && (errno == EINTR || from.loses_connection(errno)));
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
     from.hint[reading] = false;
-    return false;
+    return step::pending;
   }
   from.hint[reading] = true;
   if (n < 0) {
     failure_ = from.lost(errno);
-    return true;
+    return step::done;
   }
-  if (result_.end && (failure_ = from.broken())) return true;
+  if (result_.end && (failure_ = from.broken())) return step::done;
   from.count_bytes(reading, static_cast<std::size_t>(n));
   if (result_.end) from.input_ended = true;
   result_.length = static_cast<std::size_t>(n);
   result_.size = std::min(result_.length, into_.size());
   result_.truncated = result_.length > result_.size;
-  return true;
+  return step::done;
 }
 
 }  // namespace detail

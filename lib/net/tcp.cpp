@@ -177,8 +177,8 @@ void ask_local(const kept_source& of, endpoint& into) {
   into = name_of(dynamic_cast<const descriptor*>(of.current()), &::getsockname);
 }
 
-accept_operation::accept_operation(descriptor* const& of, endpoint* peer) noexcept
-    : accepting(of, medium::tcp, peer) {}
+tcp_accept_operation::tcp_accept_operation(descriptor* const& of, endpoint* peer) noexcept
+    : basic_accept_operation(of, medium::tcp, peer) {}
 
 }  // namespace detail
 }  // namespace cosock

@@ -77,13 +77,13 @@ std::size_t write_prefix(const frame_format& format, std::uint64_t length,
   return size;
 }
 
-bool frame_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+step frame_send_operation::start(std::coroutine_handle<> awaiting, scope& where) {
   const std::size_t length = parts_[1].size();
   const std::size_t size = length > format_.maximum ? 0 : write_prefix(format_, length, prefix_);
   if (size == 0) {
-    if (!enter(awaiting, where)) return false;
+    if (!enter(awaiting, where)) return complete_or_yield();
     failure_ = own_failure(error::frame_too_long);
-    return ended();
+    return complete_or_yield();
   }
   parts_[0] = const_buffer(prefix_, size);
   memory_ = &parts_;

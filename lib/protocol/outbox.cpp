@@ -58,7 +58,7 @@ task<> outbox::write_all() {
       // What was written leaves the stream too, which may have a buffer of its own.
       const auto& source = detail::stream_access::source_of(to_);
       if (source) {
-        const auto flushed = co_await as_result(detail::flush_operation(source));
+        const auto flushed = co_await as_result(detail::stream_flush_operation(source));
         if (!flushed) fail(detail::to_failure(flushed.error()));
       }
       complete_flushes();
@@ -79,7 +79,7 @@ void outbox::fail(detail::failure why) {
 
 bool outbox::flush_is_due() noexcept {
   return !flushes_.empty() &&
-         static_cast<detail::outbox_flush&>(flushes_.first()).until_ <= gone();
+         static_cast<detail::outbox_flush_operation&>(flushes_.first()).until_ <= gone();
 }
 
 void outbox::close() noexcept {
@@ -116,7 +116,7 @@ bool outbox::try_queue(detail::message what) {
 /// Those who wait for room, as far as there is some.
 void outbox::admit() noexcept {
   while (!senders_.empty()) {
-    auto& next = static_cast<detail::outbox_send&>(senders_.first());
+    auto& next = static_cast<detail::outbox_send_operation&>(senders_.first());
     const std::size_t size = next.message_.text().size();
     if (!has_room(size)) return;
     queue_.push(std::move(next.message_));
@@ -152,7 +152,7 @@ void outbox::drop_oldest() noexcept {
 
 void outbox::complete_flushes() noexcept {
   while (!flushes_.empty()) {
-    auto& next = static_cast<detail::outbox_flush&>(flushes_.first());
+    auto& next = static_cast<detail::outbox_flush_operation&>(flushes_.first());
     if (next.until_ > gone()) return;
     next.complete();
   }
@@ -182,36 +182,36 @@ detail::failure outbox::refusal() const noexcept {
 
 namespace detail {
 
-bool outbox_send::start(std::coroutine_handle<> awaiting, scope& where) {
-  if (!enter(awaiting, where)) return false;
+step outbox_send_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return complete_or_yield();
   if (const failure why = to_.refusal()) return fail_with(why);
-  if (to_.queue(message_)) return complete_at_once();
+  if (to_.queue(message_)) return complete_or_yield();
   if (to_.options_.policy == when_full::wait) return wait_in(to_.senders_.end());
   to_.give_up();
   return fail_with(to_.broken_);
 }
 
 /// A smaller one behind it may fit.
-void outbox_send::cancel() noexcept {
+void outbox_send_operation::cancel() noexcept {
   if (completed_) return;
   complete(cancelled_failure());
   to_.admit();
 }
 
-void outbox_send::leave() noexcept {
+void outbox_send_operation::leave() noexcept {
   if (completed_) return;
   unlink();
   to_.admit();
 }
 
-bool outbox_flush::start(std::coroutine_handle<> awaiting, scope& where) {
-  if (!enter(awaiting, where)) return false;
+step outbox_flush_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return complete_or_yield();
   until_ = of_.queued_;
   if (of_.gone() >= until_) {
     source* const to = stream_access::source_of(of_.to_);
     failure lost;
     if (!to || !of_.started_ || of_.broken_ || to->is_flushed(lost))
-      return lost ? fail_with(lost) : complete_at_once();
+      return lost ? fail_with(lost) : complete_or_yield();
     of_.work_.set();
     return wait_in(of_.flushes_.end());
   }

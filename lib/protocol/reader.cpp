@@ -33,88 +33,94 @@ buffered_reader::buffered_reader(byte_stream& from, const reader_options& option
 
 buffered_reader::~buffered_reader() = default;
 
-detail::view_operation buffered_reader::read_until(std::string_view delimiter) {
+detail::reader_view_operation buffered_reader::read_until(std::string_view delimiter) {
   if (delimiter.empty()) throw std::invalid_argument("cosock: an empty delimiter");
-  detail::view_operation op(*this, want::until);
+  detail::reader_view_operation op(*this, want::until);
   op.delimiter_ = delimiter;
   return op;
 }
 
 namespace detail {
 
-void read_operation::raise_failure() const {
+void basic_reader_operation::raise_failure() const {
   if (filled_ != 0) throw transfer_error(to_error_code(failure_), filled_);
   raise(failure_);
 }
 
-bool read_operation::start_read(std::coroutine_handle<> awaiting, scope& where) {
-  if (!enter(awaiting, where)) return false;
+step basic_reader_operation::start_read(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return complete_or_yield();
   source* const of = of_;
-  if (!may_begin(of, reading)) return end_at_once();
-  if (of->on->budget-- <= 0) return wait(of, reading, true);
-  if (satisfied()) return ended();
+  if (!may_begin(of, reading)) return complete_or_yield();
+  if (!of->on->take_turn()) return wait(of, reading, true);
+  if (satisfied() == step::done) return done();
   if (!of->hint[reading]) return wait(of, reading, false);
-  if (advance(*of)) return ended();
+  if (advance(*of) == step::done) return done();
   return wait(of, reading, of->hint[reading]);
 }
 
-bool read_operation::attempt() { return satisfied() || advance(*on_); }
+step basic_reader_operation::attempt() {
+  return satisfied() == step::done ? step::done : advance(*on_);
+}
 
-/// Receives until the operation has ended: false where it has to wait for that, or has had its
-/// turn.
-bool read_operation::advance(source& from) {
+/// Receives until the operation has ended, has to wait for that, or has had its turn.
+step basic_reader_operation::advance(source& from) {
   do {
-    if (!prepare()) return true;
-    if (!from.transfer(*this)) return false;
+    if (!prepare()) return step::done;
+    if (from.transfer(*this) == step::pending) return step::pending;
     const std::size_t moved = std::exchange(moved_, 0);
     if (failure_) {  // with bytes, if it is a message that was too long
       if (is_direct())
         filled_ += moved;
       else
         reader_.end_ += moved;
-      return true;
+      return step::done;
     }
-    if (received(moved)) return true;
+    if (received(moved) == step::done) return step::done;
   } while (from.hint[reading] && --from.on->budget > 0);
-  return false;
+  return step::pending;
 }
 
 /// Whether bytes go past the buffer: then they cannot be given back.
-bool read_operation::is_direct() const noexcept {
+bool basic_reader_operation::is_direct() const noexcept {
   return want_ == want::some || (want_ == want::fill && into_.size() > reader_.capacity_);
 }
 
-bool read_operation::received(std::size_t bytes) {
+step basic_reader_operation::received(std::size_t bytes) {
   if (is_direct()) {
     filled_ += bytes;
-    if (want_ == want::some || filled_ == into_.size()) return true;
-    if (bytes != 0) return false;
-    if (filled_ == 0) return end_ = true;
+    if (want_ == want::some || filled_ == into_.size()) return step::done;
+    if (bytes != 0) return step::pending;
+    if (filled_ == 0) return ended();
     return refused(own_failure(error::end_of_stream));
   }
   reader_.end_ += bytes;
   if (bytes != 0) return satisfied();
   const std::size_t left = reader_.end_ - reader_.begin_;
-  if (left == 0) return end_ = true;
+  if (left == 0) return ended();
   if (want_ != want::line || !reader_.unterminated_line_)
     return refused(own_failure(error::end_of_stream));
   if (left > reader_.max_line_) return refused(own_failure(error::line_too_long));
   return found(0, left, left);
 }
 
-inline bool read_operation::found(std::size_t at, std::size_t size, std::size_t consumed) noexcept {
-  view_ = {reader_.buffer_.get() + reader_.begin_ + at, size};
-  reader_.begin_ += consumed;
-  return true;
+step basic_reader_operation::ended() noexcept {
+  end_ = true;
+  return step::done;
 }
 
-bool read_operation::refused(failure why) noexcept {
+inline step basic_reader_operation::found(std::size_t at, std::size_t size, std::size_t consumed) noexcept {
+  view_ = {reader_.buffer_.get() + reader_.begin_ + at, size};
+  reader_.begin_ += consumed;
+  return step::done;
+}
+
+step basic_reader_operation::refused(failure why) noexcept {
   failure_ = why;
-  return true;
+  return step::done;
 }
 
 /// Whether the operation has ended: what it wants is in the buffer, or cannot be had.
-inline bool read_operation::satisfied() {
+inline step basic_reader_operation::satisfied() {
   const std::size_t there = reader_.end_ - reader_.begin_;
   switch (want_) {
     case want::line: return find_line();
@@ -123,13 +129,13 @@ inline bool read_operation::satisfied() {
     case want::frame: return find_frame();
     case want::block:
       if (needed_ > reader_.capacity_) return refused(own_failure(error::frame_too_long));
-      return there >= needed_ && found(0, needed_, needed_);
+      return there >= needed_ ? found(0, needed_, needed_) : step::pending;
     case want::fill:
     case want::some: break;
   }
   // As long as all fits into the buffer nothing is taken from there until all is there.
   const std::size_t size = into_.size();
-  if (want_ == want::fill && size <= reader_.capacity_ && there < size) return false;
+  if (want_ == want::fill && size <= reader_.capacity_ && there < size) return step::pending;
   const std::size_t taken = std::min(size - filled_, there);
   if (taken != 0) {
     std::memcpy(static_cast<char*>(into_.data()) + filled_,
@@ -137,10 +143,11 @@ inline bool read_operation::satisfied() {
     reader_.begin_ += taken;
     filled_ += taken;
   }
-  return filled_ == size || (want_ == want::some && taken != 0);
+  const bool all = filled_ == size || (want_ == want::some && taken != 0);
+  return all ? step::done : step::pending;
 }
 
-inline bool read_operation::find_line() noexcept {
+inline step basic_reader_operation::find_line() noexcept {
   const char* const line = reader_.buffer_.get() + reader_.begin_;
   const std::size_t there = reader_.end_ - reader_.begin_;
   const std::size_t most = reader_.max_line_;
@@ -151,7 +158,7 @@ inline bool read_operation::find_line() noexcept {
     if (there > most && (there - most > 1 || line[most] != '\r'))
       return refused(own_failure(error::line_too_long));
     needed_ = saturating_sum(most, 2);
-    return false;
+    return step::pending;
   }
   const auto at = static_cast<std::size_t>(static_cast<const char*>(lf) - line);
   const std::size_t size = at != 0 && line[at - 1] == '\r' ? at - 1 : at;
@@ -159,14 +166,14 @@ inline bool read_operation::find_line() noexcept {
   return found(0, size, at + 1);
 }
 
-bool read_operation::skip_line() noexcept {
+step basic_reader_operation::skip_line() noexcept {
   const std::string_view there = reader_.buffered();
   const std::size_t lf = there.find('\n');
   reader_.begin_ += lf == there.npos ? there.size() : lf + 1;
-  return lf != there.npos;
+  return lf != there.npos ? step::done : step::pending;
 }
 
-bool read_operation::find_delimiter() noexcept {
+step basic_reader_operation::find_delimiter() noexcept {
   const std::string_view there = reader_.buffered();
   const std::size_t most = reader_.max_line_;
   const std::size_t at = there.find(delimiter_, scanned_);
@@ -175,23 +182,23 @@ bool read_operation::find_delimiter() noexcept {
   if (at != there.npos || there.size() >= needed_)
     return refused(own_failure(error::line_too_long));
   if (there.size() >= delimiter_.size()) scanned_ = there.size() - delimiter_.size() + 1;
-  return false;
+  return step::pending;
 }
 
-inline bool read_operation::find_frame() noexcept {
+inline step basic_reader_operation::find_frame() noexcept {
   const std::string_view there = reader_.buffered();
   const frame_head head =
       read_prefix(format_, reinterpret_cast<const unsigned char*>(there.data()), there.size());
   if (head.why) return refused(head.why);
-  if (head.size == 0) return false;
+  if (head.size == 0) return step::pending;
   const auto length = static_cast<std::size_t>(head.length);
   if (there.size() - head.size >= length) return found(head.size, length, head.size + length);
   needed_ = head.size + length;
-  return false;
+  return step::pending;
 }
 
 /// Says where the next bytes go. False if there is no memory for them.
-bool read_operation::prepare() {
+bool basic_reader_operation::prepare() {
   buffered_reader& r = reader_;
   if (is_direct()) {
     memory_ = static_cast<char*>(into_.data()) + filled_;
@@ -210,7 +217,10 @@ bool read_operation::prepare() {
     const std::size_t twice = saturating_sum(r.size_, r.size_);
     const std::size_t size = std::max(r.size_ + 1, std::min(twice, needed_));
     std::unique_ptr<char[]> larger(new (std::nothrow) char[size]);
-    if (!larger) return !refused(system_failure(ENOMEM));
+    if (!larger) {
+      refused(system_failure(ENOMEM));
+      return false;
+    }
     std::memcpy(larger.get(), r.buffer_.get(), there);
     r.buffer_ = std::move(larger);
     r.size_ = size;

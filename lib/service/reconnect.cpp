@@ -62,9 +62,9 @@ void reconnecting_client::stop() noexcept {
 
 task<> reconnecting_client::run_rounds(detail::rounds& of) {
   if (running_) throw std::logic_error("cosock: a reconnecting_client holds one run() at a time");
-  struct in_scope {
-    explicit in_scope(cancel_scope*& at) noexcept : at(at) { at = &scope; }
-    ~in_scope() { at = nullptr; }
+  struct scope_awaiter {
+    explicit scope_awaiter(cancel_scope*& at) noexcept : at(at) { at = &scope; }
+    ~scope_awaiter() { at = nullptr; }
     cancel_scope*& at;
     cancel_scope scope;
   } inside(running_);

@@ -915,6 +915,29 @@ COROUTINE_TEST_CASE(a_transfer_error_keeps_its_count_when_it_becomes_a_time_out)
   BOOST_TEST(r.error() == error::timed_out);
 }
 
+namespace {
+
+/// An error of a program's own.
+class row_error final : public cosock::detailed_error {
+ public:
+  row_error(const boost::system::error_code& code, int row) : detailed_error(code), row(row) {}
+  std::exception_ptr with_code(const boost::system::error_code& code) const override {
+    return std::make_exception_ptr(row_error(code, row));
+  }
+  int row;
+};
+
+}  // namespace
+
+COROUTINE_TEST_CASE(the_details_of_an_error_of_the_program_survive_a_time_out) {
+  const auto in_row = std::make_exception_ptr(row_error(error::cancelled, 17));
+  BOOST_CHECK_EXCEPTION(co_await with_timeout(1ms, fail_after_cancellation(in_row)), row_error,
+                        [](const row_error& e) { return e.code() == error::timed_out && e.row == 17; });
+  const auto other = std::make_exception_ptr(row_error(error::busy, 17));
+  BOOST_CHECK_EXCEPTION(co_await with_timeout(1ms, fail_after_cancellation(other)), row_error,
+                        [](const row_error& e) { return e.code() == error::busy && e.row == 17; });
+}
+
 COROUTINE_TEST_CASE(a_transfer_error_of_a_cancellation_stays_one) {
   const auto partial = std::make_exception_ptr(cosock::transfer_error(error::cancelled, 17));
   cancel_scope scope;

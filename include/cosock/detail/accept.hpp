@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cosock/detail/medium.hpp>
-#include <cosock/detail/source.hpp>
+#include <cosock/detail/stream_operation.hpp>
 
 namespace cosock {
 
@@ -14,17 +14,17 @@ namespace detail {
 class descriptor;
 
 /// Waits for a connection on a listening descriptor: what the accept() of every acceptor shares.
-class COSOCK_API accepting : public side_operation {
+class COSOCK_API basic_accept_operation : public io_operation {
  public:
-  bool start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, scope& where);
   failure fail() noexcept { return failure_; }
 
  protected:
-  accepting(descriptor* const& of, medium what, endpoint* peer = nullptr) noexcept
+  basic_accept_operation(descriptor* const& of, medium what, endpoint* peer = nullptr) noexcept
       : of_(of), peer_(peer), what_(what) {}
-  accepting(accepting&& other) noexcept
-      : side_operation(), of_(other.of_), peer_(other.peer_), what_(other.what_) {}
-  ~accepting() {
+  basic_accept_operation(basic_accept_operation&& other) noexcept
+      : io_operation(), of_(other.of_), peer_(other.peer_), what_(other.what_) {}
+  ~basic_accept_operation() {
     if (accepted_) [[unlikely]]
       discard();
   }
@@ -35,7 +35,7 @@ class COSOCK_API accepting : public side_operation {
   }
 
  private:
-  bool attempt() override;
+  step attempt() override;
   void discard() noexcept;
   descriptor* const& of_;
   endpoint* peer_;

@@ -20,13 +20,13 @@ struct use_task_t;
 
 namespace detail {
 
-class asio_wait;
+class basic_asio_operation;
 
 /// What a task that waits, and the handler of the operation that it waits for, have in common. Each
 /// may be gone before the other. It is also the message that brings the result to the loop.
 class COSOCK_API asio_state : public queued {
  public:
-  explicit asio_state(asio_wait& waiter) noexcept;
+  explicit asio_state(basic_asio_operation& waiter) noexcept;
   asio_state(const asio_state&) = delete;
   virtual ~asio_state() = default;
 
@@ -54,7 +54,7 @@ class COSOCK_API asio_state : public queued {
   }
 
   home_executor home_;
-  asio_wait* waiter_;  // touched on the loop only
+  basic_asio_operation* waiter_;  // touched on the loop only
   asio::cancellation_signal signal_;
   std::atomic<int> shares_ = 2;
   std::atomic<bool> pending_ = true;  // the operation may be cancelled
@@ -63,7 +63,7 @@ class COSOCK_API asio_state : public queued {
 };
 
 /// The part of the awaitable that is the same for all operations.
-class COSOCK_API asio_wait : public awaited {
+class COSOCK_API basic_asio_operation : public awaited {
  public:
   void fire() override { resume(); }
   void cancel() noexcept override;
@@ -71,12 +71,12 @@ class COSOCK_API asio_wait : public awaited {
   void arrive() noexcept;
 
  protected:
-  asio_wait() noexcept = default;
-  ~asio_wait() {
+  basic_asio_operation() noexcept = default;
+  ~basic_asio_operation() {
     if (state_) state_->abandon();
   }
   /// After the operation was started: whether the coroutine has to wait.
-  bool started(scope& where) noexcept;
+  step started(scope& where) noexcept;
   /// The failure that this code means: one that says "cancelled" does so in our words if the
   /// scope was, and has not just met an operation that somebody else cancelled.
   failure failure_of_code(const boost::system::error_code&) const noexcept;
@@ -136,7 +136,7 @@ inline constexpr first_argument first_of<std::exception_ptr, Rest...> = first_ar
 template <class Initiation, class Bound, class... Args>
 class COSOCK_AWAITABLE asio_operation final
     : public awaiter_of<asio_operation<Initiation, Bound, Args...>>,
-      public asio_wait {
+      public basic_asio_operation {
   using state = asio_result<std::decay_t<Args>...>;
   static constexpr first_argument kind = first_of<std::decay_t<Args>...>;
   static constexpr std::size_t skipped = kind == first_argument::value ? 0 : 1;
@@ -147,10 +147,10 @@ class COSOCK_AWAITABLE asio_operation final
   explicit asio_operation(std::in_place_t, F&& initiation, B&&... bound)
       : initiation_(std::forward<F>(initiation)), bound_(std::forward<B>(bound)...) {}
   asio_operation(asio_operation&& other)
-      : asio_wait(), initiation_(std::move(other.initiation_)), bound_(std::move(other.bound_)) {}
+      : basic_asio_operation(), initiation_(std::move(other.initiation_)), bound_(std::move(other.bound_)) {}
 
-  bool start(std::coroutine_handle<> awaiting, scope& where) {
-    if (!enter(awaiting, where)) return false;
+  step start(std::coroutine_handle<> awaiting, scope& where) {
+    if (!enter(awaiting, where)) return complete_or_yield();
     auto* const made = new state(*this);
     state_ = made;
     try {
@@ -161,7 +161,7 @@ class COSOCK_AWAITABLE asio_operation final
           },
           bound_);
     } catch (...) {
-      ended();
+      done();
       throw;
     }
     return started(where);

@@ -34,7 +34,7 @@ class COSOCK_API stream_pump : public source, private loop_service, private time
 
   void arm(side) override;
   using source::transfer;
-  bool transfer(stream_operation&) override;
+  step transfer(stream_operation&) override;
   bool is_ready(side) noexcept override;
   bool is_flushed(failure&) noexcept override;
   bool may_finish() noexcept override;
@@ -69,8 +69,8 @@ class COSOCK_API stream_pump : public source, private loop_service, private time
  private:
   void on_loop_shutdown() noexcept override;
   void expire() noexcept override;
-  bool receive(stream_operation&) noexcept;
-  bool send(stream_operation&);
+  step receive(stream_operation&) noexcept;
+  step send(stream_operation&);
   void go_on_sending() noexcept;
   void all_sent() noexcept;
   void discard(std::size_t bytes) noexcept;

@@ -43,6 +43,10 @@ struct core {
   int depth = 0;
   /// How many more operations the running task may complete at once before it has to yield.
   int budget = 0;
+
+  /// Takes the part of one operation that completes at once. False if the running task has none left:
+  /// the operation yields first.
+  bool take_turn() noexcept { return budget-- > 0; }
 };
 
 inline constexpr int max_depth = 32;
@@ -133,6 +137,12 @@ class loop_message : public loop_message_link {
   ~loop_message() = default;
 };
 
+/// How far an operation has come.
+enum class step : bool {
+  done,     ///< it has its result, or a failure
+  pending,  ///< it waits: what awaits it is resumed later
+};
+
 /// Anything that waits for the loop: put into one of its queues, and fired when its turn has come.
 class operation : public waiting, public link {
  public:
@@ -157,21 +167,29 @@ class awaited : public operation {
     unlink();
   }
 
-  /// Comes first: false, and `cancelled` as the failure, where the scope has been cancelled.
+  /// Comes first in start(). False, and `cancelled` as the failure, if the scope has been cancelled:
+  /// what start() then returns is complete_or_yield().
   bool enter(std::coroutine_handle<> awaiting, scope& where) noexcept {
     awaiting_ = awaiting.address();
     scope_ = &where;
     if (!where.cancelled) [[likely]]
       return true;
     failure_ = cancelled_failure();
-    scope_ = nullptr;
     return false;
   }
-  /// For start(): has ended without a wait.
-  bool ended() noexcept {
+  /// For start(): has its result, or a failure, without a wait.
+  step done() noexcept {
     scope_ = nullptr;
-    return false;
+    return step::done;
   }
+  /// The same; but where the running task has used up its turn, the others have theirs first.
+  step complete_or_yield() noexcept {
+    if (scope_->on->take_turn()) [[likely]]
+      return done();
+    return yield();
+  }
+  /// For start(): is resumed in the next turn.
+  COSOCK_API step yield() noexcept;
   void suspend() noexcept { scope_->pending = this; }
   void resume() noexcept {
     scope_->pending = nullptr;
@@ -184,12 +202,11 @@ class awaited : public operation {
   failure failure_;
 };
 
-/// What with_timeout, as_result and the others need of an operand: start(), which says whether the
-/// coroutine has to wait; result(), which gives the value or throws; and fail(), which gives the
-/// error if there is one and it is no more than a code.
+/// What with_timeout, as_result and the others need of an operand: start(); result(), which returns the
+/// value or throws; and fail(), which returns the error if there is one.
 template <class A>
 concept startable = requires(A& a, std::coroutine_handle<> h, scope& s) {
-  { a.start(h, s) } -> std::same_as<bool>;
+  { a.start(h, s) } -> std::same_as<step>;
   { a.fail() } noexcept -> std::same_as<failure>;
   a.result();
 };
@@ -233,7 +250,8 @@ struct awaiter_of : needs_co_await {
   bool await_suspend(std::coroutine_handle<Promise> awaiting) {
     static_assert(requires { awaiting.promise().where; },
                   "cosock operations can be awaited in a cosock::task only");
-    return static_cast<Derived*>(this)->start(awaiting, *awaiting.promise().where);
+    return static_cast<Derived*>(this)->start(awaiting, *awaiting.promise().where) ==
+           step::pending;
   }
   decltype(auto) await_resume() { return static_cast<Derived*>(this)->result(); }
 };

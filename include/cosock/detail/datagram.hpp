@@ -14,13 +14,13 @@ struct COSOCK_API peers<endpoint> {
   static const peer_codec codec;
 };
 
-class COSOCK_AWAITABLE receive_message final : public awaiter_of<receive_message>,
-                                               public message_operation {
+class COSOCK_AWAITABLE datagram_receive_operation final : public awaiter_of<datagram_receive_operation>,
+                                               public datagram_operation {
  public:
-  receive_message(source* const& of, const void* memory, std::size_t size,
+  datagram_receive_operation(source* const& of, const void* memory, std::size_t size,
                   gather_function gather) noexcept
-      : message_operation(kind::receive, of, memory, size, gather, nullptr) {}
-  receive_message(receive_message&&) noexcept = default;
+      : datagram_operation(kind::receive, of, memory, size, gather, nullptr) {}
+  datagram_receive_operation(datagram_receive_operation&&) noexcept = default;
   received result() const {
     raise_if_failed();
     return {moved_, length_, length_ > moved_, false};
@@ -28,19 +28,19 @@ class COSOCK_AWAITABLE receive_message final : public awaiter_of<receive_message
 };
 
 template <class Endpoint>
-class COSOCK_AWAITABLE receive_message_from final
-    : public awaiter_of<receive_message_from<Endpoint>>,
-      public message_operation {
+class COSOCK_AWAITABLE datagram_receive_from_operation final
+    : public awaiter_of<datagram_receive_from_operation<Endpoint>>,
+      public datagram_operation {
  public:
-  receive_message_from(source* const& of, const void* memory, std::size_t size,
+  datagram_receive_from_operation(source* const& of, const void* memory, std::size_t size,
                        gather_function gather, packet_info* info) noexcept
-      : message_operation(kind::receive, of, memory, size, gather, &peers<Endpoint>::codec) {
+      : datagram_operation(kind::receive, of, memory, size, gather, &peers<Endpoint>::codec) {
     info_ = info;
   }
-  receive_message_from(receive_message_from&&) noexcept = default;
-  bool start(std::coroutine_handle<> awaiting, scope& where) {
+  datagram_receive_from_operation(datagram_receive_from_operation&&) noexcept = default;
+  step start(std::coroutine_handle<> awaiting, scope& where) {
     peer_ = &from_;
-    return message_operation::start(awaiting, where);
+    return datagram_operation::start(awaiting, where);
   }
   received_from<Endpoint> result() const {
     raise_if_failed();
@@ -56,12 +56,12 @@ class COSOCK_AWAITABLE receive_message_from final
   Endpoint from_;
 };
 
-class COSOCK_AWAITABLE receive_messages final : public awaiter_of<receive_messages>,
-                                                public message_operation {
+class COSOCK_AWAITABLE datagram_receive_batch_operation final : public awaiter_of<datagram_receive_batch_operation>,
+                                                public datagram_operation {
  public:
-  receive_messages(source* const& of, batch_memory& into) noexcept
-      : message_operation(kind::receive_batch, of, &into, 0, nullptr, nullptr) {}
-  receive_messages(receive_messages&&) noexcept = default;
+  datagram_receive_batch_operation(source* const& of, batch_memory& into) noexcept
+      : datagram_operation(kind::receive_batch, of, &into, 0, nullptr, nullptr) {}
+  datagram_receive_batch_operation(datagram_receive_batch_operation&&) noexcept = default;
   std::size_t result() const {
     raise_if_failed();
     return batch().datagrams;
@@ -69,20 +69,20 @@ class COSOCK_AWAITABLE receive_messages final : public awaiter_of<receive_messag
 };
 
 template <class Endpoint>
-class COSOCK_AWAITABLE send_message final : public awaiter_of<send_message<Endpoint>>,
-                                            public message_operation {
+class COSOCK_AWAITABLE datagram_send_operation final : public awaiter_of<datagram_send_operation<Endpoint>>,
+                                            public datagram_operation {
  public:
-  send_message(source* const& of, const void* memory, std::size_t size, gather_function gather,
+  datagram_send_operation(source* const& of, const void* memory, std::size_t size, gather_function gather,
                const Endpoint* to, const packet_info* as) noexcept
-      : message_operation(kind::send, of, memory, size, gather, &peers<Endpoint>::codec) {
+      : datagram_operation(kind::send, of, memory, size, gather, &peers<Endpoint>::codec) {
     info_ = const_cast<packet_info*>(as);
     if (to) to_ = *to;
     addressed_ = to != nullptr;
   }
-  send_message(send_message&&) noexcept = default;
-  bool start(std::coroutine_handle<> awaiting, scope& where) {
+  datagram_send_operation(datagram_send_operation&&) noexcept = default;
+  step start(std::coroutine_handle<> awaiting, scope& where) {
     if (addressed_) peer_ = &to_;
-    return message_operation::start(awaiting, where);
+    return datagram_operation::start(awaiting, where);
   }
   std::size_t result() const {
     raise_if_failed();
@@ -95,20 +95,20 @@ class COSOCK_AWAITABLE send_message final : public awaiter_of<send_message<Endpo
 };
 
 template <class Endpoint>
-class COSOCK_AWAITABLE send_messages final : public awaiter_of<send_messages<Endpoint>>,
-                                             public message_operation {
+class COSOCK_AWAITABLE datagram_send_batch_operation final : public awaiter_of<datagram_send_batch_operation<Endpoint>>,
+                                             public datagram_operation {
  public:
-  send_messages(source* const& of, const outgoing_list& list, const Endpoint* to) noexcept
-      : message_operation(kind::send_batch, of, nullptr, 0, nullptr, &peers<Endpoint>::codec),
+  datagram_send_batch_operation(source* const& of, const outgoing_list& list, const Endpoint* to) noexcept
+      : datagram_operation(kind::send_batch, of, nullptr, 0, nullptr, &peers<Endpoint>::codec),
         list_(list) {
     if (to) to_ = *to;
     addressed_ = to != nullptr;
   }
-  send_messages(send_messages&&) noexcept = default;
-  bool start(std::coroutine_handle<> awaiting, scope& where) {
+  datagram_send_batch_operation(datagram_send_batch_operation&&) noexcept = default;
+  step start(std::coroutine_handle<> awaiting, scope& where) {
     memory_ = &list_;
     if (addressed_) list_.peer = &to_;
-    return message_operation::start(awaiting, where);
+    return datagram_operation::start(awaiting, where);
   }
   std::size_t result() const {
     if (failure_) [[unlikely]]
@@ -125,60 +125,60 @@ class COSOCK_AWAITABLE send_messages final : public awaiter_of<send_messages<End
 }  // namespace detail
 
 template <class E>
-detail::receive_message basic_datagram_socket<E>::receive(mutable_buffer into) {
+detail::datagram_receive_operation basic_datagram_socket<E>::receive(mutable_buffer into) {
   return {source_, into.data(), into.size(), nullptr};
 }
 template <class E>
 template <detail::not_one_mutable_buffer Buffers>
-detail::receive_message basic_datagram_socket<E>::receive(Buffers&& into) {
+detail::datagram_receive_operation basic_datagram_socket<E>::receive(Buffers&& into) {
   detail::check_receives_into<Buffers>();
   return {source_, &into, 0, &detail::gather<mutable_buffer, std::remove_cvref_t<Buffers>>};
 }
 template <class E>
-detail::receive_message_from<E> basic_datagram_socket<E>::receive_from(mutable_buffer into) {
+detail::datagram_receive_from_operation<E> basic_datagram_socket<E>::receive_from(mutable_buffer into) {
   return {source_, into.data(), into.size(), nullptr, nullptr};
 }
 template <class E>
 template <detail::not_one_mutable_buffer Buffers>
-detail::receive_message_from<E> basic_datagram_socket<E>::receive_from(Buffers&& into) {
+detail::datagram_receive_from_operation<E> basic_datagram_socket<E>::receive_from(Buffers&& into) {
   detail::check_receives_into<Buffers>();
   return {source_, &into, 0, &detail::gather<mutable_buffer, std::remove_cvref_t<Buffers>>,
           nullptr};
 }
 template <class E>
-detail::receive_message_from<E> basic_datagram_socket<E>::receive_from(mutable_buffer into,
+detail::datagram_receive_from_operation<E> basic_datagram_socket<E>::receive_from(mutable_buffer into,
                                                                        packet_info& info) {
   return {source_, into.data(), into.size(), nullptr, &info};
 }
 
 template <class E>
-detail::send_message<E> basic_datagram_socket<E>::send(const_buffer data) {
+detail::datagram_send_operation<E> basic_datagram_socket<E>::send(const_buffer data) {
   return {source_, data.data(), data.size(), nullptr, nullptr, nullptr};
 }
 template <class E>
 template <detail::not_one_const_buffer Buffers>
-detail::send_message<E> basic_datagram_socket<E>::send(const Buffers& data) {
+detail::datagram_send_operation<E> basic_datagram_socket<E>::send(const Buffers& data) {
   detail::check_sends_from<Buffers>();
   return {source_, &data, 0, &detail::gather<const_buffer, Buffers>, nullptr, nullptr};
 }
 template <class E>
-detail::send_message<E> basic_datagram_socket<E>::send_to(const_buffer data, const E& to) {
+detail::datagram_send_operation<E> basic_datagram_socket<E>::send_to(const_buffer data, const E& to) {
   return {source_, data.data(), data.size(), nullptr, &to, nullptr};
 }
 template <class E>
 template <detail::not_one_const_buffer Buffers>
-detail::send_message<E> basic_datagram_socket<E>::send_to(const Buffers& data, const E& to) {
+detail::datagram_send_operation<E> basic_datagram_socket<E>::send_to(const Buffers& data, const E& to) {
   detail::check_sends_from<Buffers>();
   return {source_, &data, 0, &detail::gather<const_buffer, Buffers>, &to, nullptr};
 }
 template <class E>
-detail::send_message<E> basic_datagram_socket<E>::send_to(const_buffer data, const E& to,
+detail::datagram_send_operation<E> basic_datagram_socket<E>::send_to(const_buffer data, const E& to,
                                                           const packet_info& as) {
   return {source_, data.data(), data.size(), nullptr, &to, &as};
 }
 
 template <class E>
-detail::receive_messages basic_datagram_socket<E>::receive_batch(batch& into) {
+detail::datagram_receive_batch_operation basic_datagram_socket<E>::receive_batch(batch& into) {
   return {source_, into};
 }
 
@@ -199,17 +199,17 @@ outgoing_list list_of(std::span<const T> all) noexcept {
 
 template <class E>
 template <detail::array_of<const_buffer> Buffers>
-detail::send_messages<E> basic_datagram_socket<E>::send_batch(const Buffers& all) {
+detail::datagram_send_batch_operation<E> basic_datagram_socket<E>::send_batch(const Buffers& all) {
   return {source_, detail::list_of(std::span<const const_buffer>(all)), nullptr};
 }
 template <class E>
 template <detail::array_of<const_buffer> Buffers>
-detail::send_messages<E> basic_datagram_socket<E>::send_batch(const Buffers& all, const E& to) {
+detail::datagram_send_batch_operation<E> basic_datagram_socket<E>::send_batch(const Buffers& all, const E& to) {
   return {source_, detail::list_of(std::span<const const_buffer>(all)), &to};
 }
 template <class E>
 template <detail::array_of<basic_outgoing<E>> Datagrams>
-detail::send_messages<E> basic_datagram_socket<E>::send_batch(const Datagrams& all) {
+detail::datagram_send_batch_operation<E> basic_datagram_socket<E>::send_batch(const Datagrams& all) {
   return {source_, detail::list_of(std::span<const outgoing>(all)), nullptr};
 }
 

@@ -76,7 +76,7 @@ class COSOCK_API group : public waiting {
   /// Runs the branch as far as it goes before anything else.
   void add_now(branch started);
   /// After add(): whether there is something to wait for.
-  bool wait() noexcept;
+  step wait() noexcept;
   void cancel_branches() noexcept;
   /// Destroys the branches that are left. First of all in the destructor of every derived class:
   /// the branches refer to its members.

@@ -39,18 +39,18 @@ struct local_access {
 template <class Socket>
 class COSOCK_AWAITABLE local_accept_operation final
     : public awaiter_of<local_accept_operation<Socket>>,
-      public accepting {
+      public basic_accept_operation {
  public:
   explicit local_accept_operation(descriptor* const& of) noexcept
-      : accepting(of, local_access::what<Socket>()) {}
+      : basic_accept_operation(of, local_access::what<Socket>()) {}
   local_accept_operation(local_accept_operation&&) noexcept = default;
   Socket result() { return local_access::make<Socket>(take()); }
 };
 
 /// Tries to connect until there is room in the backlog: the system has no way to wait for that.
-class COSOCK_API local_connecting : public awaited, public timer {
+class COSOCK_API basic_local_connect_operation : public awaited, public timer {
  public:
-  bool start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, scope& where);
   failure fail() noexcept { return failure_; }
   bool has_details() const noexcept { return !is_cancelled(failure_); }
   void fire() override;
@@ -58,21 +58,21 @@ class COSOCK_API local_connecting : public awaited, public timer {
   void expire() noexcept override;
 
  protected:
-  local_connecting(const local_endpoint& to, medium what) noexcept : to_(to), what_(what) {}
-  local_connecting(local_connecting&& other) noexcept
+  basic_local_connect_operation(const local_endpoint& to, medium what) noexcept : to_(to), what_(what) {}
+  basic_local_connect_operation(basic_local_connect_operation&& other) noexcept
       : awaited(), timer(), to_(other.to_), what_(other.what_) {}
-  ~local_connecting();
+  ~basic_local_connect_operation();
   /// The connection, or throws.
   descriptor* take();
 
  private:
-  bool attempt() noexcept;
+  step attempt() noexcept;
   void pause() noexcept;
   void close_socket() noexcept;
 
   local_endpoint to_;
   medium what_;
-  bool done_ = false;
+  bool ended_ = false;
   int socket_ = -1;
   std::int64_t delay_ = 1'000'000;
   descriptor* connected_ = nullptr;
@@ -81,22 +81,22 @@ class COSOCK_API local_connecting : public awaited, public timer {
 template <class Socket>
 class COSOCK_AWAITABLE local_connect_operation final
     : public awaiter_of<local_connect_operation<Socket>>,
-      public local_connecting {
+      public basic_local_connect_operation {
  public:
   explicit local_connect_operation(const local_endpoint& to) noexcept
-      : local_connecting(to, local_access::what<Socket>()) {}
+      : basic_local_connect_operation(to, local_access::what<Socket>()) {}
   local_connect_operation(local_connect_operation&&) noexcept = default;
   Socket result() { return local_access::make<Socket>(take()); }
 };
 
 /// Receives one message.
-class COSOCK_AWAITABLE message_receive final : public awaiter_of<message_receive>,
-                                               public side_operation {
+class COSOCK_AWAITABLE message_receive_operation final : public awaiter_of<message_receive_operation>,
+                                               public io_operation {
  public:
-  message_receive(source* const& of, mutable_buffer into) noexcept : of_(of), into_(into) {}
-  message_receive(message_receive&& other) noexcept
-      : side_operation(), of_(other.of_), into_(other.into_) {}
-  bool start(std::coroutine_handle<> awaiting, scope& where);
+  message_receive_operation(source* const& of, mutable_buffer into) noexcept : of_(of), into_(into) {}
+  message_receive_operation(message_receive_operation&& other) noexcept
+      : io_operation(), of_(other.of_), into_(other.into_) {}
+  step start(std::coroutine_handle<> awaiting, scope& where);
   received result() {
     if (failure_) raise(failure_);
     return result_;
@@ -104,7 +104,7 @@ class COSOCK_AWAITABLE message_receive final : public awaiter_of<message_receive
   failure fail() noexcept { return failure_; }
 
  private:
-  bool attempt() override;
+  step attempt() override;
   source* const& of_;
   mutable_buffer into_;
   received result_;

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <cosock/detail/source.hpp>
+#include <cosock/detail/stream_operation.hpp>
 #include <cosock/received.hpp>
 
 #include <memory>
@@ -82,11 +82,11 @@ class COSOCK_API batch_memory {
 };
 
 /// Moves one datagram, or a batch. Refers to the socket, not to its source, until it starts.
-class COSOCK_API message_operation : public side_operation {
+class COSOCK_API datagram_operation : public io_operation {
  public:
   enum class kind : unsigned char { receive, receive_batch, send, send_batch };
 
-  bool start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, scope& where);
   failure fail() noexcept { return failure_; }
   bool has_details() const noexcept { return kind_ == kind::send_batch && moved_ != 0; }
 
@@ -104,29 +104,29 @@ class COSOCK_API message_operation : public side_operation {
   const peer_codec& codec() const noexcept { return *codec_; }
   packet_info* info() const noexcept { return info_; }
 
-  /// For the source's transfer(): so many bytes, of so many. Always true.
-  bool moved(std::size_t bytes, std::size_t length) noexcept {
+  /// For the source's transfer(): so many bytes, of so many. Always done.
+  step moved(std::size_t bytes, std::size_t length) noexcept {
     moved_ = bytes;
     length_ = length;
-    return true;
+    return step::done;
   }
   /// For a batch that is sent: how many datagrams have gone so far.
   std::size_t& count() noexcept { return moved_; }
-  bool failed(failure why) noexcept {
+  step failed(failure why) noexcept {
     failure_ = why;
-    return true;
+    return step::done;
   }
 
  protected:
-  message_operation(kind what, source* const& of, const void* memory, std::size_t size,
+  datagram_operation(kind what, source* const& of, const void* memory, std::size_t size,
                     gather_function gather, const peer_codec* codec) noexcept
       : of_(of), memory_(memory), size_(size), gather_(gather), codec_(codec), kind_(what) {}
-  message_operation(message_operation&& other) noexcept
+  datagram_operation(datagram_operation&& other) noexcept
       : of_(other.of_), memory_(other.memory_), size_(other.size_), gather_(other.gather_),
         codec_(other.codec_), info_(other.info_), kind_(other.kind_) {}
-  ~message_operation() = default;
+  ~datagram_operation() = default;
 
-  bool attempt() override { return on_->transfer(*this); }
+  step attempt() override { return on_->transfer(*this); }
   void raise_if_failed() const {
     if (failure_) [[unlikely]]
       raise_failure();

@@ -25,22 +25,24 @@ class COSOCK_API waiter : public awaited {
  protected:
   waiter() noexcept {}
   ~waiter() = default;
-  /// For start(), of what need not wait. Lets the others have their turn if this one has had its
-  /// own.
-  bool complete_at_once() noexcept;
+  /// For start(), of what need not wait.
+  step complete_or_yield() noexcept {
+    completed_ = true;
+    return awaited::complete_or_yield();
+  }
   /// For start(), of what has to wait.
-  bool wait_in(link& list) noexcept {
+  step wait_in(link& list) noexcept {
     insert_before(list);
     suspend();
-    return true;
+    return step::pending;
   }
-  bool fail_with(failure why) noexcept {
+  step fail_with(failure why) noexcept {
     failure_ = why;
-    return ended();
+    return complete_or_yield();
   }
-  bool fail_closed() noexcept;
-  bool fail_busy() noexcept;
-  bool fail_other_loop() noexcept;
+  step fail_closed() noexcept;
+  step fail_busy() noexcept;
+  step fail_other_loop() noexcept;
   /// For one that has completed and waits for its turn: what it was about is gone.
   void fail_later() noexcept;
 
