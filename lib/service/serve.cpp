@@ -219,55 +219,93 @@ void serving::report_rest() noexcept {
   options_.on_error(sum);
 }
 
-task<> serving::run() {
-  co_await with_nursery([this](nursery& outer) -> task<> {
-    outer.start([this] { return host(); });
-    // Whatever ends the accepting: nobody waits in a backlog that nobody serves.
-    struct ending {
-      serving& of;
-      ~ending() {
-        of.close();
-        of.stopping_.set();
-      }
-    } const at_end{*this};
-    co_await hosting_.wait();
-    try {
-      co_await accepting_.run(accept_all());
-    } catch (const boost::system::system_error& e) {
-      if (e.code() != error::cancelled || !handle_.stopping_) throw;
-    }
-  });
+bool serving::has_room() const noexcept { return handle_.counters_.active < most_; }
+
+void serving::accepted() noexcept {
+  delay_ = first_delay;
+  skipped_ = 0;
 }
 
-/// The place where handlers run: out of reach for cancellations from outside, so that they have their
-/// time to end.
-task<> serving::host() {
+/// Around accepting and the handlers: a cancellation from outside ends the former, and leaves the
+/// handlers their time.
+class serving::stop_on_cancellation final : public awaiter_of<stop_on_cancellation>,
+                                            public waiting {
+ public:
+  stop_on_cancellation(serving& of, task<> inside)
+      : of_(of), inside_(operand(std::move(inside))) {}
+  stop_on_cancellation(const stop_on_cancellation&) = delete;
+  ~stop_on_cancellation() { leave(); }
+
+  step start(std::coroutine_handle<> awaiting, scope& outer) {
+    inner_.on = outer.on;
+    outer_ = &outer;
+    outer.pending = this;
+    if (outer.cancelled) {
+      cancelled_ = true;
+      of_.accepting_.cancel();
+    }
+    return inside_.start(awaiting, inner_);
+  }
+  void cancel() noexcept override {
+    if (!of_.handle_.stopping_) cancelled_ = true;
+    of_.accepting_.cancel();
+  }
+  void result() {
+    leave();
+    inside_.result();
+    if (cancelled_) raise(cancelled_failure());
+  }
+  failure fail() noexcept { return {0, nullptr}; }
+
+ private:
+  void leave() noexcept {
+    if (outer_ && outer_->pending == this) outer_->pending = nullptr;
+    outer_ = nullptr;
+  }
+  serving& of_;
+  scope inner_;
+  scope* outer_ = nullptr;
+  bool cancelled_ = false;
+  task_awaiter<void> inside_;
+};
+
+task<> serving::run() { co_await stop_on_cancellation(*this, accept_and_drain()); }
+
+task<> serving::accept_and_drain() {
+  std::exception_ptr failed;  // the acceptor
   try {
-    co_await shielded(connections_.run(with_nursery([this](nursery& handlers) -> task<> {
-      handlers_ = &handlers;
-      hosting_.set();
-      co_await stopping_.wait();
+    co_await connections_.run(with_nursery([&](nursery& handlers) -> task<> {
+      try {
+        // However it ends: nobody waits in a backlog that nobody serves.
+        struct closing {
+          serving& of;
+          ~closing() { of.close(); }
+        } const at_end{*this};
+        co_await accepting_.run(accept_all(handlers));
+      } catch (...) {
+        const bool stopped =
+            accepting_.is_cancelled() && is_cancelled(failure_of(std::current_exception()));
+        if (!stopped) failed = std::current_exception();
+      }
       connections_.set_deadline(deadline_after(options_.drain));
-    })));
+    }));
   } catch (const boost::system::system_error& e) {
     if (e.code() != error::timed_out) throw;
   }
+  if (failed) std::rethrow_exception(failed);
 }
 
-task<> serving::accept_all() {
+task<> serving::accept_all(nursery& handlers) {
   if (options_.backlog) set_backlog(options_.backlog);
-  std::chrono::nanoseconds delay = first_delay;
-  int skipped = 0;
+  accepted();
   for (;;) {
-    while (handle_.counters_.active >= most_) {
+    while (!has_room()) {
       room_.reset();
       co_await room_.wait();
     }
     trouble why;
     try {
-      co_await accept_one(*handlers_);
-      delay = first_delay;
-      skipped = 0;
+      co_await accept_some(handlers);
       continue;
     } catch (const boost::system::system_error& e) {
       why = trouble_of(e.code());
@@ -278,14 +316,14 @@ task<> serving::accept_all() {
       accept_failed(ENOMEM);
     }
     if (why == trouble::room) ++handle_.counters_.rejected;
-    if (why == trouble::connection && ++skipped <= most_skipped) {
+    if (why == trouble::connection && ++skipped_ <= most_skipped) {
       co_await yield();  // there may be many
       continue;
     }
     room_.reset();
-    const auto ended = co_await as_result(with_timeout(delay, room_.wait()));
+    const auto ended = co_await as_result(with_timeout(delay_, room_.wait()));
     if (!ended && ended.error() == error::cancelled) raise(cancelled_failure());
-    delay = std::min(2 * delay, last_delay);
+    delay_ = std::min(2 * delay_, last_delay);
   }
 }
 

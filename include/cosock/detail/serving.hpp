@@ -11,6 +11,7 @@
 #include <cosock/sync.hpp>
 
 #include <bitset>
+#include <chrono>
 #include <concepts>
 #include <cstdint>
 #include <exception>
@@ -51,11 +52,14 @@ class COSOCK_API serving {
     serving* of_;
   };
 
-  /// Accepts a connection and starts its handler.
-  virtual task<> accept_one(nursery& handlers) = 0;
+  /// Accepts connections and starts their handlers, until there is no room, or an error.
+  virtual task<> accept_some(nursery& handlers) = 0;
   virtual void close() noexcept = 0;
   virtual void set_backlog(int connections) = 0;
   [[noreturn]] static void refuse_backlog();
+  bool has_room() const noexcept;
+  /// A connection was accepted.
+  void accepted() noexcept;
   /// For a catch block around a handler.
   void handler_failed() noexcept;
   /// Whether finish() has something to do after the handler.
@@ -65,8 +69,9 @@ class COSOCK_API serving {
   bool keeps() const noexcept;
 
  private:
-  task<> host();
-  task<> accept_all();
+  class stop_on_cancellation;
+  task<> accept_and_drain();
+  task<> accept_all(nursery& handlers);
   void accept_failed(int error) noexcept;
   void ended() noexcept;
   /// Tells the observer, within the limit of reports.
@@ -81,12 +86,11 @@ class COSOCK_API serving {
   std::uint64_t left_out_ = 0;  // reports, since the last one
   std::bitset<134> reported_;   // errors of accept(), by number
   byte_counter* bytes_;
-  nursery* handlers_ = nullptr;
+  std::chrono::nanoseconds delay_{};  // before the next accept, after an error
+  int skipped_ = 0;     // errors of connections, in a row
   cancel_scope accepting_;
   cancel_scope connections_;
-  event hosting_;   // there is a place for handlers
-  event stopping_;  // the acceptor is closed
-  event room_;      // a connection has ended
+  event room_;  // a connection has ended
 };
 
 /// What a handler may take as its second argument, for connections that know their peer.
@@ -112,6 +116,16 @@ concept gives_task = requires(Handler& h, Arguments&&... arguments) {
   { h(std::forward<Arguments>(arguments)...) } -> awaitable;
 };
 
+/// Starts a child that is a branch already. No friend, because a class with friends and a destructor
+/// that is protected makes compilers warn.
+class nursery_access final : nursery {
+ public:
+  nursery_access() = delete;
+  static void start(nursery& in, branch child) {
+    (in.*&nursery_access::add)(std::move(child));
+  }
+};
+
 /// The part that knows the type of the connections. It names neither acceptor nor handler, which may
 /// be of a type without linkage: GCC warns of coroutines that take such.
 template <class Connection>
@@ -119,10 +133,10 @@ class serving_of : public serving {
  protected:
   using serving::serving;
   ~serving_of() = default;
-  virtual task<> handle(ticket, Connection) = 0;
+  /// A child of the nursery itself: each connection has its frame, and that of its handler.
+  virtual branch handle(ticket, Connection) = 0;
   void start(nursery& handlers, ticket counted, Connection accepted) {
-    handlers.start([this](ticket t, Connection c) { return handle(std::move(t), std::move(c)); },
-                   std::move(counted), std::move(accepted));
+    nursery_access::start(handlers, handle(std::move(counted), std::move(accepted)));
   }
 };
 
@@ -153,10 +167,13 @@ class serving_with final : public serving_of<connection_of<Acceptor>> {
       : serving_of<connection>(handle, options), acceptor_(acceptor), handler_(handler) {}
 
  private:
-  task<> accept_one(nursery& handlers) override {
-    connection accepted = co_await acceptor_.accept();
-    ticket counted(*this, accepted);
-    this->start(handlers, std::move(counted), std::move(accepted));
+  task<> accept_some(nursery& handlers) override {
+    while (this->has_room()) {
+      connection accepted = co_await acceptor_.accept();
+      ticket counted(*this, accepted);
+      this->start(handlers, std::move(counted), std::move(accepted));
+      this->accepted();
+    }
   }
   void close() noexcept override { acceptor_.close(); }
   void set_backlog(int connections) override {
@@ -167,7 +184,7 @@ class serving_with final : public serving_of<connection_of<Acceptor>> {
   }
 
   // What the handler returns is awaited here, where the connection and the handler outlive it.
-  task<> handle(ticket, connection accepted) override {
+  branch handle(ticket, connection accepted) override {
     kept_source kept(stream_access::source_of(accepted), this->keeps());
     try {
       if constexpr (with_facts) {

@@ -1,0 +1,165 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+// The operations of a stream. What they work on, a descriptor for example, is a source.
+
+#include <cosock/buffer.hpp>
+#include <cosock/detail/source.hpp>
+
+namespace cosock::detail {
+
+/// An operation on one side of a source.
+class COSOCK_API io_operation : public awaited {
+ public:
+  void fire() override;
+  void cancel() noexcept override;
+  void end_with(failure) noexcept;
+
+ protected:
+  io_operation() noexcept {}
+  ~io_operation() {
+    if (scope_) [[unlikely]]
+      leave();
+  }
+
+  /// One attempt; done: with a result or a failure_.
+  virtual step attempt() = 0;
+  /// For start(): attempts, or waits.
+  step launch(source* where, side which);
+  /// Whether an operation may begin there; otherwise it has failed.
+  bool may_begin(source* where, side which) noexcept {
+    if (where && where->on == scope_->on && !where->waiter[which]) [[likely]] return true;
+    refuse(where, which);
+    return false;
+  }
+  void refuse(source* where, side which) noexcept;
+  step wait(source* where, side which, bool yields);
+  void leave() noexcept {
+    if (on_) on_->waiter[side_] = nullptr;
+    on_ = nullptr;
+  }
+
+  source* on_ = nullptr;
+  side side_;
+};
+
+/// Moves bytes between memory and a stream. Refers to the stream, not to its source, until it starts:
+/// the stream may be closed before that.
+class COSOCK_API stream_operation : public io_operation {
+ public:
+  enum class kind : unsigned char { receive, receive_exactly, send, send_some };
+
+  /// What is left to move, as pieces; at most `most` of them.
+  std::size_t pieces(piece* out, std::size_t most) const;
+  /// For the one contiguous buffer that most operations have.
+  bool contiguous() const noexcept { return gather_ == nullptr; }
+  void* data() const noexcept { return static_cast<char*>(const_cast<void*>(memory_)) + moved_; }
+  std::size_t left() const noexcept { return size_ - moved_; }
+  kind what() const noexcept { return kind_; }
+  side which() const noexcept { return kind_ < kind::send ? reading : writing; }
+  bool has_details() const noexcept { return moved_ != 0; }
+
+  /// For the source's transfer(): so many bytes were moved, 0 for the end of the stream. Done if that
+  /// ends the operation.
+  step moved(std::size_t bytes) noexcept {
+    moved_ += bytes;
+    if (kind_ == kind::receive || kind_ == kind::send_some) return step::done;
+    if (bytes == 0 || !contiguous()) return ended_without(bytes);
+    return moved_ == size_ ? step::done : step::pending;
+  }
+  /// For the source's transfer(): how many bytes the operation has moved.
+  std::size_t bytes_moved() const noexcept { return moved_; }
+  /// For the source's transfer(): so many of the bytes reported to moved() were not moved.
+  void take_back(std::size_t bytes) noexcept { moved_ -= bytes; }
+  /// For the source's transfer(): ends the operation with an error. Always done.
+  step failed(failure why) noexcept {
+    failure_ = why;
+    return step::done;
+  }
+
+ protected:
+  stream_operation(kind what, source* const& of, const void* data, std::size_t size) noexcept
+      : of_(of), memory_(data), size_(size), kind_(what) {}
+  stream_operation(kind what, source* const& of, const void* sequence, gather_function gather) noexcept
+      : of_(of), memory_(sequence), size_(static_cast<std::size_t>(-1)), gather_(gather),
+        kind_(what) {}
+  stream_operation(stream_operation&& other) noexcept
+      : of_(other.of_), memory_(other.memory_), size_(other.size_), gather_(other.gather_),
+        kind_(other.kind_) {}
+  ~stream_operation() = default;
+
+  step attempt() override { return on_->transfer(*this); }
+  step ended_without(std::size_t bytes) noexcept;
+  [[noreturn]] void raise_failure() const;
+
+  step start_operation(std::coroutine_handle<> awaiting, scope& where);
+
+  source* const& of_;   // null: closed
+  const void* memory_;  // the buffer, or the sequence
+  std::size_t size_;
+  std::size_t moved_ = 0;
+  gather_function gather_ = nullptr;
+  kind kind_;
+};
+
+/// The awaitable that the functions of a stream return: gives the number of bytes.
+class COSOCK_AWAITABLE stream_transfer_operation final : public awaiter_of<stream_transfer_operation>,
+                                              public stream_operation {
+ public:
+  stream_transfer_operation(kind what, source* const& of, const void* data, std::size_t size) noexcept
+      : stream_operation(what, of, data, size) {}
+  stream_transfer_operation(kind what, source* const& of, const void* sequence, gather_function gather) noexcept
+      : stream_operation(what, of, sequence, gather) {}
+  stream_transfer_operation(stream_transfer_operation&& other) noexcept = default;
+
+  step start(std::coroutine_handle<> awaiting, scope& where) {
+    return start_operation(awaiting, where);
+  }
+  std::size_t result() {
+    if (failure_) raise_failure();
+    return moved_;
+  }
+  failure fail() noexcept { return failure_; }
+};
+
+/// Waits until a side of a stream is ready.
+class COSOCK_AWAITABLE stream_ready_operation final : public awaiter_of<stream_ready_operation>,
+                                               public io_operation {
+ public:
+  stream_ready_operation(source* const& of, side which) noexcept : of_(of), which_(which) {}
+  stream_ready_operation(stream_ready_operation&& other) noexcept
+      : io_operation(), of_(other.of_), which_(other.which_) {}
+  step start(std::coroutine_handle<> awaiting, scope& where);
+  void result() {
+    if (failure_) raise(failure_);
+  }
+  failure fail() noexcept { return failure_; }
+
+ private:
+  step attempt() override;
+  source* const& of_;
+  side which_;
+};
+
+/// Waits until what was sent has left the stream, into the hands of the system. Takes the place of a
+/// sender.
+class COSOCK_AWAITABLE stream_flush_operation final : public awaiter_of<stream_flush_operation>,
+                                               public io_operation {
+ public:
+  explicit stream_flush_operation(source* const& of) noexcept : of_(of) {}
+  stream_flush_operation(stream_flush_operation&& other) noexcept : io_operation(), of_(other.of_) {}
+  step start(std::coroutine_handle<> awaiting, scope& where);
+  void result() {
+    if (failure_) raise(failure_);
+  }
+  failure fail() noexcept { return failure_; }
+
+ private:
+  step attempt() override {
+    return on_->is_flushed(failure_) ? step::done : step::pending;
+  }
+  source* const& of_;
+};
+
+}  // namespace cosock::detail

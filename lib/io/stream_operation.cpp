@@ -1,0 +1,117 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include <cosock/detail/stream_operation.hpp>
+
+#include "core/failure.hpp"
+#include "core/scheduler.hpp"
+
+namespace cosock::detail {
+
+void io_operation::refuse(source* where, side which) noexcept {
+  if (!where || !where->on)
+    failure_ = closed_failure();
+  else
+    failure_ = own_failure(where->waiter[which] && where->on == scope_->on ? error::busy
+                                                                           : error::other_loop);
+}
+
+step io_operation::wait(source* where, side which, bool yields) {
+  on_ = where;
+  side_ = which;
+  where->waiter[which] = this;
+  suspend();
+  if (yields)
+    scheduler::of(*where->on).make_ready_later(*this);
+  else
+    where->arm(which);
+  return step::pending;
+}
+
+step io_operation::launch(source* where, side which) {
+  if (!may_begin(where, which)) return complete_or_yield();
+  if (where->hint[which]) {
+    if (!where->on->take_turn()) return wait(where, which, true);
+    on_ = where;
+    side_ = which;
+    const step reached = attempt();
+    on_ = nullptr;
+    if (reached == step::done) return done();
+  }
+  return wait(where, which, where->hint[which]);
+}
+
+void io_operation::fire() {
+  if (on_) {
+    if (attempt() == step::pending) {
+      if (on_->hint[side_])  // could go on, but has had its turn
+        scheduler::of(*on_->on).make_ready_later(*this);
+      else
+        on_->arm(side_);
+      return;
+    }
+    leave();
+  }
+  resume();
+}
+
+void io_operation::cancel() noexcept { end_with(cancelled_failure()); }
+
+void io_operation::end_with(failure why) noexcept {
+  if (!on_) return;  // has ended already, and will be resumed
+  core& loop = *on_->on;
+  failure_ = why;
+  leave();
+  if (!linked()) scheduler::of(loop).make_ready(*this);
+}
+
+std::size_t stream_operation::pieces(piece* out, std::size_t most) const {
+  return gather_(memory_, moved_, out, most);
+}
+
+/// The rarer half of moved(): a sequence of buffers, or the end of the stream.
+step stream_operation::ended_without(std::size_t bytes) noexcept {
+  if (bytes == 0 && kind_ == kind::receive_exactly) {
+    failure_ = own_failure(error::end_of_stream);
+    return step::done;
+  }
+  if (contiguous()) return moved_ == size_ ? step::done : step::pending;
+  piece rest;
+  return pieces(&rest, 1) == 0 ? step::done : step::pending;
+}
+
+step stream_operation::start_operation(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return complete_or_yield();
+  source* const of = of_;
+  const side which = this->which();
+  if (!may_begin(of, which)) return complete_or_yield();
+  piece first;
+  if (contiguous() ? size_ == 0 : pieces(&first, 1) == 0) return complete_or_yield();
+  if (of->hint[which]) {
+    if (!of->on->take_turn()) return wait(of, which, true);
+    if (of->transfer(*this) == step::done) return done();
+  }
+  return wait(of, which, of->hint[which]);
+}
+
+void stream_operation::raise_failure() const {
+  if (moved_ != 0) throw transfer_error(to_error_code(failure_), moved_);
+  raise(failure_);
+}
+
+step stream_ready_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+  return enter(awaiting, where) ? launch(of_, which_) : complete_or_yield();
+}
+
+step stream_flush_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+  if (!enter(awaiting, where)) return complete_or_yield();
+  source* const of = of_;
+  if (!may_begin(of, writing)) return complete_or_yield();
+  if (of->is_flushed(failure_)) return complete_or_yield();
+  return wait(of, writing, false);
+}
+
+step stream_ready_operation::attempt() {
+  return on_->is_ready(side_) ? step::done : step::pending;
+}
+
+}  // namespace cosock::detail
