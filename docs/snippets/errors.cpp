@@ -149,6 +149,36 @@ task<> cleans_up() {
   check(thrown == "no room" && std::string_view(text, 8) == "goodbye\n");
 }
 
+//! [details]
+class import_error : public cosock::detailed_error {
+ public:
+  import_error(const boost::system::error_code& code, int rows) : detailed_error(code), rows(rows) {}
+  std::exception_ptr with_code(const boost::system::error_code& code) const override {
+    return std::make_exception_ptr(import_error(code, rows));
+  }
+  int rows;  // that were imported before the error
+};
+
+task<int> import_rows(byte_stream& from) {
+  int rows = 0;
+  char row[8];
+  try {
+    for (;; ++rows) co_await from.receive_exactly(row);
+  } catch (const boost::system::system_error& e) {
+    throw import_error(e.code(), rows);
+  }
+}
+
+task<int> imported_in_time(byte_stream& from) {
+  try {
+    co_return co_await cosock::with_timeout(10ms, import_rows(from));
+  } catch (const import_error& e) {
+    check(e.code() == cosock::error::timed_out);  // inside the limit it was `cancelled`
+    co_return e.rows;
+  }
+}
+//! [details]
+
 task<> all() {
   check(co_await describe_connecting(nobody()) == "nobody listens");
   auto [mine, theirs] = cosock::local_pair();
@@ -163,6 +193,8 @@ task<> all() {
   co_await an_error_ends_all();
   co_await names_what_failed();
   co_await cleans_up();
+  co_await theirs.send("row 1...row 2...row");
+  check(co_await imported_in_time(mine) == 2);
 }
 
 }  // namespace
