@@ -1,13 +1,13 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// Boost.Beast in tasks: an HTTP server that says what it was asked, and a client for it. Every
-// operation of Beast's takes cosock::use_task where it would take a handler; limits, serve() and
-// connect() are those of this library.
+// Boost.Beast in tasks: an HTTP server that answers with the request, and a client. Each operation
+// of Beast takes cosock::use_task as its completion token; timeouts, serve() and connect() are
+// those of cosock.
 //
-//   beast_http [--host ADDR] [--port PORT]      the server, by default on 127.0.0.1 and 7000
+//   beast_http [--host ADDR] [--port PORT]      the server, by default on 127.0.0.1, port 7000
 //   beast_http get HOST PORT TARGET             the client
-//   curl -d text http://127.0.0.1:7000/any/where
+//   curl -d text http://127.0.0.1:7000/any/path
 
 #include <cosock/asio.hpp>
 #include <cosock/connect.hpp>
@@ -31,7 +31,7 @@ namespace http = boost::beast::http;
 using cosock::use_task;
 using namespace std::chrono_literals;
 
-http::response<http::string_body> answer(const http::request<http::string_body>& request) {
+http::response<http::string_body> make_response(const http::request<http::string_body>& request) {
   http::response<http::string_body> response(http::status::ok, request.version());
   if (request.method() == http::verb::get || request.method() == http::verb::post) {
     response.set(http::field::content_type, "text/plain");
@@ -45,27 +45,26 @@ http::response<http::string_body> answer(const http::request<http::string_body>&
   return response;
 }
 
-cosock::task<> talk(cosock::tcp_socket client) {
+cosock::task<> handle_client(cosock::tcp_socket client) {
   beast::tcp_stream stream(cosock::release(std::move(client)));
   beast::flat_buffer buffer;
   for (;;) {
     http::request<http::string_body> request;
-    const auto got = co_await cosock::as_result(
+    const auto result = co_await cosock::as_result(
         cosock::with_timeout(30s, http::async_read(stream, buffer, request, use_task)));
-    if (got.has_error() && got.error() == http::error::end_of_stream) break;
-    if (got.has_error()) throw boost::system::system_error(got.error());
-    const auto response = answer(request);
+    if (result.error() == http::error::end_of_stream) break;
+    result.value();  // throws the error, if there is one
+    const auto response = make_response(request);
     co_await cosock::with_timeout(30s, http::async_write(stream, response, use_task));
     if (!response.keep_alive()) break;
   }
   stream.socket().shutdown(boost::asio::ip::tcp::socket::shutdown_send);
 }
 
-cosock::task<> serve(cosock::endpoint at) {
-  cosock::tcp_acceptor acceptor(at);
-  std::printf("listening on %s\n", acceptor.local_endpoint().to_string().c_str());
-  std::fflush(stdout);
-  co_await cosock::serve(acceptor, talk, {.drain = 1s});
+cosock::task<> serve(cosock::endpoint endpoint) {
+  cosock::tcp_acceptor acceptor(endpoint);
+  announce(acceptor.local_endpoint());
+  co_await cosock::serve(acceptor, handle_client, {.drain = 1s});
 }
 
 cosock::task<> get(std::string host, std::string port, std::string target) {

@@ -1,10 +1,10 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// A process that may open a file lends it to one that may not: the parent opens it and passes the
-// descriptor through a local socket, the child reads from it.
+// Passes an open file to a process that lacks the permission to open it: the parent opens the file
+// and sends the descriptor through a local socket; the child reads and prints the file.
 //
-//   descriptor_passing FILE        prints the file, as the child reads it
+//   descriptor_passing FILE
 
 #include <cosock/cosock.hpp>
 
@@ -25,39 +25,39 @@
 cosock::unique_descriptor open_file(const char* path) {
   const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
   auto file = cosock::unique_descriptor::adopt(fd);
-  struct stat about = {};
-  if (fd >= 0 && ::fstat(fd, &about) == 0 && S_ISDIR(about.st_mode)) errno = EISDIR;
-  if (fd < 0 || S_ISDIR(about.st_mode))
+  struct stat status = {};
+  if (fd >= 0 && ::fstat(fd, &status) == 0 && S_ISDIR(status.st_mode)) errno = EISDIR;
+  if (fd < 0 || S_ISDIR(status.st_mode))
     throw std::system_error(errno, std::generic_category(), path);
   return file;
 }
 
-// The parent. A descriptor goes with at least one byte; here it is the path, for the child to name.
-cosock::task<> lend(int channel, std::string path) {
+// Runs in the parent. A descriptor is sent with at least one byte; here with the path.
+cosock::task<> send_file(int channel, std::string path) {
   auto child = cosock::local_stream_socket::adopt(channel);
   const cosock::unique_descriptor file = open_file(path.c_str());
   const int descriptors[] = {file.get()};
   co_await child.send_with_descriptors(path, descriptors);
 }
 
-// The child.
-cosock::task<> print_borrowed(int channel) {
+// Runs in the child.
+cosock::task<> print_file(int channel) {
   auto parent = cosock::local_stream_socket::adopt(channel);
   char path[4096];
-  auto got = co_await parent.receive_with_descriptors(path, 1);
-  if (got.end) co_return;  // there was nothing to lend, and the parent says why
-  if (got.descriptors.empty()) throw std::runtime_error("no descriptor has come");
-  const std::string name(path, got.size);
+  auto received = co_await parent.receive_with_descriptors(path, 1);
+  if (received.end) co_return;  // the parent could not open the file, and reports it
+  if (received.descriptors.empty()) throw std::runtime_error("no descriptor was received");
+  const std::string name(path, received.size);
   if (::access(name.c_str(), R_OK) != 0)
-    std::fprintf(stderr, "the child may not open %s: %s\n", name.c_str(), std::strerror(errno));
-  auto file = cosock::descriptor_stream::adopt(got.descriptors[0].release());
+    std::fprintf(stderr, "the child cannot open %s: %s\n", name.c_str(), std::strerror(errno));
+  auto file = cosock::descriptor_stream::adopt(received.descriptors[0].release());
   auto output = cosock::standard_output();
   char buffer[4096];
   while (std::size_t n = co_await file.receive(buffer))
     co_await output.send(cosock::buffer(buffer, n));
 }
 
-// As root, the child becomes a user who may open next to nothing.
+// If the program runs as root, makes the child an unprivileged user.
 bool drop_privileges() {
   constexpr unsigned nobody = 65534;
   return ::geteuid() != 0 || (::setgroups(0, nullptr) == 0 &&
@@ -66,20 +66,20 @@ bool drop_privileges() {
 
 int main(int argc, char** argv) {
   if (argc != 2) return cosock::usage_error("usage: descriptor_passing FILE");
-  int ends[2];
-  const bool connected = ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0;
-  const pid_t child = connected ? ::fork() : -1;  // before there is a loop, which does not survive it
+  int sockets[2];
+  const bool connected = ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) == 0;
+  const pid_t child = connected ? ::fork() : -1;  // a loop does not survive fork(): none runs yet
   if (child < 0) {
     std::perror("descriptor_passing");
     return 1;
   }
   if (child == 0) {
-    ::close(ends[0]);
-    std::exit(drop_privileges() ? cosock::run(print_borrowed(ends[1])) : 1);
+    ::close(sockets[0]);
+    std::exit(drop_privileges() ? cosock::run(print_file(sockets[1])) : 1);
   }
-  ::close(ends[1]);
-  const int lent = cosock::run(lend(ends[0], argv[1]));
+  ::close(sockets[1]);
+  const int sent = cosock::run(send_file(sockets[0], argv[1]));
   int status = 1;
   ::waitpid(child, &status, 0);
-  return lent == 0 && status == 0 ? 0 : 1;
+  return sent == 0 && status == 0 ? 0 : 1;
 }

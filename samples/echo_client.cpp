@@ -1,8 +1,8 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// Sends its standard input to a server, and prints what comes back, both at the same time, until both
-// have ended.
+// Sends its standard input to a server and prints the data that it receives, both at the same
+// time, until both have ended.
 //
 //   echo_client HOST PORT < some_file > its_copy
 
@@ -17,7 +17,7 @@
 cosock::task<> send_input(cosock::tcp_socket& server) {
   cosock::descriptor_stream input = cosock::standard_input();
   co_await cosock::copy(input, server);
-  server.shutdown_send();  // the server sees the end; what it still sends is printed
+  server.shutdown_send();  // tells the server the end of the input; receiving continues
 }
 
 cosock::task<> client(std::string host, std::string port) {

@@ -1,9 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// The first step: connect to a server, send it a line, print what it answers; all within 5 seconds.
+// The first sample: connects to a server, sends a line, and prints the answer, within 5 seconds.
 //
-//   hello HOST PORT            against echo_server, say
+//   hello HOST PORT            the server can be echo_server
 
 #include <cosock/cancel.hpp>
 #include <cosock/connect.hpp>
@@ -25,12 +25,12 @@ cosock::task<> hello(std::string host, std::string port) {
   while (std::size_t n = co_await socket.receive(buffer)) std::fwrite(buffer.data(), 1, n, stdout);
 }
 
-// The limit covers everything inside: looking up the name, connecting, sending, receiving.
-cosock::task<> hello_in_time(std::string host, std::string port) {
+// The limit covers the name resolution, the connection, the send and the receives.
+cosock::task<> hello_with_timeout(std::string host, std::string port) {
   co_await cosock::with_timeout(5s, hello(host, port));
 }
 
 int main(int argc, char** argv) {
   if (argc != 3) return cosock::usage_error("usage: hello HOST PORT");
-  return cosock::run(hello_in_time(argv[1], argv[2]));
+  return cosock::run(hello_with_timeout(argv[1], argv[2]));
 }

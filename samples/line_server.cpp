@@ -1,14 +1,14 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// A store of keys and values that netcat can use; a line is a command of at most 1000 bytes:
+// A key-value store with a line protocol; netcat can be its client. Each line is a command:
 //
 //   set KEY VALUE    get KEY    delete KEY    quit
 //
 //   line_server [--host ADDR] [--port PORT] [--idle SECONDS]
 //
-// Default 127.0.0.1 and 7000, port 0 picks one. A client that sends no whole line for 300 seconds,
-// or for so long does not receive, is told so and ended.
+// By default it listens on 127.0.0.1, port 7000; port 0 picks a free one. After a line of more than
+// 1000 bytes, or 300 seconds without a whole line, it sends an error and disconnects the client.
 
 #include <cosock/cancel.hpp>
 #include <cosock/error.hpp>
@@ -17,7 +17,6 @@
 #include <cosock/serve.hpp>
 #include <cosock/tcp.hpp>
 
-#include <cstdio>
 #include <map>
 #include <string>
 #include <string_view>
@@ -26,62 +25,63 @@
 
 using store = std::map<std::string, std::string, std::less<>>;
 
-/// Cuts the first word off.
-std::string_view word(std::string_view& line) {
-  const std::string_view first = line.substr(0, line.find(' '));
-  line.remove_prefix(std::min(first.size() + 1, line.size()));
-  return first;
+/// Removes the first word of the line, and returns it.
+std::string_view remove_word(std::string_view& line) {
+  const std::string_view word = line.substr(0, line.find(' '));
+  line.remove_prefix(std::min(word.size() + 1, line.size()));
+  return word;
 }
 
-/// The answer to a command; empty for the last one.
-std::string answer(store& all, std::string_view line) {
-  const std::string_view command = word(line);
-  const std::string_view key = word(line);
+/// Runs a command and returns the answer, which is empty for `quit`.
+std::string run_command(store& values, std::string_view line) {
+  const std::string_view command = remove_word(line);
+  const std::string_view key = remove_word(line);
   if (command == "quit") return {};
-  if (key.empty()) return "error: set KEY VALUE, get KEY, delete KEY, or quit\n";
+  if (key.empty()) return "error: the commands are set KEY VALUE, get KEY, delete KEY, quit\n";
   if (command == "set") {
-    all.insert_or_assign(std::string(key), std::string(line));
+    values.insert_or_assign(std::string(key), std::string(line));
     return "ok\n";
   }
-  const auto found = all.find(key);
-  if (command == "get") return found == all.end() ? "none\n" : "value " + found->second + '\n';
-  if (command != "delete") return "error: no such command\n";
-  if (found == all.end()) return "none\n";
-  all.erase(found);
+  const auto found = values.find(key);
+  if (command != "get" && command != "delete") return "error: unknown command\n";
+  if (found == values.end()) return "not found\n";
+  if (command == "get") return "value " + found->second + '\n';
+  values.erase(found);
   return "ok\n";
 }
 
-cosock::task<> talk(cosock::byte_stream& client, store& all, std::chrono::milliseconds idle) {
-  cosock::reader_options limits;
-  limits.max_line = 1000;
-  cosock::buffered_reader lines(client, limits);
-  boost::system::error_code refused;
+cosock::task<> handle_client(cosock::byte_stream& client, store& values,
+                             std::chrono::milliseconds idle_limit) {
+  cosock::buffered_reader reader(client, {.max_line = 1000});
+  boost::system::error_code error;
   try {
-    while (const auto line = co_await cosock::with_timeout(idle, lines.read_line())) {
-      const std::string said = answer(all, *line);
-      if (said.empty()) co_return;
-      co_await cosock::with_timeout(idle, client.send(said));
+    while (const auto line = co_await cosock::with_timeout(idle_limit, reader.read_line())) {
+      const std::string answer = run_command(values, *line);
+      if (answer.empty()) co_return;
+      co_await cosock::with_timeout(idle_limit, client.send(answer));
     }
   } catch (const boost::system::system_error& e) {
-    refused = e.code();
-    if (refused != cosock::error::line_too_long && refused != cosock::error::timed_out) throw;
+    error = e.code();
+    if (error != cosock::error::line_too_long && error != cosock::error::timed_out) throw;
   }
-  if (!refused) co_return;
-  const std::string why = "error: " + refused.message() + '\n';
-  co_await cosock::with_timeout(idle, client.send(why));
+  if (!error) co_return;
+  const std::string answer = "error: " + error.message() + '\n';  // co_await cannot be in a catch
+  co_await cosock::with_timeout(idle_limit, client.send(answer));
 }
 
-cosock::task<> serve_store(cosock::endpoint at, std::chrono::milliseconds idle) {
-  cosock::tcp_acceptor acceptor(at);
-  std::printf("listening on %s\n", acceptor.local_endpoint().to_string().c_str());
-  std::fflush(stdout);
-  store all;  // one loop, one thread: nothing to lock
-  const auto handler = [&](cosock::tcp_socket& client) { return talk(client, all, idle); };
+cosock::task<> serve_store(cosock::endpoint endpoint, std::chrono::milliseconds idle_limit) {
+  cosock::tcp_acceptor acceptor(endpoint);
+  announce(acceptor.local_endpoint());
+  store values;  // no lock: all handlers run on one loop, in one thread
+  const auto handler = [&](cosock::tcp_socket& client) {
+    return handle_client(client, values, idle_limit);
+  };
   co_await cosock::serve(acceptor, handler);
 }
 
 int main(int argc, char** argv) {
-  std::chrono::milliseconds idle = std::chrono::seconds(300);
-  const cosock::endpoint at = endpoint_option(argc, argv, {seconds_option("--idle", idle)});
-  return cosock::run(serve_store(at, idle));
+  std::chrono::milliseconds idle_limit = std::chrono::seconds(300);
+  const cosock::endpoint endpoint =
+      endpoint_option(argc, argv, {seconds_option("--idle", idle_limit)});
+  return cosock::run(serve_store(endpoint, idle_limit));
 }

@@ -1,13 +1,14 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// Sends back whatever each local client sends, and says who it is. On SIGTERM or SIGINT it stops
-// accepting, gives its clients 10 seconds to end, and exits with status 0; its file is removed.
+// An echo server on a local (Unix) socket that prints the process and the user of each client. On
+// SIGTERM or SIGINT it stops accepting, removes the socket file, waits up to 10 seconds for its
+// clients, and exits with status 0.
 //
 //   local_echo_server PATH [--idle SECONDS]
 //
-// @NAME is a name without a file (abstract); only its own user may connect. A client that sends
-// nothing for 60 seconds, or for so long does not receive, is ended.
+// A PATH of @NAME is an abstract name, without a file; only the user of the server can connect. The
+// server disconnects a client that sends or receives nothing for 60 seconds.
 
 #include <cosock/cosock.hpp>
 
@@ -18,40 +19,41 @@
 
 using namespace std::chrono_literals;
 
-cosock::task<> echo(cosock::local_stream_socket socket, std::chrono::milliseconds idle) {
+cosock::task<> echo(cosock::local_stream_socket socket, std::chrono::milliseconds idle_limit) {
   char buffer[4096];
-  while (std::size_t n = co_await cosock::with_timeout(idle, socket.receive(buffer)))
-    co_await cosock::with_timeout(idle, socket.send(cosock::buffer(buffer, n)));
+  while (std::size_t n = co_await cosock::with_timeout(idle_limit, socket.receive(buffer)))
+    co_await cosock::with_timeout(idle_limit, socket.send(cosock::buffer(buffer, n)));
 }
 
-// What goes wrong with one client ends with that client.
-cosock::task<> serve_client(cosock::local_stream_socket socket, std::chrono::milliseconds idle) {
+// An error ends one client, not the server.
+cosock::task<> serve_client(cosock::local_stream_socket socket,
+                            std::chrono::milliseconds idle_limit) {
   const cosock::credentials peer = socket.peer_credentials();
   std::printf("process %d of user %u has connected\n", peer.pid, peer.uid);
-  const auto ended =
-      co_await cosock::as_result(cosock::with_grace(10s, echo(std::move(socket), idle)));
-  if (!ended) std::fprintf(stderr, "local_echo_server: %s\n", ended.error().message().c_str());
+  const auto result =
+      co_await cosock::as_result(cosock::with_grace(10s, echo(std::move(socket), idle_limit)));
+  if (!result) std::fprintf(stderr, "local_echo_server: %s\n", result.error().message().c_str());
 }
 
-cosock::task<> serve(cosock::local_endpoint at, std::chrono::milliseconds idle) {
-  cosock::local_acceptor acceptor(at);
-  std::printf("listening on %s\n", at.to_string().c_str());
+cosock::task<> serve(cosock::local_endpoint endpoint, std::chrono::milliseconds idle_limit) {
+  cosock::local_acceptor acceptor(endpoint);
+  std::printf("listening on %s\n", endpoint.to_string().c_str());
   std::fflush(stdout);
   co_await cosock::with_nursery([&](cosock::nursery& clients) -> cosock::task<> {
-    auto listening = std::move(acceptor);  // until this block ends, not until the clients do
-    for (;;) clients.start(serve_client, co_await listening.accept(), idle);
+    auto listener = std::move(acceptor);  // closed when this block ends, before the clients end
+    for (;;) clients.start(serve_client, co_await listener.accept(), idle_limit);
   });
 }
 
 int main(int argc, char** argv) {
   if (argc < 2) return cosock::usage_error("usage: local_echo_server PATH [--idle SECONDS]");
-  std::chrono::milliseconds idle = 60s;
-  read_options(argc - 1, argv + 1, {seconds_option("--idle", idle)});
-  cosock::local_endpoint at;
+  std::chrono::milliseconds idle_limit = 60s;
+  read_options(argc - 1, argv + 1, {seconds_option("--idle", idle_limit)});
+  cosock::local_endpoint endpoint;
   try {
-    at = cosock::local_endpoint::parse(argv[1]);
+    endpoint = cosock::local_endpoint::parse(argv[1]);
   } catch (const std::exception& e) {
     return cosock::usage_error(e.what());
   }
-  return cosock::run(serve(at, idle));
+  return cosock::run(serve(endpoint, idle_limit));
 }

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// The command line of the samples: [--host ADDR] [--port PORT] for servers, and more for some, and
-// the PORT of clients.
+// The command line of the samples: options such as --host ADDR and --port PORT of the servers, and
+// the PORT argument of the clients.
 
 #include <cosock/address.hpp>
 #include <cosock/run.hpp>
@@ -22,79 +22,82 @@
 #include <string>
 #include <vector>
 
-/// An option, and what is to be done with its value: throws if that is none.
+/// An option with a value. `set` stores the value, or throws if it is invalid.
 struct option {
   std::string name;
-  std::string value;  // as the usage message calls it
+  std::string value;  // its name in the usage message
   std::function<void(const char*)> set;
 };
 
-[[noreturn]] inline void refuse_value(const char* text, const std::string& why) {
-  throw std::invalid_argument('"' + std::string(text) + "\": " + why);
+[[noreturn]] inline void refuse_value(const char* text, const std::string& reason) {
+  throw std::invalid_argument('"' + std::string(text) + "\": " + reason);
 }
 
-/// Reads the command line. Ends the program with status 2 for one that is not understood.
-inline void read_options(int argc, char** argv, const std::vector<option>& all) {
-  const auto refuse = [&](std::string why) {
-    why += ", usage:";
-    for (const option& each : all) why += " [" + each.name + ' ' + each.value + ']';
-    std::exit(cosock::usage_error(why));
+/// Reads the command line. Prints the usage and exits with status 2 if an argument is invalid.
+inline void read_options(int argc, char** argv, const std::vector<option>& options) {
+  const auto refuse = [&](std::string message) {
+    message += ", usage:";
+    for (const option& known : options) message += " [" + known.name + ' ' + known.value + ']';
+    std::exit(cosock::usage_error(message));
   };
   for (int i = 1; i < argc; i += 2) {
     const std::string name = argv[i];
-    const auto known =
-        std::find_if(all.begin(), all.end(), [&](const option& each) { return each.name == name; });
-    if (known == all.end()) refuse("unknown option " + name);
+    const auto found = std::find_if(options.begin(), options.end(),
+                                    [&](const option& known) { return known.name == name; });
+    if (found == options.end()) refuse("unknown option " + name);
     if (i + 1 == argc) refuse(name + " needs a value");
     try {
-      known->set(argv[i + 1]);
+      found->set(argv[i + 1]);
     } catch (const std::exception& e) {
       refuse(name + ' ' + e.what());
     }
   }
 }
 
-/// Where to listen.
-inline cosock::endpoint endpoint_option(int argc, char** argv, std::vector<option> more = {}) {
+/// Reads the command line of a server: --host, --port and its further options. Returns the endpoint
+/// to listen on.
+inline cosock::endpoint endpoint_option(int argc, char** argv,
+                                        const std::vector<option>& further_options = {}) {
   cosock::address host = cosock::address::loopback_v4();
   std::uint16_t port = 7000;
   const auto set_host = [&](const char* text) {
     if (!cosock::address::try_parse(text, host))
-      refuse_value(text, "not an address, as 127.0.0.1 or ::1");
+      refuse_value(text, "not an address such as 127.0.0.1 or ::1");
   };
   const auto set_port = [&](const char* text) { port = cosock::parse_port(text); };
-  std::vector<option> all = {{"--host", "ADDR", set_host}, {"--port", "PORT", set_port}};
-  all.insert(all.end(), more.begin(), more.end());
-  read_options(argc, argv, all);
+  std::vector<option> options = {{"--host", "ADDR", set_host}, {"--port", "PORT", set_port}};
+  options.insert(options.end(), further_options.begin(), further_options.end());
+  read_options(argc, argv, options);
   return {host, port};
 }
 
-/// An option whose value is a number in a range.
-inline option number_option(std::string name, unsigned& number, unsigned least, unsigned most) {
-  return {name, "N", [&number, least, most](const char* text) {
+/// An option whose value is a number from `min` to `max`.
+inline option number_option(std::string name, unsigned& number, unsigned min, unsigned max) {
+  return {name, "N", [&number, min, max](const char* text) {
             const char* const end = text + std::strlen(text);
             const auto [stop, error] = std::from_chars(text, end, number);
-            if (error == std::errc() && stop == end && number >= least && number <= most) return;
-            refuse_value(text, "not a number from " + std::to_string(least) + " to " +
-                                   std::to_string(most));
+            if (error == std::errc() && stop == end && number >= min && number <= max) return;
+            refuse_value(text, "not a number from " + std::to_string(min) + " to " +
+                                   std::to_string(max));
           }};
 }
 
-/// An option whose value is a time, 60 or 0.5 seconds say. The default is what `time` is.
+/// An option whose value is a time in seconds, such as 60 or 0.5. The default is the value that
+/// `time` already has.
 inline option seconds_option(std::string name, std::chrono::milliseconds& time) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time).count();
   return {name, "SECONDS, default " + std::to_string(seconds), [&time](const char* text) {
             const char* const end = text + std::strlen(text);
-            double given = 0;
-            const auto [stop, error] = std::from_chars(text, end, given);
-            if (error != std::errc() || stop != end || !(given >= 0.01 && given <= 86400))
+            double value = 0;
+            const auto [stop, error] = std::from_chars(text, end, value);
+            if (error != std::errc() || stop != end || !(value >= 0.01 && value <= 86400))
               refuse_value(text, "not a number of seconds from 0.01 to 86400");
-            time = std::chrono::milliseconds(static_cast<long>(given * 1000));
+            time = std::chrono::milliseconds(static_cast<long>(value * 1000));
           }};
 }
 
-/// The PORT of a client, a number or the name of a service. Ends the program with status 2 for
-/// anything else.
+/// Checks the PORT argument of a client: a number, or the name of a service. Exits with status 2 if
+/// it is invalid.
 inline std::string port_argument(const char* text) {
   try {
     if (!::getservbyname(text, nullptr)) (void)cosock::parse_port(text);
@@ -104,8 +107,8 @@ inline std::string port_argument(const char* text) {
   return text;
 }
 
-/// Says where a server listens, so that whoever started it knows.
-inline void announce(const cosock::endpoint& at) {
-  std::printf("listening on %s\n", at.to_string().c_str());
+/// Prints the address and port of a server, for the user or the script that started it.
+inline void announce(const cosock::endpoint& endpoint) {
+  std::printf("listening on %s\n", endpoint.to_string().c_str());
   std::fflush(stdout);
 }

@@ -1,9 +1,12 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// Passes each connection on to a target, both ways, until both sides have ended.
+// Forwards each connection to a target, in both directions, until both sides have ended.
 //
-//   proxy LISTEN TARGET        each HOST:PORT (LISTEN: ADDR:PORT), a PATH with a /, or @NAME
+//   proxy LISTEN TARGET
+//
+// TARGET is HOST:PORT for TCP, or for a local socket a PATH that contains a /, or @NAME. LISTEN is
+// the same, with the address of an interface as its host.
 
 #include <cosock/connect.hpp>
 #include <cosock/copy.hpp>
@@ -18,8 +21,8 @@
 #include <stdexcept>
 #include <string>
 
-/// A host and a port, or the name of a local socket.
-struct place {
+/// The address of one side: a host and a port, or a local socket.
+struct location {
   std::string text;
   std::string host;
   std::string port;
@@ -27,24 +30,25 @@ struct place {
   bool is_local() const { return port.empty(); }
 };
 
-place parse(const std::string& text) {
-  place p;
-  p.text = text;
+location parse(const std::string& text) {
+  location result;
+  result.text = text;
   if (text.find('/') != text.npos || text.starts_with('@')) {
-    p.local = cosock::local_endpoint::parse(text);
-    return p;
+    result.local = cosock::local_endpoint::parse(text);
+    return result;
   }
   const std::size_t colon = text.rfind(':');
   if (colon == text.npos)
     throw std::invalid_argument('"' + text + "\": neither HOST:PORT, a PATH with a /, nor @NAME");
-  p.host = text.substr(0, colon);
-  if (p.host.starts_with('[') && p.host.ends_with(']')) p.host = p.host.substr(1, p.host.size() - 2);
-  p.port = text.substr(colon + 1);
-  (void)cosock::parse_port(p.port);
-  return p;
+  result.host = text.substr(0, colon);
+  if (result.host.starts_with('[') && result.host.ends_with(']'))
+    result.host = result.host.substr(1, result.host.size() - 2);  // an IPv6 address
+  result.port = text.substr(colon + 1);
+  (void)cosock::parse_port(result.port);
+  return result;
 }
 
-cosock::task<> pass_on(cosock::byte_stream& client, const place& target) {
+cosock::task<> forward_connection(cosock::byte_stream& client, const location& target) {
   cosock::copied result;
   if (target.is_local()) {
     cosock::local_stream_socket server = co_await cosock::connect(target.local);
@@ -57,32 +61,32 @@ cosock::task<> pass_on(cosock::byte_stream& client, const place& target) {
 }
 
 template <class Acceptor>
-cosock::task<> serve_on(Acceptor& acceptor, const place& target) {
+cosock::task<> serve_acceptor(Acceptor& acceptor, const location& target) {
   std::printf("listening on %s\n", acceptor.local_endpoint().to_string().c_str());
   std::fflush(stdout);
   co_await cosock::serve(acceptor, [&](cosock::byte_stream& client) {
-    return pass_on(client, target);
+    return forward_connection(client, target);
   });
 }
 
-cosock::task<> proxy(place at, place target) {
-  if (at.is_local()) {
-    cosock::local_acceptor acceptor(at.local);
-    co_await serve_on(acceptor, target);
+cosock::task<> proxy(location source, location target) {
+  if (source.is_local()) {
+    cosock::local_acceptor acceptor(source.local);
+    co_await serve_acceptor(acceptor, target);
   } else {
-    cosock::tcp_acceptor acceptor(cosock::endpoint::parse(at.text));
-    co_await serve_on(acceptor, target);
+    cosock::tcp_acceptor acceptor(cosock::endpoint::parse(source.text));
+    co_await serve_acceptor(acceptor, target);
   }
 }
 
 int main(int argc, char** argv) {
   if (argc != 3) return cosock::usage_error("usage: proxy LISTEN TARGET");
-  place ends[2];
+  location locations[2];
   try {
-    for (int i = 0; i != 2; ++i) ends[i] = parse(argv[i + 1]);
-    if (!ends[0].is_local()) (void)cosock::endpoint::parse(ends[0].text);
+    for (int i = 0; i != 2; ++i) locations[i] = parse(argv[i + 1]);
+    if (!locations[0].is_local()) (void)cosock::endpoint::parse(locations[0].text);
   } catch (const std::exception& e) {
     return cosock::usage_error(e.what());
   }
-  return cosock::run(proxy(ends[0], ends[1]));
+  return cosock::run(proxy(locations[0], locations[1]));
 }

@@ -22,7 +22,7 @@ cosock::task<> server_and_client() {
     char answer[5];
     co_await client.receive_exactly(answer);
     std::cout << std::string_view(answer, 5) << '\n';
-  });  // ends when both have ended; an error in one cancels the other, and is thrown here
+  });  // returns when both tasks have ended; rethrows the first error, which cancels the other task
 }
 
 int main() { return cosock::run(server_and_client()); }

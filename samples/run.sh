@@ -170,7 +170,7 @@ usage)
   refused 2 'usage: echo_check HOST PORT' ./echo_check a b c d e
   refused 2 '"0" is not a number from 1 to 10000' ./echo_check 127.0.0.1 7 0
   refused 2 '"x" is not a number from 1 to 10000, usage: .*MEBIBYTES' ./echo_check 127.0.0.1 7 1 x
-  refused 2 '--host "example": not an address, as 127.0.0.1 or ::1, usage: ' \
+  refused 2 '--host "example": not an address such as 127.0.0.1 or ::1, usage: ' \
     ./echo_server --host example
   refused 2 'unknown option .*, usage: .* \[--idle SECONDS, default 60\]' ./echo_server --idel 7
   for bad in 0 -1 0.001 86401 x 5s nan inf 1e9 '' ' 5'; do
@@ -281,7 +281,7 @@ descriptor_passing)
   timeout 20 ./descriptor_passing "$work/file" >"$work/out" 2>"$work/err" || die "$(cat "$work/err")"
   cmp "$work/file" "$work/out" || die "not the file"
   if [ "$(id -u)" = 0 ]; then
-    grep -q "^the child may not open $work/file: Permission denied$" "$work/err" ||
+    grep -q "^the child cannot open $work/file: Permission denied$" "$work/err" ||
       die "the child could have opened it: $(cat "$work/err")"
   fi
   refused 1 "$work/none: No such file" ./descriptor_passing "$work/none"
@@ -341,9 +341,9 @@ line)
     exec 4<&-
     [ "$heard" = "$(printf "$2")" ] || die "said $1, heard $heard"
   }
-  ask 'set a 1 2\r\nget a\nget b\ndelete a\nget a\nquit\n' 'ok\nvalue 1 2\nnone\nok\nnone'
+  ask 'set a 1 2\r\nget a\nget b\ndelete a\nget a\nquit\n' 'ok\nvalue 1 2\nnot found\nok\nnot found'
   ask 'set k v\nfly\nfly k\nquit\n' \
-    'ok\nerror: set KEY VALUE, get KEY, delete KEY, or quit\nerror: no such command'
+    'ok\nerror: the commands are set KEY VALUE, get KEY, delete KEY, quit\nerror: unknown command'
   ask 'get k\nquit\n' 'value v'
   ask "$(printf '%01001d' 0)"'\n' 'error: the line is too long'
   ask "$(printf '%02000d' 0)" 'error: the line is too long'

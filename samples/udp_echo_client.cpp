@@ -1,10 +1,10 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// Sends each line of its standard input as a datagram and prints the answer. Datagrams get lost: one
-// without an answer is sent again after a second, three times in all. So an answer may come late, or
-// twice: each question begins with a number, which the echo returns, and an answer with another
-// number is discarded.
+// Sends each line of its standard input as a datagram, and prints the answer. Datagrams can be
+// lost: after a second without an answer, the client sends the datagram again, three times in
+// total. Then an earlier answer can arrive late, or twice. For this reason each request begins with
+// a number, which the server returns; the client discards answers with another number.
 //
 //   udp_echo_client HOST PORT
 
@@ -22,7 +22,7 @@
 
 using namespace std::chrono_literals;
 
-cosock::task<std::string> answer_to(cosock::udp_socket& server, const std::string& number) {
+cosock::task<std::string> receive_answer(cosock::udp_socket& server, const std::string& number) {
   char buffer[65536];
   for (;;) {
     const auto received = co_await server.receive(buffer);
@@ -31,12 +31,13 @@ cosock::task<std::string> answer_to(cosock::udp_socket& server, const std::strin
   }
 }
 
-cosock::task<std::string> ask(cosock::udp_socket& server, std::string number, std::string line) {
-  const std::string question = number + line;
+cosock::task<std::string> request(cosock::udp_socket& server, std::string number,
+                                  std::string line) {
+  const std::string datagram = number + line;
   for (int attempt = 1;; ++attempt) {
     try {
-      co_await server.send(question);
-      co_return co_await cosock::with_timeout(1s, answer_to(server, number));
+      co_await server.send(datagram);
+      co_return co_await cosock::with_timeout(1s, receive_answer(server, number));
     } catch (const boost::system::system_error& e) {
       if (e.code() != cosock::error::timed_out || attempt == 3) throw;
     }
@@ -46,8 +47,9 @@ cosock::task<std::string> ask(cosock::udp_socket& server, std::string number, st
 cosock::task<> client(std::string host, std::string port) {
   cosock::udp_socket server = co_await cosock::connect_udp(host, port);
   std::string line;
-  for (unsigned number = 1; std::getline(std::cin, line); ++number) {  // nothing else waits here
-    const std::string answer = co_await ask(server, std::to_string(number) + ' ', line);
+  // std::getline blocks the loop, which has no other task.
+  for (unsigned number = 1; std::getline(std::cin, line); ++number) {
+    const std::string answer = co_await request(server, std::to_string(number) + ' ', line);
     std::cout << answer << std::endl;
   }
 }

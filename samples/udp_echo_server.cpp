@@ -1,10 +1,12 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// Sends back each datagram to where it came from, as many at a time as there are, until SIGTERM or
-// SIGINT.
+// Sends each datagram back to its sender, up to 64 with one system call. On SIGTERM or SIGINT it
+// exits with status 0.
 //
-//   udp_echo_server [--host ADDR] [--port PORT]  default 127.0.0.1 and 7000; port 0 picks one
+//   udp_echo_server [--host ADDR] [--port PORT]
+//
+// By default it listens on 127.0.0.1, port 7000; port 0 picks a free one.
 
 #include <cosock/error.hpp>
 #include <cosock/run.hpp>
@@ -15,25 +17,24 @@
 
 #include "options.hpp"
 
-cosock::task<> serve(cosock::endpoint at) {
+cosock::task<> serve(cosock::endpoint endpoint) {
   cosock::udp_options options;
-  options.receive_address = true;  // so that an answer comes from the address that was asked
-  cosock::udp_socket socket(at, options);
-  std::printf("listening on %s\n", socket.local_endpoint().to_string().c_str());
-  std::fflush(stdout);
+  options.receive_address = true;  // answers come from the address that received the request
+  cosock::udp_socket socket(endpoint, options);
+  announce(socket.local_endpoint());
 
-  cosock::datagram_batch questions(64);
+  cosock::datagram_batch requests(64);
   std::vector<cosock::packet_info> infos(64);
   std::vector<cosock::outgoing_datagram> answers;
   for (;;) {
-    co_await socket.receive_batch(questions);
+    co_await socket.receive_batch(requests);
     answers.clear();
-    for (const auto& question : questions) {
+    for (const auto& request : requests) {
       cosock::packet_info& info = infos[answers.size()];
-      info = question.info();
-      answers.push_back({question.data(), question.from(), &info});
+      info = request.info();
+      answers.push_back({request.data(), request.from(), &info});
     }
-    // A peer that cannot be reached is no reason to stop serving the others.
+    // An unreachable peer is an error of the batch, but no reason to stop.
     const auto sent = co_await cosock::as_result(socket.send_batch(answers));
     if (!sent) std::fprintf(stderr, "udp_echo_server: %s\n", sent.error().message().c_str());
   }

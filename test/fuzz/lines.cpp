@@ -13,18 +13,19 @@
 namespace {
 
 bool is_answer(std::string_view line) {
-  return line == "ok" || line == "none" || line.starts_with("value ") ||
+  return line == "ok" || line == "not found" || line.starts_with("value ") ||
          line.starts_with("error: ");
 }
 
-cosock::task<> session(fuzz::input in, store& all) {
+cosock::task<> session(fuzz::input in, store& values) {
   const auto client = co_await test::make_scripted_stream();
   const std::size_t piece = in.below(40) + 1;
   const std::string_view said = in.text(in.byte() * std::size_t{16});
   for (std::size_t i = 0; i < said.size(); i += piece)
     client->push(std::string(said.substr(i, piece)));
   client->end();
-  const auto ended = co_await cosock::as_result(talk(*client, all, std::chrono::hours(1)));
+  const auto ended =
+      co_await cosock::as_result(handle_client(*client, values, std::chrono::hours(1)));
   REQUIRE(ended || ended.error() == cosock::error::end_of_stream);
 
   std::string_view answers = client->sent();
@@ -40,9 +41,9 @@ cosock::task<> session(fuzz::input in, store& all) {
 }
 
 cosock::task<> sessions(fuzz::input in) {
-  store all;
+  store values;
   do {
-    co_await session(in.part(1 + 1 + 16 * 256), all);
+    co_await session(in.part(1 + 1 + 16 * 256), values);
   } while (!in.empty());
 }
 
