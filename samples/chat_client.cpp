@@ -1,11 +1,12 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// Says each line of its standard input to a chat_server, and prints what comes from there, side by
-// side. It answers /ping with /pong, so that a quiet member is not dropped, and says /quit when its
-// input ends; that the server ends the conversation before is an error.
+// A client for chat_server: sends each line of its standard input, and prints each line that it
+// receives, both at the same time. It answers /ping with /pong, so that the server keeps a quiet
+// member, and sends /quit at the end of its input. If the server closes the connection first, the
+// program exits with status 1.
 //
-//   chat_client HOST PORT NAME         then, say, /join lobby
+//   chat_client HOST PORT NAME
 
 #include <cosock/connect.hpp>
 #include <cosock/descriptor_stream.hpp>
@@ -20,53 +21,54 @@
 #include "options.hpp"
 #include "text.hpp"
 
-struct conversation {
-  cosock::tcp_socket with;
-  cosock::mutex turn;  // to say something: one task at a time sends on a socket
-  bool quit = false;
+struct connection {
+  cosock::tcp_socket socket;
+  cosock::mutex send_mutex;  // only one task at a time may send on a socket
+  bool quit = false;         // /quit is sent, or about to be
 };
 
-std::array<cosock::const_buffer, 2> whole(std::string_view line) {
+std::array<cosock::const_buffer, 2> with_newline(std::string_view line) {
   return {cosock::buffer(line), cosock::buffer("\n", 1)};
 }
 
-/// Whether there is somebody to hear it; if not, that is seen where the answers are read.
-cosock::task<bool> say(conversation& server, std::string_view line) {
-  const auto mine = co_await server.turn.lock();
-  co_return (co_await cosock::as_result(server.with.send(whole(line)))).has_value();
+/// Returns false if the line could not be sent. The reason is not reported here: the task that
+/// receives fails too.
+cosock::task<bool> send_line(connection& server, std::string_view line) {
+  const auto lock = co_await server.send_mutex.lock();
+  co_return (co_await cosock::as_result(server.socket.send(with_newline(line)))).has_value();
 }
 
-cosock::task<> say_all(conversation& server, std::string name) {
+cosock::task<> send_input(connection& server, std::string name) {
   cosock::descriptor_stream input = cosock::standard_input();
-  cosock::buffered_reader lines(input, {.max_line = 4096, .unterminated_line = true});
-  bool heard = co_await say(server, name);
-  while (heard && !server.quit) {
-    const auto line = co_await lines.read_line();
+  cosock::buffered_reader reader(input, {.max_line = 4096, .unterminated_line = true});
+  bool sent = co_await send_line(server, name);
+  while (sent && !server.quit) {
+    const auto line = co_await reader.read_line();
     server.quit = !line || *line == "/quit";
-    heard = co_await say(server, line.value_or("/quit"));
+    sent = co_await send_line(server, line.value_or("/quit"));
   }
 }
 
-cosock::task<> hear_all(conversation& server) {
+cosock::task<> print_lines(connection& server) {
   cosock::descriptor_stream output = cosock::standard_output();
-  cosock::buffered_reader lines(server.with, {.max_line = 1 << 20, .unterminated_line = true});
-  while (const auto line = co_await lines.read_line()) {
+  cosock::buffered_reader reader(server.socket, {.max_line = 1 << 20, .unterminated_line = true});
+  while (const auto line = co_await reader.read_line()) {
     if (*line == "/ping")
-      co_await say(server, "/pong");
+      co_await send_line(server, "/pong");
     else
-      co_await output.send(whole(*line));
+      co_await output.send(with_newline(*line));
   }
 }
 
 cosock::task<> chat(std::string host, std::string port, std::string name) {
-  conversation server;
-  server.with = co_await cosock::connect(host, port);
+  connection server;
+  server.socket = co_await cosock::connect(host, port);
   co_await cosock::with_nursery([&](cosock::nursery& tasks) -> cosock::task<> {
-    tasks.start([&] { return say_all(server, name); });
-    co_await hear_all(server);
-    tasks.cancel_all();
+    tasks.start([&] { return send_input(server, name); });
+    co_await print_lines(server);
+    tasks.cancel_all();  // the server has closed the connection: no more input
   });
-  if (!server.quit) throw std::runtime_error("the server has ended the conversation");
+  if (!server.quit) throw std::runtime_error("the server closed the connection");
 }
 
 int main(int argc, char** argv) {

@@ -1,172 +1,204 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// Rooms in which people talk. The first line that is sent is a name; then come, of 4096 bytes each
-// at most (longer ones are refused and skipped),
+// A chat server with rooms. The first line that a client sends is its name, which must be unique;
+// then it is a member, in the room `lobby`. Each further line is a command or a text:
 //
-//   /join ROOM    /leave    /who    /quit    and anything else is said to the room
+//   /join ROOM    moves the member to another room
+//   /leave        returns to the lobby
+//   /who          lists the members of the room
+//   /quit         closes the connection
+//   TEXT          is sent to all members of the room, as `NAME: TEXT`
 //
-// Lines of the server begin with `*`, and with `!` where it refuses something. Whoever does not
-// read what is said is dropped, with a message, and delays nobody. Whoever says nothing for 60
-// seconds is sent /ping, to which /pong is an answer, and is dropped after 60 more. On SIGTERM or
-// SIGINT the server tells everybody that it ends, and exits with status 0.
+// Lines of the server begin with `*`, or with `!` if it refuses something. A line has at most 4096
+// bytes; the server skips a longer one. It disconnects a member that reads too slowly, and delays
+// nobody for it. A member that sends nothing for 60 seconds receives /ping, which it answers with
+// /pong, and is disconnected after 60 more seconds of silence. On SIGTERM or SIGINT the server
+// notifies all members, and exits with status 0.
 //
 //   chat_server [--host ADDR] [--port PORT] [--loops N] [--idle SECONDS]
 //
-// Default 127.0.0.1 and 7000, port 0 picks one; 1 loop, with 0 one for each core. Each loop has its
-// own members; what the loops share is the hall (hall.hpp), through which they tell each other what
-// is said.
+// By default it listens on 127.0.0.1, port 7000; port 0 picks a free one. It runs one loop; --loops
+// 0 runs one for each core. Each loop serves its own connections; the loops share the chat_rooms
+// and send lines to each other through mailboxes.
 
 #include <cosock/cosock.hpp>
 
 #include <set>
+#include <utility>
 
-#include "hall.hpp"
+#include "chat_rooms.hpp"
 #include "options.hpp"
 #include "text.hpp"
 
 using namespace std::chrono_literals;
 
-/// What one loop has of the server.
-struct place {
-  hall& all;
-  std::chrono::milliseconds idle;
-  std::set<struct member*> members = {};
-  inbox heard{32};
+constexpr const char* lobby = "lobby";  // the room that every member enters first
+constexpr const char* command_list = "/join ROOM, /leave, /who, /quit";
+constexpr std::size_t max_line = 4096;
+constexpr cosock::outbox_options outbox_limits{.policy = cosock::when_full::close,
+                                               .last_words = "! disconnected: too slow\n",
+                                               .last_words_time = 15s};
+
+/// The part of the server that belongs to one loop.
+struct loop_context {
+  chat_rooms& rooms;
+  std::chrono::milliseconds idle_limit;
+  std::set<struct chat_member*> members = {};
+  room_mailbox mailbox{32};
 };
 
-constexpr cosock::outbox_options limits{.policy = cosock::when_full::close,
-                                        .last_words = "! you are too slow, and are dropped\n",
-                                        .last_words_time = 15s};
-
-/// Somebody who is connected to this loop.
-struct member {
-  member(cosock::byte_stream& client, place& on) : here(on), all(on.all), out(client, limits) {
-    here.members.insert(this);
+/// A client that is connected to this loop.
+struct chat_member {
+  chat_member(cosock::byte_stream& client, loop_context& loop)
+      : context(loop), rooms(loop.rooms), outbox(client, outbox_limits) {
+    context.members.insert(this);
   }
-  ~member() {
-    here.members.erase(this);
-    if (!name.empty()) all.leave(name);
+  ~chat_member() {
+    context.members.erase(this);
+    if (!name.empty()) rooms.remove_member(name);
   }
-  void tell(std::string line) { out.try_send(line += '\n'); }
+  void tell(std::string line) { outbox.try_send(line += '\n'); }
 
-  place& here;
-  hall& all;
-  cosock::outbox out;
-  std::string name;
-  std::string room;  // empty: in none
+  loop_context& context;
+  chat_rooms& rooms;
+  cosock::outbox outbox;
+  std::string name;  // empty until the client has sent one
+  std::string room;
 };
 
-/// On every loop; a loop that has much to do is waited for.
-cosock::task<> say(hall& all, std::string room, std::string line) {
-  const news said{room, std::make_shared<const std::string>(line + '\n')};
-  const std::vector<inbox::sender> loops = all.loops();
-  for (const inbox::sender& loop : loops)
-    while (!loop.try_send(said) && !loop.is_closed()) co_await cosock::sleep_for(1ms);
+/// Sends a line to all members of a room, on every loop. While the mailbox of a loop is full, it
+/// waits.
+cosock::task<> broadcast(chat_rooms& rooms, std::string room, std::string line) {
+  const room_message message{room, std::make_shared<const std::string>(line + '\n')};
+  const std::vector<room_mailbox::sender> senders = rooms.senders();
+  for (const room_mailbox::sender& sender : senders)
+    while (!sender.try_send(message) && !sender.is_closed()) co_await cosock::sleep_for(1ms);
 }
 
-/// To another room, or to none.
-cosock::task<> move_to(member& me, std::string room) {
-  if (!me.room.empty()) co_await say(me.all, me.room, "* " + me.name + " has left " + me.room);
-  me.room = room;
-  me.all.move(me.name, room);
-  if (room.empty()) co_return me.tell("* you are in no room");
-  co_await say(me.all, room, "* " + me.name + " has joined " + room);
+void list_members(chat_member& member) {
+  member.tell("* in " + member.room + ':' + member.rooms.member_names(member.room));
 }
 
-void take_name(member& me, const std::string& name) {
-  if (!is_name(name)) return me.tell("! a name is 1 to 32 characters without spaces");
-  if (!me.all.enter(name)) return me.tell("! the name " + name + " is taken");
-  me.name = name;
-  me.tell("* hello " + name + ": /join ROOM, /leave, /who, /quit");
+cosock::task<> announce_entry(chat_member& member) {
+  list_members(member);
+  co_await broadcast(member.rooms, member.room, "* " + member.name + " has joined " + member.room);
 }
 
-cosock::task<> obey(member& me, std::string line) {
+cosock::task<> set_name(chat_member& member, std::string name) {
+  if (!is_name(name)) co_return member.tell("! a name is 1 to 32 characters without spaces");
+  if (!member.rooms.add_member(name, lobby))
+    co_return member.tell("! the name " + name + " is taken");
+  member.name = name;
+  member.room = lobby;
+  member.tell("* welcome, " + name + "; commands: " + command_list);
+  co_await announce_entry(member);
+}
+
+cosock::task<> change_room(chat_member& member, std::string room) {
+  if (room == member.room) co_return member.tell("! you are already in " + room);
+  const std::string previous = std::exchange(member.room, room);
+  member.rooms.move_member(member.name, room);
+  co_await broadcast(member.rooms, previous, "* " + member.name + " has left " + previous);
+  co_await announce_entry(member);
+}
+
+cosock::task<> handle_line(chat_member& member, std::string line) {
   if (line == "/pong") co_return;
-  if (me.name.empty()) co_return take_name(me, line);
-  if (line == "/who") co_return me.tell("* here:" + me.all.who(me.room));
-  if (line == "/leave") co_return co_await move_to(me, "");
+  if (member.name.empty()) co_return co_await set_name(member, line);
+  if (line == "/who") co_return list_members(member);
+  if (line == "/leave") co_return co_await change_room(member, lobby);
   if (line.starts_with("/join ") && is_name(line.substr(6)))
-    co_return co_await move_to(me, line.substr(6));
-  if (line.starts_with('/')) co_return me.tell("! there are /join ROOM, /leave, /who and /quit");
-  if (me.room.empty()) co_return me.tell("! you are in no room: /join one");
-  co_await say(me.all, me.room, me.name + ": " + line);
+    co_return co_await change_room(member, line.substr(6));
+  if (line.starts_with('/'))
+    co_return member.tell(std::string("! unknown command; commands: ") + command_list);
+  co_await broadcast(member.rooms, member.room, member.name + ": " + line);
 }
 
-cosock::task<> listen(cosock::byte_stream& client, member& me) {
-  cosock::buffered_reader lines(client, {.max_line = 4096});
-  const auto idle = me.here.idle;
+cosock::task<> receive_lines(cosock::byte_stream& client, chat_member& member) {
+  cosock::buffered_reader reader(client, {.max_line = max_line});
+  const auto idle_limit = member.context.idle_limit;
   for (bool pinged = false;;) {
-    const auto line = co_await cosock::as_result(cosock::with_timeout(idle, lines.read_line()));
-    const bool silent = line.error() == cosock::error::timed_out;
-    if (silent && pinged) {
-      me.tell("! you are silent, and are dropped");
-      co_return me.out.close();
+    const auto line =
+        co_await cosock::as_result(cosock::with_timeout(idle_limit, reader.read_line()));
+    const bool idle = line.error() == cosock::error::timed_out;
+    if (idle && pinged) {
+      member.tell("! disconnected: no answer to /ping");
+      co_return member.outbox.close();
     }
-    pinged = silent;
-    if (silent) {
-      me.tell("/ping");
+    pinged = idle;
+    if (idle) {
+      member.tell("/ping");
     } else if (line.error() == cosock::error::line_too_long) {
-      me.tell("! a line has 4096 bytes at most");
-      co_await cosock::with_timeout(idle, lines.skip_line());
+      member.tell("! line too long: the limit is " + std::to_string(max_line) + " bytes");
+      co_await cosock::with_timeout(idle_limit, reader.skip_line());
     } else if (!line || !*line || **line == "/quit") {
-      co_return me.out.close();
+      co_return member.outbox.close();
     } else {
-      co_await obey(me, printable(**line));
+      co_await handle_line(member, printable(**line));
     }
   }
 }
 
-/// Listens to a member, and writes what the member is told, until either has come to its end.
-cosock::task<> talk(cosock::byte_stream& client, place& here) {
-  if (here.heard.is_closed()) co_return;  // came just when the server was told to end
-  member me(client, here);
-  bool slow = false;
+/// Handles the lines of a member and writes its outbox, until one of the two ends.
+cosock::task<> handle_client(cosock::byte_stream& client, loop_context& context) {
+  if (context.mailbox.is_closed()) co_return;  // accepted while the server was shutting down
+  chat_member member(client, context);
+  bool too_slow = false;
   const auto chat = [&]() -> cosock::task<> {
-    const auto ended = co_await cosock::as_result(
-        cosock::when_any(cosock::with_grace(5s, me.out.run()), listen(client, me)));
-    slow = ended.error() == cosock::error::slow_consumer;
-    ended.value();  // throws, if it was an error
+    // After the last line, the outbox gets 5 seconds to write its queue.
+    const auto result = co_await cosock::as_result(cosock::when_any(
+        cosock::with_grace(5s, member.outbox.run()), receive_lines(client, member)));
+    too_slow = result.error() == cosock::error::slow_consumer;
+    result.value();  // throws the error, if there is one
   };
-  const auto leave = [&]() -> cosock::task<> {
-    const std::string parting = me.name + (slow ? " was too slow and is dropped" : " has left");
-    if (!me.room.empty()) co_await say(me.all, me.room, "* " + parting);
+  const auto announce_exit = [&]() -> cosock::task<> {
+    if (member.name.empty()) co_return;
+    const std::string name = std::exchange(member.name, {});
+    member.rooms.remove_member(name);  // before the others hear it: the name is free again
+    const std::string event = too_slow ? " was disconnected: too slow" : " has left the chat";
+    co_await broadcast(member.rooms, member.room, "* " + name + event);
   };
-  co_await cosock::finally(chat(), leave);
+  co_await cosock::finally(chat(), announce_exit);
 }
 
-/// Tells those on this loop what is said in their rooms, until the server is told to end.
-cosock::task<> spread(place& here) {
-  while (const auto heard = co_await cosock::as_result(here.heard.receive()))
-    for (member* each : here.members)
-      if (each->room == heard.value()->room) each->out.try_send(heard.value()->line);
-  here.heard.close();
-  for (member* each : here.members) {
-    each->tell("* the server is shutting down");
-    each->out.close();  // and when that is written, it ends
+/// Delivers messages to the members on this loop. When the server shuts down, notifies them and
+/// closes their outboxes, which ends their handlers.
+cosock::task<> deliver_messages(loop_context& context) {
+  while (const auto message = co_await cosock::as_result(context.mailbox.receive()))
+    for (chat_member* member : context.members)
+      if (member->room == message.value()->room) member->outbox.try_send(message.value()->text);
+  context.mailbox.close();
+  for (chat_member* member : context.members) {
+    member->tell("* the server is shutting down");
+    member->outbox.close();
   }
 }
 
-cosock::task<> serve_loop(cosock::tcp_acceptor acceptor, hall& all,
-                          std::chrono::milliseconds idle) {
-  place here{all, idle};
-  all.add_loop(here.heard.make_sender());
-  const auto handler = [&](cosock::tcp_socket& client) { return talk(client, here); };
-  co_await cosock::when_all(cosock::serve(acceptor, handler), spread(here));
+cosock::task<> run_loop(cosock::tcp_acceptor acceptor, chat_rooms& rooms,
+                        std::chrono::milliseconds idle_limit) {
+  loop_context context{rooms, idle_limit};
+  rooms.add_loop(context.mailbox.make_sender());
+  const auto handler = [&](cosock::tcp_socket& client) { return handle_client(client, context); };
+  co_await cosock::when_all(cosock::serve(acceptor, handler), deliver_messages(context));
 }
 
-cosock::task<> chat(cosock::endpoint at, unsigned loops, std::chrono::milliseconds idle) {
-  cosock::tcp_listeners listeners(at, loops, {.send_buffer = 1 << 16});
+cosock::task<> run_server(cosock::endpoint endpoint, unsigned loop_count,
+                          std::chrono::milliseconds idle_limit) {
+  cosock::tcp_listeners listeners(endpoint, loop_count, {.send_buffer = 1 << 16});
   announce(listeners.local_endpoint());
-  hall all;
-  const auto one = [&](unsigned i) { return serve_loop(listeners.acceptor(i), all, idle); };
-  co_await cosock::run_loops(listeners.size(), one);
+  chat_rooms rooms;
+  const auto start = [&](unsigned index) {
+    return run_loop(listeners.acceptor(index), rooms, idle_limit);
+  };
+  co_await cosock::run_loops(listeners.size(), start);
 }
 
 int main(int argc, char** argv) {
-  unsigned loops = 1;
-  std::chrono::milliseconds idle = 60s;
-  const cosock::endpoint at = endpoint_option(
-      argc, argv, {number_option("--loops", loops, 0, 64), seconds_option("--idle", idle)});
-  return cosock::run(chat(at, loops, idle));
+  unsigned loop_count = 1;
+  std::chrono::milliseconds idle_limit = 60s;
+  const cosock::endpoint endpoint =
+      endpoint_option(argc, argv, {number_option("--loops", loop_count, 0, 64),
+                                   seconds_option("--idle", idle_limit)});
+  return cosock::run(run_server(endpoint, loop_count, idle_limit));
 }
