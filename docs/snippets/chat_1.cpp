@@ -6,19 +6,21 @@
 #include <cstdio>
 #include <string>
 
-cosock::task<> talk(cosock::tcp_socket client) {
-  cosock::buffered_reader lines(client);
-  if (const auto line = co_await lines.read_line()) {
+cosock::task<> handle_client(cosock::tcp_socket client) {
+  cosock::buffered_reader reader(client);
+  if (const auto line = co_await reader.read_line()) {
     const std::string answer = "you said: " + std::string(*line) + '\n';
     co_await client.send(answer);
   }
 }
 
-cosock::task<> chat(std::string at) {
-  cosock::tcp_acceptor acceptor(cosock::endpoint::parse(at));
+cosock::task<> run_server(std::string endpoint) {
+  cosock::tcp_acceptor acceptor(cosock::endpoint::parse(endpoint));
   std::printf("listening on %s\n", acceptor.local_endpoint().to_string().c_str());
   std::fflush(stdout);
-  co_await talk(co_await acceptor.accept());
+  co_await handle_client(co_await acceptor.accept());
 }
 
-int main(int argc, char** argv) { return cosock::run(chat(argc > 1 ? argv[1] : "127.0.0.1:7000")); }
+int main(int argc, char** argv) {
+  return cosock::run(run_server(argc > 1 ? argv[1] : "127.0.0.1:7000"));
+}

@@ -9,44 +9,50 @@
 #include <string>
 
 //! [member]
-using hall = std::set<struct member*>;
+using member_set = std::set<struct chat_member*>;
 
-/// Somebody who is connected.
-struct member {
-  member(cosock::tcp_socket& client, hall& in) : all(in), out(client) { all.insert(this); }
-  ~member() { all.erase(this); }
+/// A client that is connected.
+struct chat_member {
+  chat_member(cosock::tcp_socket& client, member_set& set) : members(set), outbox(client) {
+    members.insert(this);
+  }
+  ~chat_member() { members.erase(this); }
 
-  hall& all;
-  cosock::outbox out;
+  member_set& members;
+  cosock::outbox outbox;
 };
 //! [member]
 
-//! [talk]
-void say(hall& all, const std::string& line) {
+//! [handler]
+void broadcast(member_set& members, const std::string& line) {
   const auto text = std::make_shared<const std::string>(line + '\n');
-  for (member* each : all) each->out.try_send(text);
+  for (chat_member* member : members) member->outbox.try_send(text);
 }
 
-cosock::task<> listen(cosock::tcp_socket& client, member& me) {
-  cosock::buffered_reader lines(client);
-  while (const auto line = co_await lines.read_line()) say(me.all, std::string(*line));
-  me.out.close();
+cosock::task<> receive_lines(cosock::tcp_socket& client, chat_member& member) {
+  cosock::buffered_reader reader(client);
+  while (const auto line = co_await reader.read_line())
+    broadcast(member.members, std::string(*line));
+  member.outbox.close();
 }
 
-cosock::task<> talk(cosock::tcp_socket& client, hall& all) {
-  member me(client, all);
-  co_await cosock::when_all(me.out.run(), listen(client, me));
+cosock::task<> handle_client(cosock::tcp_socket& client, member_set& members) {
+  chat_member member(client, members);
+  co_await cosock::when_all(member.outbox.run(), receive_lines(client, member));
 }
-//! [talk]
+//! [handler]
 
-//! [chat]
-cosock::task<> chat(std::string at) {
-  cosock::tcp_acceptor acceptor(cosock::endpoint::parse(at));
+//! [server]
+cosock::task<> run_server(std::string endpoint) {
+  cosock::tcp_acceptor acceptor(cosock::endpoint::parse(endpoint));
   std::printf("listening on %s\n", acceptor.local_endpoint().to_string().c_str());
   std::fflush(stdout);
-  hall all;
-  co_await cosock::serve(acceptor, [&](cosock::tcp_socket& client) { return talk(client, all); });
+  member_set members;
+  const auto handler = [&](cosock::tcp_socket& client) { return handle_client(client, members); };
+  co_await cosock::serve(acceptor, handler);
 }
-//! [chat]
+//! [server]
 
-int main(int argc, char** argv) { return cosock::run(chat(argc > 1 ? argv[1] : "127.0.0.1:7000")); }
+int main(int argc, char** argv) {
+  return cosock::run(run_server(argc > 1 ? argv[1] : "127.0.0.1:7000"));
+}

@@ -7,90 +7,109 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 
 //! [member]
-using hall = std::set<struct member*>;
+using member_set = std::set<struct chat_member*>;
 
-/// Somebody who is connected.
-struct member {
-  member(cosock::tcp_socket& client, hall& in) : all(in), out(client) { all.insert(this); }
-  ~member() { all.erase(this); }
-  void tell(std::string line) { out.try_send(line += '\n'); }
+constexpr const char* lobby = "lobby";  // the room that every member enters first
 
-  hall& all;
-  cosock::outbox out;
-  std::string name = {};
-  std::string room = {};  // empty: in none
+/// A client that is connected.
+struct chat_member {
+  chat_member(cosock::tcp_socket& client, member_set& set) : members(set), outbox(client) {
+    members.insert(this);
+  }
+  ~chat_member() { members.erase(this); }
+  void tell(std::string line) { outbox.try_send(line += '\n'); }
+
+  member_set& members;
+  cosock::outbox outbox;
+  std::string name = {};  // empty until the client has sent one
+  std::string room = {};
 };
 //! [member]
 
 //! [rooms]
-void say(hall& all, const std::string& room, const std::string& line) {
+/// Sends a line to all members of a room.
+void broadcast(member_set& members, const std::string& room, const std::string& line) {
   const auto text = std::make_shared<const std::string>(line + '\n');
-  for (member* each : all)
-    if (each->room == room) each->out.try_send(text);
+  for (chat_member* member : members)
+    if (member->room == room) member->outbox.try_send(text);
 }
 
-/// To another room, or to none.
-void move_to(member& me, const std::string& room) {
-  if (!me.room.empty()) say(me.all, me.room, "* " + me.name + " has left " + me.room);
-  me.room = room;
-  if (!room.empty()) say(me.all, room, "* " + me.name + " has joined " + room);
-}
-
-void take_name(member& me, const std::string& name) {
-  for (member* each : me.all)
-    if (each->name == name) return me.tell("! there is a " + name + " already");
-  me.name = name;
-  me.tell("* hello " + name + ": /join ROOM, /leave, /who, /quit");
-}
-
-std::string who(const hall& all, const std::string& room) {
+void list_members(chat_member& member) {
   std::set<std::string> names;
-  for (member* each : all)
-    if (each->room == room) names.insert(' ' + each->name);
-  std::string all_names;
-  for (const std::string& each : names) all_names += each;
-  return all_names;
+  for (chat_member* other : member.members)
+    if (other->room == member.room) names.insert(other->name);
+  std::string line = "* in " + member.room + ':';
+  for (const std::string& name : names) line += ' ' + name;
+  member.tell(line);
 }
 
-void obey(member& me, const std::string& line) {
-  if (me.name.empty()) return take_name(me, line);
-  if (line == "/who") return me.tell("* here:" + who(me.all, me.room));
-  if (line == "/leave") return move_to(me, "");
-  if (line.starts_with("/join ")) return move_to(me, line.substr(6));
-  if (line.starts_with('/')) return me.tell("! there are /join ROOM, /leave, /who and /quit");
-  if (me.room.empty()) return me.tell("! you are in no room: /join one");
-  say(me.all, me.room, me.name + ": " + line);
+void announce_entry(chat_member& member) {
+  list_members(member);
+  broadcast(member.members, member.room, "* " + member.name + " has joined " + member.room);
+}
+
+void change_room(chat_member& member, const std::string& room) {
+  if (room == member.room) return member.tell("! you are already in " + room);
+  const std::string previous = std::exchange(member.room, room);
+  broadcast(member.members, previous, "* " + member.name + " has left " + previous);
+  announce_entry(member);
+}
+
+void set_name(chat_member& member, const std::string& name) {
+  if (name.empty()) return member.tell("! a name is not empty");
+  for (chat_member* other : member.members)
+    if (other->name == name) return member.tell("! the name " + name + " is taken");
+  member.name = name;
+  member.room = lobby;
+  member.tell("* welcome, " + name + "; commands: /join ROOM, /leave, /who, /quit");
+  announce_entry(member);
+}
+
+void handle_line(chat_member& member, const std::string& line) {
+  if (member.name.empty()) return set_name(member, line);
+  if (line == "/who") return list_members(member);
+  if (line == "/leave") return change_room(member, lobby);
+  if (line.starts_with("/join ") && line.size() > 6) return change_room(member, line.substr(6));
+  if (line.starts_with('/'))
+    return member.tell("! unknown command; commands: /join ROOM, /leave, /who, /quit");
+  broadcast(member.members, member.room, member.name + ": " + line);
 }
 //! [rooms]
 
-//! [listen]
-cosock::task<> listen(cosock::tcp_socket& client, member& me) {
-  cosock::buffered_reader lines(client);
-  while (const auto line = co_await lines.read_line()) {
+//! [handler]
+cosock::task<> receive_lines(cosock::tcp_socket& client, chat_member& member) {
+  cosock::buffered_reader reader(client);
+  while (const auto line = co_await reader.read_line()) {
     if (*line == "/quit") break;
-    obey(me, std::string(*line));
+    handle_line(member, std::string(*line));
   }
-  me.out.close();
+  member.outbox.close();
 }
 
-cosock::task<> talk(cosock::tcp_socket& client, hall& all) {
-  member me(client, all);
-  co_await cosock::finally(cosock::when_all(me.out.run(), listen(client, me)),
-                           [&]() -> cosock::task<> {
-                             move_to(me, "");
-                             co_return;
-                           });
+cosock::task<> handle_client(cosock::tcp_socket& client, member_set& members) {
+  chat_member member(client, members);
+  const auto announce_exit = [&]() -> cosock::task<> {
+    if (!member.name.empty())
+      broadcast(members, member.room, "* " + member.name + " has left the chat");
+    co_return;
+  };
+  co_await cosock::finally(
+      cosock::when_all(member.outbox.run(), receive_lines(client, member)), announce_exit);
 }
-//! [listen]
+//! [handler]
 
-cosock::task<> chat(std::string at) {
-  cosock::tcp_acceptor acceptor(cosock::endpoint::parse(at));
+cosock::task<> run_server(std::string endpoint) {
+  cosock::tcp_acceptor acceptor(cosock::endpoint::parse(endpoint));
   std::printf("listening on %s\n", acceptor.local_endpoint().to_string().c_str());
   std::fflush(stdout);
-  hall all;
-  co_await cosock::serve(acceptor, [&](cosock::tcp_socket& client) { return talk(client, all); });
+  member_set members;
+  const auto handler = [&](cosock::tcp_socket& client) { return handle_client(client, members); };
+  co_await cosock::serve(acceptor, handler);
 }
 
-int main(int argc, char** argv) { return cosock::run(chat(argc > 1 ? argv[1] : "127.0.0.1:7000")); }
+int main(int argc, char** argv) {
+  return cosock::run(run_server(argc > 1 ? argv[1] : "127.0.0.1:7000"));
+}
