@@ -2,13 +2,13 @@
 # Copyright the cosock authors
 # SPDX-License-Identifier: BSL-1.0
 #
-# run.sh TEST FOLDER: runs the samples in FOLDER as a user would, and checks what they say.
+# run.sh TEST FOLDER: runs the samples in FOLDER as a user does, and checks their output.
 set -u
 test=$1
 cd "$2" || exit 1
 work=$(mktemp -d)
 server=
-declare -A pid says=()
+declare -A pid inputs=()
 trap 'kill -KILL $server ${pid[@]} 2>/dev/null; rm -rf "$work"' EXIT
 
 die() {
@@ -16,30 +16,31 @@ die() {
   exit 1
 }
 
-# start_server [OPTIONS]: starts $program, sets $server and $port.
+# start_server [OPTIONS]: starts $program; sets $server to its process and $port to its port.
 program=echo_server
 start_server() {
-  mkfifo "$work/said"
+  mkfifo "$work/server-output"
   : >"$work/server-errors"
-  # A shell has its background jobs ignore SIGINT, and programs leave that as it is.
-  env --default-signal=INT ./$program --port 0 "$@" >"$work/said" 2>>"$work/server-errors" &
+  # In a script, background jobs ignore SIGINT, unless env restores the default.
+  env --default-signal=INT ./$program --port 0 "$@" >"$work/server-output" 2>>"$work/server-errors" &
   server=$!
-  read -r line <"$work/said" || die "the server said nothing: $(cat "$work/server-errors")"
+  read -r line <"$work/server-output" || die "no output of the server: $(cat "$work/server-errors")"
   [[ $line =~ ^listening\ on\ (.*):([0-9]+)$ ]] || die "first line of the server: $line"
   port=${BASH_REMATCH[2]}
 }
 
-# stop_server: SIGTERM, and status 0.
+# stop_server: sends SIGTERM, and checks the status, 0, and that stderr is empty.
 stop_server() {
   kill -TERM $server
   wait $server
   status=$?
   server=
   [ $status = 0 ] || die "the server ended with status $status"
-  [ ! -s "$work/server-errors" ] || die "the server complained: $(cat "$work/server-errors")"
+  [ ! -s "$work/server-errors" ] || die "stderr of the server: $(cat "$work/server-errors")"
 }
 
-# refused STATUS PATTERN COMMAND...: COMMAND ends with STATUS, and one line like PATTERN on stderr.
+# refused STATUS PATTERN COMMAND...: COMMAND exits with STATUS, after one line on stderr that matches
+# PATTERN.
 refused() {
   local expected=$1 pattern=$2
   shift 2
@@ -47,53 +48,54 @@ refused() {
   local status=$?
   [ $status = "$expected" ] || die "$*: status $status instead of $expected, $(cat "$work/err")"
   [ "$(wc -l <"$work/err")" = 1 ] || die "$*: not one line: $(cat "$work/err")"
-  grep -qE -- "^$(basename "$1"): $pattern" "$work/err" || die "$*: said $(cat "$work/err")"
+  grep -qE -- "^$(basename "$1"): $pattern" "$work/err" || die "$*: stderr is $(cat "$work/err")"
 }
 
-# join NAME: a chat_client, whose input is ${says[NAME]} and whose output is the file $work/NAME.
+# join NAME: starts a chat_client; its input is ${inputs[NAME]}, its output the file $work/NAME.
 join() {
-  rm -f "$work/$1-says" && mkfifo "$work/$1-says" && : >"$work/$1"
-  ./chat_client 127.0.0.1 $port "$1" <"$work/$1-says" >"$work/$1" 2>"$work/$1-errors" &
+  rm -f "$work/$1-input" && mkfifo "$work/$1-input" && : >"$work/$1"
+  ./chat_client 127.0.0.1 $port "$1" <"$work/$1-input" >"$work/$1" 2>"$work/$1-errors" &
   pid[$1]=$!
-  exec {says[$1]}>"$work/$1-says"
+  exec {inputs[$1]}>"$work/$1-input"
 }
-say() { # NAME LINE
-  echo "$2" >&${says[$1]}
+send_line() { # NAME LINE
+  echo "$2" >&${inputs[$1]}
 }
-hears() { # NAME LINE: waits until it does
+expect_line() { # NAME LINE: waits until NAME has received LINE
   local end=$((SECONDS + 60))
   until grep -qFx -- "$2" "$work/$1"; do
-    [ $SECONDS -lt $end ] || die "$1 does not hear $2, but: $(cut -c 1-99 "$work/$1" | tail)"
+    [ $SECONDS -lt $end ] || die "$1 has not received $2, but: $(cut -c 1-99 "$work/$1" | tail)"
     read -rt 0.01 <> <(:)
   done
 }
-counts() { # NAME LINE COUNT: waits until NAME has received LINE so often
+expect_count() { # NAME LINE COUNT: waits until NAME has received LINE COUNT times
   local end=$((SECONDS + 60))
   until [ "$(grep -cFx -- "$2" "$work/$1")" = $3 ]; do
     [ $SECONDS -lt $end ] || die "$1 has not received $3 times $2, but: $(cut -c 1-99 "$work/$1" | tail)"
     read -rt 0.01 <> <(:)
   done
 }
-heard_not() { # NAME TEXT
-  ! grep -qF -- "$2" "$work/$1" || die "$1 has heard $2"
+expect_no_text() { # NAME TEXT: NAME has not received TEXT yet
+  ! grep -qF -- "$2" "$work/$1" || die "$1 has received $2"
 }
-# leaves NAME STATUS: waits for its end.
-leaves() {
+# expect_exit NAME STATUS: waits for the client to exit.
+expect_exit() {
   local status=0
   wait ${pid[$1]} || status=$?
   unset "pid[$1]"
-  exec {says[$1]}>&-
-  [ $status = $2 ] || die "$1 left with status $status, $(cat "$work/$1-errors")"
+  exec {inputs[$1]}>&-
+  [ $status = $2 ] || die "$1 exited with status $status, $(cat "$work/$1-errors")"
 }
-# flood NAME LISTENER: says more than a connection holds, in parts; each waits until the last was heard.
+# flood NAME READER: sends more data than a connection can buffer, in parts. READER has received a
+# part before the next is sent.
 flood() {
   local long part
   long=$(printf '%04000d' 0)
   for part in {1..20}; do
-    for _ in {1..30}; do say $1 $long; done
-    say $1 "part $part"
-    hears $2 "$1: part $part"
-    hears $1 "$1: part $part"
+    for _ in {1..30}; do send_line $1 $long; done
+    send_line $1 "part $part"
+    expect_line $2 "$1: part $part"
+    expect_line $1 "$1: part $part"
   done
 }
 
@@ -106,15 +108,15 @@ hello)
   ;;
 echo)
   for host in 127.0.0.1 ::1; do
-    rm -f "$work/said"
+    rm -f "$work/server-output"
     start_server --host $host
     head -c 16000000 /dev/urandom >"$work/sent"
     timeout 60 ./echo_client $host $port <"$work/sent" >"$work/received" || die "echo_client failed"
-    cmp "$work/sent" "$work/received" || die "file: not what was sent"
+    cmp "$work/sent" "$work/received" || die "file: received other data than sent"
     cat "$work/sent" | timeout 60 ./echo_client $host $port | cmp - "$work/sent" || die "pipe"
     timeout 60 ./echo_client $host $port </dev/null | cmp - /dev/null || die "nothing in, nothing out"
     timeout 60 ./echo_check $host $port 100 8 | grep -q "every byte the same" || die "echo_check"
-    # A client that is being served when the server is told to end is served to its end.
+    # A server that is told to end serves the clients that are connected to their end.
     mkfifo "$work/slow"
     ./echo_client $host $port <"$work/slow" >"$work/slow-out" &
     client=$!
@@ -125,33 +127,33 @@ echo)
     until ! (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; do :; done
     echo after >&7
     exec 7>&-
-    wait $client || die "the client was not served to its end"
-    [ "$(cat "$work/slow-out")" = $'before\nafter' ] || die "lost while draining: $(cat "$work/slow-out")"
-    wait $server || die "the server did not end in order"
+    wait $client || die "the client failed during the shutdown"
+    [ "$(cat "$work/slow-out")" = $'before\nafter' ] || die "lost: $(cat "$work/slow-out")"
+    wait $server || die "status of the server: $?"
     server=
     rm -f "$work/slow" "$work/slow-out"
   done
-  # A client that is silent is ended; one that says something now and then is not.
-  rm -f "$work/said"
+  # The server disconnects a silent client, but not one that sends from time to time.
+  rm -f "$work/server-output"
   start_server --idle 0.5
   exec 4<>"/dev/tcp/127.0.0.1/$port"
   for i in {1..6}; do
     echo $i >&4
-    read -rt 20 line <&4 && [ "$line" = $i ] || die "a client that speaks was ended: $line"
+    read -rt 20 line <&4 && [ "$line" = $i ] || die "an active client was disconnected: $line"
     read -rt 0.05 <> <(:)
   done
-  [ -z "$(timeout 20 cat <&4)" ] || die "it heard something"
+  [ -z "$(timeout 20 cat <&4)" ] || die "the server sent something else"
   exec 4<&-
-  # Nor is one that takes nothing of what comes back kept.
+  # It disconnects a client that sends but does not receive.
   { timeout 20 cat /dev/zero; } 2>/dev/null >"/dev/tcp/127.0.0.1/$port"
-  [ $? != 124 ] || die "a client that takes nothing is kept"
+  [ $? != 124 ] || die "a client that does not receive stays connected"
   kill -TERM $server
   wait $server || die "status of the server"
   server=
   grep -q '^echo_server: the time limit has passed' "$work/server-errors" ||
-    die "the server said $(cat "$work/server-errors")"
-  # Nobody reads what the client prints.
-  rm -f "$work/said"
+    die "stderr of the server: $(cat "$work/server-errors")"
+  # The output of the client is a broken pipe.
+  rm -f "$work/server-output"
   start_server
   timeout 20 ./echo_client 127.0.0.1 $port <"$work/sent" 2>"$work/err" | head -c 1 >/dev/null
   [ "${PIPESTATUS[0]}" = 1 ] || die "a broken pipe is status 1"
@@ -200,7 +202,7 @@ errors)
   refused 1 "127.0.0.1:$port: Address already in use" ./echo_server --port $port
   refused 1 '192.0.2.1:7000: Cannot assign requested address' ./echo_server --host 192.0.2.1
   stop_server
-  # Nobody listens there any more.
+  # Nobody listens on the port now.
   refused 1 "cannot connect to 127.0.0.1:$port: Connection refused" ./echo_client 127.0.0.1 $port
   refused 1 "cannot connect to localhost:$port: .*127.0.0.1:$port: Connection refused" \
     ./echo_client localhost $port
@@ -208,14 +210,14 @@ errors)
   refused 1 'nobody.invalid: (no such host|the name server)' ./echo_client nobody.invalid 7
   refused 1 "cannot connect: 127.0.0.1:$port: Connection refused" ./echo_check 127.0.0.1 $port 1
   refused 2 '"0x50": [^"]*$' ./echo_check 127.0.0.1 0x50
-  # Ctrl-C while nothing happens ends a server at once.
-  rm -f "$work/said"
+  # Ctrl-C ends an idle server at once.
+  rm -f "$work/server-output"
   start_server
   kill -INT $server
   wait $server || die "SIGINT: status $?"
   server=
-  # A job in the background of a shell goes on.
-  rm -f "$work/said"
+  # Ctrl-C does not end a background job of a script.
+  rm -f "$work/server-output"
   ./echo_server --port 0 >"$work/out" 2>"$work/server-errors" &
   server=$!
   until [ -s "$work/out" ]; do read -rt 0.01 <> <(:); done
@@ -226,29 +228,29 @@ errors)
   ;;
 local)
   head -c 4000000 /dev/urandom >"$work/sent"
-  for at in "$work/socket" "@cosock-sample-$$"; do
-    rm -f "$work/said" && mkfifo "$work/said"
-    ./local_echo_server "$at" >"$work/said" 2>"$work/server-errors" &
+  for path in "$work/socket" "@cosock-sample-$$"; do
+    rm -f "$work/server-output" && mkfifo "$work/server-output"
+    ./local_echo_server "$path" >"$work/server-output" 2>"$work/server-errors" &
     server=$!
-    exec 8<"$work/said"
-    read -r line <&8 || die "the server said nothing: $(cat "$work/server-errors")"
-    [ "$line" = "listening on $at" ] || die "first line of the server: $line"
-    timeout 60 ./local_echo_client "$at" <"$work/sent" >"$work/received" || die "local_echo_client"
-    cmp "$work/sent" "$work/received" || die "not what was sent"
-    cat "$work/sent" | timeout 60 ./local_echo_client "$at" | cmp - "$work/sent" || die "pipe"
-    refused 1 "$at: Address already in use" ./local_echo_server "$at"
-    # A server that was killed leaves its file, and the next one replaces it.
+    exec 8<"$work/server-output"
+    read -r line <&8 || die "no output of the server: $(cat "$work/server-errors")"
+    [ "$line" = "listening on $path" ] || die "first line of the server: $line"
+    timeout 60 ./local_echo_client "$path" <"$work/sent" >"$work/received" || die "local_echo_client"
+    cmp "$work/sent" "$work/received" || die "received other data than sent"
+    cat "$work/sent" | timeout 60 ./local_echo_client "$path" | cmp - "$work/sent" || die "pipe"
+    refused 1 "$path: Address already in use" ./local_echo_server "$path"
+    # A killed server leaves its socket file; the next server replaces it.
     kill -KILL $server
     wait $server 2>/dev/null
     exec 8<&-
-    refused 1 "$at: Connection refused" ./local_echo_client "$at"
-    ./local_echo_server "$at" >"$work/said" 2>"$work/server-errors" &
+    refused 1 "$path: Connection refused" ./local_echo_client "$path"
+    ./local_echo_server "$path" >"$work/server-output" 2>"$work/server-errors" &
     server=$!
-    exec 8<"$work/said"
+    exec 8<"$work/server-output"
     read -r line <&8 || die "no second server: $(cat "$work/server-errors")"
-    timeout 60 ./local_echo_client "$at" </dev/null | cmp - /dev/null || die "nothing in, nothing out"
+    timeout 60 ./local_echo_client "$path" </dev/null | cmp - /dev/null || die "nothing in, nothing out"
     stop_server
-    grep -q "^process [0-9]* of user $(id -u) has connected$" <&8 || die "who has connected?"
+    grep -q "^process [0-9]* of user $(id -u) has connected$" <&8 || die "no line about the client"
     exec 8<&-
     [ ! -e "$work/socket" ] || die "the file of the server is still there"
   done
@@ -267,7 +269,7 @@ local)
   exec 7>"$work/nothing"
   end=$((SECONDS + 60))
   until grep -q '^local_echo_server: the time limit has passed' "$work/server-errors"; do
-    [ $SECONDS -lt $end ] || die "a client that is silent is kept"
+    [ $SECONDS -lt $end ] || die "a silent client stays connected"
     read -rt 0.01 <> <(:)
   done
   exec 7>&-
@@ -298,19 +300,19 @@ descriptor_passing)
 udp)
   program=udp_echo_server
   for host in 127.0.0.1 ::1 0.0.0.0; do
-    rm -f "$work/said"
+    rm -f "$work/server-output"
     start_server --host $host
-    to=${host/0.0.0.0/127.0.0.2}
+    target=${host/0.0.0.0/127.0.0.2}
     seq 1000 >"$work/sent"
-    timeout 60 ./udp_echo_client $to $port <"$work/sent" >"$work/received" || die "udp_echo_client"
-    cmp "$work/sent" "$work/received" || die "not what was sent"
+    timeout 60 ./udp_echo_client $target $port <"$work/sent" >"$work/received" || die "udp_echo_client"
+    cmp "$work/sent" "$work/received" || die "received other data than sent"
     refused 1 ".*:$port: Address already in use" ./udp_echo_server --host $host --port $port
     stop_server
   done
   echo anybody >"$work/line"
   timeout 20 ./udp_echo_client 127.0.0.1 $port <"$work/line" 2>"$work/err" && die "nobody listens"
-  grep -q '^udp_echo_client: Connection refused$' "$work/err" || die "said $(cat "$work/err")"
-  # Each question is answered late, twice, and together with the next one.
+  grep -q '^udp_echo_client: Connection refused$' "$work/err" || die "stderr: $(cat "$work/err")"
+  # A server that answers late, twice, and together with the next request.
   python3 -c '
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -341,24 +343,24 @@ while True:
 line)
   program=line_server
   start_server
-  ask() { # what to say, what to hear
+  exchange() { # REQUESTS ANSWERS
     exec 4<>"/dev/tcp/127.0.0.1/$port"
     printf "$1" >&4
-    heard=$(timeout 20 cat <&4)
+    received=$(timeout 20 cat <&4)
     exec 4<&-
-    [ "$heard" = "$(printf "$2")" ] || die "said $1, heard $heard"
+    [ "$received" = "$(printf "$2")" ] || die "sent $1, received $received"
   }
-  ask 'set a 1 2\r\nget a\nget b\ndelete a\nget a\nquit\n' 'ok\nvalue 1 2\nnot found\nok\nnot found'
-  ask 'set k v\nfly\nfly k\nquit\n' \
+  exchange 'set a 1 2\r\nget a\nget b\ndelete a\nget a\nquit\n' 'ok\nvalue 1 2\nnot found\nok\nnot found'
+  exchange 'set k v\nfly\nfly k\nquit\n' \
     'ok\nerror: the commands are set KEY VALUE, get KEY, delete KEY, quit\nerror: unknown command'
-  ask 'get k\nquit\n' 'value v'
-  ask "$(printf '%01001d' 0)"'\n' 'error: the line is too long'
-  ask "$(printf '%02000d' 0)" 'error: the line is too long'
+  exchange 'get k\nquit\n' 'value v'
+  exchange "$(printf '%01001d' 0)"'\n' 'error: the line is too long'
+  exchange "$(printf '%02000d' 0)" 'error: the line is too long'
   stop_server
-  rm -f "$work/said"
+  rm -f "$work/server-output"
   start_server --idle 0.5
-  ask 'set k v\n' 'ok\nerror: the time limit has passed'
-  ask 'set k' 'error: the time limit has passed'
+  exchange 'set k v\n' 'ok\nerror: the time limit has passed'
+  exchange 'set k' 'error: the time limit has passed'
   stop_server
   ;;
 proxy)
@@ -371,17 +373,17 @@ proxy)
     mkfifo "$work/p"
     ./proxy "$listen" "127.0.0.1:$target" >"$work/p" 2>"$work/server-errors" &
     server=$!
-    read -r line <"$work/p" || die "the proxy said nothing: $(cat "$work/server-errors")"
+    read -r line <"$work/p" || die "no output of the proxy: $(cat "$work/server-errors")"
     rm "$work/p"
-    at=${line#listening on }
+    address=${line#listening on }
     if [ "$listen" = 127.0.0.1:0 ]; then
-      timeout 60 ./echo_client 127.0.0.1 "${at##*:}" <"$work/sent" | cmp - "$work/sent" || die "tcp"
-      through=$at
+      timeout 60 ./echo_client 127.0.0.1 "${address##*:}" <"$work/sent" | cmp - "$work/sent" || die "tcp"
+      through=$address
     else
-      timeout 60 ./local_echo_client "$at" <"$work/sent" | cmp - "$work/sent" || die "local"
-      # And from TCP to the local one.
+      timeout 60 ./local_echo_client "$address" <"$work/sent" | cmp - "$work/sent" || die "local"
+      # TCP to local.
       mkfifo "$work/q"
-      ./proxy 127.0.0.1:0 "$at" >"$work/q" &
+      ./proxy 127.0.0.1:0 "$address" >"$work/q" &
       second=$!
       read -r line <"$work/q"
       rm "$work/q"
@@ -394,7 +396,7 @@ proxy)
   done
   kill $echo_server
   wait $echo_server || die "the echo server ended with status $?"
-  # Nobody is behind it any more: the client's connection ends, the proxy goes on.
+  # Without its target, the proxy closes the connections of its clients and keeps running.
   ./proxy "$work/p1" "127.0.0.1:$target" >"$work/out" 2>"$work/server-errors" &
   server=$!
   until [ -s "$work/out" ]; do read -rt 0.01 <> <(:); done
@@ -404,7 +406,7 @@ proxy)
   wait $server || die "the proxy ended with status $?"
   server=
   grep -q "^proxy: .*127.0.0.1:$target: Connection refused" "$work/server-errors" ||
-    die "said $(cat "$work/server-errors")"
+    die "stderr: $(cat "$work/server-errors")"
   refused 2 'usage: proxy LISTEN TARGET' ./proxy
   refused 2 '"70000": not a port' ./proxy localhost:70000 /x
   refused 2 '"127.0.0.1": neither HOST:PORT, a PATH with a /, nor @NAME' ./proxy 127.0.0.1 /x
@@ -418,12 +420,12 @@ http)
   [ "$(timeout 20 ./beast_http get localhost $port /)" = $'200\nGET /' ] || die "by name"
   if command -v curl >/dev/null; then
     curl() { timeout 60 env curl --noproxy '*' -sS "$@"; }
-    at=http://127.0.0.1:$port
-    [ "$(curl $at/a $at/b)" = $'GET /a\nGET /b' ] || die "two on one connection"
-    [ "$(curl --http1.0 $at/old)" = "GET /old" ] || die "HTTP/1.0"
+    address=http://127.0.0.1:$port
+    [ "$(curl $address/a $address/b)" = $'GET /a\nGET /b' ] || die "two on one connection"
+    [ "$(curl --http1.0 $address/old)" = "GET /old" ] || die "HTTP/1.0"
     head -c 500000 /dev/zero | tr '\0' x >"$work/sent"
-    curl --data-binary @"$work/sent" $at/post | tail -n 1 | cmp - "$work/sent" || die "a large one"
-    [ "$(curl -o /dev/null -w '%{http_code}' -X DELETE $at/)" = 405 ] || die "DELETE"
+    curl --data-binary @"$work/sent" $address/post | tail -n 1 | cmp - "$work/sent" || die "a large one"
+    [ "$(curl -o /dev/null -w '%{http_code}' -X DELETE $address/)" = 405 ] || die "DELETE"
   fi
   stop_server
   refused 1 "cannot connect to 127.0.0.1:$port: Connection refused" \
@@ -434,37 +436,37 @@ http)
   ;;
 websocket)
   program=websocket_chat
-  says_nothing_more() { # NAME: ends its input, and then it leaves in order
-    exec {says[$1]}>&-
-    wait ${pid[$1]} || die "$1 left with status $?, $(cat "$work/$1-errors")"
+  end_input() { # NAME: ends the input of NAME, which then exits with status 0
+    exec {inputs[$1]}>&-
+    wait ${pid[$1]} || die "$1 exited with status $?, $(cat "$work/$1-errors")"
     unset "pid[$1]"
   }
   start_server
-  for who in ann ben; do  # before the pipes are opened, which they would inherit
-    mkfifo "$work/$who-says" && : >"$work/$who"
-    ./websocket_chat join 127.0.0.1 $port <"$work/$who-says" >"$work/$who" 2>"$work/$who-errors" &
-    pid[$who]=$!
+  for name in ann ben; do  # before the pipes are opened, which they would inherit
+    mkfifo "$work/$name-input" && : >"$work/$name"
+    ./websocket_chat join 127.0.0.1 $port <"$work/$name-input" >"$work/$name" 2>"$work/$name-errors" &
+    pid[$name]=$!
   done
   number=0
-  for who in ann ben; do
-    exec {says[$who]}>"$work/$who-says"
-    say $who "I am $who"
-    hears $who "$((++number)): I am $who"
+  for name in ann ben; do
+    exec {inputs[$name]}>"$work/$name-input"
+    send_line $name "I am $name"
+    expect_line $name "$((++number)): I am $name"
   done
-  hears ann '2: I am ben'
-  say ann hello
-  hears ben '1: hello'
-  says_nothing_more ann
-  say ben 'anybody?'
-  hears ben '2: anybody?'
-  # A client that speaks another protocol ends its own connection only.
+  expect_line ann '2: I am ben'
+  send_line ann hello
+  expect_line ben '1: hello'
+  end_input ann
+  send_line ben 'anybody?'
+  expect_line ben '2: anybody?'
+  # A client with another protocol ends only its own connection.
   exec 4<>"/dev/tcp/127.0.0.1/$port"
   printf 'GET / HTTP/1.1\r\nHost: x\r\n\r\n' >&4
   timeout 20 cat <&4 | grep -q '^HTTP/1.1 400 ' || die "no 400"
   exec 4<&-
-  say ben 'still here'
-  hears ben '2: still here'
-  says_nothing_more ben
+  send_line ben 'still here'
+  expect_line ben '2: still here'
+  end_input ben
   kill -TERM $server
   wait $server || die "status of the server: $?"
   server=
@@ -480,43 +482,43 @@ tls)
   refused 2 'usage: tls_lines CERTIFICATE KEY' ./tls_lines
   refused 1 "$work/none: No such file" ./tls_lines "$work/none" "$work/key"
   refused 1 "$work/none: No such file" ./tls_lines "$work/certificate" "$work/none"
-  mkfifo "$work/said"
-  ./tls_lines "$work/certificate" "$work/key" --port 0 >"$work/said" 2>"$work/server-errors" &
+  mkfifo "$work/server-output"
+  ./tls_lines "$work/certificate" "$work/key" --port 0 >"$work/server-output" 2>"$work/server-errors" &
   server=$!
-  read -r line <"$work/said" || die "the server said nothing: $(cat "$work/server-errors")"
-  at=${line#listening on }
+  read -r line <"$work/server-output" || die "no output of the server: $(cat "$work/server-errors")"
+  address=${line#listening on }
   for version in -tls1_2 -tls1_3; do
     seq 3000 >"$work/lines"
     { cat "$work/lines"; echo quit; } | timeout 60 openssl s_client -quiet -CAfile \
-      "$work/certificate" -verify_return_error $version -connect "$at" >"$work/heard" \
+      "$work/certificate" -verify_return_error $version -connect "$address" >"$work/received" \
       2>"$work/err" || die "s_client: $(cat "$work/err")"
-    cmp "$work/lines" "$work/heard" || die "not what was sent"
+    cmp "$work/lines" "$work/received" || die "received other data than sent"
   done
   stop_server
   ;;
 chat)
   program=chat_server
   for loops in 1 2; do
-    rm -f "$work/said"
+    rm -f "$work/server-output"
     start_server --loops $loops
-    # Everybody enters the lobby: the first words are heard.
+    # Every member enters the lobby: the others receive its first words.
     join alice
-    hears alice '* welcome, alice; commands: /join ROOM, /leave, /who, /quit'
-    hears alice '* in lobby: alice'
-    hears alice '* alice has joined lobby'
+    expect_line alice '* welcome, alice; commands: /join ROOM, /leave, /who, /quit'
+    expect_line alice '* in lobby: alice'
+    expect_line alice '* alice has joined lobby'
     join bob
-    hears bob '* in lobby: alice bob'
-    hears alice '* bob has joined lobby'
-    say alice 'good morning'
-    hears bob 'alice: good morning'
-    say bob 'hello'
-    hears alice 'bob: hello'
+    expect_line bob '* in lobby: alice bob'
+    expect_line alice '* bob has joined lobby'
+    send_line alice 'good morning'
+    expect_line bob 'alice: good morning'
+    send_line bob 'hello'
+    expect_line alice 'bob: hello'
     # Names are unique.
     echo /quit | timeout 20 ./chat_client 127.0.0.1 $port alice >"$work/out" || die "status $?"
     grep -qFx '! the name alice is taken' "$work/out" || die "taken: $(cat "$work/out")"
     exec 4<>"/dev/tcp/127.0.0.1/$port"
     printf 'two words\n\n%033d\neve\n/fly\n/join two words\n/leave\n/join lobby\n/quit\n' 0 >&4
-    heard=$(timeout 20 cat <&4 | grep -vFx '* eve has joined lobby')
+    received=$(timeout 20 cat <&4 | grep -vFx '* eve has joined lobby')
     exec 4<&-
     cat >"$work/expected" <<'END'
 ! a name is 1 to 32 characters without spaces
@@ -529,88 +531,88 @@ chat)
 ! you are already in lobby
 ! you are already in lobby
 END
-    [ "$heard" = "$(cat "$work/expected")" ] || die "names: $heard"
-    hears alice '* eve has left the chat'
+    [ "$received" = "$(cat "$work/expected")" ] || die "names: $received"
+    expect_line alice '* eve has left the chat'
     # Rooms.
-    say bob '/join tea'
-    hears alice '* bob has left lobby'
-    hears bob '* in tea: bob'
-    hears bob '* bob has joined tea'
-    say bob 'is anybody here?'
-    hears bob 'bob: is anybody here?'
-    say alice 'goodbye bob'
-    hears alice 'alice: goodbye bob'
-    say alice '/who'
-    counts alice '* in lobby: alice' 2
-    say bob '/leave'
-    counts bob '* in lobby: alice bob' 2
-    counts alice '* bob has joined lobby' 2
-    say alice '/who'
-    hears alice '* in lobby: alice bob'
-    heard_not bob 'goodbye'
-    heard_not bob '* bob has left'
-    heard_not alice 'anybody'
+    send_line bob '/join tea'
+    expect_line alice '* bob has left lobby'
+    expect_line bob '* in tea: bob'
+    expect_line bob '* bob has joined tea'
+    send_line bob 'is anybody here?'
+    expect_line bob 'bob: is anybody here?'
+    send_line alice 'goodbye bob'
+    expect_line alice 'alice: goodbye bob'
+    send_line alice '/who'
+    expect_count alice '* in lobby: alice' 2
+    send_line bob '/leave'
+    expect_count bob '* in lobby: alice bob' 2
+    expect_count alice '* bob has joined lobby' 2
+    send_line alice '/who'
+    expect_line alice '* in lobby: alice bob'
+    expect_no_text bob 'goodbye'
+    expect_no_text bob '* bob has left'
+    expect_no_text alice 'anybody'
     # Invalid lines.
     exec 4<>"/dev/tcp/127.0.0.1/$port"
     long=$(printf '%04096d' 0)
     printf 'eve\nhi\rbob: I am bob\033[2J\n%s\n%s0\n%02000000d\n/quit\n' $long $long 0 >&4
-    heard=$(timeout 20 cat <&4)
+    received=$(timeout 20 cat <&4)
     exec 4<&-
-    [ "$(grep -cFx '! line too long: the limit is 4096 bytes' <<<"$heard")" = 2 ] ||
-      die "too long: $heard"
-    hears alice 'eve: hi bob: I am bob [2J'
-    hears alice "eve: $long"
-    counts alice '* eve has left the chat' 2
+    [ "$(grep -cFx '! line too long: the limit is 4096 bytes' <<<"$received")" = 2 ] ||
+      die "too long: $received"
+    expect_line alice 'eve: hi bob: I am bob [2J'
+    expect_line alice "eve: $long"
+    expect_count alice '* eve has left the chat' 2
     printf '%04097d' 0 >"$work/line"
     timeout 20 ./chat_client 127.0.0.1 $port dan <"$work/line" >"$work/out" 2>"$work/err" && die "4097"
     grep -q '^chat_client: the line is too long$' "$work/err" || die "4097: $(cat "$work/err")"
     # A member that does not read is disconnected, and delays nobody.
     join carol
-    hears carol '* carol has joined lobby'
+    expect_line carol '* carol has joined lobby'
     kill -STOP ${pid[carol]}
     flood alice bob
-    heard_not carol 'part 20'
+    expect_no_text carol 'part 20'
     kill -CONT ${pid[carol]}
-    hears carol '! disconnected: too slow'
-    hears bob '* carol was disconnected: too slow'
-    leaves carol 1
-    heard_not carol 'part 20'
+    expect_line carol '! disconnected: too slow'
+    expect_line bob '* carol was disconnected: too slow'
+    expect_exit carol 1
+    expect_no_text carol 'part 20'
     grep -qx 'chat_client: the server closed the connection' "$work/carol-errors" || die "carol"
     # The client of dan ended with unread lines, which can reset its connection.
     grep -q '^chat_server: the peer takes too little' "$work/server-errors" &&
       [ "$(grep -vcE ': (Connection reset by peer|Broken pipe)$' "$work/server-errors")" = 1 ] ||
-      die "the server said $(cat "$work/server-errors")"
+      die "stderr of the server: $(cat "$work/server-errors")"
     : >"$work/server-errors"
     # Many members, on all loops.
     for i in {1..12}; do
       join m$i
-      say m$i '/join party'
-      hears m1 "* m$i has joined party"
+      send_line m$i '/join party'
+      expect_line m1 "* m$i has joined party"
     done
-    for i in {1..12}; do say m$i "I am $i"; done
-    for i in {1..12}; do for k in {1..12}; do hears m$i "m$k: I am $k"; done; done
-    say m1 /who
-    hears m1 '* in party: m1 m10 m11 m12 m2 m3 m4 m5 m6 m7 m8 m9'
-    say m12 /quit
-    leaves m12 0
-    hears m1 '* m12 has left the chat'
+    for i in {1..12}; do send_line m$i "I am $i"; done
+    for i in {1..12}; do for k in {1..12}; do expect_line m$i "m$k: I am $k"; done; done
+    send_line m1 /who
+    expect_line m1 '* in party: m1 m10 m11 m12 m2 m3 m4 m5 m6 m7 m8 m9'
+    send_line m12 /quit
+    expect_exit m12 0
+    expect_line m1 '* m12 has left the chat'
     # The shutdown.
     stop_server
     for name in alice bob m{1..11}; do
-      hears $name '* the server is shutting down'
-      leaves $name 1
+      expect_line $name '* the server is shutting down'
+      expect_exit $name 1
     done
   done
-  rm -f "$work/said"
+  rm -f "$work/server-output"
   start_server --loops 0
   join alice
-  hears alice '* alice has joined lobby'
+  expect_line alice '* alice has joined lobby'
   stop_server
   # A silent member receives a ping, and is disconnected; chat_client answers the ping.
-  rm -f "$work/said"
+  rm -f "$work/server-output"
   start_server --idle 0.7
   join alice
-  hears alice '* alice has joined lobby'
+  expect_line alice '* alice has joined lobby'
   exec 4<>"/dev/tcp/127.0.0.1/$port"
   printf 'eve\n' >&4
   cat >"$work/expected" <<'END'
@@ -622,7 +624,7 @@ END
 END
   [ "$(timeout 20 cat <&4)" = "$(cat "$work/expected")" ] || die "silent"
   exec 4<&-
-  hears alice '* eve has left the chat'
+  expect_line alice '* eve has left the chat'
   # Any line is an answer to a ping. A line that never ends is too long.
   exec 4<>"/dev/tcp/127.0.0.1/$port"
   read -rt 20 line <&4
@@ -634,13 +636,13 @@ END
   [ "$(timeout 20 cat <&4)" = '! line too long: the limit is 4096 bytes' ] ||
     die "a line without an end"
   exec 4<&-
-  say alice 'still here'
-  hears alice 'alice: still here'
-  heard_not alice '/ping'
-  say alice /quit
-  leaves alice 0
+  send_line alice 'still here'
+  expect_line alice 'alice: still here'
+  expect_no_text alice '/ping'
+  send_line alice /quit
+  expect_exit alice 0
   grep -q '^chat_server: the time limit has passed' "$work/server-errors" &&
-    [ "$(wc -l <"$work/server-errors")" = 1 ] || die "said $(cat "$work/server-errors")"
+    [ "$(wc -l <"$work/server-errors")" = 1 ] || die "stderr: $(cat "$work/server-errors")"
   : >"$work/server-errors"
   stop_server
   refused 2 'unknown option --lops, usage: .* \[--idle SECONDS, default 60\]' ./chat_server --lops 7
@@ -659,15 +661,15 @@ END
   refused 1 "cannot connect to 127.0.0.1:$port: Connection refused" ./chat_client 127.0.0.1 $port alice
   ;;
 fan_out)
-  mkfifo "$work/said"
-  ./fan_out --port 0 --feed-port 0 >"$work/said" 2>"$work/server-errors" &
+  mkfifo "$work/server-output"
+  ./fan_out --port 0 --feed-port 0 >"$work/server-output" 2>"$work/server-errors" &
   server=$!
-  exec 8<"$work/said"
-  read -r line <&8 && read -r feed <&8 || die "the server said nothing: $(cat "$work/server-errors")"
+  exec 8<"$work/server-output"
+  read -r line <&8 && read -r feed <&8 || die "no output of the server: $(cat "$work/server-errors")"
   port=${line##*:}
-  for who in fast slow; do
-    cat <"/dev/tcp/127.0.0.1/$port" >"$work/$who" &
-    pid[$who]=$!
+  for name in fast slow; do
+    cat <"/dev/tcp/127.0.0.1/$port" >"$work/$name" &
+    pid[$name]=$!
   done
   exec 5<>"/dev/tcp/127.0.0.1/${feed##*:}"
   until [ -s "$work/fast" ] && [ -s "$work/slow" ]; do
@@ -675,31 +677,31 @@ fan_out)
     read -rt 0.01 <> <(:)
   done
   echo begin >&5
-  hears fast begin
-  hears slow begin
-  # One who does not read misses something, and is told how much; the others do not notice.
+  expect_line fast begin
+  expect_line slow begin
+  # A subscriber that does not read loses lines, and receives their number; the others lose none.
   kill -STOP ${pid[slow]}
   long=$(printf '%0500d' 0)
   for _ in {1..20000}; do echo $long; done >&5
   printf 'a\033b\nend\n' >&5
-  hears fast end
-  heard_not slow end
+  expect_line fast end
+  expect_no_text slow end
   kill -CONT ${pid[slow]}
-  hears slow end
-  hears fast 'a b'
-  for who in fast slow; do
-    all=$(sed '1,/^begin$/d' "$work/$who" | awk '/^! missed/ {n += $3; next} {++n} END {print n}')
-    [ "$all" = 20002 ] || die "$who got, or missed, $all lines"
+  expect_line slow end
+  expect_line fast 'a b'
+  for name in fast slow; do
+    total=$(sed '1,/^begin$/d' "$work/$name" | awk '/^! missed/ {n += $3; next} {++n} END {print n}')
+    [ "$total" = 20002 ] || die "$name received or missed $total lines"
   done
-  grep -q '^! missed' "$work/slow" || die "nothing was missed"
+  grep -q '^! missed' "$work/slow" || die "slow missed no line"
   kill -TERM $server
-  for who in fast slow; do
-    wait ${pid[$who]} || die "$who ended with status $?"
-    unset "pid[$who]"
+  for name in fast slow; do
+    wait ${pid[$name]} || die "$name ended with status $?"
+    unset "pid[$name]"
   done
   wait $server || die "the server ended with status $?"
   server=
-  [ ! -s "$work/server-errors" ] || die "the server complained: $(cat "$work/server-errors")"
+  [ ! -s "$work/server-errors" ] || die "stderr of the server: $(cat "$work/server-errors")"
   exec 5<&- 8<&-
   refused 2 'unknown option --feed, usage: \[--host ADDR\] \[--port PORT\] \[--feed-port PORT\]' \
     ./fan_out --feed 7
@@ -717,16 +719,16 @@ multicast)
   refused 2 '"ff02::7%nosuch0": not an address: there is no interface "nosuch0"' \
     ./multicast_chat ff02::7%nosuch0 7007
   refused 1 '.ff02::7%4711.:7007: No such device' ./multicast_chat ff02::7%4711 7007
-  # On loopback, in a network of its own.
-  unshare -n true 2>/dev/null || { echo "skipped: needs root, for a network of its own"; exit 77; }
+  # On loopback, in a network namespace.
+  unshare -n true 2>/dev/null || { echo "skipped: needs root, for a network namespace"; exit 77; }
   unshare -n bash -c '
     ip link set lo up multicast on && ip route add 239.0.0.0/8 dev lo || exit 1
     mkfifo "$0/one"
-    ./multicast_chat 239.7.7.7 7007 lo <"$0/one" >"$0/heard-one" &
+    ./multicast_chat 239.7.7.7 7007 lo <"$0/one" >"$0/received-one" &
     exec 7>"$0/one"
     echo "I am one" >&7
-    until grep -q one "$0/heard-one"; do read -rt 0.01 <> <(:); done
-    echo "I am two" | ./multicast_chat 239.7.7.7 7007 lo >"$0/heard-two"
+    until grep -q one "$0/received-one"; do read -rt 0.01 <> <(:); done
+    echo "I am two" | ./multicast_chat 239.7.7.7 7007 lo >"$0/received-two"
     exec 7>&-
     wait
   ' "$work" || die "the network could not be made"
@@ -737,11 +739,11 @@ multicast)
     until ip -6 route show table local | grep -q "^multicast ff00::/8 dev m0"; do
       read -rt 0.01 <> <(:)
     done
-    echo six | ./multicast_chat ff02::7%m0 7007 >"$0/heard-six" 2>"$0/err"
+    echo six | ./multicast_chat ff02::7%m0 7007 >"$0/received-six" 2>"$0/err"
   ' "$work" || die "over IPv6: $(cat "$work/err")"
-  grep -q "%m0.*: six$" "$work/heard-six" || die "over IPv6: $(cat "$work/heard-six")"
-  grep -q ": I am two$" "$work/heard-one" || die "one heard: $(cat "$work/heard-one")"
-  grep -q ": I am two$" "$work/heard-two" || die "two heard: $(cat "$work/heard-two")"
+  grep -q "%m0.*: six$" "$work/received-six" || die "over IPv6: $(cat "$work/received-six")"
+  grep -q ": I am two$" "$work/received-one" || die "one received: $(cat "$work/received-one")"
+  grep -q ": I am two$" "$work/received-two" || die "two received: $(cat "$work/received-two")"
   ;;
 readme)
   [ "$(timeout 20 ./readme)" = hello ] || die "the sample of the README does not print hello"
