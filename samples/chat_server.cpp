@@ -1,26 +1,26 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// A chat server with rooms. The first line that a client sends is its name, which must be unique;
-// then it is a member, in the room `lobby`. Each further line is a command or a text:
+// A chat server with rooms. The first line that a client sends is its name, which must be unique.
+// The client is then a member, in the room `lobby`. Each further line is a command or a text:
 //
 //   /join ROOM    moves the member to another room
-//   /leave        returns to the lobby
-//   /who          lists the members of the room
+//   /leave        moves it back to the lobby
+//   /who          lists the members of its room
 //   /quit         closes the connection
 //   TEXT          is sent to all members of the room, as `NAME: TEXT`
 //
 // Lines of the server begin with `*`, or with `!` if it refuses something. A line has at most 4096
-// bytes; the server skips a longer one. It disconnects a member that reads too slowly, and delays
-// nobody for it. A member that sends nothing for 60 seconds receives /ping, which it answers with
-// /pong, and is disconnected after 60 more seconds of silence. On SIGTERM or SIGINT the server
-// notifies all members, and exits with status 0.
+// bytes; the server skips a longer one. It disconnects a member that reads too slowly: no other
+// member waits for it. A member that sends nothing for 60 seconds receives /ping, and is
+// disconnected if it sends nothing, such as /pong, for 60 more seconds. On SIGTERM or SIGINT the
+// server notifies all members, and exits with status 0.
 //
 //   chat_server [--host ADDR] [--port PORT] [--loops N] [--idle SECONDS]
 //
-// By default it listens on 127.0.0.1, port 7000; port 0 picks a free one. It runs one loop; --loops
-// 0 runs one for each core. Each loop serves its own connections; the loops share the chat_rooms
-// and send lines to each other through mailboxes.
+// By default it listens on 127.0.0.1, port 7000, and runs one loop. With --port 0 it picks a free
+// port, with --loops 0 it runs one loop for each core. Each loop serves its own connections; the
+// loops share the chat_rooms, and send lines to each other through mailboxes.
 
 #include <cosock/cosock.hpp>
 

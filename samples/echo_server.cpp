@@ -1,7 +1,7 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// Sends all data that a client sends back to it. Serves many clients at once. On SIGTERM or SIGINT
+// Receives data from each client and sends it back, to many clients at once. On SIGTERM or SIGINT
 // it stops accepting, waits up to 10 seconds for its clients, and exits with status 0.
 //
 //   echo_server [--host ADDR] [--port PORT] [--idle SECONDS]

@@ -10,6 +10,7 @@
 #include <cosock/cancel.hpp>
 #include <cosock/descriptor_stream.hpp>
 #include <cosock/error.hpp>
+#include <cosock/reader.hpp>
 #include <cosock/run.hpp>
 #include <cosock/udp.hpp>
 #include <cosock/when.hpp>
@@ -18,23 +19,28 @@
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <string_view>
+
+#include "text.hpp"
 
 using namespace std::chrono_literals;
 
+constexpr std::size_t max_line = 1024;
+
 cosock::task<> send_input(cosock::udp_socket& socket, cosock::endpoint group, bool& input_ended) {
   cosock::descriptor_stream input = cosock::standard_input();
-  char buffer[1024];
-  while (std::size_t n = co_await input.receive(buffer))
-    co_await socket.send_to(cosock::buffer(buffer, n), group);
+  cosock::buffered_reader reader(input, {.max_line = max_line, .unterminated_line = true});
+  while (const auto line = co_await reader.read_line()) co_await socket.send_to(*line, group);
   input_ended = true;
 }
 
 cosock::task<> print_lines(cosock::udp_socket& socket, const bool& input_ended) {
-  char buffer[1024];
+  char buffer[max_line];
   for (;;) {
     try {
-      const auto line = co_await cosock::with_timeout(1s, socket.receive_from(buffer));
-      std::printf("%s: %.*s", line.from.to_string().c_str(), static_cast<int>(line.size), buffer);
+      const auto received = co_await cosock::with_timeout(1s, socket.receive_from(buffer));
+      const std::string line = printable(std::string_view(buffer, received.size));
+      std::printf("%s: %s\n", received.from.to_string().c_str(), line.c_str());
       std::fflush(stdout);
     } catch (const boost::system::system_error& e) {
       if (e.code() != cosock::error::timed_out) throw;

@@ -728,7 +728,7 @@ multicast)
     exec 7>"$0/one"
     echo "I am one" >&7
     until grep -q one "$0/received-one"; do read -rt 0.01 <> <(:); done
-    echo "I am two" | ./multicast_chat 239.7.7.7 7007 lo >"$0/received-two"
+    printf "I am two\na\033b" | ./multicast_chat 239.7.7.7 7007 lo >"$0/received-two"
     exec 7>&-
     wait
   ' "$work" || die "the network could not be made"
@@ -743,6 +743,7 @@ multicast)
   ' "$work" || die "over IPv6: $(cat "$work/err")"
   grep -q "%m0.*: six$" "$work/received-six" || die "over IPv6: $(cat "$work/received-six")"
   grep -q ": I am two$" "$work/received-one" || die "one received: $(cat "$work/received-one")"
+  grep -q ": a b$" "$work/received-one" || die "one received: $(cat "$work/received-one")"
   grep -q ": I am two$" "$work/received-two" || die "two received: $(cat "$work/received-two")"
   ;;
 readme)
