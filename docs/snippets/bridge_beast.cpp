@@ -25,14 +25,14 @@ namespace http = beast::http;
 
 task<> answer_requests(cosock::byte_stream& client) {
   cosock::async_stream stream(client);
-  beast::flat_buffer buffer(16'384);  // headers, and what a read takes at once, are not longer
+  beast::flat_buffer buffer(16'384);  // the limit of the headers, and of one read
   for (;;) {
     http::request_parser<http::string_body> parser;
     parser.body_limit(1 << 20);
-    const auto got = co_await cosock::as_result(
+    const auto result = co_await cosock::as_result(
         cosock::with_timeout(30s, http::async_read(stream, buffer, parser, use_task)));
-    if (got.error() == http::error::end_of_stream) co_return;
-    got.value();
+    if (result.error() == http::error::end_of_stream) co_return;
+    result.value();
     http::response<http::string_body> response(http::status::ok, parser.get().version());
     response.body() = "you said " + parser.get().body();
     response.keep_alive(parser.keep_alive());
@@ -67,9 +67,9 @@ task<> send_back(cosock::byte_stream& client) {
   co_await web.async_accept(use_task);
   beast::flat_buffer message;
   for (;;) {
-    const auto got = co_await cosock::as_result(web.async_read(message, use_task));
-    if (got.error() == websocket::error::closed) co_return;  // in order; web.reason() says why
-    got.value();
+    const auto result = co_await cosock::as_result(web.async_read(message, use_task));
+    if (result.error() == websocket::error::closed) co_return;  // see web.reason()
+    result.value();
     co_await web.async_write(message.data(), use_task);
     message.clear();
   }
@@ -93,7 +93,8 @@ task<> http_over_a_local_pair() {
   auto& server = b;
   const auto ask = [&]() -> task<> {
     check(co_await post(client, "hello") == "you said hello");
-    check(co_await post(client, std::string(100'000, 'x')) == "you said " + std::string(100'000, 'x'));
+    const std::string text(100'000, 'x');
+    check(co_await post(client, text) == "you said " + text);
     client.close();
   };
   co_await cosock::when_all(ask(), answer_requests(server));
@@ -109,11 +110,11 @@ task<> websocket_over_a_local_pair() {
   co_await cosock::when_all(ask(), send_back(server));
 }
 
-task<> all() {
+task<> run_examples() {
   co_await http_over_a_local_pair();
   co_await websocket_over_a_local_pair();
 }
 
 }  // namespace
 
-int main() { return run_snippets(all()); }
+int main() { return run_snippets(run_examples()); }

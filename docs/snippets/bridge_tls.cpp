@@ -25,7 +25,7 @@ using cosock::use_task;
 //! [tls]
 using tls_stream = asio::ssl::stream<cosock::async_stream>;
 
-/// For all connections of the program. Trusts the certificates of a PEM file, or those of the system.
+/// One context is enough for a program. It trusts the certificates of a PEM file or of the system.
 asio::ssl::context make_client_context(const char* trusted = nullptr) {
   asio::ssl::context context(asio::ssl::context::tls_client);
   context.set_options(asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1);
@@ -35,10 +35,10 @@ asio::ssl::context make_client_context(const char* trusted = nullptr) {
 }
 
 task<> shake_hands(tls_stream& tls, const std::string& host) {
-  // Server name indication: a server with several names shows the certificate of this one.
+  // Server name indication: the server sends the certificate of this name.
   if (SSL_set_tlsext_host_name(tls.native_handle(), host.c_str()) != 1)
     throw std::runtime_error(host + ": no name for TLS");
-  tls.set_verify_callback(asio::ssl::host_name_verification(host));  // and it must be for this name
+  tls.set_verify_callback(asio::ssl::host_name_verification(host));  // checks the name
   co_await cosock::with_timeout(10s, tls.async_handshake(tls_stream::client, use_task));
 }
 
@@ -50,12 +50,12 @@ task<std::string> ask(std::string host, std::string port, asio::ssl::context& co
   std::string line;
   co_await cosock::with_timeout(
       10s, asio::async_read_until(tls, asio::dynamic_buffer(line, 1000), '\n', use_task));
-  co_await cosock::with_timeout(10s, tls.async_shutdown(use_task));  // both say that this is the end
+  co_await cosock::with_timeout(10s, tls.async_shutdown(use_task));  // both send close_notify
   co_return line;
 }
 //! [tls]
 
-/// Sends one line back, behind the name that the client asked for.
+/// Sends one line back, after the server name that the client has sent.
 task<> send_back(cosock::tcp_socket& client, asio::ssl::context& context) {
   tls_stream tls(cosock::async_stream(client), context);
   co_await tls.async_handshake(tls_stream::server, use_task);
@@ -68,9 +68,9 @@ task<> send_back(cosock::tcp_socket& client, asio::ssl::context& context) {
 }
 
 task<> ask_a_server(const char* certificate, const char* key) {
-  asio::ssl::context for_server(asio::ssl::context::tls_server);
-  for_server.use_certificate_chain_file(certificate);
-  for_server.use_private_key_file(key, asio::ssl::context::pem);
+  asio::ssl::context server_context(asio::ssl::context::tls_server);
+  server_context.use_certificate_chain_file(certificate);
+  server_context.use_private_key_file(key, asio::ssl::context::pem);
   cosock::tcp_acceptor acceptor({cosock::address::loopback_v4(), 0});
   const std::string port = std::to_string(acceptor.local_endpoint().port());
   cosock::server server;
@@ -78,16 +78,18 @@ task<> ask_a_server(const char* certificate, const char* key) {
   const auto observer = [&](const std::exception_ptr&) { ++refused; };
   cosock::serve_options options;
   options.on_error = observer;
-  const auto handler = [&](cosock::tcp_socket& client) { return send_back(client, for_server); };
+  const auto handler = [&](cosock::tcp_socket& client) {
+    return send_back(client, server_context);
+  };
 
   const auto clients = [&]() -> task<> {
-    asio::ssl::context trusting = make_client_context(certificate);
-    check(co_await ask("localhost", port, trusting) == "localhost: hello\n");
-    // The right certificate for another name, and one that nobody vouches for.
-    const auto other_name = co_await cosock::as_result(ask("127.0.0.1", port, trusting));
+    asio::ssl::context client_context = make_client_context(certificate);
+    check(co_await ask("localhost", port, client_context) == "localhost: hello\n");
+    // A trusted certificate for another name, and an untrusted certificate.
+    const auto other_name = co_await cosock::as_result(ask("127.0.0.1", port, client_context));
     check(other_name.error().category() == asio::error::get_ssl_category());
-    asio::ssl::context system = make_client_context();
-    const auto unknown = co_await cosock::as_result(ask("localhost", port, system));
+    asio::ssl::context system_context = make_client_context();
+    const auto unknown = co_await cosock::as_result(ask("localhost", port, system_context));
     check(unknown.error().category() == asio::error::get_ssl_category());
     server.stop();
   };

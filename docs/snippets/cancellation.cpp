@@ -24,12 +24,12 @@ task<std::string> ask(byte_stream& peer, std::string_view question) {
 
 task<> ask_in_time(byte_stream& peer) {
   char buffer[64];
-  const auto nothing =
+  const auto received =
       co_await cosock::as_result(cosock::with_timeout(10ms, peer.receive(buffer)));
-  check(nothing.error() == cosock::error::timed_out);
+  check(received.error() == cosock::error::timed_out);
 
-  const auto no_answer = co_await cosock::as_result(cosock::with_timeout(10ms, ask(peer, "?")));
-  check(no_answer.error() == cosock::error::timed_out);
+  const auto answered = co_await cosock::as_result(cosock::with_timeout(10ms, ask(peer, "?")));
+  check(answered.error() == cosock::error::timed_out);
 }
 //! [limit]
 
@@ -39,9 +39,10 @@ task<> limits_nest(byte_stream& peer) {
   bool inner = false, outer = false;
   try {
     co_await cosock::with_timeout(10ms, [&]() -> task<> {
-      const auto got = co_await cosock::as_result(cosock::with_timeout(1h, peer.receive(buffer)));
-      inner = got.error() == cosock::error::cancelled;  // it is the other limit that has passed
-      got.value();
+      const auto result =
+          co_await cosock::as_result(cosock::with_timeout(1h, peer.receive(buffer)));
+      inner = result.error() == cosock::error::cancelled;  // the outer limit has passed
+      result.value();
     }());
   } catch (const boost::system::system_error& e) {
     outer = e.code() == cosock::error::timed_out;
@@ -51,16 +52,16 @@ task<> limits_nest(byte_stream& peer) {
 //! [nest]
 
 //! [scope]
-task<> stop_from_elsewhere(byte_stream& peer) {
+task<> cancel_from_sibling(byte_stream& peer) {
   cosock::cancel_scope reading;
   co_await cosock::with_nursery([&](cosock::nursery& tasks) -> task<> {
     tasks.start([&]() -> task<> {
       char buffer[64];
-      const auto got = co_await cosock::as_result(reading.run(peer.receive(buffer)));
-      check(got.error() == cosock::error::cancelled);
+      const auto result = co_await cosock::as_result(reading.run(peer.receive(buffer)));
+      check(result.error() == cosock::error::cancelled);
     });
     co_await cosock::yield();
-    reading.cancel();  // the sibling goes on with `cancelled` when the loop comes to it
+    reading.cancel();  // the loop resumes the sibling later, with `cancelled`
   });
 }
 //! [scope]
@@ -71,112 +72,114 @@ task<> every_wait_fails(byte_stream& peer) {
   scope.cancel();
   const auto work = [&]() -> task<> {
     const auto first = co_await cosock::as_result(peer.send("x"));
-    check(first.error() == cosock::error::cancelled);  // though there was room
+    check(first.error() == cosock::error::cancelled);  // although the send could complete at once
     const auto second = co_await cosock::as_result(cosock::sleep_for(0s));
     check(second.error() == cosock::error::cancelled);
   };
   co_await scope.run(work());
-  co_await cosock::sleep_for(0s);  // outside of the scope nothing is cancelled
+  co_await cosock::sleep_for(0s);  // not cancelled: outside the scope
 }
 //! [level]
 
 //! [data]
-task<> nothing_is_lost(byte_stream& mine, byte_stream& theirs) {
+task<> cancelled_receive_loses_nothing(byte_stream& local, byte_stream& remote) {
   char buffer[5];
-  const auto early = co_await cosock::as_result(cosock::with_timeout(1ms, mine.receive(buffer)));
-  check(early.error() == cosock::error::timed_out);
+  const auto received =
+      co_await cosock::as_result(cosock::with_timeout(1ms, local.receive(buffer)));
+  check(received.error() == cosock::error::timed_out);
 
-  co_await theirs.send("hello");
-  check(co_await mine.receive(buffer) == 5);  // the cancelled receive took no byte
+  co_await remote.send("hello");
+  check(co_await local.receive(buffer) == 5);  // the cancelled receive took no byte
 }
 //! [data]
 
 //! [partial]
-task<> part_of_a_send(byte_stream& mine) {
-  const std::string much(10'000'000, 'x');
-  std::size_t gone = 0;
+task<> partial_send(byte_stream& local) {
+  const std::string data(10'000'000, 'x');
+  std::size_t sent = 0;
   try {
-    co_await cosock::with_timeout(10ms, mine.send(much));
+    co_await cosock::with_timeout(10ms, local.send(data));
   } catch (const cosock::transfer_error& e) {
     check(e.code() == cosock::error::timed_out);
-    gone = e.bytes_transferred();
+    sent = e.bytes_transferred();
   }
-  check(gone != 0 && gone < much.size());
+  check(sent != 0 && sent < data.size());
 }
 //! [partial]
 
 //! [cleanup]
-task<> session(byte_stream& peer, bool& said_goodbye) {
+task<> session(byte_stream& peer, bool& goodbye_sent) {
   char buffer[64];
-  const auto got = co_await cosock::as_result(peer.receive(buffer));
-  if (got.error() == cosock::error::cancelled) {
+  const auto result = co_await cosock::as_result(peer.receive(buffer));
+  if (result.error() == cosock::error::cancelled) {
     co_await cosock::shielded(cosock::with_timeout(1s, peer.send("bye\n")));
-    said_goodbye = true;
+    goodbye_sent = true;
   }
-  got.value();  // and now the cancellation goes its way
+  result.value();  // rethrows `cancelled`
 }
 //! [cleanup]
 
 //! [grace]
-task<> finish_what_was_begun(byte_stream& mine, byte_stream& theirs) {
+task<> finish_request(byte_stream& local, byte_stream& remote) {
   cosock::cancel_scope server;
   co_await cosock::with_nursery([&](cosock::nursery& tasks) -> task<> {
     tasks.start([&]() -> task<> {
       char request[4];
-      co_await server.run(cosock::with_grace(5s, mine.receive_exactly(request)));
+      co_await server.run(cosock::with_grace(5s, local.receive_exactly(request)));
     });
-    co_await theirs.send("re");
+    co_await remote.send("re");
     co_await cosock::yield();
     server.cancel();
-    co_await theirs.send("st");  // in time: the receive completes, and is not cancelled
+    co_await remote.send("st");  // in time: the receive completes, and is not cancelled
   });
 }
 //! [grace]
 
 //! [idle]
-// Ends when nothing has come for `limit`, however long the whole takes.
+// Completes when nothing was received for `limit`. The total time has no limit.
 task<std::size_t> receive_until_idle(byte_stream& peer, std::chrono::milliseconds limit) {
-  std::size_t all = 0;
+  std::size_t total = 0;
   char buffer[64];
   for (;;) {
-    const auto got = co_await cosock::as_result(cosock::with_timeout(limit, peer.receive(buffer)));
-    if (got.error() == cosock::error::timed_out || got.value() == 0) co_return all;
-    all += *got;
+    const auto result =
+        co_await cosock::as_result(cosock::with_timeout(limit, peer.receive(buffer)));
+    if (result.error() == cosock::error::timed_out || result.value() == 0) co_return total;
+    total += *result;
   }
 }
 //! [idle]
 
 //! [any]
-task<> whichever_comes_first(byte_stream& one, byte_stream& two) {
-  char from_one[64], from_two[64];
-  auto first = co_await cosock::when_any(one.receive(from_one), two.receive(from_two));
+task<> receive_from_either(byte_stream& left, byte_stream& right) {
+  char left_buffer[64], right_buffer[64];
+  auto first = co_await cosock::when_any(left.receive(left_buffer), right.receive(right_buffer));
   check(first.index == 0 && first.get<0>() == 1u);
-  check(!first.get<1>());  // cancelled: it has taken nothing. If it had, its size would be here
+  check(!first.get<1>());  // cancelled without a result: it took no bytes
 }
 //! [any]
 
-task<> all() {
-  auto [mine, theirs] = cosock::local_pair();
-  co_await ask_in_time(mine);
-  co_await limits_nest(mine);
-  co_await stop_from_elsewhere(mine);
-  co_await every_wait_fails(mine);
-  co_await nothing_is_lost(mine, theirs);
-  co_await finish_what_was_begun(mine, theirs);
-  co_await theirs.send("12345");
-  check(co_await receive_until_idle(mine, 10ms) == 5);
+task<> run_examples() {
+  auto [local, remote] = cosock::local_pair();
+  co_await ask_in_time(local);
+  co_await limits_nest(local);
+  co_await cancel_from_sibling(local);
+  co_await every_wait_fails(local);
+  co_await cancelled_receive_loses_nothing(local, remote);
+  co_await finish_request(local, remote);
+  co_await remote.send("12345");
+  check(co_await receive_until_idle(local, 10ms) == 5);
 
-  bool said_goodbye = false;
-  const auto ended =
-      co_await cosock::as_result(cosock::with_timeout(10ms, session(mine, said_goodbye)));
-  check(said_goodbye && ended.error() == cosock::error::timed_out);
+  bool goodbye_sent = false;
+  const auto result =
+      co_await cosock::as_result(cosock::with_timeout(10ms, session(local, goodbye_sent)));
+  check(goodbye_sent && result.error() == cosock::error::timed_out);
 
-  auto [near, far] = cosock::local_pair();
-  co_await theirs.send("x");
-  co_await whichever_comes_first(mine, near);
-  co_await part_of_a_send(mine);
+  auto [idle_local, idle_remote] = cosock::local_pair();
+  co_await remote.send("x");
+  co_await receive_from_either(local, idle_local);
+  co_await partial_send(local);
 }
 
 }  // namespace
 
-int main() { return run_snippets(all()); }
+int main() { return run_snippets(run_examples()); }

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// What the snippets of the guide prove things with.
+// Helpers of the snippets of the guide.
 
 #include <cosock/run.hpp>
 
@@ -12,15 +12,16 @@
 #include <cstdlib>
 #include <source_location>
 
-/// Ends the program unless it is true.
-inline void check(bool what, std::source_location at = std::source_location::current()) {
-  if (what) return;
-  std::fprintf(stderr, "%s:%u: not so\n", at.file_name(), static_cast<unsigned>(at.line()));
+/// Aborts the program if the condition is false.
+inline void check(bool condition, std::source_location location = std::source_location::current()) {
+  if (condition) return;
+  std::fprintf(stderr, "%s:%u: check failed\n", location.file_name(),
+               static_cast<unsigned>(location.line()));
   std::abort();
 }
 
-/// What `main` of a snippet does: at most two minutes long.
-inline int run_snippets(cosock::task<> all) {
+/// Runs the examples, for at most two minutes. Returns the status for `main`.
+inline int run_snippets(cosock::task<> examples) {
   ::alarm(120);
-  return cosock::run(std::move(all));
+  return cosock::run(std::move(examples));
 }

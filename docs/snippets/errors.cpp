@@ -15,58 +15,59 @@ namespace {
 using cosock::byte_stream;
 using cosock::task;
 
-cosock::endpoint nobody() {  // a port where nobody listens
+cosock::endpoint unused_endpoint() {  // nobody listens on its port
   const cosock::tcp_acceptor acceptor({cosock::address::loopback_v4(), 0});
   return acceptor.local_endpoint();
 }
 
 //! [catch]
-task<std::string> describe_connecting(cosock::endpoint to) {
+task<std::string> describe_connecting(cosock::endpoint endpoint) {
   try {
-    cosock::tcp_socket socket = co_await cosock::connect(to);
+    cosock::tcp_socket socket = co_await cosock::connect(endpoint);
     co_return "connected";
   } catch (const boost::system::system_error& e) {
-    if (e.code() == boost::system::errc::timed_out) co_return "too late";  // a limit's or the system's
+    // A time limit of this program, or of the system.
+    if (e.code() == boost::system::errc::timed_out) co_return "too late";
     if (e.code() == boost::system::errc::connection_refused) co_return "nobody listens";
-    throw;  // `cancelled` among others: leave that to whoever cancelled
+    throw;  // other errors; `cancelled` must always be rethrown
   }
 }
 //! [catch]
 
 //! [result]
-task<std::size_t> receive_or_nothing(byte_stream& peer, cosock::mutable_buffer into) {
-  const auto n = co_await cosock::as_result(peer.receive(into));
+task<std::size_t> receive_or_nothing(byte_stream& peer, cosock::mutable_buffer buffer) {
+  const auto n = co_await cosock::as_result(peer.receive(buffer));
   if (n.error() == boost::system::errc::connection_reset) co_return 0;
-  co_return n.value();  // the value, or throws any other error
+  co_return n.value();  // returns the value, or throws the error
 }
 //! [result]
 
 //! [end]
-task<> ends_of_streams(byte_stream& mine, byte_stream& theirs) {
-  co_await theirs.send("abc");
-  theirs.shutdown_send();
+task<> ends_of_streams(byte_stream& local, byte_stream& remote) {
+  co_await remote.send("abc");
+  remote.shutdown_send();
   char block[8];
   std::size_t received = 0;
   try {
-    co_await mine.receive_exactly(block);
+    co_await local.receive_exactly(block);
   } catch (const cosock::transfer_error& e) {
-    check(e.code() == cosock::error::end_of_stream);  // in the middle of what was asked for
+    check(e.code() == cosock::error::end_of_stream);  // fewer than 8 bytes before the end
     received = e.bytes_transferred();
   }
   check(received == 3);
-  check(co_await mine.receive(block) == 0);  // at a place where a stream may end
+  check(co_await local.receive(block) == 0);  // 0: the end of the stream
 }
 //! [end]
 
 //! [after]
 task<> report(byte_stream& peer, task<> work) {
-  std::string complaint;
+  std::string message;
   try {
     co_await std::move(work);
   } catch (const std::exception& e) {
-    complaint = e.what();  // to await here would not compile: what must be sent is sent below
+    message = e.what();  // C++ allows no co_await here
   }
-  if (!complaint.empty()) co_await peer.send("error: " + complaint + '\n');
+  if (!message.empty()) co_await peer.send("error: " + message + '\n');
 }
 //! [after]
 
@@ -78,38 +79,38 @@ task<> work_with(byte_stream& peer, task<> work) {
 //! [finally]
 
 //! [several]
-task<> fails_with(const char* why) {
+task<> fails_with(const char* message) {
   co_await cosock::yield();
-  throw std::runtime_error(why);
+  throw std::runtime_error(message);
 }
 
-task<> fails_when_cancelled(const char* why) {
-  const auto slept = co_await cosock::as_result(cosock::sleep_for(1h));
-  if (slept.error() == cosock::error::cancelled) throw std::runtime_error(why);
+task<> fails_when_cancelled(const char* message) {
+  const auto result = co_await cosock::as_result(cosock::sleep_for(1h));
+  if (result.error() == cosock::error::cancelled) throw std::runtime_error(message);
 }
 
 task<> several_errors() {
-  std::size_t kept = 0;
+  std::size_t error_count = 0;
   try {
     co_await cosock::when_all(fails_with("the disk is full"), fails_when_cancelled("no backup"));
   } catch (const cosock::multiple_errors& e) {
-    kept = e.errors().size();
+    error_count = e.errors().size();
     check(cosock::describe(e.errors()[0]) == "the disk is full");
     check(cosock::describe(e.errors()[1]) == "no backup");
   }
-  check(kept == 2);
+  check(error_count == 2);
 }
 //! [several]
 
 //! [siblings]
-task<> an_error_ends_all() {
+task<> error_cancels_siblings() {
   bool sibling_ended = false;
   std::string reason;
   try {
     co_await cosock::with_nursery([&](cosock::nursery& tasks) -> task<> {
       tasks.start([&]() -> task<> {
-        const auto slept = co_await cosock::as_result(cosock::sleep_for(1h));
-        sibling_ended = slept.error() == cosock::error::cancelled;
+        const auto result = co_await cosock::as_result(cosock::sleep_for(1h));
+        sibling_ended = result.error() == cosock::error::cancelled;
       });
       tasks.start(fails_with, "the disk is full");
       co_return;
@@ -125,7 +126,7 @@ task<> an_error_ends_all() {
 task<> names_what_failed() {
   std::string text;
   try {
-    (void)co_await cosock::connect("localhost", nobody().port());
+    (void)co_await cosock::connect("localhost", unused_endpoint().port());
   } catch (const boost::system::system_error& e) {
     text = e.what();
   }
@@ -137,15 +138,15 @@ task<> names_what_failed() {
 //! [who]
 
 task<> cleans_up() {
-  auto [mine, theirs] = cosock::local_pair();
+  auto [local, remote] = cosock::local_pair();
   std::string thrown;
   try {
-    co_await work_with(mine, fails_with("no room"));
+    co_await work_with(local, fails_with("no room"));
   } catch (const std::runtime_error& e) {
     thrown = e.what();
   }
   char text[8];
-  co_await theirs.receive_exactly(text);
+  co_await remote.receive_exactly(text);
   check(thrown == "no room" && std::string_view(text, 8) == "goodbye\n");
 }
 
@@ -179,24 +180,24 @@ task<int> imported_in_time(byte_stream& from) {
 }
 //! [details]
 
-task<> all() {
-  check(co_await describe_connecting(nobody()) == "nobody listens");
-  auto [mine, theirs] = cosock::local_pair();
+task<> run_examples() {
+  check(co_await describe_connecting(unused_endpoint()) == "nobody listens");
+  auto [local, remote] = cosock::local_pair();
   char buffer[64];
-  co_await theirs.send("x");
-  check(co_await receive_or_nothing(mine, buffer) == 1);
-  co_await report(mine, fails_with("the disk is full"));
-  co_await theirs.receive_exactly(cosock::buffer(buffer, 24));
+  co_await remote.send("x");
+  check(co_await receive_or_nothing(local, buffer) == 1);
+  co_await report(local, fails_with("the disk is full"));
+  co_await remote.receive_exactly(cosock::buffer(buffer, 24));
   check(std::string_view(buffer, 24) == "error: the disk is full\n");
-  co_await ends_of_streams(mine, theirs);
+  co_await ends_of_streams(local, remote);
   co_await several_errors();
-  co_await an_error_ends_all();
+  co_await error_cancels_siblings();
   co_await names_what_failed();
   co_await cleans_up();
-  co_await theirs.send("row 1...row 2...row");
-  check(co_await imported_in_time(mine) == 2);
+  co_await remote.send("row 1...row 2...row");
+  check(co_await imported_in_time(local) == 2);
 }
 
 }  // namespace
 
-int main() { return run_snippets(all()); }
+int main() { return run_snippets(run_examples()); }

@@ -1,7 +1,7 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// Twelve tasks with Asio's awaitables; from_asio_cosock.cpp has the same ones.
+// Twelve problems solved with Asio's awaitables; from_asio_cosock.cpp solves the same.
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -89,9 +89,9 @@ awaitable<void> serve(tcp::acceptor& acceptor) {
 //! [echo]
 
 //! [line]
-awaitable<std::string> read_line(stream& from, std::string& buffered) {
+awaitable<std::string> read_line(stream& socket, std::string& buffered) {
   const std::size_t n = co_await asio::async_read_until(
-      from, asio::dynamic_buffer(buffered, 1000), '\n', use_awaitable);
+      socket, asio::dynamic_buffer(buffered, 1000), '\n', use_awaitable);
   std::string line = buffered.substr(0, n - 1);
   buffered.erase(0, n);
   co_return line;
@@ -99,9 +99,9 @@ awaitable<std::string> read_line(stream& from, std::string& buffered) {
 //! [line]
 
 //! [timeout]
-awaitable<std::optional<std::size_t>> receive_in_time(stream& from, asio::mutable_buffer into) {
+awaitable<std::optional<std::size_t>> receive_in_time(stream& socket, asio::mutable_buffer buffer) {
   asio::steady_timer limit(co_await this_coro::executor, 10ms);
-  const auto first = co_await (from.async_read_some(into, use_awaitable) ||
+  const auto first = co_await (socket.async_read_some(buffer, use_awaitable) ||
                                limit.async_wait(use_awaitable));
   if (first.index() == 1) co_return std::nullopt;
   co_return std::get<0>(first);
@@ -109,11 +109,12 @@ awaitable<std::optional<std::size_t>> receive_in_time(stream& from, asio::mutabl
 //! [timeout]
 
 //! [race]
-awaitable<std::size_t> whichever_comes_first(stream& one, stream& two, asio::mutable_buffer a,
-                                             asio::mutable_buffer b) {
-  // If both have bytes, what the second one has read is lost.
-  const auto first = co_await (one.async_read_some(a, use_awaitable) ||
-                               two.async_read_some(b, use_awaitable));
+awaitable<std::size_t> receive_from_either(stream& left, stream& right,
+                                           asio::mutable_buffer left_buffer,
+                                           asio::mutable_buffer right_buffer) {
+  // If both complete, the bytes of the second one are lost.
+  const auto first = co_await (left.async_read_some(left_buffer, use_awaitable) ||
+                               right.async_read_some(right_buffer, use_awaitable));
   co_return first.index();
 }
 //! [race]
@@ -133,10 +134,10 @@ awaitable<int> all_parts(int a, int b) {
 //! [resolve]
 awaitable<std::vector<tcp::endpoint>> look_up(std::string host, std::string port) {
   tcp::resolver resolver(co_await this_coro::executor);
-  std::vector<tcp::endpoint> all;
-  for (const auto& each : co_await resolver.async_resolve(host, port, use_awaitable))
-    all.push_back(each.endpoint());
-  co_return all;
+  std::vector<tcp::endpoint> endpoints;
+  for (const auto& entry : co_await resolver.async_resolve(host, port, use_awaitable))
+    endpoints.push_back(entry.endpoint());
+  co_return endpoints;
 }
 //! [resolve]
 
@@ -144,10 +145,10 @@ awaitable<std::vector<tcp::endpoint>> look_up(std::string host, std::string port
 awaitable<void> answer_datagrams(udp::socket& socket) {
   char buffer[1500];
   for (;;) {
-    udp::endpoint from;  // whether the datagram was longer than the buffer does not show
+    udp::endpoint peer;  // truncation is not reported
     const std::size_t n =
-        co_await socket.async_receive_from(asio::buffer(buffer), from, use_awaitable);
-    co_await socket.async_send_to(asio::buffer(buffer, n), from, use_awaitable);
+        co_await socket.async_receive_from(asio::buffer(buffer), peer, use_awaitable);
+    co_await socket.async_send_to(asio::buffer(buffer, n), peer, use_awaitable);
   }
 }
 //! [udp]
@@ -159,29 +160,29 @@ class server {
 
   awaitable<void> run() {
     asio::signal_set signals(acceptor_.get_executor(), SIGINT, SIGTERM);
-    co_await (accept_all() || signals.async_wait(use_awaitable));
+    co_await (accept_clients() || signals.async_wait(use_awaitable));
     acceptor_.close();
-    all_ended_.expires_after(10s);
-    if (!clients_.empty()) {  // let them go on until they end, or the time is over
+    clients_ended_.expires_after(10s);
+    if (!clients_.empty()) {  // wait until they end, or the time limit has passed
       error_code ignored;
-      co_await all_ended_.async_wait(asio::redirect_error(use_awaitable, ignored));
+      co_await clients_ended_.async_wait(asio::redirect_error(use_awaitable, ignored));
     }
-    for (tcp::socket& each : clients_) each.close();
+    for (tcp::socket& client : clients_) client.close();
     while (!clients_.empty()) co_await asio::post(use_awaitable);
   }
 
  private:
-  awaitable<void> accept_all() {
+  awaitable<void> accept_clients() {
     for (;;) {
       clients_.push_back(co_await acceptor_.async_accept(use_awaitable));
       const auto client = std::prev(clients_.end());
-      asio::co_spawn(acceptor_.get_executor(), serve_one(*client), [this, client](auto...) {
+      asio::co_spawn(acceptor_.get_executor(), serve_client(*client), [this, client](auto...) {
         clients_.erase(client);
-        if (clients_.empty()) all_ended_.cancel();
+        if (clients_.empty()) clients_ended_.cancel();
       });
     }
   }
-  awaitable<void> serve_one(tcp::socket& client) {
+  awaitable<void> serve_client(tcp::socket& client) {
     char buffer[4096];
     for (;;) {
       const std::size_t n = co_await client.async_read_some(asio::buffer(buffer), use_awaitable);
@@ -190,14 +191,14 @@ class server {
   }
   tcp::acceptor acceptor_;
   std::list<tcp::socket> clients_;
-  asio::steady_timer all_ended_{acceptor_.get_executor()};
+  asio::steady_timer clients_ended_{acceptor_.get_executor()};
 };
 //! [shutdown]
 
 //! [queue]
 class write_queue {
  public:
-  explicit write_queue(stream& to) : to_(to), work_(to.get_executor()) {
+  explicit write_queue(stream& peer) : peer_(peer), work_(peer.get_executor()) {
     work_.expires_at(asio::steady_timer::time_point::max());
   }
   bool send(std::string message) {
@@ -215,16 +216,16 @@ class write_queue {
       while (!queue_.empty()) {
         const std::string message = std::move(queue_.front());
         queue_.pop_front();
-        co_await asio::async_write(to_, asio::buffer(message), use_awaitable);
+        co_await asio::async_write(peer_, asio::buffer(message), use_awaitable);
       }
       if (closed_) co_return;
-      error_code woken;
-      co_await work_.async_wait(asio::redirect_error(use_awaitable, woken));
+      error_code ignored;
+      co_await work_.async_wait(asio::redirect_error(use_awaitable, ignored));
     }
   }
 
  private:
-  stream& to_;
+  stream& peer_;
   asio::steady_timer work_;
   std::deque<std::string> queue_;
   bool closed_ = false;
@@ -244,7 +245,7 @@ void run_on_cores(unsigned n, std::atomic<unsigned>& started) {
       std::exception_ptr error;
       asio::co_spawn(loop, work(), [&](std::exception_ptr e) { error = e; });
       loop.run();
-      if (error) std::terminate();  // or hand it over, and stop the other loops
+      if (error) std::terminate();  // or pass it on, and stop the other loops
     });
 }
 //! [cores]
@@ -257,10 +258,10 @@ awaitable<void> cancelled_by_a_thread() {
   std::jthread other([&] {
     asio::post(executor, [&] { stop.emit(asio::cancellation_type::all); });
   });
-  error_code ended;
+  error_code result;
   co_await wait.async_wait(asio::bind_cancellation_slot(
-      stop.slot(), asio::redirect_error(use_awaitable, ended)));
-  check(ended == asio::error::operation_aborted);
+      stop.slot(), asio::redirect_error(use_awaitable, result)));
+  check(result == asio::error::operation_aborted);
 }
 //! [cancel]
 
@@ -275,22 +276,22 @@ awaitable<void> with_servers(asio::any_io_executor executor) {
   };
   co_await (serve(acceptor) || client());
 
-  udp::socket datagrams(executor, {asio::ip::address_v4::loopback(), 0});
-  udp::socket asker(executor, {asio::ip::address_v4::loopback(), 0});
+  udp::socket server_socket(executor, {asio::ip::address_v4::loopback(), 0});
+  udp::socket client_socket(executor, {asio::ip::address_v4::loopback(), 0});
   const auto ask = [&]() -> awaitable<void> {
     char answer[5];
-    co_await asker.async_send_to(asio::buffer("hello", 5), datagrams.local_endpoint(),
+    co_await client_socket.async_send_to(asio::buffer("hello", 5), server_socket.local_endpoint(),
                                  use_awaitable);
-    check(co_await asker.async_receive(asio::buffer(answer), use_awaitable) == 5);
+    check(co_await client_socket.async_receive(asio::buffer(answer), use_awaitable) == 5);
   };
-  co_await (answer_datagrams(datagrams) || ask());
+  co_await (answer_datagrams(server_socket) || ask());
 
-  tcp::acceptor listening(executor, {asio::ip::address_v4::loopback(), 0});
-  const tcp::endpoint at = listening.local_endpoint();
-  server all(std::move(listening));
+  tcp::acceptor listener(executor, {asio::ip::address_v4::loopback(), 0});
+  const tcp::endpoint endpoint = listener.local_endpoint();
+  server echo_server(std::move(listener));
   const auto stop = [&]() -> awaitable<void> {
     tcp::socket socket(executor);
-    co_await socket.async_connect(at, use_awaitable);
+    co_await socket.async_connect(endpoint, use_awaitable);
     char answer[5];
     co_await asio::async_write(socket, asio::buffer("hello", 5), use_awaitable);
     check(co_await socket.async_read_some(asio::buffer(answer), use_awaitable) == 5);
@@ -298,24 +299,25 @@ awaitable<void> with_servers(asio::any_io_executor executor) {
     co_await asio::async_write(socket, asio::buffer("still", 5), use_awaitable);
     check(co_await socket.async_read_some(asio::buffer(answer), use_awaitable) == 5);
   };
-  co_await (all.run() && stop());
+  co_await (echo_server.run() && stop());
 }
 
-awaitable<void> all() {
+awaitable<void> run_examples() {
   const auto executor = co_await this_coro::executor;
   co_await with_servers(executor);
 
-  stream mine(executor), theirs(executor), near(executor), far(executor);
-  asio::local::connect_pair(mine, theirs);
-  asio::local::connect_pair(near, far);
+  stream local(executor), remote(executor), other_local(executor), other_remote(executor);
+  asio::local::connect_pair(local, remote);
+  asio::local::connect_pair(other_local, other_remote);
   std::string buffered;
-  co_await asio::async_write(theirs, asio::buffer("one\ntwo\n", 8), use_awaitable);
-  check(co_await read_line(mine, buffered) == "one");
-  check(co_await read_line(mine, buffered) == "two");
-  char a[64], b[64];
-  check(!co_await receive_in_time(mine, asio::buffer(a)));
-  co_await asio::async_write(theirs, asio::buffer("x", 1), use_awaitable);
-  check(co_await whichever_comes_first(mine, near, asio::buffer(a), asio::buffer(b)) == 0);
+  co_await asio::async_write(remote, asio::buffer("one\ntwo\n", 8), use_awaitable);
+  check(co_await read_line(local, buffered) == "one");
+  check(co_await read_line(local, buffered) == "two");
+  char left_buffer[64], right_buffer[64];
+  check(!co_await receive_in_time(local, asio::buffer(left_buffer)));
+  co_await asio::async_write(remote, asio::buffer("x", 1), use_awaitable);
+  check(co_await receive_from_either(local, other_local, asio::buffer(left_buffer),
+                                     asio::buffer(right_buffer)) == 0);
 
   check(co_await all_parts(3, 4) == 25);
   bool failed = false;
@@ -327,11 +329,11 @@ awaitable<void> all() {
   check(failed);
   check((co_await look_up("127.0.0.1", "80")).at(0).port() == 80);
 
-  write_queue queue(mine);
+  write_queue queue(local);
   check(queue.send("one ") && queue.send("two"));
   queue.close();
   co_await queue.run();
-  check(co_await theirs.async_read_some(asio::buffer(a), use_awaitable) != 0);
+  check(co_await remote.async_read_some(asio::buffer(left_buffer), use_awaitable) != 0);
 
   std::atomic<unsigned> started = 0;
   run_on_cores(2, started);
@@ -345,7 +347,7 @@ int main() {
   ::alarm(120);
   asio::io_context loop(1);
   std::exception_ptr error;
-  asio::co_spawn(loop, all(), [&](std::exception_ptr e) { error = e; });
+  asio::co_spawn(loop, run_examples(), [&](std::exception_ptr e) { error = e; });
   loop.run();
   if (error) std::rethrow_exception(error);
 }

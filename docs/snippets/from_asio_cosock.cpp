@@ -1,7 +1,7 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// Twelve tasks with cosock; from_asio_asio.cpp has the same ones.
+// Twelve problems solved with cosock; from_asio_asio.cpp solves the same.
 
 #include <cosock/cosock.hpp>
 
@@ -38,26 +38,28 @@ task<> serve(cosock::tcp_acceptor& acceptor) { return cosock::serve(acceptor, ec
 //! [echo]
 
 //! [line]
-task<std::string> read_line(cosock::buffered_reader& from) {  // made with {.max_line = 1000}
-  const auto line = co_await from.read_line();
+task<std::string> read_line(cosock::buffered_reader& reader) {  // made with {.max_line = 1000}
+  const auto line = co_await reader.read_line();
   if (!line) throw std::runtime_error("the stream has ended");
   co_return std::string(*line);
 }
 //! [line]
 
 //! [timeout]
-task<std::optional<std::size_t>> receive_in_time(stream& from, cosock::mutable_buffer into) {
-  const auto n = co_await cosock::as_result(cosock::with_timeout(10ms, from.receive(into)));
+task<std::optional<std::size_t>> receive_in_time(stream& socket, cosock::mutable_buffer buffer) {
+  const auto n = co_await cosock::as_result(cosock::with_timeout(10ms, socket.receive(buffer)));
   if (n.error() == cosock::error::timed_out) co_return std::nullopt;
   co_return n.value();
 }
 //! [timeout]
 
 //! [race]
-task<std::size_t> whichever_comes_first(stream& one, stream& two, cosock::mutable_buffer a,
-                                        cosock::mutable_buffer b) {
-  const auto first = co_await cosock::when_any(one.receive(a), two.receive(b));
-  co_return first.index;  // first.results has what each has read, the second one too
+task<std::size_t> receive_from_either(stream& left, stream& right,
+                                      cosock::mutable_buffer left_buffer,
+                                      cosock::mutable_buffer right_buffer) {
+  const auto first =
+      co_await cosock::when_any(left.receive(left_buffer), right.receive(right_buffer));
+  co_return first.index;  // first.results has the sizes, also of the second one
 }
 //! [race]
 
@@ -83,22 +85,23 @@ task<std::vector<cosock::endpoint>> look_up(std::string host, std::string port) 
 task<> answer_datagrams(cosock::udp_socket& socket) {
   char buffer[1500];
   for (;;) {
-    const auto got = co_await socket.receive_from(buffer);
-    if (!got.truncated) co_await socket.send_to(cosock::buffer(buffer, got.size), got.from);
+    const auto received = co_await socket.receive_from(buffer);
+    if (received.truncated) continue;
+    co_await socket.send_to(cosock::buffer(buffer, received.size), received.from);
   }
 }
 //! [udp]
 
 //! [shutdown]
 task<> server(cosock::tcp_acceptor acceptor) {
-  co_await cosock::serve(acceptor, echo);  // run() cancels it at SIGINT or SIGTERM: then it drains
+  co_await cosock::serve(acceptor, echo);  // run() cancels it on SIGINT or SIGTERM: it drains
 }
 //! [shutdown]
 
 //! [queue]
-task<> write_queue(stream& to) {
-  cosock::outbox queue(to);
-  check(queue.try_send("one ") && queue.try_send("two"));  // any task, at any time
+task<> write_queue(stream& peer) {
+  cosock::outbox queue(peer);
+  check(queue.try_send("one ") && queue.try_send("two"));  // by any task, at any time
   queue.close();
   co_await queue.run();  // in a nursery, while others send
 }
@@ -119,8 +122,8 @@ task<> cancelled_by_a_thread() {
   cosock::loop& loop = cosock::loop::current();
   cosock::cancel_scope scope;
   std::jthread other([&] { loop.post([&] { scope.cancel(); }); });
-  const auto ended = co_await cosock::as_result(scope.run(cosock::sleep_for(1h)));
-  check(ended.error() == cosock::error::cancelled);
+  const auto result = co_await cosock::as_result(scope.run(cosock::sleep_for(1h)));
+  check(result.error() == cosock::error::cancelled);
 }
 //! [cancel]
 
@@ -137,21 +140,21 @@ task<> with_servers() {
   };
   co_await cosock::when_any(serve(acceptor), client());
 
-  cosock::udp_socket datagrams(any_port), asker(any_port);
+  cosock::udp_socket server_socket(any_port), client_socket(any_port);
   const auto ask = [&]() -> task<> {
     char answer[5];
-    co_await asker.send_to("hello", datagrams.local_endpoint());
-    const auto got = co_await asker.receive(answer);
-    check(got.size == 5);
+    co_await client_socket.send_to("hello", server_socket.local_endpoint());
+    const auto received = co_await client_socket.receive(answer);
+    check(received.size == 5);
   };
-  co_await cosock::when_any(answer_datagrams(datagrams), ask());
+  co_await cosock::when_any(answer_datagrams(server_socket), ask());
 }
 
-task<> told_to_end() {
+task<> drain_on_signal() {
   cosock::tcp_acceptor acceptor(any_port);
-  const cosock::endpoint at = acceptor.local_endpoint();
+  const cosock::endpoint endpoint = acceptor.local_endpoint();
   const auto client = [&]() -> task<> {
-    cosock::tcp_socket socket = co_await cosock::connect(at);
+    cosock::tcp_socket socket = co_await cosock::connect(endpoint);
     char answer[5];
     co_await socket.send("hello");
     co_await socket.receive_exactly(answer);
@@ -162,19 +165,19 @@ task<> told_to_end() {
   co_await cosock::when_all(server(std::move(acceptor)), cosock::shielded(client()));
 }
 
-task<> all() {
+task<> run_examples() {
   co_await with_servers();
 
-  auto [mine, theirs] = cosock::local_pair();
-  auto [near, far] = cosock::local_pair();
-  cosock::buffered_reader lines(mine, {.max_line = 1000});
-  co_await theirs.send("one\ntwo\n");
+  auto [local, remote] = cosock::local_pair();
+  auto [other_local, other_remote] = cosock::local_pair();
+  cosock::buffered_reader lines(local, {.max_line = 1000});
+  co_await remote.send("one\ntwo\n");
   check(co_await read_line(lines) == "one");
   check(co_await read_line(lines) == "two");
-  char a[64], b[64];
-  check(!co_await receive_in_time(mine, a));
-  co_await theirs.send("x");
-  check(co_await whichever_comes_first(mine, near, a, b) == 0);
+  char left_buffer[64], right_buffer[64];
+  check(!co_await receive_in_time(local, left_buffer));
+  co_await remote.send("x");
+  check(co_await receive_from_either(local, other_local, left_buffer, right_buffer) == 0);
 
   check(co_await all_parts(3, 4) == 25);
   bool failed = false;
@@ -187,8 +190,8 @@ task<> all() {
   const auto found = co_await look_up("127.0.0.1", "80");
   check(found.at(0).port() == 80);
 
-  co_await write_queue(mine);
-  check(co_await theirs.receive(a) == 7);
+  co_await write_queue(local);
+  check(co_await remote.receive(left_buffer) == 7);
 
   std::atomic<unsigned> started = 0;
   co_await run_on_cores(2, started);
@@ -199,6 +202,6 @@ task<> all() {
 }  // namespace
 
 int main() {
-  const int status = run_snippets(all());
-  return status ? status : run_snippets(told_to_end());
+  const int status = run_snippets(run_examples());
+  return status ? status : run_snippets(drain_on_signal());
 }

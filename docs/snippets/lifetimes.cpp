@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 namespace {
 
 //! [value]
-// Owns its socket and its text: whoever starts it may forget both.
+// Owns its socket and its text. The caller may destroy its own.
 cosock::task<> greet(cosock::tcp_socket peer, std::string name) {
   const std::string text = "hello " + name + '\n';
   co_await peer.send(text);
@@ -24,7 +24,7 @@ cosock::task<> greet(cosock::tcp_socket peer, std::string name) {
 //! [value]
 
 //! [reference]
-// Borrows both: they outlive the co_await of the task.
+// Borrows both: they must outlive the co_await of the task.
 cosock::task<std::size_t> ask(cosock::byte_stream& peer, std::string_view question) {
   co_await peer.send(question);
   char answer[64];
@@ -44,11 +44,11 @@ cosock::task<> answer(cosock::local_stream_socket peer) {
 }
 
 cosock::task<> arguments() {
-  auto [mine, theirs] = cosock::local_pair();
+  auto [local, remote] = cosock::local_pair();
   co_await cosock::with_nursery([&](cosock::nursery& tasks) -> cosock::task<> {
-    tasks.start(answer, std::move(theirs));
-    co_await ask_twice(mine);
-    mine.close();
+    tasks.start(answer, std::move(remote));
+    co_await ask_twice(local);
+    local.close();
   });
 
   cosock::tcp_acceptor acceptor({cosock::address::loopback_v4(), 0});
@@ -71,14 +71,14 @@ cosock::task<> count_all(std::vector<std::string> words) {
       tasks.start(count);
     }
     co_return;
-  });  // here all children have ended
+  });  // all children have ended
   check(letters == 9);
 }
 //! [nursery]
 
 //! [closure]
 cosock::task<> twice(std::function<cosock::task<>()> work) {
-  co_await work();  // `work` lives in this frame, and with it what its lambda has captured
+  co_await work();  // `work` and its captures live in this frame
   co_await work();
 }
 
@@ -97,31 +97,31 @@ cosock::task<> named_closure() {
 
 //! [close]
 cosock::task<> close_while_pending() {
-  auto [mine, theirs] = cosock::local_pair();
+  auto [local, remote] = cosock::local_pair();
   co_await cosock::with_nursery([&](cosock::nursery& tasks) -> cosock::task<> {
     tasks.start([&]() -> cosock::task<> {
       char buffer[16];
-      const auto got = co_await cosock::as_result(mine.receive(buffer));
-      check(got.error() == cosock::error::closed);
+      const auto result = co_await cosock::as_result(local.receive(buffer));
+      check(result.error() == cosock::error::closed);
     });
     co_await cosock::yield();  // the receive is pending now
-    mine.close();
+    local.close();
   });
 }
 //! [close]
 
 //! [move]
 cosock::task<> move_while_pending() {
-  auto [mine, theirs] = cosock::local_pair();
-  auto kept = std::make_unique<cosock::local_stream_socket>(std::move(mine));
-  cosock::local_stream_socket elsewhere;
+  auto [local, remote] = cosock::local_pair();
+  auto owned = std::make_unique<cosock::local_stream_socket>(std::move(local));
+  cosock::local_stream_socket target;
   char buffer[2];
   co_await cosock::with_nursery([&](cosock::nursery& tasks) -> cosock::task<> {
-    tasks.start([&]() -> cosock::task<> { co_await kept->receive_exactly(buffer); });
+    tasks.start([&]() -> cosock::task<> { co_await owned->receive_exactly(buffer); });
     co_await cosock::yield();
-    elsewhere = std::move(*kept);
-    kept.reset();
-    co_await theirs.send("ok");  // the receive goes on, and gets it
+    target = std::move(*owned);
+    owned.reset();
+    co_await remote.send("ok");  // the receive continues, and receives it
   });
   check(std::string_view(buffer, 2) == "ok");
 }
@@ -138,12 +138,12 @@ void destroy_the_loop() {
   loop->poll();
   check(witness.use_count() > 1);
 
-  loop.reset();                      // the task ends where it waits, its locals are destroyed
+  loop.reset();  // destroys the suspended task and its local variables
   check(witness.use_count() == 1 && *witness == 0);
 }
 //! [loop]
 
-cosock::task<> all() {
+cosock::task<> run_examples() {
   co_await arguments();
   std::vector<std::string> words{"one", "two", "six"};
   co_await count_all(std::move(words));
@@ -156,5 +156,5 @@ cosock::task<> all() {
 
 int main() {
   destroy_the_loop();
-  return run_snippets(all());
+  return run_snippets(run_examples());
 }

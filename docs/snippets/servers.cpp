@@ -48,14 +48,14 @@ task<> stops() {
   cosock::tcp_acceptor acceptor(any_port);
   cosock::server handle;
   std::vector<std::string> log;
-  const cosock::endpoint at = acceptor.local_endpoint();
+  const cosock::endpoint endpoint = acceptor.local_endpoint();
   //! [stop]
   const auto client = [&]() -> task<> {
-    cosock::tcp_socket socket = co_await cosock::connect(at);
+    cosock::tcp_socket socket = co_await cosock::connect(endpoint);
     co_await socket.send("hello");
     char answer[5];
     co_await socket.receive_exactly(answer);
-    handle.stop();  // nobody new from now on; this connection goes on
+    handle.stop();  // stops accepting; this connection continues
     co_await socket.send("still");
     co_await socket.receive_exactly(answer);
     check(handle.counters().active == 1);
@@ -67,9 +67,9 @@ task<> stops() {
 }
 
 //! [failing]
-task<> refuse(cosock::tcp_socket& client, const cosock::connection& c) {
+task<> refuse(cosock::tcp_socket& client, const cosock::connection& connection) {
   co_await client.send("no\n");
-  throw std::runtime_error("refused " + c.peer().address().to_string());
+  throw std::runtime_error("refused " + connection.peer().address().to_string());
 }
 //! [failing]
 
@@ -93,7 +93,7 @@ task<> fails() {
 //! [finish]
 task<> say_goodbye(cosock::byte_stream& server) {
   co_await server.send("bye\n");
-  co_await server.finish(1s);  // sends all of it, waits for the end of the server, and closes
+  co_await server.finish(1s);  // sends the rest, waits for the end of the server, closes
 }
 //! [finish]
 
@@ -122,71 +122,73 @@ task<> answer_frames(cosock::byte_stream& client) {
 //! [frames]
 
 task<> frames() {
-  auto [mine, theirs] = cosock::local_pair();
+  auto [local, remote] = cosock::local_pair();
   const auto client = [&]() -> task<> {
     const cosock::frame_format format{.prefix = cosock::frame_prefix::two_bytes, .maximum = 1000};
-    co_await cosock::send_frame(mine, "one", format);
-    cosock::buffered_reader answers(mine);
+    co_await cosock::send_frame(local, "one", format);
+    cosock::buffered_reader answers(local);
     const auto answer = co_await answers.read_frame(format);
     check(answer == "got one");
-    mine.shutdown_send();
+    local.shutdown_send();
   };
-  co_await cosock::when_all(answer_frames(theirs), client());
+  co_await cosock::when_all(answer_frames(remote), client());
 }
 
 //! [outbox]
-task<> ticker(cosock::outbox& out) {
+task<> ticker(cosock::outbox& outbox) {
   for (;;) {
-    co_await out.send("tick\n");
+    co_await outbox.send("tick\n");
     co_await cosock::sleep_for(10ms);
   }
 }
 
 task<> answers_and_ticks(cosock::byte_stream& client) {
-  cosock::outbox out(client, {.max_messages = 32, .policy = cosock::when_full::drop_oldest});
+  cosock::outbox outbox(client, {.max_messages = 32, .policy = cosock::when_full::drop_oldest});
   cosock::buffered_reader lines(client);
   co_await cosock::with_nursery([&](cosock::nursery& tasks) -> task<> {
-    tasks.start([&] { return out.run(); });
-    tasks.start([&] { return ticker(out); });
-    while (const auto line = co_await lines.read_line()) co_await out.send("yes\n");
-    co_await out.flush();
+    tasks.start([&] { return outbox.run(); });
+    tasks.start([&] { return ticker(outbox); });
+    while (const auto line = co_await lines.read_line()) co_await outbox.send("yes\n");
+    co_await outbox.flush();
     tasks.cancel_all();
   });
 }
 //! [outbox]
 
 task<> outbox() {
-  auto [mine, theirs] = cosock::local_pair();
+  auto [local, remote] = cosock::local_pair();
   const auto client = [&]() -> task<> {
-    cosock::buffered_reader lines(mine);
-    co_await mine.send("well?\n");
+    cosock::buffered_reader lines(local);
+    co_await local.send("well?\n");
     bool yes = false, tick = false;
     while (!yes || !tick) {
       const auto line = co_await lines.read_line();
       (*line == "yes" ? yes : tick) = true;
     }
-    mine.shutdown_send();
+    local.shutdown_send();
     while (co_await lines.read_line()) {}
   };
   const auto server = [&]() -> task<> {
-    co_await answers_and_ticks(theirs);
-    theirs.close();
+    co_await answers_and_ticks(remote);
+    remote.close();
   };
   co_await cosock::when_all(server(), client());
 }
 
 //! [proxy]
-task<> pass_on(cosock::byte_stream& client, cosock::endpoint target) {
+task<> forward_connection(cosock::byte_stream& client, cosock::endpoint target) {
   cosock::tcp_socket server = co_await cosock::with_timeout(10s, cosock::connect(target));
-  const auto all = co_await cosock::copy_both(client, server, {.idle = 5min});
-  if (all.error) throw boost::system::system_error(all.error);
+  const auto result = co_await cosock::copy_both(client, server, {.idle = 5min});
+  if (result.error) throw boost::system::system_error(result.error);
 }
 //! [proxy]
 
 task<> proxy() {
   cosock::tcp_acceptor target(any_port), front(any_port);
-  cosock::server behind, before;
-  const auto pass = [&](cosock::tcp_socket& c) { return pass_on(c, target.local_endpoint()); };
+  cosock::server target_server, front_server;
+  const auto handler = [&](cosock::tcp_socket& client) {
+    return forward_connection(client, target.local_endpoint());
+  };
   const auto client = [&]() -> task<> {
     cosock::tcp_socket socket = co_await cosock::connect(front.local_endpoint());
     co_await socket.send("hello");
@@ -194,22 +196,22 @@ task<> proxy() {
     char answer[5];
     co_await socket.receive_exactly(answer);
     check(co_await socket.receive(answer) == 0);
-    before.stop();
-    behind.stop();
+    front_server.stop();
+    target_server.stop();
   };
-  co_await cosock::when_all(cosock::serve(target, echo, behind),
-                            cosock::serve(front, pass, before), client());
+  co_await cosock::when_all(cosock::serve(target, echo, target_server),
+                            cosock::serve(front, handler, front_server), client());
 }
 
 //! [reconnect]
-task<> follow(std::string host, std::uint16_t port, std::vector<std::string>& news) {
+task<> follow(std::string host, std::uint16_t port, std::vector<std::string>& messages) {
   cosock::reconnecting_client client({.base = 10ms, .cap = 10s});
   const auto session = [&](cosock::tcp_socket& server) -> task<cosock::after_session> {
     co_await server.send("subscribe\n");
     cosock::buffered_reader lines(server);
     while (const auto line = co_await lines.read_line()) {
       client.succeeded();
-      news.emplace_back(*line);
+      messages.emplace_back(*line);
       if (*line == "the end") co_return cosock::after_session::done;
     }
     co_return cosock::after_session::reconnect;
@@ -221,7 +223,7 @@ task<> follow(std::string host, std::uint16_t port, std::vector<std::string>& ne
 task<> reconnect() {
   cosock::tcp_acceptor acceptor(any_port);
   const std::uint16_t port = acceptor.local_endpoint().port();
-  std::vector<std::string> news;
+  std::vector<std::string> messages;
   const auto server = [&]() -> task<> {
     for (const char* text : {"one\n", "the end\n"}) {
       cosock::tcp_socket client = co_await acceptor.accept();
@@ -232,30 +234,30 @@ task<> reconnect() {
       check(!co_await lines.read_line());
     }
   };
-  co_await cosock::when_all(server(), follow("127.0.0.1", port, news));
-  check(news == std::vector<std::string>{"one", "the end"});
+  co_await cosock::when_all(server(), follow("127.0.0.1", port, messages));
+  check(messages == std::vector<std::string>{"one", "the end"});
 }
 
 //! [activation]
-// systemd passes listening sockets from descriptor 3 on, and says how many.
-task<> serve_what_was_passed(int descriptor, cosock::server& handle) {
+// systemd passes listening sockets as descriptors 3 and up; LISTEN_FDS is their number.
+task<> serve_passed_descriptor(int descriptor, cosock::server& handle) {
   cosock::tcp_acceptor acceptor = cosock::tcp_acceptor::adopt(descriptor);
   co_await cosock::serve(acceptor, echo, handle);
 }
 //! [activation]
 
 task<> activation() {
-  cosock::tcp_acceptor opened(any_port);
-  const cosock::endpoint at = opened.local_endpoint();
+  cosock::tcp_acceptor passed(any_port);
+  const cosock::endpoint endpoint = passed.local_endpoint();
   cosock::server handle;
   const auto client = [&]() -> task<> {
-    cosock::tcp_socket socket = co_await cosock::connect(at);
+    cosock::tcp_socket socket = co_await cosock::connect(endpoint);
     co_await socket.send("x");
     char answer[1];
     co_await socket.receive_exactly(answer);
     handle.stop();
   };
-  co_await cosock::when_all(serve_what_was_passed(opened.release(), handle), client());
+  co_await cosock::when_all(serve_passed_descriptor(passed.release(), handle), client());
 }
 
 //! [reload]
@@ -278,7 +280,7 @@ task<> reload() {
   co_await cosock::when_any(reload_on_hangup(generation), sender());
 }
 
-task<> all() {
+task<> run_examples() {
   co_await stops();
   co_await fails();
   co_await finishes();
@@ -292,4 +294,4 @@ task<> all() {
 
 }  // namespace
 
-int main() { return run_snippets(all()); }
+int main() { return run_snippets(run_examples()); }

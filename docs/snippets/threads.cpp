@@ -17,50 +17,51 @@ namespace {
 using cosock::task;
 
 //! [post]
-task<> stopped_by_a_thread() {
+task<> cancelled_by_thread() {
   cosock::cancel_scope scope;
-  cosock::loop& here = cosock::loop::current();
+  cosock::loop& loop = cosock::loop::current();
   std::jthread watchdog([&] {
-    here.post([&] { scope.cancel(); });  // runs on the loop's thread, where it may touch the scope
+    loop.post([&] { scope.cancel(); });  // runs on the thread of the loop
   });
-  const auto slept = co_await cosock::as_result(scope.run(cosock::sleep_for(1h)));
-  check(slept.error() == cosock::error::cancelled);
+  const auto result = co_await cosock::as_result(scope.run(cosock::sleep_for(1h)));
+  check(result.error() == cosock::error::cancelled);
 }
 //! [post]
 
 //! [mailbox]
-task<> values_from_a_thread() {
+task<> values_from_thread() {
   cosock::mailbox<std::string> inbox(16);
-  std::jthread producer([to = inbox.make_sender()] {
+  std::jthread producer([sender = inbox.make_sender()] {
     for (const char* word : {"one", "two", "three"})
-      while (!to.try_send(word) && !to.is_closed()) std::this_thread::sleep_for(1ms);  // it is full
-    to.close();
+      while (!sender.try_send(word) && !sender.is_closed())  // while the mailbox is full
+        std::this_thread::sleep_for(1ms);
+    sender.close();
   });
-  std::string all;
-  while (const auto word = co_await inbox.receive()) all += *word + ' ';
-  check(all == "one two three ");
+  std::string words;
+  while (const auto word = co_await inbox.receive()) words += *word + ' ';
+  check(words == "one two three ");
 }
 //! [mailbox]
 
 //! [blocking]
-/// Runs on a thread of its own what would hold up the loop.
+/// Runs a function that blocks, on a thread of its own.
 template <class F>
-task<std::invoke_result_t<F>> on_a_thread(F work) {
+task<std::invoke_result_t<F>> run_on_thread(F work) {
   cosock::mailbox<std::invoke_result_t<F>> result(1);
-  const std::jthread thread([&work, to = result.make_sender()] {
-    if (!to.try_send(work())) std::terminate();  // there is room for one
+  const std::jthread thread([&work, sender = result.make_sender()] {
+    if (!sender.try_send(work())) std::terminate();  // the mailbox has room for one value
   });
-  auto value = co_await cosock::shielded(result.receive());  // the thread refers to this frame
+  auto value = co_await cosock::shielded(result.receive());  // the thread uses this frame
   co_return *std::move(value);
 }
 
-task<> a_computation() {
+task<> compute_on_thread() {
   const auto sum = [] {
-    long all = 0;
-    for (long i = 0; i != 1000; ++i) all += i;
-    return all;
+    long total = 0;
+    for (long i = 0; i != 1000; ++i) total += i;
+    return total;
   };
-  check(co_await on_a_thread(sum) == 499500);
+  check(co_await run_on_thread(sum) == 499500);
 }
 //! [blocking]
 
@@ -71,66 +72,66 @@ task<> echo(cosock::tcp_socket& client) {
     co_await client.send(cosock::buffer(buffer, n));
 }
 
-task<> serve_on_every_core(cosock::endpoint at) {
-  cosock::tcp_listeners listeners(at);  // one socket for each core
-  const auto one_loop = [&](unsigned index) -> task<> {
+task<> serve_on_every_core(cosock::endpoint endpoint) {
+  cosock::tcp_listeners listeners(endpoint);  // one socket for each core
+  const auto start = [&](unsigned index) -> task<> {
     cosock::tcp_acceptor acceptor = listeners.acceptor(index);
     co_await cosock::serve(acceptor, echo);
   };
-  co_await cosock::run_loops(listeners.size(), one_loop);
+  co_await cosock::run_loops(listeners.size(), start);
 }
 //! [loops]
 
 //! [shared]
-task<> counted(unsigned loops) {
-  std::atomic<unsigned> ended = 0;  // all loops count here, so it is atomic
-  const auto one_loop = [&](unsigned index) -> task<> {
-    unsigned mine = index;  // a loop's own needs no lock
+task<> count_on_loops(unsigned loops) {
+  std::atomic<unsigned> total = 0;  // atomic: all loops write it
+  const auto start = [&](unsigned index) -> task<> {
+    unsigned count = index + 1;  // a variable of one loop needs no lock
     co_await cosock::yield();
-    ended += mine + 1;
+    total += count;
   };
-  co_await cosock::run_loops(loops, one_loop);
-  check(ended == loops * (loops + 1) / 2);
+  co_await cosock::run_loops(loops, start);
+  check(total == loops * (loops + 1) / 2);
 }
 //! [shared]
 
 //! [between]
-// Each loop has a mailbox; the others hold senders to it.
-task<> loops_that_talk() {
+// Each loop has a mailbox. The other loops have senders to it.
+task<> loops_exchange_values() {
   std::array<std::atomic<bool>, 2> ready = {};
-  std::array<std::unique_ptr<cosock::mailbox<int>::sender>, 2> to;
-  const auto one_loop = [&](unsigned index) -> task<> {
+  std::array<std::unique_ptr<cosock::mailbox<int>::sender>, 2> senders;
+  const auto start = [&](unsigned index) -> task<> {
     cosock::mailbox<int> inbox(8);
-    to[index] = std::make_unique<cosock::mailbox<int>::sender>(inbox.make_sender());
+    senders[index] = std::make_unique<cosock::mailbox<int>::sender>(inbox.make_sender());
     ready[index] = true;
     while (!ready[1 - index]) co_await cosock::sleep_for(1ms);
-    check(to[1 - index]->try_send(static_cast<int>(index)));
-    const auto got = co_await inbox.receive();
-    check(got == static_cast<int>(1 - index));
+    check(senders[1 - index]->try_send(static_cast<int>(index)));
+    const auto result = co_await inbox.receive();
+    check(result == static_cast<int>(1 - index));
   };
-  co_await cosock::run_loops(2, one_loop);
+  co_await cosock::run_loops(2, start);
 }
 //! [between]
 
-task<> a_server_on_every_core() {
-  const auto stopped = co_await cosock::as_result(cosock::with_timeout(
+task<> server_on_every_core() {
+  const auto result = co_await cosock::as_result(cosock::with_timeout(
       50ms, serve_on_every_core({cosock::address::loopback_v4(), 0})));
-  check(stopped.error() == cosock::error::timed_out);
+  check(result.error() == cosock::error::timed_out);
 }
 
-task<> all() {
-  co_await stopped_by_a_thread();
-  co_await values_from_a_thread();
-  co_await a_computation();
-  co_await counted(3);
-  co_await loops_that_talk();
-  co_await a_server_on_every_core();
+task<> run_examples() {
+  co_await cancelled_by_thread();
+  co_await values_from_thread();
+  co_await compute_on_thread();
+  co_await count_on_loops(3);
+  co_await loops_exchange_values();
+  co_await server_on_every_core();
 }
 
 }  // namespace
 
 //! [own]
-// A loop inside a program that is not made of tasks.
+// A loop in a program without other tasks.
 int add_on_a_loop() {
   cosock::loop loop;
   return loop.run([]() -> task<int> {
@@ -142,5 +143,5 @@ int add_on_a_loop() {
 
 int main() {
   check(add_on_a_loop() == 42);
-  return run_snippets(all());
+  return run_snippets(run_examples());
 }
