@@ -33,7 +33,9 @@ class subscription : private detail::link {
   /// taken; `error::busy` while another task receives from the same subscription; `error::closed`
   /// if the broadcast was destroyed; and whatever copying a T throws, with the value still to be
   /// had.
-  detail::broadcast_receive_operation<T> receive() { return detail::broadcast_receive_operation<T>(*this); }
+  detail::broadcast_receive_operation<T> receive() {
+    return detail::broadcast_receive_operation<T>(*this);
+  }
   /// How many values were lost right before the one that was received last.
   [[nodiscard]] std::uint64_t missed() const noexcept { return missed_; }
 
@@ -104,11 +106,13 @@ class broadcast {
 // Implementation
 
 template <class T>
-class COSOCK_AWAITABLE detail::broadcast_receive_operation final : public awaiter_of<broadcast_receive_operation<T>>,
-                                                         public waiter {
+class COSOCK_AWAITABLE detail::broadcast_receive_operation final
+    : public awaiter_of<broadcast_receive_operation<T>>,
+      public waiter {
  public:
   explicit broadcast_receive_operation(subscription<T>& of) noexcept : of_(&of) {}
-  broadcast_receive_operation(broadcast_receive_operation&& other) noexcept : waiter(), of_(other.of_) {}
+  broadcast_receive_operation(broadcast_receive_operation&& other) noexcept
+      : waiter(), of_(other.of_) {}
   ~broadcast_receive_operation() {
     if (scope_) leave();
   }

@@ -69,11 +69,13 @@ class COSOCK_API timeout_scope : public waiting, public timer {
 
 /// What with_timeout and with_deadline give.
 template <class A, bool Deadline>
-class COSOCK_AWAITABLE timeout_awaiter final : public awaiter_of<timeout_awaiter<A, Deadline>>, public timeout_scope {
+class COSOCK_AWAITABLE timeout_awaiter final : public awaiter_of<timeout_awaiter<A, Deadline>>,
+                                               public timeout_scope {
  public:
   template <class B>
   timeout_awaiter(std::int64_t ns, B&& of) : ns_(ns), of_(operand(std::forward<B>(of))) {}
-  timeout_awaiter(timeout_awaiter&& other) noexcept : timeout_scope(), ns_(other.ns_), of_(std::move(other.of_)) {}
+  timeout_awaiter(timeout_awaiter&& other) noexcept
+      : timeout_scope(), ns_(other.ns_), of_(std::move(other.of_)) {}
 
   step start(std::coroutine_handle<> awaiting, scope& outer) {
     // An operation that ends at once needs no clock; a task may compute before it first waits.
@@ -122,11 +124,14 @@ class COSOCK_API shield_scope : public waiting, public timer {
 
 /// What shielded and with_grace give.
 template <class A>
-class COSOCK_AWAITABLE shield_awaiter final : public awaiter_of<shield_awaiter<A>>, public shield_scope {
+class COSOCK_AWAITABLE shield_awaiter final : public awaiter_of<shield_awaiter<A>>,
+                                              public shield_scope {
  public:
   template <class B>
-  shield_awaiter(std::int64_t grace, B&& of) : shield_scope(grace), of_(operand(std::forward<B>(of))) {}
-  shield_awaiter(shield_awaiter&& other) noexcept : shield_scope(other.grace_), of_(std::move(other.of_)) {}
+  shield_awaiter(std::int64_t grace, B&& of)
+      : shield_scope(grace), of_(operand(std::forward<B>(of))) {}
+  shield_awaiter(shield_awaiter&& other) noexcept
+      : shield_scope(other.grace_), of_(std::move(other.of_)) {}
 
   step start(std::coroutine_handle<> awaiting, scope& outer) {
     inner_.on = outer.on;

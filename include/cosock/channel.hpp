@@ -50,7 +50,9 @@ class channel {
   /// been received: `while (auto value = co_await channel.receive())`. Throws `error::cancelled`:
   /// no value was taken. A value that came before the cancellation is given. A task that is
   /// destroyed between the two takes the value with it.
-  detail::channel_receive_operation<T> receive() { return detail::channel_receive_operation<T>(*this); }
+  detail::channel_receive_operation<T> receive() {
+    return detail::channel_receive_operation<T>(*this);
+  }
 
   /// Queues the value if there is room; false, and the value is unchanged, if not, or if the
   /// channel is closed.
@@ -101,10 +103,13 @@ class channel {
 namespace detail {
 
 template <class T>
-class COSOCK_AWAITABLE channel_receive_operation final : public awaiter_of<channel_receive_operation<T>>, public waiter {
+class COSOCK_AWAITABLE channel_receive_operation final
+    : public awaiter_of<channel_receive_operation<T>>,
+      public waiter {
  public:
   explicit channel_receive_operation(channel<T>& of) noexcept : of_(of) {}
-  channel_receive_operation(channel_receive_operation&& other) noexcept : waiter(), of_(other.of_) {}
+  channel_receive_operation(channel_receive_operation&& other) noexcept
+      : waiter(), of_(other.of_) {}
 
   step start(std::coroutine_handle<> awaiting, scope& where) {
     if (!enter(awaiting, where)) return complete_or_yield();
@@ -136,13 +141,17 @@ class basic_channel_send_operation : public waiter {
 };
 
 template <class T, bool Copies>
-class COSOCK_AWAITABLE channel_send_operation final : public awaiter_of<channel_send_operation<T, Copies>>,
-                                            public basic_channel_send_operation<T> {
+class COSOCK_AWAITABLE channel_send_operation final
+    : public awaiter_of<channel_send_operation<T, Copies>>,
+      public basic_channel_send_operation<T> {
  public:
   template <class From>
-  channel_send_operation(channel<T>& of, From&& value) : of_(of), from_(std::forward<From>(value)) {}
+  channel_send_operation(channel<T>& of, From&& value)
+      : of_(of), from_(std::forward<From>(value)) {}
   channel_send_operation(channel_send_operation&& other) noexcept
-      : basic_channel_send_operation<T>(), of_(other.of_), from_(std::forward<stored>(other.from_)) {}
+      : basic_channel_send_operation<T>(),
+        of_(other.of_),
+        from_(std::forward<stored>(other.from_)) {}
 
   step start(std::coroutine_handle<> awaiting, scope& where) {
     if (!this->enter(awaiting, where)) return this->complete_or_yield();
@@ -179,7 +188,9 @@ bool channel<T>::give(T& value) noexcept {
 
 template <class T>
 bool channel<T>::take(std::optional<T>& into) noexcept {
-  auto* from = senders_.empty() ? nullptr : &static_cast<detail::basic_channel_send_operation<T>&>(senders_.first());
+  auto* from = senders_.empty()
+                   ? nullptr
+                   : &static_cast<detail::basic_channel_send_operation<T>&>(senders_.first());
   if (queue_.size() != 0) {
     into.emplace(queue_.pop());
     if (from) queue_.push(std::move(from->value()));

@@ -59,8 +59,9 @@ COSOCK_API task<tcp_socket> connect(std::vector<endpoint> to, connect_options op
 
 // Implementation
 
-class COSOCK_AWAITABLE detail::tcp_connect_operation final : public awaiter_of<tcp_connect_operation>,
-                                                         public io_operation {
+class COSOCK_AWAITABLE detail::tcp_connect_operation final
+    : public awaiter_of<tcp_connect_operation>,
+      public io_operation {
  public:
   tcp_connect_operation(const endpoint& to, const connect_options& options) noexcept
       : to_(to), options_(options) {}

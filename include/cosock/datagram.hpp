@@ -88,7 +88,8 @@ class basic_datagram_socket {
   template <detail::not_one_mutable_buffer Buffers>
   detail::datagram_receive_from_operation<Endpoint> receive_from(Buffers&& into);
   /// The same, and writes what the socket was told to ask for. `info` outlives the `co_await`.
-  detail::datagram_receive_from_operation<Endpoint> receive_from(mutable_buffer into, packet_info& info);
+  detail::datagram_receive_from_operation<Endpoint> receive_from(mutable_buffer into,
+                                                                 packet_info& info);
 
   /// Sends a datagram to the peer that the socket is connected to, and gives its size. Waits while
   /// the system has no room. Errors: message_size if it is larger than a datagram can be,
@@ -119,7 +120,8 @@ class basic_datagram_socket {
   template <detail::array_of<const_buffer> Buffers>
   detail::datagram_send_batch_operation<Endpoint> send_batch(const Buffers& all);
   template <detail::array_of<const_buffer> Buffers>
-  detail::datagram_send_batch_operation<Endpoint> send_batch(const Buffers& all, const Endpoint& to);
+  detail::datagram_send_batch_operation<Endpoint> send_batch(const Buffers& all,
+                                                             const Endpoint& to);
   template <detail::array_of<basic_outgoing<Endpoint>> Datagrams>
   detail::datagram_send_batch_operation<Endpoint> send_batch(const Datagrams& all);
 

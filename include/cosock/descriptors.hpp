@@ -30,10 +30,12 @@ struct received_with_descriptors : received {
 namespace detail {
 
 /// Sends with descriptors, through any local socket.
-class COSOCK_AWAITABLE descriptor_send_operation final : public awaiter_of<descriptor_send_operation>,
-                                               public io_operation {
+class COSOCK_AWAITABLE descriptor_send_operation final
+    : public awaiter_of<descriptor_send_operation>,
+      public io_operation {
  public:
-  descriptor_send_operation(source* const& of, const_buffer data, std::span<const int> descriptors) noexcept
+  descriptor_send_operation(source* const& of, const_buffer data,
+                            std::span<const int> descriptors) noexcept
       : of_(of), data_(data), descriptors_(descriptors) {}
   descriptor_send_operation(descriptor_send_operation&& other) noexcept
       : io_operation(), of_(other.of_), data_(other.data_), descriptors_(other.descriptors_) {}
@@ -51,8 +53,9 @@ class COSOCK_AWAITABLE descriptor_send_operation final : public awaiter_of<descr
 };
 
 /// Receives with descriptors, from any local socket.
-class COSOCK_AWAITABLE descriptor_receive_operation final : public awaiter_of<descriptor_receive_operation>,
-                                                  public io_operation {
+class COSOCK_AWAITABLE descriptor_receive_operation final
+    : public awaiter_of<descriptor_receive_operation>,
+      public io_operation {
  public:
   descriptor_receive_operation(source* const& of, mutable_buffer into, std::size_t most) noexcept
       : of_(of), into_(into), most_(most < most_descriptors ? most : most_descriptors) {}

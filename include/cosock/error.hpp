@@ -48,8 +48,8 @@ enum class error {
 }
 
 /// Base of the errors that say more than a code, for programs too. Where a deadline has ended the
-/// operation, with_timeout() and the other scopes replace the code `cancelled` by `timed_out`, and keep the
-/// rest.
+/// operation, with_timeout() and the other scopes replace the code `cancelled` by `timed_out`, and
+/// keep the rest.
 class COSOCK_API detailed_error : public boost::system::system_error {
  public:
   using system_error::system_error;

@@ -77,7 +77,8 @@ class COSOCK_API local_socket : public byte_stream {
   /// message is given. An empty buffer gives nothing at once on a stream. Errors: the system's;
   /// not_enough_memory, before anything is taken. Cancelled: nothing was taken. Takes the place of a
   /// receiver.
-  detail::descriptor_receive_operation receive_with_descriptors(mutable_buffer into, std::size_t most) {
+  detail::descriptor_receive_operation receive_with_descriptors(mutable_buffer into,
+                                                                std::size_t most) {
     return {source_, into, most};
   }
 

@@ -83,7 +83,8 @@ class COSOCK_API local_datagram_socket final : public basic_datagram_socket<coso
   }
   /// Waits for a datagram, and takes the descriptors that were sent with it, `most` of them at the
   /// most; as local_socket::receive_with_descriptors.
-  detail::descriptor_receive_operation receive_with_descriptors(mutable_buffer into, std::size_t most) {
+  detail::descriptor_receive_operation receive_with_descriptors(mutable_buffer into,
+                                                                std::size_t most) {
     return {source_, into, most};
   }
 

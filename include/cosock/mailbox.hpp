@@ -107,7 +107,9 @@ class mailbox {
   /// been received. Several tasks may receive: first come, first served. Throws `error::cancelled`:
   /// no value was taken; `error::other_loop` for a task of another loop. A value that the loop has
   /// handed over before the cancellation is given; one that was only sent is for the next receive.
-  detail::mailbox_receive_operation<T> receive() { return detail::mailbox_receive_operation<T>(*state_); }
+  detail::mailbox_receive_operation<T> receive() {
+    return detail::mailbox_receive_operation<T>(*state_);
+  }
   /// The next value, if there is one. On the thread of the loop.
   [[nodiscard]] std::optional<T> try_receive() { return state_->take_one(); }
 
@@ -162,11 +164,13 @@ class mailbox_state final : public mailbox_base {
 };
 
 template <class T>
-class COSOCK_AWAITABLE mailbox_receive_operation final : public awaiter_of<mailbox_receive_operation<T>>,
-                                               public waiter {
+class COSOCK_AWAITABLE mailbox_receive_operation final
+    : public awaiter_of<mailbox_receive_operation<T>>,
+      public waiter {
  public:
   explicit mailbox_receive_operation(mailbox_state<T>& of) noexcept : of_(of) {}
-  mailbox_receive_operation(mailbox_receive_operation&& other) noexcept : waiter(), of_(other.of_) {}
+  mailbox_receive_operation(mailbox_receive_operation&& other) noexcept
+      : waiter(), of_(other.of_) {}
 
   step start(std::coroutine_handle<> awaiting, scope& where) {
     if (!enter(awaiting, where)) return complete_or_yield();

@@ -52,7 +52,8 @@ struct message {
   std::shared_ptr<const std::string> shared;
 };
 
-class COSOCK_AWAITABLE outbox_send_operation final : public awaiter_of<outbox_send_operation>, public waiter {
+class COSOCK_AWAITABLE outbox_send_operation final : public awaiter_of<outbox_send_operation>,
+                                                     public waiter {
  public:
   outbox_send_operation(outbox& to, message&& what) noexcept : to_(to), message_(std::move(what)) {}
   outbox_send_operation(outbox_send_operation&& other) noexcept
@@ -74,7 +75,8 @@ class COSOCK_AWAITABLE outbox_send_operation final : public awaiter_of<outbox_se
   message message_;
 };
 
-class COSOCK_AWAITABLE outbox_flush_operation final : public awaiter_of<outbox_flush_operation>, public waiter {
+class COSOCK_AWAITABLE outbox_flush_operation final : public awaiter_of<outbox_flush_operation>,
+                                                      public waiter {
  public:
   explicit outbox_flush_operation(outbox& of) noexcept : of_(of) {}
   outbox_flush_operation(outbox_flush_operation&& other) noexcept : waiter(), of_(other.of_) {}

@@ -68,7 +68,8 @@ class COSOCK_API basic_reader_operation : public stream_operation {
 class COSOCK_AWAITABLE reader_view_operation final : public awaiter_of<reader_view_operation>,
                                               public basic_reader_operation {
  public:
-  reader_view_operation(buffered_reader& from, want what) noexcept : basic_reader_operation(from, what) {}
+  reader_view_operation(buffered_reader& from, want what) noexcept
+      : basic_reader_operation(from, what) {}
   reader_view_operation(reader_view_operation&& other) noexcept = default;
   step start(std::coroutine_handle<> awaiting, scope& where) { return start_read(awaiting, where); }
   std::optional<std::string_view> result() {
@@ -84,8 +85,9 @@ class COSOCK_AWAITABLE reader_view_operation final : public awaiter_of<reader_vi
 
 /// Fills memory of the caller's, in full (gives whether) or in part (gives how many bytes).
 template <class Result>
-class COSOCK_AWAITABLE reader_fill_operation final : public awaiter_of<reader_fill_operation<Result>>,
-                                              public basic_reader_operation {
+class COSOCK_AWAITABLE reader_fill_operation final
+    : public awaiter_of<reader_fill_operation<Result>>,
+      public basic_reader_operation {
  public:
   reader_fill_operation(buffered_reader& from, want what, mutable_buffer into) noexcept
       : basic_reader_operation(from, what) {
@@ -191,12 +193,14 @@ class COSOCK_API buffered_reader {
 
 // Implementation
 
-inline detail::basic_reader_operation::basic_reader_operation(buffered_reader& from, want what) noexcept
+inline detail::basic_reader_operation::basic_reader_operation(buffered_reader& from,
+                                                              want what) noexcept
     : stream_operation(kind::receive, stream_access::source_of(from.stream_), nullptr,
                        std::size_t{}),
       reader_(from),
       want_(what) {}
-inline detail::basic_reader_operation::basic_reader_operation(basic_reader_operation&& other) noexcept
+inline detail::basic_reader_operation::basic_reader_operation(
+    basic_reader_operation&& other) noexcept
     : stream_operation(std::move(other)),
       reader_(other.reader_),
       want_(other.want_),

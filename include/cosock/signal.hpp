@@ -47,7 +47,9 @@ class COSOCK_API signal_set {
 
 // Implementation
 
-class COSOCK_AWAITABLE detail::signal_wait_operation final : public awaiter_of<signal_wait_operation>, public waiter {
+class COSOCK_AWAITABLE detail::signal_wait_operation final
+    : public awaiter_of<signal_wait_operation>,
+      public waiter {
  public:
   explicit signal_wait_operation(signal_state& of) noexcept : of_(of) {}
   signal_wait_operation(signal_wait_operation&& other) noexcept : waiter(), of_(other.of_) {}
@@ -65,6 +67,8 @@ class COSOCK_AWAITABLE detail::signal_wait_operation final : public awaiter_of<s
   int number_ = 0;
 };
 
-inline detail::signal_wait_operation signal_set::wait() noexcept { return detail::signal_wait_operation(*state_); }
+inline detail::signal_wait_operation signal_set::wait() noexcept {
+  return detail::signal_wait_operation(*state_);
+}
 
 }  // namespace cosock

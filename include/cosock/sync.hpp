@@ -152,7 +152,8 @@ class COSOCK_API mutex {
 
 namespace detail {
 
-class COSOCK_AWAITABLE event_wait_operation final : public awaiter_of<event_wait_operation>, public waiter {
+class COSOCK_AWAITABLE event_wait_operation final : public awaiter_of<event_wait_operation>,
+                                                    public waiter {
  public:
   explicit event_wait_operation(event& of) noexcept : of_(of) {}
   event_wait_operation(event_wait_operation&& other) noexcept : waiter(), of_(other.of_) {}
@@ -170,10 +171,12 @@ class COSOCK_AWAITABLE event_wait_operation final : public awaiter_of<event_wait
   event& of_;
 };
 
-class COSOCK_AWAITABLE semaphore_acquire_operation final : public awaiter_of<semaphore_acquire_operation>,
-                                                 public waiter {
+class COSOCK_AWAITABLE semaphore_acquire_operation final
+    : public awaiter_of<semaphore_acquire_operation>,
+      public waiter {
  public:
-  semaphore_acquire_operation(semaphore& of, std::size_t count) noexcept : of_(&of), count_(count) {}
+  semaphore_acquire_operation(semaphore& of, std::size_t count) noexcept
+      : of_(&of), count_(count) {}
   semaphore_acquire_operation(semaphore_acquire_operation&& other) noexcept
       : waiter(), of_(other.of_), count_(other.count_) {}
   ~semaphore_acquire_operation() {
@@ -208,7 +211,9 @@ class COSOCK_AWAITABLE semaphore_acquire_operation final : public awaiter_of<sem
 
 }  // namespace detail
 
-inline detail::event_wait_operation event::wait() noexcept { return detail::event_wait_operation(*this); }
+inline detail::event_wait_operation event::wait() noexcept {
+  return detail::event_wait_operation(*this);
+}
 inline detail::semaphore_acquire_operation semaphore::acquire(std::size_t count) noexcept {
   return {*this, count};
 }

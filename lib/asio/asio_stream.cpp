@@ -62,10 +62,11 @@ step stream_pump::transfer(stream_operation& op) {
 step stream_pump::receive(stream_operation& op) noexcept {
   while (in_begin_ != in_end_) {
     std::size_t moved;
-    const step reached = move_bytes(op, in_end_ - in_begin_, moved, [this](void* to, std::size_t n) {
-      std::memcpy(to, in_.get() + in_begin_, n);
-      in_begin_ += n;
-    });
+    const step reached =
+        move_bytes(op, in_end_ - in_begin_, moved, [this](void* to, std::size_t n) {
+          std::memcpy(to, in_.get() + in_begin_, n);
+          in_begin_ += n;
+        });
     if (reached == step::done) {
       is_ready(reading);
       return step::done;
@@ -90,10 +91,11 @@ step stream_pump::send(stream_operation& op) {
       return step::pending;
     }
     std::size_t moved;
-    const step reached = move_bytes(op, room_out - out_end_, moved, [this](void* from, std::size_t n) {
-      std::memcpy(out_.get() + out_end_, from, n);
-      out_end_ += n;
-    });
+    const step reached =
+        move_bytes(op, room_out - out_end_, moved, [this](void* from, std::size_t n) {
+          std::memcpy(out_.get() + out_end_, from, n);
+          out_end_ += n;
+        });
     go_on_sending();
     if (reached == step::done) return step::done;
   }

@@ -225,7 +225,9 @@ void basic_local_connect_operation::pause() noexcept {
   delay_ = std::min<std::int64_t>(2 * delay_, 100'000'000);
 }
 
-void basic_local_connect_operation::expire() noexcept { scheduler::of(*scope_->on).make_ready(*this); }
+void basic_local_connect_operation::expire() noexcept {
+  scheduler::of(*scope_->on).make_ready(*this);
+}
 
 void basic_local_connect_operation::fire() {
   if (ended_ || attempt() == step::done)

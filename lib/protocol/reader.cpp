@@ -108,7 +108,8 @@ step basic_reader_operation::ended() noexcept {
   return step::done;
 }
 
-inline step basic_reader_operation::found(std::size_t at, std::size_t size, std::size_t consumed) noexcept {
+inline step basic_reader_operation::found(std::size_t at, std::size_t size,
+                                          std::size_t consumed) noexcept {
   view_ = {reader_.buffer_.get() + reader_.begin_ + at, size};
   reader_.begin_ += consumed;
   return step::done;

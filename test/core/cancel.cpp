@@ -931,8 +931,9 @@ class row_error final : public cosock::detailed_error {
 
 COROUTINE_TEST_CASE(the_details_of_an_error_of_the_program_survive_a_time_out) {
   const auto in_row = std::make_exception_ptr(row_error(error::cancelled, 17));
-  BOOST_CHECK_EXCEPTION(co_await with_timeout(1ms, fail_after_cancellation(in_row)), row_error,
-                        [](const row_error& e) { return e.code() == error::timed_out && e.row == 17; });
+  BOOST_CHECK_EXCEPTION(
+      co_await with_timeout(1ms, fail_after_cancellation(in_row)), row_error,
+      [](const row_error& e) { return e.code() == error::timed_out && e.row == 17; });
   const auto other = std::make_exception_ptr(row_error(error::busy, 17));
   BOOST_CHECK_EXCEPTION(co_await with_timeout(1ms, fail_after_cancellation(other)), row_error,
                         [](const row_error& e) { return e.code() == error::busy && e.row == 17; });

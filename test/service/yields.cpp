@@ -11,8 +11,9 @@
 #include <string>
 #include <vector>
 
-// A task that repeats an operation which completes at once, with a result or an error, lets other tasks of
-// the loop run. That holds for every operation, and for each in a scope that has been cancelled.
+// A task that repeats an operation which completes at once, with a result or an error, lets other
+// tasks of the loop run. That holds for every operation, and for each in a scope that has been
+// cancelled.
 
 using cosock::as_result;
 using cosock::task;
@@ -101,7 +102,8 @@ COROUTINE_TEST_CASE(operations_that_complete_at_once_let_others_run) {
       operation("channel::receive, closed", [&] { return o.closed_channel.receive(); }),
       operation("mailbox::receive, closed", [&] { return o.closed_mailbox.receive(); }),
       operation("accept, closed", [&] { return o.closed_acceptor.accept(); }),
-      operation("receive, closed", [&] { return o.closed_socket.receive(cosock::buffer(o.memory)); }),
+      operation("receive, closed",
+                [&] { return o.closed_socket.receive(cosock::buffer(o.memory)); }),
       operation("send, closed", [&] { return o.closed_socket.send("x"); }),
       operation("send of nothing", [&] { return o.local.first.send(""); }),
       operation("receive of nothing",

@@ -147,7 +147,9 @@ class COSOCK_AWAITABLE asio_operation final
   explicit asio_operation(std::in_place_t, F&& initiation, B&&... bound)
       : initiation_(std::forward<F>(initiation)), bound_(std::forward<B>(bound)...) {}
   asio_operation(asio_operation&& other)
-      : basic_asio_operation(), initiation_(std::move(other.initiation_)), bound_(std::move(other.bound_)) {}
+      : basic_asio_operation(),
+        initiation_(std::move(other.initiation_)),
+        bound_(std::move(other.bound_)) {}
 
   step start(std::coroutine_handle<> awaiting, scope& where) {
     if (!enter(awaiting, where)) return complete_or_yield();

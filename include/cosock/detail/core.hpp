@@ -44,8 +44,8 @@ struct core {
   /// How many more operations the running task may complete at once before it has to yield.
   int budget = 0;
 
-  /// Takes the part of one operation that completes at once. False if the running task has none left:
-  /// the operation yields first.
+  /// Takes the part of one operation that completes at once. False if the running task has none
+  /// left: the operation yields first.
   bool take_turn() noexcept { return budget-- > 0; }
 };
 
@@ -167,8 +167,8 @@ class awaited : public operation {
     unlink();
   }
 
-  /// Comes first in start(). False, and `cancelled` as the failure, if the scope has been cancelled:
-  /// what start() then returns is complete_or_yield().
+  /// Comes first in start(). False, and `cancelled` as the failure, if the scope has been
+  /// cancelled: what start() then returns is complete_or_yield().
   bool enter(std::coroutine_handle<> awaiting, scope& where) noexcept {
     awaiting_ = awaiting.address();
     scope_ = &where;
@@ -202,8 +202,8 @@ class awaited : public operation {
   failure failure_;
 };
 
-/// What with_timeout, as_result and the others need of an operand: start(); result(), which returns the
-/// value or throws; and fail(), which returns the error if there is one.
+/// What with_timeout, as_result and the others need of an operand: start(); result(), which returns
+/// the value or throws; and fail(), which returns the error if there is one.
 template <class A>
 concept startable = requires(A& a, std::coroutine_handle<> h, scope& s) {
   { a.start(h, s) } -> std::same_as<step>;

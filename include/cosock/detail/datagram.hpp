@@ -14,8 +14,9 @@ struct COSOCK_API peers<endpoint> {
   static const peer_codec codec;
 };
 
-class COSOCK_AWAITABLE datagram_receive_operation final : public awaiter_of<datagram_receive_operation>,
-                                               public datagram_operation {
+class COSOCK_AWAITABLE datagram_receive_operation final
+    : public awaiter_of<datagram_receive_operation>,
+      public datagram_operation {
  public:
   datagram_receive_operation(source* const& of, const void* memory, std::size_t size,
                   gather_function gather) noexcept
@@ -56,8 +57,9 @@ class COSOCK_AWAITABLE datagram_receive_from_operation final
   Endpoint from_;
 };
 
-class COSOCK_AWAITABLE datagram_receive_batch_operation final : public awaiter_of<datagram_receive_batch_operation>,
-                                                public datagram_operation {
+class COSOCK_AWAITABLE datagram_receive_batch_operation final
+    : public awaiter_of<datagram_receive_batch_operation>,
+      public datagram_operation {
  public:
   datagram_receive_batch_operation(source* const& of, batch_memory& into) noexcept
       : datagram_operation(kind::receive_batch, of, &into, 0, nullptr, nullptr) {}
@@ -69,11 +71,13 @@ class COSOCK_AWAITABLE datagram_receive_batch_operation final : public awaiter_o
 };
 
 template <class Endpoint>
-class COSOCK_AWAITABLE datagram_send_operation final : public awaiter_of<datagram_send_operation<Endpoint>>,
-                                            public datagram_operation {
+class COSOCK_AWAITABLE datagram_send_operation final
+    : public awaiter_of<datagram_send_operation<Endpoint>>,
+      public datagram_operation {
  public:
-  datagram_send_operation(source* const& of, const void* memory, std::size_t size, gather_function gather,
-               const Endpoint* to, const packet_info* as) noexcept
+  datagram_send_operation(source* const& of, const void* memory, std::size_t size,
+                          gather_function gather, const Endpoint* to,
+                          const packet_info* as) noexcept
       : datagram_operation(kind::send, of, memory, size, gather, &peers<Endpoint>::codec) {
     info_ = const_cast<packet_info*>(as);
     if (to) to_ = *to;
@@ -95,10 +99,12 @@ class COSOCK_AWAITABLE datagram_send_operation final : public awaiter_of<datagra
 };
 
 template <class Endpoint>
-class COSOCK_AWAITABLE datagram_send_batch_operation final : public awaiter_of<datagram_send_batch_operation<Endpoint>>,
-                                             public datagram_operation {
+class COSOCK_AWAITABLE datagram_send_batch_operation final
+    : public awaiter_of<datagram_send_batch_operation<Endpoint>>,
+      public datagram_operation {
  public:
-  datagram_send_batch_operation(source* const& of, const outgoing_list& list, const Endpoint* to) noexcept
+  datagram_send_batch_operation(source* const& of, const outgoing_list& list,
+                                const Endpoint* to) noexcept
       : datagram_operation(kind::send_batch, of, nullptr, 0, nullptr, &peers<Endpoint>::codec),
         list_(list) {
     if (to) to_ = *to;
@@ -135,7 +141,8 @@ detail::datagram_receive_operation basic_datagram_socket<E>::receive(Buffers&& i
   return {source_, &into, 0, &detail::gather<mutable_buffer, std::remove_cvref_t<Buffers>>};
 }
 template <class E>
-detail::datagram_receive_from_operation<E> basic_datagram_socket<E>::receive_from(mutable_buffer into) {
+detail::datagram_receive_from_operation<E> basic_datagram_socket<E>::receive_from(
+    mutable_buffer into) {
   return {source_, into.data(), into.size(), nullptr, nullptr};
 }
 template <class E>
@@ -146,8 +153,8 @@ detail::datagram_receive_from_operation<E> basic_datagram_socket<E>::receive_fro
           nullptr};
 }
 template <class E>
-detail::datagram_receive_from_operation<E> basic_datagram_socket<E>::receive_from(mutable_buffer into,
-                                                                       packet_info& info) {
+detail::datagram_receive_from_operation<E> basic_datagram_socket<E>::receive_from(
+    mutable_buffer into, packet_info& info) {
   return {source_, into.data(), into.size(), nullptr, &info};
 }
 
@@ -162,12 +169,14 @@ detail::datagram_send_operation<E> basic_datagram_socket<E>::send(const Buffers&
   return {source_, &data, 0, &detail::gather<const_buffer, Buffers>, nullptr, nullptr};
 }
 template <class E>
-detail::datagram_send_operation<E> basic_datagram_socket<E>::send_to(const_buffer data, const E& to) {
+detail::datagram_send_operation<E> basic_datagram_socket<E>::send_to(const_buffer data,
+                                                                     const E& to) {
   return {source_, data.data(), data.size(), nullptr, &to, nullptr};
 }
 template <class E>
 template <detail::not_one_const_buffer Buffers>
-detail::datagram_send_operation<E> basic_datagram_socket<E>::send_to(const Buffers& data, const E& to) {
+detail::datagram_send_operation<E> basic_datagram_socket<E>::send_to(const Buffers& data,
+                                                                     const E& to) {
   detail::check_sends_from<Buffers>();
   return {source_, &data, 0, &detail::gather<const_buffer, Buffers>, &to, nullptr};
 }
@@ -204,12 +213,14 @@ detail::datagram_send_batch_operation<E> basic_datagram_socket<E>::send_batch(co
 }
 template <class E>
 template <detail::array_of<const_buffer> Buffers>
-detail::datagram_send_batch_operation<E> basic_datagram_socket<E>::send_batch(const Buffers& all, const E& to) {
+detail::datagram_send_batch_operation<E> basic_datagram_socket<E>::send_batch(const Buffers& all,
+                                                                              const E& to) {
   return {source_, detail::list_of(std::span<const const_buffer>(all)), &to};
 }
 template <class E>
 template <detail::array_of<basic_outgoing<E>> Datagrams>
-detail::datagram_send_batch_operation<E> basic_datagram_socket<E>::send_batch(const Datagrams& all) {
+detail::datagram_send_batch_operation<E> basic_datagram_socket<E>::send_batch(
+    const Datagrams& all) {
   return {source_, detail::list_of(std::span<const outgoing>(all)), nullptr};
 }
 

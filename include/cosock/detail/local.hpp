@@ -58,7 +58,8 @@ class COSOCK_API basic_local_connect_operation : public awaited, public timer {
   void expire() noexcept override;
 
  protected:
-  basic_local_connect_operation(const local_endpoint& to, medium what) noexcept : to_(to), what_(what) {}
+  basic_local_connect_operation(const local_endpoint& to, medium what) noexcept
+      : to_(to), what_(what) {}
   basic_local_connect_operation(basic_local_connect_operation&& other) noexcept
       : awaited(), timer(), to_(other.to_), what_(other.what_) {}
   ~basic_local_connect_operation();
@@ -90,10 +91,12 @@ class COSOCK_AWAITABLE local_connect_operation final
 };
 
 /// Receives one message.
-class COSOCK_AWAITABLE message_receive_operation final : public awaiter_of<message_receive_operation>,
-                                               public io_operation {
+class COSOCK_AWAITABLE message_receive_operation final
+    : public awaiter_of<message_receive_operation>,
+      public io_operation {
  public:
-  message_receive_operation(source* const& of, mutable_buffer into) noexcept : of_(of), into_(into) {}
+  message_receive_operation(source* const& of, mutable_buffer into) noexcept
+      : of_(of), into_(into) {}
   message_receive_operation(message_receive_operation&& other) noexcept
       : io_operation(), of_(other.of_), into_(other.into_) {}
   step start(std::coroutine_handle<> awaiting, scope& where);

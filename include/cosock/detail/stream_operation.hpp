@@ -44,8 +44,8 @@ class COSOCK_API io_operation : public awaited {
   side side_;
 };
 
-/// Moves bytes between memory and a stream. Refers to the stream, not to its source, until it starts:
-/// the stream may be closed before that.
+/// Moves bytes between memory and a stream. Refers to the stream, not to its source, until it
+/// starts: the stream may be closed before that.
 class COSOCK_API stream_operation : public io_operation {
  public:
   enum class kind : unsigned char { receive, receive_exactly, send, send_some };
@@ -60,8 +60,8 @@ class COSOCK_API stream_operation : public io_operation {
   side which() const noexcept { return kind_ < kind::send ? reading : writing; }
   bool has_details() const noexcept { return moved_ != 0; }
 
-  /// For the source's transfer(): so many bytes were moved, 0 for the end of the stream. Done if that
-  /// ends the operation.
+  /// For the source's transfer(): so many bytes were moved, 0 for the end of the stream. Done if
+  /// that ends the operation.
   step moved(std::size_t bytes) noexcept {
     moved_ += bytes;
     if (kind_ == kind::receive || kind_ == kind::send_some) return step::done;
@@ -81,8 +81,12 @@ class COSOCK_API stream_operation : public io_operation {
  protected:
   stream_operation(kind what, source* const& of, const void* data, std::size_t size) noexcept
       : of_(of), memory_(data), size_(size), kind_(what) {}
-  stream_operation(kind what, source* const& of, const void* sequence, gather_function gather) noexcept
-      : of_(of), memory_(sequence), size_(static_cast<std::size_t>(-1)), gather_(gather),
+  stream_operation(kind what, source* const& of, const void* sequence,
+                   gather_function gather) noexcept
+      : of_(of),
+        memory_(sequence),
+        size_(static_cast<std::size_t>(-1)),
+        gather_(gather),
         kind_(what) {}
   stream_operation(stream_operation&& other) noexcept
       : of_(other.of_), memory_(other.memory_), size_(other.size_), gather_(other.gather_),
@@ -104,12 +108,15 @@ class COSOCK_API stream_operation : public io_operation {
 };
 
 /// The awaitable that the functions of a stream return: gives the number of bytes.
-class COSOCK_AWAITABLE stream_transfer_operation final : public awaiter_of<stream_transfer_operation>,
-                                              public stream_operation {
+class COSOCK_AWAITABLE stream_transfer_operation final
+    : public awaiter_of<stream_transfer_operation>,
+      public stream_operation {
  public:
-  stream_transfer_operation(kind what, source* const& of, const void* data, std::size_t size) noexcept
+  stream_transfer_operation(kind what, source* const& of, const void* data,
+                            std::size_t size) noexcept
       : stream_operation(what, of, data, size) {}
-  stream_transfer_operation(kind what, source* const& of, const void* sequence, gather_function gather) noexcept
+  stream_transfer_operation(kind what, source* const& of, const void* sequence,
+                            gather_function gather) noexcept
       : stream_operation(what, of, sequence, gather) {}
   stream_transfer_operation(stream_transfer_operation&& other) noexcept = default;
 
@@ -142,13 +149,14 @@ class COSOCK_AWAITABLE stream_ready_operation final : public awaiter_of<stream_r
   side which_;
 };
 
-/// Waits until what was sent has left the stream, into the hands of the system. Takes the place of a
-/// sender.
+/// Waits until what was sent has left the stream, into the hands of the system. Takes the place of
+/// a sender.
 class COSOCK_AWAITABLE stream_flush_operation final : public awaiter_of<stream_flush_operation>,
                                                public io_operation {
  public:
   explicit stream_flush_operation(source* const& of) noexcept : of_(of) {}
-  stream_flush_operation(stream_flush_operation&& other) noexcept : io_operation(), of_(other.of_) {}
+  stream_flush_operation(stream_flush_operation&& other) noexcept
+      : io_operation(), of_(other.of_) {}
   step start(std::coroutine_handle<> awaiting, scope& where);
   void result() {
     if (failure_) raise(failure_);
