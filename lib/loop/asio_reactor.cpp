@@ -31,6 +31,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <mutex>
 #include <utility>
 
 namespace cosock::detail {
@@ -39,14 +40,23 @@ namespace asio = boost::asio;
 
 namespace {
 
-// Three private members, which have had these names in every Boost since 1.66: a template argument may
-// name one. The compiler tells of a Boost in which that has changed.
+// Private members, which have had these names in every Boost since 1.66: a template argument may name
+// one. The compiler tells of a Boost in which that has changed.
 template <class Tag, auto Member>
 struct access_private {
   friend constexpr auto private_member(Tag) noexcept { return Member; }
 };
 struct task_of_scheduler {
   friend constexpr auto private_member(task_of_scheduler) noexcept;
+};
+struct mutex_of_scheduler {
+  friend constexpr auto private_member(mutex_of_scheduler) noexcept;
+};
+struct queue_of_scheduler {
+  friend constexpr auto private_member(queue_of_scheduler) noexcept;
+};
+struct interruption_of_scheduler {
+  friend constexpr auto private_member(interruption_of_scheduler) noexcept;
 };
 struct epoll_of_reactor {
   friend constexpr auto private_member(epoll_of_reactor) noexcept;
@@ -55,6 +65,10 @@ struct timer_of_reactor {
   friend constexpr auto private_member(timer_of_reactor) noexcept;
 };
 template struct access_private<task_of_scheduler, &asio::detail::scheduler::task_>;
+template struct access_private<mutex_of_scheduler, &asio::detail::scheduler::mutex_>;
+template struct access_private<queue_of_scheduler, &asio::detail::scheduler::op_queue_>;
+template struct access_private<interruption_of_scheduler,
+                               &asio::detail::scheduler::task_interrupted_>;
 template struct access_private<epoll_of_reactor, &asio::detail::epoll_reactor::epoll_fd_>;
 template struct access_private<timer_of_reactor, &asio::detail::epoll_reactor::timer_fd_>;
 
@@ -102,13 +116,13 @@ class asio_reactor::state final : public asio::detail::scheduler_task {
   // One thread runs the loop and its sockets, so Asio's reactor takes no locks; its scheduler does,
   // for post() and for whatever else of Asio posts from threads of its own.
   explicit state(detail::scheduler& loop)
-      : context(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO),
-        scheduler(asio::use_service<asio::detail::scheduler>(context)),
-        reactor(asio::use_service<asio::detail::epoll_reactor>(context)),
-        loop(loop),
+      : loop(loop),
         epoll(new_epoll()),
         timer(new_timer()),
         event(new_event()),
+        context(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO),
+        scheduler(asio::use_service<asio::detail::scheduler>(context)),
+        reactor(asio::use_service<asio::detail::epoll_reactor>(context)),
         work(context.get_executor()) {
     // Asio does without, if it must; its timers would not be noticed then.
     if (reactor.*private_member(timer_of_reactor()) < 0) raise(system_failure(EMFILE));
@@ -129,6 +143,17 @@ class asio_reactor::state final : public asio::detail::scheduler_task {
     }
   }
   void interrupt() override { wake(); }
+
+  /// Asio interrupts the task only while a thread is in run(). Has it do so, until the task runs
+  /// again, when another thread queues a handler. False if one is queued already.
+  bool expect_handlers() noexcept {
+    const std::lock_guard lock(scheduler.*private_member(mutex_of_scheduler()));
+    // In the queue of a context that has no handlers is the task alone.
+    auto* const first = (scheduler.*private_member(queue_of_scheduler())).front();
+    if (!first || asio::detail::op_queue_access::next(first)) return false;
+    scheduler.*private_member(interruption_of_scheduler()) = false;
+    return true;
+  }
 
   /// Returns a combination of reactor::found.
   unsigned wait(std::int64_t deadline, bool may_wait) {
@@ -206,9 +231,6 @@ class asio_reactor::state final : public asio::detail::scheduler_task {
     add(reactor.*private_member(epoll_of_reactor()), EPOLLIN, &reactor);
   }
 
-  asio::io_context context;
-  asio::detail::scheduler& scheduler;
-  asio::detail::epoll_reactor& reactor;
   detail::scheduler& loop;
   own_fd epoll;
   own_fd timer;
@@ -221,6 +243,11 @@ class asio_reactor::state final : public asio::detail::scheduler_task {
   long usec_limit = 0;
   std::size_t turns = 0;  // that have fired something
   bool stops_after_turn = false;
+  // Destroyed first: a handler that is destroyed with the context may queue another one, for which
+  // the context interrupts the task.
+  asio::io_context context;
+  asio::detail::scheduler& scheduler;
+  asio::detail::epoll_reactor& reactor;
   asio::executor_work_guard<asio::io_context::executor_type> work;
 };
 
@@ -268,9 +295,10 @@ int asio_reactor::duplicate_descriptor() const {
 }
 
 bool asio_reactor::prepare_to_be_polled() noexcept {
-  state_->arm(state_->loop.deadline());
-  state_->waits.store(true, std::memory_order_seq_cst);
-  return !state_->woken.load(std::memory_order_seq_cst) && !state_->loop.has_ready();
+  state& s = *state_;
+  s.arm(s.loop.deadline());
+  s.waits.store(true, std::memory_order_seq_cst);
+  return s.expect_handlers() && !s.woken.load(std::memory_order_seq_cst) && !s.loop.has_ready();
 }
 
 void asio_reactor::leave_to_parent() noexcept {

@@ -18,6 +18,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/connect_pair.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -506,6 +507,24 @@ BOOST_AUTO_TEST_CASE(signals_reach_a_task) {
     ::raise(SIGUSR1);
     co_return co_await set.wait();
   }, asio::use_future);
+  context.run();
+  BOOST_TEST(f.get() == SIGUSR1);
+}
+
+// Asio has one pipe for the signals of all contexts, and whoever reads it queues the handlers of all.
+BOOST_AUTO_TEST_CASE(a_signal_that_another_context_has_read_reaches_a_task) {
+  const test::alarm_clock guard;
+  asio::io_context other;
+  asio::signal_set reader(other, SIGUSR2);
+  reader.async_wait([](auto, int) {});
+  asio::io_context context;
+  auto f = spawn(context, []() -> task<int> {
+    cosock::signal_set set{SIGUSR1};
+    co_return co_await set.wait();
+  }, asio::use_future);
+  context.poll();
+  ::raise(SIGUSR1);
+  other.poll();
   context.run();
   BOOST_TEST(f.get() == SIGUSR1);
 }
