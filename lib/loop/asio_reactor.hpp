@@ -4,7 +4,7 @@
 
 // The door to Asio: this header and its source are the only ones of the library that name the private
 // parts of Asio, or open private members of its classes. What they assume about these is what
-// test/loop/reactor_contract.cpp checks with each Boost. The header itself includes no Asio.
+// test/loop/reactor_contract*.cpp check with each Boost. The header itself includes no Asio.
 
 #include "core/reactor.hpp"
 
