@@ -65,6 +65,13 @@
 #else
 #define COSOCK_BUILD_THREADS cosock_was_built_without_BOOST_ASIO_DISABLE_THREADS
 #endif
+#if defined(BOOST_ASIO_HAS_FUTEX)
+#define COSOCK_BUILD_FUTEX cosock_was_built_without_BOOST_ASIO_DISABLE_FUTEX
+#elif defined(BOOST_ASIO_HAS_STD_ATOMIC_WAIT)
+#define COSOCK_BUILD_FUTEX cosock_was_built_with_BOOST_ASIO_DISABLE_FUTEX
+#else
+#define COSOCK_BUILD_FUTEX cosock_was_built_with_BOOST_ASIO_DISABLE_STD_ATOMIC_WAIT
+#endif
 #if defined(BOOST_ASIO_HAS_STD_ATOMIC)
 #define COSOCK_BUILD_ATOMIC cosock_was_built_without_BOOST_ASIO_DISABLE_STD_ATOMIC
 #else
@@ -108,10 +115,15 @@
 #else
 #define COSOCK_BUILD_REACTOR cosock_was_built_without_BOOST_ASIO_DISABLE_EPOLL_or_HAS_IO_URING
 #endif
-#if defined(BOOST_ASIO_HAS_EVENTFD) && defined(BOOST_ASIO_HAS_TIMERFD)
+#if defined(BOOST_ASIO_HAS_EVENTFD)
 #define COSOCK_BUILD_EVENTFD cosock_was_built_without_BOOST_ASIO_DISABLE_EVENTFD
 #else
 #define COSOCK_BUILD_EVENTFD cosock_was_built_with_BOOST_ASIO_DISABLE_EVENTFD
+#endif
+#if defined(BOOST_ASIO_HAS_TIMERFD)
+#define COSOCK_BUILD_TIMERFD cosock_was_built_without_BOOST_ASIO_DISABLE_TIMERFD
+#else
+#define COSOCK_BUILD_TIMERFD cosock_was_built_with_BOOST_ASIO_DISABLE_TIMERFD
 #endif
 
 // Which classes any_io_executor, buffers, and members of services are.
@@ -141,7 +153,8 @@
   F(COSOCK_BUILD_ATOMIC) F(COSOCK_BUILD_KEYWORD) F(COSOCK_BUILD_EXCEPTIONS)                  \
   F(COSOCK_BUILD_RECYCLING) F(COSOCK_BUILD_ALIGNED) F(COSOCK_BUILD_REACTOR)                  \
   F(COSOCK_BUILD_EVENTFD) F(COSOCK_BUILD_EXECUTOR) F(COSOCK_BUILD_BUFFERS)                   \
-  F(COSOCK_BUILD_POINTERS) F(COSOCK_BUILD_FUNCTIONS)
+  F(COSOCK_BUILD_POINTERS) F(COSOCK_BUILD_FUNCTIONS) F(COSOCK_BUILD_TIMERFD)                 \
+  F(COSOCK_BUILD_FUTEX)
 #define COSOCK_BUILD_COMPILER(F) F(COSOCK_BUILD_BOOST) F(COSOCK_BUILD_RTTI)
 
 #define COSOCK_DECLARE_FACT(name) extern COSOCK_API const char name;
