@@ -216,15 +216,21 @@ class embedding final : public embedded_loop_hook, public std::enable_shared_fro
   }
   void turn() {
     if (!loop_) return;
-    engine& e = engine::of(*loop_);
-    if (e.poll_some() && !scheduled_) {
-      scheduled_ = true;
-      post([self = shared_from_this()] {
-        self->scheduled_ = false;
-        self->turn();
-      });
+    try {
+      if (engine::of(*loop_).poll_some()) schedule();
+    } catch (...) {
+      schedule();  // the exception leaves the run() of the context, and the next one goes on
+      throw;
     }
     is_busy() ? watch() : rest();
+  }
+  void schedule() {
+    if (scheduled_) return;
+    scheduled_ = true;
+    post([self = shared_from_this()] {
+      self->scheduled_ = false;
+      self->turn();
+    });
   }
   bool is_busy() noexcept { return tasks_ != 0 || engine::of(*loop_).background_ != 0; }
   void watch() {

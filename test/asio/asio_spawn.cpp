@@ -13,6 +13,7 @@
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
+#include <boost/asio/compose.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/io_context.hpp>
@@ -527,6 +528,37 @@ BOOST_AUTO_TEST_CASE(a_signal_that_another_context_has_read_reaches_a_task) {
   other.poll();
   context.run();
   BOOST_TEST(f.get() == SIGUSR1);
+}
+
+BOOST_AUTO_TEST_CASE(an_exception_of_a_handler_leaves_run_and_tasks_go_on_in_the_next) {
+  const test::alarm_clock guard;
+  asio::io_context context;
+  asio::io_context other;
+  for (asio::io_context* const of_timer : {&context, &other}) {
+    asio::steady_timer timer(*of_timer, 0s);
+    // An operation whose second step fails, on the loop of the task.
+    const auto fail = [&](auto&& token) {
+      return asio::async_compose<decltype(token), void(boost::system::error_code)>(
+          [&, waited = false](auto& self, boost::system::error_code = {}) mutable {
+            if (waited) throw std::runtime_error("a step");
+            waited = true;
+            timer.async_wait(std::move(self));
+          },
+          token);
+    };
+    auto aborted = spawn(context, [&]() -> task<> { co_await fail(use_task); }, asio::use_future);
+    auto neighbor = spawn(context, later(1), asio::use_future);
+    if (of_timer == &other) {
+      context.poll();
+      other.run();
+    }
+    BOOST_CHECK_THROW(context.run(), std::runtime_error);
+    context.run();
+    BOOST_CHECK_EXCEPTION(aborted.get(), system_error,
+                          is(boost::system::errc::operation_canceled));
+    BOOST_TEST(neighbor.get() == 1);
+    context.restart();
+  }
 }
 
 BOOST_AUTO_TEST_CASE(handlers_of_the_program_have_their_turn) {
