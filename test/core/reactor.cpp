@@ -274,21 +274,26 @@ REACTOR_TEST_CASE(a_wake_before_the_wait_ends_it) {
   }
 }
 
-// A thread that tells the loop of something, and wakes it, as often as it can.
+// A thread that tells the loop of something, and wakes it, as often as it can. The delays, of different
+// lengths, have the wake meet the wait at each of its steps.
 REACTOR_TEST_CASE(no_wake_of_another_thread_is_lost) {
-  constexpr int rounds = 20'000;
+  constexpr int rounds = 40'000;
+  const auto delay = [](int length) {
+    for (std::atomic<int> i = 0; i != length; ++i) continue;
+  };
   std::atomic<int> told = 0;
   std::atomic<int> seen = 0;
   std::jthread other([&] {
     for (int i = 1; i <= rounds; ++i) {
+      delay(i % 61);
       told = i;
       of.wake();
-      // Half of them while the loop may be on its way back to its wait.
-      if (i % 2 == 0)
-        while (seen != i) std::this_thread::yield();
+      for (int n = 0; seen != i; ++n)
+        if (n > 1000) std::this_thread::yield();
     }
   });
-  while (seen != rounds) {
+  for (int turn = 0; seen != rounds; ++turn) {
+    delay(turn % 59);
     of.wait(no_deadline, true);
     seen = told.load();
   }
