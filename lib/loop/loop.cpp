@@ -143,14 +143,19 @@ class entered {
 
 void engine::run_until(root& r) {
   const entered once(*this, "cosock: loop::run");
-  running_root_ = &r;
   const on_scheduler here(this);
-  while (!r.done()) {
-    asio->restart();
-    if (abandoned_) break;
-    asio->run();
+  {
+    struct running {
+      running(root*& slot, root& r) noexcept : slot(slot) { slot = &r; }
+      ~running() { slot = nullptr; }
+      root*& slot;
+    } const until_end(running_root_, r);
+    while (!r.done()) {
+      asio->restart();
+      if (abandoned_) break;
+      asio->run();
+    }
   }
-  running_root_ = nullptr;
   // Streams that are closing send what they have, within their limits; a cancellation ends the wait.
   const bool cancelled = r.is_cancelled();
   while (background_ != 0 && !abandoned_ && r.is_cancelled() == cancelled) {
