@@ -103,7 +103,6 @@ class descriptor : public source, private loop_service, protected io_watch {
   failure broken() const noexcept;
 
   void arm(side) override;
-  using source::transfer;
   step transfer(stream_operation&) final;
   bool is_ready(side) noexcept override;
   bool may_finish() noexcept final;

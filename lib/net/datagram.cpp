@@ -48,7 +48,7 @@ void datagram_operation::raise_batch_failure() const {
   raise(failure_);
 }
 
-step source::transfer(datagram_operation& op) {
+step source::transfer_datagrams(datagram_operation& op) {
   return op.failed(system_failure(EOPNOTSUPP));
 }
 

@@ -87,7 +87,7 @@ bool datagram_descriptor::is_ready(side which) noexcept {
   return descriptor::is_ready(which);
 }
 
-step datagram_descriptor::transfer(datagram_operation& op) {
+step datagram_descriptor::transfer_datagrams(datagram_operation& op) {
   if (op.which() == reading && error_later_)
     return op.failed(system_failure(std::exchange(error_later_, 0)));
   if (op.which() == writing && traits.family == AF_UNIX) {

@@ -63,7 +63,7 @@ class datagram_descriptor final : public descriptor {
 
   void arm(side) override;
   bool is_ready(side) noexcept override;
-  step transfer(datagram_operation&) override;
+  step transfer_datagrams(datagram_operation&) override;
 
   datagram_traits traits;
   bool controls = false;  // there may be control messages

@@ -33,7 +33,6 @@ class COSOCK_API stream_pump : public source, private loop_service, private time
   void leave(std::shared_ptr<stream_pump> self) noexcept;
 
   void arm(side) override;
-  using source::transfer;
   step transfer(stream_operation&) override;
   bool is_ready(side) noexcept override;
   bool is_flushed(failure&) noexcept override;

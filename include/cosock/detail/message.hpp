@@ -126,7 +126,7 @@ class COSOCK_API datagram_operation : public io_operation {
         codec_(other.codec_), info_(other.info_), kind_(other.kind_) {}
   ~datagram_operation() = default;
 
-  step attempt() override { return on_->transfer(*this); }
+  step attempt() override { return on_->transfer_datagrams(*this); }
   void raise_if_failed() const {
     if (failure_) [[unlikely]]
       raise_failure();

@@ -34,7 +34,7 @@ class COSOCK_API source {
   /// Moves bytes until the operation has ended, or has to wait for that.
   virtual step transfer(stream_operation&) = 0;
   /// Moves a datagram, or a batch, or has to wait.
-  virtual step transfer(datagram_operation&);
+  virtual step transfer_datagrams(datagram_operation&);
   /// Has what is moved from now on counted, if it can be.
   virtual void count_into(byte_counter&) noexcept {}
   /// Whether the side is ready, and sets the hint.
