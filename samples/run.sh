@@ -579,7 +579,7 @@ END
     expect_no_text carol 'part 20'
     grep -qx 'chat_client: the server closed the connection' "$work/carol-errors" || die "carol"
     # The client of dan ended with unread lines, which can reset its connection.
-    grep -q '^chat_server: the peer takes too little' "$work/server-errors" &&
+    grep -q '^chat_server: slow consumer: the peer is not reading' "$work/server-errors" &&
       [ "$(grep -vcE ': (Connection reset by peer|Broken pipe)$' "$work/server-errors")" = 1 ] ||
       die "stderr of the server: $(cat "$work/server-errors")"
     : >"$work/server-errors"

@@ -74,8 +74,8 @@ void frame_gone(void* frame) noexcept {
   }
   if (!told) return;
   print_line(
-      "cosock: a child task refers to a variable of a block that it outlives: what it captured by "
-      "reference, or points to, has ended before it");
+      "cosock: a child task outlives a variable that it refers to: one that it captured by reference, "
+      "or that it has a pointer to");
 }
 
 void child_made(const void* child, const void* function, std::size_t size) {

@@ -53,7 +53,7 @@ class category final : public boost::system::error_category {
       case error::cancelled: return "the operation was cancelled";
       case error::timed_out: return "the time limit has passed";
       case error::closed: return "the socket is closed";
-      case error::busy: return "another task waits for the same direction of the socket";
+      case error::busy: return "another operation is pending in this direction of the socket";
       case error::end_of_stream: return "the stream ended before all was received";
       case error::host_not_found: return "no such host, or it has no address";
       case error::service_not_found: return "not a port from 0 to 65535";
@@ -64,7 +64,7 @@ class category final : public boost::system::error_category {
       case error::line_too_long: return "the line is too long";
       case error::frame_too_long: return "the frame is too long";
       case error::bad_frame: return "the length of the frame is malformed";
-      case error::slow_consumer: return "the peer takes too little of what is sent to it";
+      case error::slow_consumer: return "slow consumer: the peer is not reading";
     }
     return "unknown error";
   }

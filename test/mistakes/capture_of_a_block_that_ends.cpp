@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
 // mistake: a child refers to a variable of a block that ends before the child does
-// run: a child task refers to a variable of a block that it outlives
+// run: a child task outlives a variable that it refers to
 #include <cosock/nursery.hpp>
 #include <cosock/run.hpp>
 #include <cosock/time.hpp>
