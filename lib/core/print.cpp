@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "core/print.hpp"
 
-#include "core/without_signal.hpp"
+#include "core/without_sigpipe.hpp"
 
 #include <cosock/error.hpp>
 
@@ -14,7 +14,7 @@ namespace cosock::detail {
 namespace {
 
 void print(const char* program, const char* separator, std::string_view text) noexcept {
-  without_signal([&]() -> ssize_t {
+  without_sigpipe([&]() -> ssize_t {
     return std::fprintf(stderr, "%s%s%.*s\n", program, separator, static_cast<int>(text.size()),
                         text.data());
   });

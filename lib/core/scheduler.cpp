@@ -172,15 +172,15 @@ int scheduler::run_ready(int fired) {
 
 /// Without timers the wheel stands still.
 void scheduler::start_clock() noexcept {
-  wheel_.advance(wheel::tick_at_or_before(steady_now()), [](timer&) {});
+  wheel_.advance(timer_wheel::tick_at_or_before(steady_now()), [](timer&) {});
 }
 
 void scheduler::notice_due_timers() noexcept {
-  if (timers_due_ || next_tick_ == wheel::never) return;
+  if (timers_due_ || next_tick_ == timer_wheel::never) return;
   const std::int64_t now = steady_now();
-  due_ = wheel::tick_at_or_before(now);
+  due_ = timer_wheel::tick_at_or_before(now);
   if (due_ < next_tick_) return;  // an earlier deadline, which nobody waits for any more
-  held_up_ = now - wheel::time_of(next_tick_) > late;
+  held_up_ = now - timer_wheel::time_of(next_tick_) > late;
   next_tick_ = busy;
   timers_due_ = true;
   looks_ = 0;

@@ -10,7 +10,7 @@
 #include <cosock/detail/timer.hpp>
 
 #include "core/reactor.hpp"
-#include "core/wheel.hpp"
+#include "core/timer_wheel.hpp"
 
 #include <atomic>
 #include <memory>
@@ -79,8 +79,8 @@ class scheduler : public core {
   }
 
   void set_timer(timer& t, std::int64_t at) noexcept {
-    t.tick = wheel::tick_at_or_after(at);
-    if (next_tick_ == wheel::never) start_clock();
+    t.tick = timer_wheel::tick_at_or_after(at);
+    if (next_tick_ == timer_wheel::never) start_clock();
     wheel_.insert(t);
     if (t.tick < next_tick_) {
       next_tick_ = t.tick;
@@ -99,7 +99,7 @@ class scheduler : public core {
   }
   /// When the next turn has something to do, if nothing happens: INT64_MAX for never.
   std::int64_t deadline() const noexcept {
-    return next_tick_ == wheel::never || timers_due_ ? INT64_MAX : wheel::time_of(next_tick_);
+    return next_tick_ == timer_wheel::never || timers_due_ ? INT64_MAX : timer_wheel::time_of(next_tick_);
   }
 
   reactor& io() noexcept { return reactor_; }
@@ -176,10 +176,10 @@ class scheduler : public core {
   bool in_turn_ = false;
   int watched_ = 0;
 
-  wheel wheel_;
+  timer_wheel wheel_;
   // No timer is due before this tick. Busy while timers are due: they fire, whatever is set then.
   static constexpr std::uint64_t busy = 0;
-  std::uint64_t next_tick_ = wheel::never;
+  std::uint64_t next_tick_ = timer_wheel::never;
   bool timers_due_ = false;
   bool held_up_ = false;   // the loop was late for them
   std::uint64_t due_ = 0;  // the tick up to which they fire

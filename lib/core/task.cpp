@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/task.hpp>
 
-#include "core/captures.hpp"
+#include "core/capture_check.hpp"
 
 #include <cstring>
 #include <new>

@@ -4,7 +4,7 @@
 
 #include "core/failure.hpp"
 #include "core/standard_numbers.hpp"
-#include "core/without_signal.hpp"
+#include "core/without_sigpipe.hpp"
 #include "io/descriptor.hpp"
 #include "io/terminal.hpp"
 
@@ -95,7 +95,7 @@ class blocking_calls::call final : public job {
     while (moved != size && error == 0) {
       if (waits && !wait_for_room()) return;
       const auto write = [&] { return ::write(fd(), data + moved, std::min(size - moved, most)); };
-      const ssize_t n = allows_stop_ ? write() : without_signal(write);
+      const ssize_t n = allows_stop_ ? write() : without_sigpipe(write);
       waits = on_->is_master || (n < 0 && errno == EAGAIN);  // somebody has set O_NONBLOCK
       if (n >= 0 || (errno != EINTR && errno != EAGAIN)) count(n);
     }

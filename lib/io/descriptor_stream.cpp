@@ -5,7 +5,7 @@
 
 #include "core/failure.hpp"
 #include "core/standard_numbers.hpp"
-#include "core/without_signal.hpp"
+#include "core/without_sigpipe.hpp"
 #include "io/descriptor.hpp"
 #include "io/terminal.hpp"
 
@@ -214,14 +214,14 @@ ssize_t descriptor::write_shared(const iovec* pieces, std::size_t count) noexcep
     }
     case access::no_wait: {
       const ssize_t put =
-          without_signal([&] { return ::pwritev2(fd_, pieces, n, -1, RWF_NOWAIT); });
+          without_sigpipe([&] { return ::pwritev2(fd_, pieces, n, -1, RWF_NOWAIT); });
       if (!was_refused(put)) return check_write(put);
       if (begin_blocking(writing)) errno = EAGAIN;  // see transfer_rare()
       return -1;
     }
     case access::thread: break;
     case access::non_blocking:
-      if (what_ != medium::terminal) return without_signal(plain);
+      if (what_ != medium::terminal) return without_sigpipe(plain);
       return check_write(without_handler(SIGTTOU, plain));
   }
   errno = EAGAIN;

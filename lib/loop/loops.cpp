@@ -4,7 +4,7 @@
 
 #include "core/failure.hpp"
 #include "core/standard_numbers.hpp"
-#include "loop/cores.hpp"
+#include "loop/cpu_quota.hpp"
 #include "loop/engine.hpp"
 
 #include <cosock/cancel.hpp>

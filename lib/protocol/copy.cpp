@@ -6,7 +6,7 @@
 #include "core/deadline.hpp"
 #include "core/failure.hpp"
 #include "core/standard_numbers.hpp"
-#include "core/without_signal.hpp"
+#include "core/without_sigpipe.hpp"
 #include "io/descriptor.hpp"
 
 #include <cosock/cancel.hpp>
@@ -102,7 +102,7 @@ class splice_pipe {
     const int fd = open_socket_of(to);
     if (const detail::failure f = descriptor_of(to).broken()) detail::raise(f);
     for (;;) {
-      const ssize_t n = detail::without_signal([&] {
+      const ssize_t n = detail::without_sigpipe([&] {
         return ::splice(out_, nullptr, fd, nullptr, most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
       });
       if (n >= 0) return counted(to, detail::writing, n);

@@ -1,6 +1,6 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
-#include "core/captures.hpp"
+#include "core/capture_check.hpp"
 
 #include "core/print.hpp"
 
@@ -74,8 +74,8 @@ void frame_gone(void* frame) noexcept {
   }
   if (!told) return;
   print_line(
-      "cosock: a child task outlives a variable that it refers to: one that it captured by reference, "
-      "or that it has a pointer to");
+      "cosock: a child task outlives a variable that it refers to: one that it captured by "
+      "reference, or that it has a pointer to");
 }
 
 void child_made(const void* child, const void* function, std::size_t size) {

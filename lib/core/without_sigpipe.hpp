@@ -13,7 +13,7 @@ namespace cosock::detail {
 /// Makes a system call that writes: with EPIPE, but without SIGPIPE, which the process may need for
 /// itself. For those calls that know no MSG_NOSIGNAL.
 template <class F>
-ssize_t without_signal(F call) noexcept {
+ssize_t without_sigpipe(F call) noexcept {
   sigset_t pipe;
   sigset_t before;
   sigset_t pending;

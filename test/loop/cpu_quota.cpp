@@ -1,8 +1,8 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
-#include "loop/cores.hpp"
+#include "loop/cpu_quota.hpp"
 
-#define BOOST_TEST_MODULE cores
+#define BOOST_TEST_MODULE cpu_quota
 #include <boost/test/unit_test.hpp>
 
 #include <stdlib.h>

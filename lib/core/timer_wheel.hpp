@@ -12,7 +12,7 @@ namespace cosock::detail {
 /// A hierarchical timer wheel: insertion and removal in constant time, whatever the number of timers.
 /// Level k has 64 slots of 64^k ticks each; an entry sits on the level of the highest digit (base 64)
 /// in which its tick differs from the present, and moves down as its time comes near.
-class wheel {
+class timer_wheel {
  public:
   static constexpr std::uint64_t never = UINT64_MAX;
   static constexpr int tick_bits = 16;  // a tick is 2^16 ns, 66 us
@@ -30,7 +30,7 @@ class wheel {
                : static_cast<std::int64_t>(tick << tick_bits);
   }
 
-  wheel() noexcept {
+  timer_wheel() noexcept {
     for (auto& level : slots_)
       for (auto& slot : level) slot.previous = slot.following = &slot;
   }

@@ -1,8 +1,8 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
-#include "core/wheel.hpp"
+#include "core/timer_wheel.hpp"
 
-#define BOOST_TEST_MODULE wheel
+#define BOOST_TEST_MODULE timer_wheel
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 #include <random>
 #include <vector>
 
-using cosock::detail::wheel;
+using cosock::detail::timer_wheel;
 
 namespace {
 
@@ -21,20 +21,20 @@ struct entry final : cosock::detail::timer {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(an_empty_wheel_has_nothing_to_do) {
-  auto w = std::make_unique<wheel>();
-  BOOST_TEST(w->next() == wheel::never);
+  auto w = std::make_unique<timer_wheel>();
+  BOOST_TEST(w->next() == timer_wheel::never);
   w->advance(1u << 30, [](auto&) { BOOST_ERROR("nothing was inserted"); });
-  BOOST_TEST(w->next() == wheel::never);
+  BOOST_TEST(w->next() == timer_wheel::never);
 }
 
 BOOST_AUTO_TEST_CASE(times_are_rounded_so_that_nothing_is_early) {
-  BOOST_TEST(wheel::tick_at_or_after(-5) == 0u);
-  BOOST_TEST(wheel::tick_at_or_after(0) == 0u);
-  BOOST_TEST(wheel::tick_at_or_after(1) == 1u);
-  BOOST_TEST(wheel::tick_at_or_after(65536) == 1u);
-  BOOST_TEST(wheel::tick_at_or_before(65535) == 0u);
-  BOOST_TEST(wheel::time_of(3) == 3 * 65536);
-  BOOST_TEST(wheel::time_of(wheel::tick_at_or_after(INT64_MAX)) == INT64_MAX);
+  BOOST_TEST(timer_wheel::tick_at_or_after(-5) == 0u);
+  BOOST_TEST(timer_wheel::tick_at_or_after(0) == 0u);
+  BOOST_TEST(timer_wheel::tick_at_or_after(1) == 1u);
+  BOOST_TEST(timer_wheel::tick_at_or_after(65536) == 1u);
+  BOOST_TEST(timer_wheel::tick_at_or_before(65535) == 0u);
+  BOOST_TEST(timer_wheel::time_of(3) == 3 * 65536);
+  BOOST_TEST(timer_wheel::time_of(timer_wheel::tick_at_or_after(INT64_MAX)) == INT64_MAX);
 }
 
 // Against the plainest model there is: after each step of time exactly those are due whose tick has
@@ -42,7 +42,7 @@ BOOST_AUTO_TEST_CASE(times_are_rounded_so_that_nothing_is_early) {
 BOOST_AUTO_TEST_CASE(timers_expire_at_their_tick_and_stopped_ones_never) {
   for (unsigned seed = 1; seed != 41; ++seed) {
     std::mt19937_64 random(seed);
-    auto w = std::make_unique<wheel>();
+    auto w = std::make_unique<timer_wheel>();
     std::vector<entry> entries(300);
     std::vector<std::uint64_t> expected(entries.size(), 0);  // 0: not running
     std::uint64_t now = random() % 1000000;
@@ -65,7 +65,7 @@ BOOST_AUTO_TEST_CASE(timers_expire_at_their_tick_and_stopped_ones_never) {
       if (first != 0)
         BOOST_REQUIRE(w->next() <= first);
       else
-        BOOST_REQUIRE(w->next() == wheel::never);
+        BOOST_REQUIRE(w->next() == timer_wheel::never);
       now += random() >> (20 + random() % 44);
       if (random() % 3 == 0 && first != 0) now = std::max(now, first);
       w->advance(now, [&](cosock::detail::timer& t) {
@@ -78,14 +78,14 @@ BOOST_AUTO_TEST_CASE(timers_expire_at_their_tick_and_stopped_ones_never) {
                                 [&](std::uint64_t tick) { return tick == 0 || tick > now; }));
     }
     for (entry& e : entries) e.unlink();
-    BOOST_TEST(w->next() == wheel::never);
+    BOOST_TEST(w->next() == timer_wheel::never);
   }
 }
 
 BOOST_AUTO_TEST_CASE(timers_are_due_in_the_order_of_their_ticks_and_of_their_insertion) {
   for (unsigned seed = 1; seed != 41; ++seed) {
     std::mt19937_64 random(seed);
-    auto w = std::make_unique<wheel>();
+    auto w = std::make_unique<timer_wheel>();
     std::vector<entry> entries(200);
     std::uint64_t now = random() >> 20;
     w->advance(now, [](auto&) {});
@@ -108,7 +108,7 @@ BOOST_AUTO_TEST_CASE(timers_are_due_in_the_order_of_their_ticks_and_of_their_ins
 }
 
 BOOST_AUTO_TEST_CASE(a_timer_inserted_while_others_are_due_has_its_turn) {
-  auto w = std::make_unique<wheel>();
+  auto w = std::make_unique<timer_wheel>();
   std::vector<entry> entries(3);
   entries[0].tick = 5;
   w->insert(entries[0]);
@@ -131,9 +131,9 @@ BOOST_AUTO_TEST_CASE(a_timer_inserted_while_others_are_due_has_its_turn) {
 }
 
 BOOST_AUTO_TEST_CASE(the_farthest_tick_is_reached) {
-  auto w = std::make_unique<wheel>();
+  auto w = std::make_unique<timer_wheel>();
   std::vector<entry> entries(1);
-  entries[0].tick = wheel::tick_at_or_after(INT64_MAX);
+  entries[0].tick = timer_wheel::tick_at_or_after(INT64_MAX);
   w->advance(12345, [](auto&) {});
   w->insert(entries[0]);
   int due = 0;
@@ -144,7 +144,7 @@ BOOST_AUTO_TEST_CASE(the_farthest_tick_is_reached) {
 }
 
 BOOST_AUTO_TEST_CASE(a_due_timer_may_stop_another_of_the_same_tick) {
-  auto w = std::make_unique<wheel>();
+  auto w = std::make_unique<timer_wheel>();
   std::vector<entry> entries(3);
   for (entry& e : entries) {
     e.tick = 70;
