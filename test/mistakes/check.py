@@ -40,7 +40,8 @@ else:
     if not text:
         print('not for this compiler')
         sys.exit(77)
-    warnings = ['-Wall', '-Wextra', '-Wno-unused', '-Werror=unused-result']
+    warnings = ['-Wall', '-Wextra', '-Wno-unused', '-Werror=unused-result',
+                '-Werror=unused-value']  # that of newer Clangs
     if 'clang' in version:
         warnings += ['-Werror=dangling', '-ferror-limit=0']
     done = run([*compiler, '-std=c++20', '-fsyntax-only', *warnings, '-I', include,
