@@ -143,7 +143,7 @@ BOOST_AUTO_TEST_CASE(multiple_errors_keep_all_and_name_all) {
   BOOST_TEST((e.code() == error::busy));
   const std::string text = cosock::describe(of(e));
   BOOST_TEST(text.find("2 tasks failed: ") == 0u);
-  BOOST_TEST(text.find("another task waits") != text.npos);
+  BOOST_TEST(text.find("another operation is pending") != text.npos);
   BOOST_TEST(text.find("second") != text.npos);
   const cosock::multiple_errors other({of(std::runtime_error("a")), of(system_error(error::busy))});
   BOOST_TEST((other.code() == errc::state_not_recoverable));

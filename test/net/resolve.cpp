@@ -249,7 +249,7 @@ CHILD_COROUTINE_TEST_CASE(localhost_is_loopback) {
 }
 
 CHILD_COROUTINE_TEST_CASE(a_thread_of_the_pool_takes_no_signals) {
-  (void)co_await resolve("127.0.0.1", "http");
+  (void)co_await as_result(resolve("127.0.0.1", "http"));  // which a bare system may not know
   BOOST_REQUIRE(resolver_threads() == 1u);
   DIR* all = ::opendir("/proc/self/task");
   while (const dirent* each = ::readdir(all)) {
