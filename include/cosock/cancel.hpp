@@ -9,7 +9,7 @@ namespace cosock {
 
 namespace detail {
 
-/// A scope around an operand, with a deadline or without.
+/// A scope around an operand, with or without a deadline.
 class COSOCK_API timeout_scope : public waiting, public timer {
  public:
   void cancel() noexcept override { inner_.cancel(); }  // from outside
@@ -22,27 +22,27 @@ class COSOCK_API timeout_scope : public waiting, public timer {
   void enter(scope& outer) noexcept {
     outer_ = &outer;
     inner_.on = outer.on;
-    outer.pending = this;  // before the inside runs: it may cancel what is around it
+    outer.pending = this;  // before the operand runs: it may cancel the outer scope
     if (outer.cancelled || expired_) inner_.cancelled = true;
   }
-  /// The inside has ended, or is destroyed.
+  /// The operand has ended, or is destroyed.
   void leave() noexcept {
     if (!outer_) return;
     if (outer_->pending == this) outer_->pending = nullptr;
     if (rest_) [[unlikely]]
       rest_->cancel();
-    // Where the outside was cancelled too, that is the reason, and not this deadline.
+    // If the outer scope was cancelled too, that is the reason, and not this deadline.
     if (outer_->cancelled) expired_ = false;
     outer_ = nullptr;
     stop_timer();
   }
-  /// For start(), where the inside has ended without a wait. Where that is because the time had
-  /// passed before it began, the others have their turn now and then.
+  /// For start(), if the operand has ended without a wait. If that is because the deadline had
+  /// passed before it began, other tasks run now and then.
   step complete_or_yield(std::coroutine_handle<> awaiting) {
     return expired_ ? rest(awaiting) : step::done;
   }
   failure translated(failure inner) const noexcept;
-  /// To be called where an exception is being handled: throws it on, `cancelled` as `timed_out`.
+  /// For a catch block: rethrows the exception, `cancelled` as `timed_out`.
   [[noreturn]] void rethrow() const;
 
   template <class A>
@@ -67,7 +67,7 @@ class COSOCK_API timeout_scope : public waiting, public timer {
   waiting* rest_ = nullptr;
 };
 
-/// What with_timeout and with_deadline give.
+/// The awaitable that with_timeout and with_deadline return.
 template <class A, bool Deadline>
 class COSOCK_AWAITABLE timeout_awaiter final : public awaiter_of<timeout_awaiter<A, Deadline>>,
                                                public timeout_scope {
@@ -101,7 +101,7 @@ class COSOCK_AWAITABLE timeout_awaiter final : public awaiter_of<timeout_awaiter
   A of_;
 };
 
-/// A scope that keeps outer cancellations out, for ever or for a time of grace.
+/// A scope that keeps outer cancellations out, or delays them by a grace period.
 class COSOCK_API shield_scope : public waiting, public timer {
  public:
   void cancel() noexcept override;  // from outside
@@ -122,7 +122,7 @@ class COSOCK_API shield_scope : public waiting, public timer {
   std::int64_t grace_;
 };
 
-/// What shielded and with_grace give.
+/// The awaitable that shielded and with_grace return.
 template <class A>
 class COSOCK_AWAITABLE shield_awaiter final : public awaiter_of<shield_awaiter<A>>,
                                               public shield_scope {
@@ -159,43 +159,43 @@ class scope_awaiter;
 
 }  // namespace detail
 
-/// Awaits `of`, for at most `limit`: a task, or an operation such as `socket.receive(buffer)`.
+/// Awaits `of`, a task or an operation such as `socket.receive(buffer)`, for at most `limit`.
 ///
-/// Gives what `of` gives. If the limit passes first, everything that waits inside, name look-ups
-/// included, ends with `error::cancelled`, and the await throws `error::timed_out`. A value that
-/// comes all the same is given, not lost. An error of another kind passes unchanged. A cancellation
-/// from outside passes as `error::cancelled`, so the two are never mistaken for each other. Limits
-/// nest: the nearer one wins.
+/// Returns the result of `of`. Throws `error::timed_out` if the limit passes first: every operation
+/// inside, name resolution included, then ends with `error::cancelled`. If the operation completes
+/// before that takes effect, its result is returned. Other errors pass unchanged. A cancellation
+/// from outside passes as `error::cancelled`, so it cannot be mistaken for a passed limit. Limits
+/// nest: the nearest deadline wins.
 ///
-/// Input that came before the limit is delivered before the limit expires, also if the loop was held
-/// up meanwhile by a task that computes. A limit of zero or less has passed already: nothing is
-/// attempted. One of 292 years or more, or infinity, never passes. Throws std::invalid_argument, when
-/// it is called, for NaN. The time counts from the `co_await`. Costs no allocation, and no timer of
-/// the system.
+/// Input that arrived before the limit is delivered before the limit expires, even if a task that
+/// computes has delayed the loop. A limit of zero or less has passed already: nothing is attempted.
+/// A limit of 292 years or more, or infinity, never passes. Throws std::invalid_argument from the
+/// call, not from the await, for NaN. The time counts from the `co_await`. Allocates no memory, and
+/// uses no timer of the system.
 template <class Rep, class Period, class A>
 auto with_timeout(std::chrono::duration<Rep, Period> limit, A&& of) {
   return detail::timeout_awaiter<detail::operand_t<A>, false>(detail::to_ns(limit),
                                                          std::forward<A>(of));
 }
 
-/// As with_timeout, with a point of the monotonic clock instead of a duration.
+/// Like with_timeout, with a time point of the monotonic clock instead of a duration.
 template <class Duration, class A>
 auto with_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> deadline, A&& of) {
   return detail::timeout_awaiter<detail::operand_t<A>, true>(
       detail::to_ns(deadline.time_since_epoch()), std::forward<A>(of));
 }
 
-/// Awaits `of` out of reach of the cancellations around it, for clean-up that has to wait: a
-/// farewell message, say. Give it a limit of its own: `shielded(with_timeout(1s, goodbye()))`.
-/// After it, what was cancelled outside is still cancelled.
+/// Awaits `of`, shielded from cancellation of the enclosing scopes, for cleanup that must await,
+/// such as a farewell message. Give it a limit of its own: `shielded(with_timeout(1s, goodbye()))`.
+/// Afterwards an enclosing scope that was cancelled is still cancelled.
 template <class A>
 auto shielded(A&& of) {
   return detail::shield_awaiter<detail::operand_t<A>>(INT64_MAX, std::forward<A>(of));
 }
 
-/// Awaits `of`, and lets a cancellation from outside reach it only after a time of grace: what has
-/// begun may end in order while everything around it stops. The time counts from the cancellation;
-/// zero or less is none. Throws std::invalid_argument, when it is called, for NaN.
+/// Awaits `of`, and delays cancellation of the enclosing scopes by `grace`, so that work in
+/// progress can finish. The time counts from the cancellation; zero or less delays nothing. Throws
+/// std::invalid_argument from the call, not from the await, for NaN.
 template <class Rep, class Period, class A>
 auto with_grace(std::chrono::duration<Rep, Period> grace, A&& of) {
   return detail::shield_awaiter<detail::operand_t<A>>(detail::to_ns(grace), std::forward<A>(of));
@@ -203,34 +203,35 @@ auto with_grace(std::chrono::duration<Rep, Period> grace, A&& of) {
 
 /// A region of work that can be cancelled from elsewhere on the same loop.
 ///
-/// `co_await scope.run(work())` runs the work inside the scope. After cancel() everything that waits
-/// inside, and everything that is going to, ends with `error::cancelled`, until control leaves the
-/// scope. Cancellation is a state, not an event: cancel() before run() counts. The object must
-/// outlive the run(), holds one run() at a time, and belongs to one loop; from another thread,
-/// cancel through loop::post.
+/// `co_await scope.run(work())` runs the work inside the scope. After cancel(), every operation
+/// inside ends with `error::cancelled`, those that begin later too, until control leaves the scope.
+/// Cancellation is a state, not an event: cancel() before run() counts. The object must outlive the
+/// run(), holds one run() at a time, and belongs to one loop; from another thread, cancel it
+/// through loop::post.
 class COSOCK_API cancel_scope final : private detail::timeout_scope {
  public:
   cancel_scope() = default;
   ~cancel_scope() = default;
 
-  /// Cancels the scope. Returns at once; what is inside ends when the loop comes to it. Idempotent.
+  /// Cancels the scope. Returns at once; the operations inside end later in this turn of the loop,
+  /// or in the next one. Idempotent.
   void cancel() noexcept override { inner_.cancel(); }
-  /// Whether the inside is cancelled: by cancel(), by the deadline, or from outside.
+  /// Whether the scope is cancelled: by cancel(), by its deadline, or by an enclosing scope.
   [[nodiscard]] bool is_cancelled() const noexcept { return inner_.cancelled; }
   /// Whether the deadline of this scope has passed while it ran.
   [[nodiscard]] bool timed_out() const noexcept { return expired_; }
 
-  /// Sets the time at which the scope cancels itself, also while it runs: sooner, later, or, with
-  /// clear_deadline or `time_point::max()`, not at all. One that has passed already counts at once.
-  /// Throws std::invalid_argument for NaN.
+  /// Sets the time at which the scope cancels itself; also while it runs, to an earlier or a later
+  /// time. With clear_deadline() or `time_point::max()` it does not. A deadline that has passed
+  /// already takes effect at once. Throws std::invalid_argument for NaN.
   template <class Duration>
   void set_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> deadline) {
     set_deadline_ns(detail::to_ns(deadline.time_since_epoch()));
   }
   void clear_deadline() noexcept;
 
-  /// Awaits `of` inside the scope. Gives what it gives; throws `error::timed_out` if the deadline
-  /// ended it, `error::cancelled` if cancel() or an outer scope did. Throws std::logic_error if the
+  /// Awaits `of` inside the scope. Returns its result. Throws `error::timed_out` if the deadline
+  /// ended it, `error::cancelled` if cancel() or an enclosing scope did; std::logic_error if the
   /// scope is running already.
   template <class A>
   auto run(A&& of) {

@@ -11,22 +11,23 @@ template <class Body>
 class nursery_awaiter;
 }
 
-/// The place where child tasks live: they run side by side, and the `with_nursery` that made the
-/// place ends when all of them have.
+/// Runs child tasks concurrently. `with_nursery`, which makes it, returns after all of them have
+/// ended.
 ///
-/// The first error that leaves the body or a child cancels all the others; when they have ended it
-/// is thrown from `with_nursery`. If others failed with errors of their own meanwhile, none is lost:
-/// `multiple_errors` (error.hpp) carries them all. Belongs to one loop, like everything inside it.
+/// The first error that leaves the body or a child cancels all the others, and is thrown from
+/// `with_nursery` when they have ended. If others failed with errors of their own,
+/// `multiple_errors` (error.hpp) is thrown and carries all of them. A nursery and its children
+/// belong to one loop.
 class COSOCK_API nursery : protected detail::group {
  public:
   /// Starts a child: `function(arguments...)`, which returns a task. The function and its arguments
   /// are moved or copied into the child, so a lambda may capture, and the arguments reach the
   /// function as rvalues. The child first runs when the caller next waits. In a nursery that has
-  /// been cancelled it runs as far as its first wait, which fails.
+  /// been cancelled it runs until its first wait, which fails.
   ///
-  /// What the function captured by reference outlives the child: variables around with_nursery do,
-  /// those of its body do not. A debug build of the library reports a child that outlives what it
-  /// refers to on standard error.
+  /// Variables that the function captures by reference must outlive the child: those declared
+  /// outside with_nursery do, those of its body do not. A debug build of the library reports a
+  /// child that outlives such a variable on standard error.
   template <class F, class... Args>
   void start(F&& function, Args&&... arguments) {
     static_assert(std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>,
@@ -38,16 +39,16 @@ class COSOCK_API nursery : protected detail::group {
         {std::forward<F>(function)}, std::forward<Args>(arguments)...));
   }
 
-  /// Cancels the body and every child, now and later. `with_nursery` then returns normally, unless
-  /// there is an error to throw. Idempotent.
+  /// Cancels the body and every child, including children that are started later. `with_nursery`
+  /// then returns normally, unless there is an error to throw. Idempotent.
   void cancel_all() noexcept {
     cancelled_ = true;
     cancel_branches();
   }
-  /// Whether cancel_all() was called, an error cancelled the nursery, or an outer scope did.
+  /// Whether cancel_all(), an error, or an enclosing scope has cancelled the nursery.
   [[nodiscard]] bool is_cancelled() const noexcept { return cancelled_; }
 
-  /// How many tasks have not ended: children, and the body.
+  /// The number of tasks that have not ended: the children and the body.
   [[nodiscard]] std::size_t active() const noexcept { return active_; }
 
  protected:
@@ -85,13 +86,14 @@ class COSOCK_AWAITABLE detail::nursery_awaiter final : public awaiter_of<nursery
   Body body_;
 };
 
-/// Opens a nursery, runs `body(nursery&)` in it, which returns `task<>`, and waits until the body
-/// and every child have ended: there is no way to leave one behind.
+/// Opens a nursery, runs `body(nursery&)` in it, which returns `task<>`, and returns after the body
+/// and every child have ended. A child cannot be detached.
 ///
-/// Throws the first error, after all have ended. Cancelled from outside, it cancels all, waits, and
-/// throws `error::cancelled`, unless everything completed all the same. The body may be a lambda
-/// that captures by reference; the closure is kept until the end. Write one that captures by value
-/// as a named variable first (GCC 12 destroys such a temporary of a `co_await` twice).
+/// Throws the first error, after all have ended. On cancellation from outside it cancels the body
+/// and the children, waits for them, and throws `error::cancelled`, unless all of them completed.
+/// The body may be a lambda that captures by reference; it is kept until the end. Make a lambda
+/// that captures by value a named variable first (GCC 12 destroys such a temporary of a `co_await`
+/// twice).
 template <class Body>
 auto with_nursery(Body&& body) {
   static_assert(std::is_invocable_r_v<task<>, std::decay_t<Body>&, nursery&>,

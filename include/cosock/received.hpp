@@ -6,15 +6,15 @@
 
 namespace cosock {
 
-/// What came of receiving one message or datagram.
+/// The result of receiving one message or datagram.
 struct received {
-  /// How many bytes are in the buffer.
+  /// The number of bytes in the buffer.
   std::size_t size = 0;
-  /// How many the message had: more than `size` where it did not fit.
+  /// The number of bytes of the message: more than `size` if the message did not fit.
   std::size_t length = 0;
-  /// Whether it did not fit. The bytes that are not in the buffer are lost.
+  /// True if the message did not fit. The bytes that are not in the buffer are lost.
   bool truncated = false;
-  /// Whether there was no message, because the peer has ended the stream. An empty message is none.
+  /// True at the end of the stream. A message of zero length does not set it.
   bool end = false;
 };
 

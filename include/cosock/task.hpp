@@ -20,7 +20,7 @@ COSOCK_API void release_frame(void* frame, std::size_t size) noexcept;
 template <class T>
 struct promise;
 
-/// What a program made to be awaited by any coroutine.
+/// An awaitable of the program, which any coroutine may await.
 template <class A>
 concept foreign = requires(A a, std::coroutine_handle<promise<void>> h) {
   a.await_suspend(h);
@@ -41,7 +41,7 @@ struct await_in_place {
   decltype(auto) await_resume() { return of.result(); }
 };
 
-/// What every coroutine of the library has in its frame.
+/// The part of the frame that all coroutines of the library have.
 struct promise_base {
   std::coroutine_handle<> continuation;
   scope* where = nullptr;
@@ -180,23 +180,23 @@ class task_awaiter : public awaiter_of<task_awaiter<T>> {
 
 }  // namespace detail
 
-/// A coroutine that has not begun, and its result: nothing runs until the task is awaited, and then
-/// it runs on the awaiting task's loop, inside the awaiting task's cancellation scope.
+/// A lazy coroutine and its result. It starts when it is awaited, and runs on the loop and inside
+/// the cancellation scope of the awaiting task.
 ///
-/// A task is awaited once, as an rvalue: `co_await work()` or `co_await std::move(kept)`. The await
-/// gives what the coroutine returned, or throws what left it. A task that is destroyed before it
-/// was awaited never ran; one that is destroyed while it waits ends at that point, and the locals of
-/// its coroutine are destroyed.
+/// A task is awaited once, as an rvalue: `co_await work()` or `co_await std::move(kept)`. Awaiting
+/// returns the result of the coroutine, or rethrows its exception. If a task is destroyed before it
+/// is awaited, its coroutine never runs. If it is destroyed while it waits, the coroutine ends at
+/// that point, and its local variables are destroyed.
 ///
 /// Arguments passed by value live as long as the task; those passed by reference or view must
-/// outlive the `co_await`. The frame is recycled on the thread that ends it.
+/// outlive the `co_await`. The memory of the frame is reused on the thread that ends it.
 template <class T>
 class [[nodiscard("a task does nothing until it is awaited: is co_await missing?")]] task
     : public detail::needs_co_await {
  public:
   /// For the compiler.
   using promise_type = detail::promise<T>;
-  /// What awaiting it gives.
+  /// The type of the result.
   using value_type = T;
 
   task(task&& other) noexcept : of_(std::exchange(other.of_, {})) {}
@@ -207,7 +207,7 @@ class [[nodiscard("a task does nothing until it is awaited: is co_await missing?
   ~task() {
     if (of_) of_.destroy();
   }
-  /// Exchanges the coroutines that the two own.
+  /// Exchanges the coroutines of the two tasks.
   void swap(task& other) noexcept { std::swap(of_, other.of_); }
 
   /// Starts the coroutine and waits for its result. Throws std::logic_error for a task that was
@@ -215,7 +215,7 @@ class [[nodiscard("a task does nothing until it is awaited: is co_await missing?
   detail::task_awaiter<T> operator co_await() && noexcept {
     return detail::task_awaiter<T>(std::exchange(of_, {}));
   }
-  /// A task is awaited once, and `std::move` says so: this gives an error.
+  /// Compile-time error: a task is awaited once, as an rvalue (`std::move`).
   template <class U = T>
   detail::task_awaiter<U> operator co_await()& {
     static_assert(detail::never<U>,

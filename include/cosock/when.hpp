@@ -9,10 +9,10 @@
 
 namespace cosock {
 
-/// What when_any gives: which operand ended first, and the result of every one that has one.
+/// The result of when_any: which operand completed first, and the results of all that have one.
 template <class Results>
 struct any_result {
-  /// The operand that was the first to complete, counted from 0.
+  /// The index of the operand that completed first, from 0.
   std::size_t index = 0;
   /// For each operand an optional: its result, or empty if it was cancelled before it had one.
   Results results;
@@ -37,31 +37,32 @@ template <bool Any, class Operands>
 class join_awaiter;
 }  // namespace detail
 
-/// Awaits all operands at once, tasks or operations, and gives a tuple of their results, `nothing`
-/// for an operand without one and a std::reference_wrapper for one that gives a reference.
+/// Awaits all operands, tasks or operations, concurrently. Returns a tuple of their results:
+/// `nothing` for an operand without a result, and a std::reference_wrapper for one that returns a
+/// reference.
 ///
-/// The first error cancels the others; when all have ended it is thrown, alone, or in
-/// `multiple_errors` (error.hpp) if there were more. Cancelled from outside before all have
-/// completed, it throws `error::cancelled`.
+/// The first error cancels the others. When all have ended it is thrown, alone, or in
+/// `multiple_errors` (error.hpp) if there were more. Throws `error::cancelled` on cancellation from
+/// outside before all have completed.
 template <class... A>
 auto when_all(A&&... of) {
   return detail::join_awaiter<false, detail::operands_of_types<detail::operand_t<A>...>>(
       detail::operand(std::forward<A>(of))...);
 }
 
-/// The same for any number of tasks of one kind: gives a vector of results.
+/// The same for any number of tasks of one type. Returns a vector of results.
 template <class T>
 auto when_all(std::vector<task<T>> of) {
   return detail::join_awaiter<false, detail::operands_of_vector<T>>(std::move(of));
 }
 
-/// Awaits all operands at once until the first one completes, then cancels the others and waits
-/// until they have ended. Gives an any_result.
+/// Awaits all operands concurrently until the first one completes, then cancels the others and
+/// waits until they have ended. Returns an any_result.
 ///
-/// A loser that completes all the same hands over its result too, so no byte that was read is lost.
-/// If an operand fails, its error is thrown as from when_all, and results of others go with it: wrap
-/// the operands in as_result where those matter. Cancelled from outside, it throws
-/// `error::cancelled` unless an operand has completed.
+/// If another operand completes too before its cancellation takes effect, its result is returned as
+/// well, so no received byte is lost. If an operand fails, its error is thrown as from when_all,
+/// and the results of the others are discarded: use as_result for the operands if they matter.
+/// Throws `error::cancelled` on cancellation from outside, unless an operand has completed.
 template <class... A>
 auto when_any(A&&... of) {
   static_assert(sizeof...(A) != 0, "when_any of nothing would wait for ever");
@@ -69,8 +70,8 @@ auto when_any(A&&... of) {
       detail::operand(std::forward<A>(of))...);
 }
 
-/// The same for any number of tasks of one kind: the results are a vector. Throws
-/// std::invalid_argument for an empty one, which would wait for ever.
+/// The same for any number of tasks of one type: the results are a vector. Throws
+/// std::invalid_argument for an empty vector, with which it would never complete.
 template <class T>
 auto when_any(std::vector<task<T>> of) {
   return detail::join_awaiter<true, detail::operands_of_vector<T>>(std::move(of));
