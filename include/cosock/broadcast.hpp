@@ -18,7 +18,7 @@ template <class T>
 class broadcast_receive_operation;
 }
 
-/// One receiver of a broadcast: it sees every value that is sent after it subscribed, in order.
+/// A receiver of a broadcast: it receives every value that is sent after it subscribed, in order.
 template <class T>
 class subscription : private detail::link {
  public:
@@ -27,16 +27,16 @@ class subscription : private detail::link {
   /// Ends a receive that is pending with `error::closed`.
   ~subscription();
 
-  /// Waits for the next value, and gives a copy of it; empty once the broadcast is closed and all
-  /// has been received. If this subscription was too slow, the next value is the oldest that is
-  /// still there, and missed() says how many were lost. Throws `error::cancelled`: no value was
-  /// taken; `error::busy` while another task receives from the same subscription; `error::closed`
-  /// if the broadcast was destroyed; and whatever copying a T throws, with the value still to be
-  /// had.
+  /// Waits for the next value, and returns a copy; empty once the broadcast is closed and all
+  /// values have been received. If this subscription was too slow, the next value is the oldest
+  /// that is still stored, and missed() returns the number of lost values. Throws
+  /// `error::cancelled`: no value was taken; `error::busy` while another task receives from the
+  /// same subscription; `error::closed` if the broadcast was destroyed; and any exception of the
+  /// copy constructor of T, in which case the value stays available.
   detail::broadcast_receive_operation<T> receive() {
     return detail::broadcast_receive_operation<T>(*this);
   }
-  /// How many values were lost right before the one that was received last.
+  /// The number of values that were lost immediately before the value that was received last.
   [[nodiscard]] std::uint64_t missed() const noexcept { return missed_; }
 
  private:
@@ -52,13 +52,12 @@ class subscription : private detail::link {
   std::uint64_t missed_ = 0;
 };
 
-/// Values for all who have subscribed to them: each subscription sees each. Sending never waits:
-/// the last few values are kept, as many as there is room for, and a subscription that falls
-/// farther behind is told how many it has missed. Belongs to one loop. For values that must not be
-/// lost, use one channel for each receiver.
+/// Delivers every value to every subscription. Sending never waits: the last values are stored, up
+/// to a capacity, and a subscription that falls further behind is told how many it has missed.
+/// Belongs to one loop. For values that must not be lost, use a channel for each receiver.
 ///
-/// T is copied for every receiver; a `std::shared_ptr<const X>` is cheap to copy. The room is
-/// allocated once. Values stay in it until newer ones need the place.
+/// T is copied for every receiver; a `std::shared_ptr<const X>` is cheap to copy. The memory is
+/// allocated once. Values stay in it until newer ones replace them.
 template <class T>
 class broadcast {
  public:
@@ -73,7 +72,7 @@ class broadcast {
   /// Receives that are pending end with `error::closed`; so do later ones.
   ~broadcast();
 
-  /// Sends a value to everybody. False if the broadcast is closed.
+  /// Sends a value to every subscription. Returns false if the broadcast is closed.
   bool send(T value) noexcept {
     if (closed_) return false;
     if (kept_.full()) kept_.drop();
@@ -82,15 +81,15 @@ class broadcast {
     waiting_.complete_all();
     return true;
   }
-  /// A new receiver, for what is sent from now on.
+  /// Returns a new subscription, for values that are sent from now on.
   [[nodiscard]] subscription<T> subscribe() noexcept { return subscription<T>(*this); }
 
-  /// No more values: receivers get what is still there, and then the end. Idempotent.
+  /// Ends the values: receivers receive the stored ones, and then the end. Idempotent.
   void close() noexcept {
     closed_ = true;
     waiting_.complete_all();
   }
-  /// Whether it was closed. There may be values left to receive.
+  /// Whether it was closed. Values may be left to receive.
   [[nodiscard]] bool is_closed() const noexcept { return closed_; }
 
  private:

@@ -18,44 +18,43 @@ template <class T, bool Copies>
 class channel_send_operation;
 }  // namespace detail
 
-/// A queue of values between the tasks of one loop, with room for a fixed number of them: senders
-/// wait while it is full, receivers while it is empty, first come, first served. Any number of
-/// tasks may send, and receive; each value goes to one of them. It belongs to its loop; values from
-/// other threads come through a mailbox (mailbox.hpp), and values for many receivers through a
-/// broadcast.
+/// A bounded queue of values between the tasks of one loop. Senders wait while it is full,
+/// receivers while it is empty, first come, first served. Any number of tasks may send and receive;
+/// each value goes to one of them. It belongs to its loop. For values from other threads use a
+/// mailbox (mailbox.hpp), for values to many receivers a broadcast.
 ///
-/// T may be move-only; moving it must not throw. The room is allocated once; sending and receiving
-/// allocate nothing. A channel that is destroyed ends those who wait with `error::closed`.
+/// T may be move-only; moving it must not throw. The memory is allocated once; sending and
+/// receiving allocate nothing. Destroying a channel ends the tasks that wait with `error::closed`.
 ///
-/// On GCC 12, name a value of an aggregate class with a destructor before the `co_await` that sends
-/// it: that compiler destroys such a temporary twice.
+/// On GCC 12, make a value of an aggregate class with a destructor a named variable before the
+/// `co_await` that sends it: that compiler destroys such a temporary twice.
 template <class T>
 class channel {
  public:
   /// With a capacity of 0 a value is handed over only when a receiver waits for it. Throws
-  /// std::invalid_argument for a capacity of more values than memory can hold (PTRDIFF_MAX bytes),
+  /// std::invalid_argument for a capacity of more values than memory can hold (PTRDIFF_MAX bytes);
   /// std::bad_alloc.
   explicit channel(std::size_t capacity) : queue_("the capacity of a channel", capacity) {}
 
   /// Waits for room, and queues the value. Throws `error::closed` if the channel is closed, now or
   /// while it waits, and `error::cancelled`. An rvalue is moved from only when it is queued: after
-  /// an error it is still the caller's, and unchanged. It outlives the `co_await`, like all that is
-  /// passed by reference.
+  /// an error the caller still has it, unchanged. Like every argument that is passed by reference,
+  /// it outlives the `co_await`.
   detail::channel_send_operation<T, false> send(T&& value) { return {*this, std::move(value)}; }
   detail::channel_send_operation<T, true> send(const T& value) requires std::copy_constructible<T> {
     return {*this, value};
   }
 
-  /// Waits for a value, and gives it; empty once the channel is closed and all that was queued has
+  /// Waits for a value, and returns it; empty once the channel is closed and all queued values have
   /// been received: `while (auto value = co_await channel.receive())`. Throws `error::cancelled`:
-  /// no value was taken. A value that came before the cancellation is given. A task that is
-  /// destroyed between the two takes the value with it.
+  /// no value was taken. A value that arrived before the cancellation is returned. If the task is
+  /// destroyed between the two, the value is destroyed with it.
   detail::channel_receive_operation<T> receive() {
     return detail::channel_receive_operation<T>(*this);
   }
 
-  /// Queues the value if there is room; false, and the value is unchanged, if not, or if the
-  /// channel is closed.
+  /// Queues the value if there is room. Returns false, and leaves the value unchanged, if there is
+  /// none or if the channel is closed.
   [[nodiscard]] bool try_send(T&& value) { return !closed_ && give(value); }
   [[nodiscard]] bool try_send(const T& value)
     requires std::copy_constructible<T>
@@ -64,24 +63,25 @@ class channel {
     T copy(value);
     return give(copy);
   }
-  /// The next value, if there is one.
+  /// The next value, or empty if the queue is empty.
   [[nodiscard]] std::optional<T> try_receive() {
     std::optional<T> value;
     take(value);
     return value;
   }
 
-  /// No more values: what is queued may still be received, senders that wait fail. Idempotent.
+  /// Ends the values: those in the queue may still be received, and senders that wait fail.
+  /// Idempotent.
   void close() noexcept {
     closed_ = true;
     senders_.close_all();
     receivers_.complete_all();
   }
-  /// Whether it was closed. There may be values left to receive.
+  /// Whether it was closed. Values may be left to receive.
   [[nodiscard]] bool is_closed() const noexcept { return closed_; }
-  /// How many values are queued. Those of senders that wait do not count.
+  /// The number of queued values. Those of senders that wait do not count.
   [[nodiscard]] std::size_t size() const noexcept { return queue_.size(); }
-  /// How many there is room for.
+  /// The number of values that fit.
   [[nodiscard]] std::size_t capacity() const noexcept { return queue_.capacity(); }
 
  private:

@@ -16,28 +16,28 @@ class root;
 
 }  // namespace detail
 
-/// One thread's worth of tasks: it runs them, and waits for their sockets and timers, on an io_context
-/// of its own. Programs that are nothing but tasks use run() (run.hpp) and never see one; this class
-/// is for those that run tasks from code that is none, such as a test.
+/// An event loop: runs tasks on one thread, and waits for their sockets and timers, on an
+/// io_context of its own. Programs that consist of tasks use run() (run.hpp) and need no loop
+/// object. Use this class to run tasks from ordinary code, such as a test.
 ///
-/// Only one thread at a time may use a loop, except for post(). A loop that is destroyed closes what
-/// belongs to it and destroys the tasks that still wait: their locals are destroyed where they
-/// stand, no code of theirs runs after. Sockets may outlive it; they are closed.
+/// Only one thread at a time may use a loop, except for post(). A loop that is destroyed closes its
+/// sockets and destroys the tasks that still wait: their local variables are destroyed, and no
+/// further code of theirs runs. Socket objects may outlive the loop; they are closed.
 ///
-/// A task may call exit(3). The locals of tasks are not destroyed then. Static objects are, as
-/// always; a static loop, or a static `running` object, whose tasks are running is left as it is.
-/// Threads of the library delay neither exit() nor a return from main(). The library, or a plugin
-/// that contains it, stays in memory when it is unloaded after such a thread was started.
+/// A task may call exit(3). The local variables of tasks are not destroyed then. Static objects
+/// are, as always; a static loop, or a static `running` object, whose tasks are running is left as
+/// it is. Threads of the library delay neither exit() nor a return from main(). The library, or a
+/// plugin that contains it, stays in memory when it is unloaded after such a thread was started.
 ///
 /// A child process that is forked, without exec, has a copy of the loop, of its tasks and of its
-/// sockets. Whatever it does with the copies, closing and destroying them included, changes nothing
-/// in the parent's reactor, timers and signals. The copy may go on: it waits for its descriptors in
-/// the child, beside the parent, if the child is forked by a task of the loop, or by the thread
-/// that owns it. A loop that another thread was running has lost that thread, and must not be used
-/// in the child. New loops, and run(), work there. Both processes have the same connections: what
-/// one sends or receives the other does not, and a connection ends when both have closed it
-/// (fork(2)). A loop in an io_context of the program's goes on in a child with that context, by
-/// notify_fork().
+/// sockets. Using, closing or destroying the copies changes nothing in the reactor, the timers and
+/// the signals of the parent. The copy may go on: it waits for its descriptors in the child, beside
+/// the parent, if the child is forked by a task of the loop, or by the thread that owns it. A loop
+/// that another thread was running has lost that thread, and must not be used in the child. New
+/// loops, and run(), work there. Both processes have the same connections: data that one of them
+/// sends or receives is not sent or received by the other, and a connection ends when both have
+/// closed it (fork(2)). A loop in an io_context of the program goes on in a child with that
+/// context, by notify_fork().
 class COSOCK_API loop {
  public:
   loop();
@@ -48,9 +48,9 @@ class COSOCK_API loop {
   /// The loop that runs on this thread. Throws std::logic_error if none does.
   [[nodiscard]] static loop& current();
 
-  /// Runs the task to its end, and everything else on the loop meanwhile. Gives its result, or
-  /// throws what left it. Waits for closed streams of Asio's that still have bytes to send, as
-  /// cosock::run() does. Not from inside a task of the same loop (std::logic_error).
+  /// Runs the task to its end, and everything else on the loop in the meantime. Returns its result,
+  /// or rethrows its exception. Waits for closed streams of Asio that still have bytes to send, as
+  /// cosock::run() does. Throws std::logic_error inside a task of the same loop.
   template <class T>
   T run(task<T> work);
 
@@ -58,16 +58,17 @@ class COSOCK_API loop {
   template <class T>
   [[nodiscard]] running<T> start(task<T> work);
 
-  /// Runs everything that is ready, without waiting, and returns how many handlers the loop has run:
-  /// 0 when nothing was ready, 4096 at most, so that it returns although tasks yield without end. Not
-  /// from inside a task of the same loop (std::logic_error), nor is run_some().
+  /// Runs everything that is ready, without waiting. Returns the number of turns and handlers: 0 if
+  /// nothing was ready, at most 4096, so that it returns even if tasks yield without end. Throws
+  /// std::logic_error inside a task of the same loop, like run_some().
   std::size_t poll();
   /// Waits until something is ready, and runs it.
   void run_some();
 
-  /// Has the loop call the function, soon: the one member that any thread may call, as long as the
-  /// loop exists. The way to cancel a scope, or to wake a task, from another thread. A function that
-  /// was not called when the loop is destroyed is destroyed with it. It must not throw.
+  /// Calls the function on the loop, soon. This is the one member that any thread may call, as long
+  /// as the loop exists: use it to cancel a scope, or to wake a task, from another thread. A
+  /// function that was not called when the loop is destroyed is destroyed with it. It must not
+  /// throw.
   template <class F>
   void post(F function) {
     struct function_call final : detail::loop_message {
@@ -93,7 +94,7 @@ class COSOCK_API loop {
 
 namespace detail {
 
-/// A task at the root of everything: nobody awaits it, a loop runs it.
+/// The root of a tree of tasks: no task awaits it, the loop runs it.
 class COSOCK_API root : public group, public link {
  public:
   bool done() const noexcept { return active_ == 0; }
@@ -121,8 +122,8 @@ class COSOCK_API root : public group, public link {
 
 }  // namespace detail
 
-/// A task that was started on a loop, and its result. Destroying the object destroys the task where
-/// it stands: there is no way to let go of one.
+/// A task that was started on a loop, and its result. Destroying the object destroys the suspended
+/// task; it cannot be detached.
 template <class T>
 class [[nodiscard]] running final : private detail::root {
  public:
@@ -130,13 +131,13 @@ class [[nodiscard]] running final : private detail::root {
 
   /// Whether the task has ended.
   [[nodiscard]] bool done() const noexcept { return root::done(); }
-  /// Cancels the scope around the task; it ends when the loop comes to it.
+  /// Cancels the scope around the task. The task ends later, on the loop.
   void cancel() noexcept override {
     scope_.cancelled = true;
     group::cancel();
   }
-  /// The result of a task that is done, or throws what left it; once. Throws std::logic_error for
-  /// one that is not done, or was destroyed with its loop.
+  /// Returns the result of a task that is done, or rethrows its exception; once. Throws
+  /// std::logic_error for a task that is not done, or that was destroyed with its loop.
   T result() {
     check_done();
     rethrow_errors();

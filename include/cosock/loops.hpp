@@ -9,18 +9,17 @@
 
 namespace cosock {
 
-/// The largest number of loops that run_loops(), and listeners for several loops, take.
+/// The largest number of loops that run_loops(), and listeners for several loops, accept.
 inline constexpr unsigned max_loops = 4096;
 
-/// How many processors this process may use: those of the affinity of the thread that asks
-/// (sched_getaffinity(2)), as far as the quotas of its cgroups go, a part of one counted as one. At
-/// least 1.
+/// The number of processors that this process may use: those in the affinity mask of the calling
+/// thread (sched_getaffinity(2)), limited by the CPU quotas of its cgroups, rounded up. At least 1.
 [[nodiscard]] COSOCK_API unsigned usable_cores() noexcept;
 
-/// How run_loops() runs its loops.
+/// Options of run_loops().
 struct loops_options {
-  /// Bind each thread to one of the processors that the caller's may use, in turn. Threads that are
-  /// started from such a thread inherit that.
+  /// Binds each thread to one of the processors of the calling thread's affinity mask, in turn.
+  /// Threads that are started from such a thread inherit that.
   bool pin = false;
 };
 
@@ -44,18 +43,18 @@ COSOCK_API task<> run_loop_bodies(std::vector<std::unique_ptr<loop_body>> bodies
 
 }  // namespace detail
 
-/// Runs a function on `n` loops at once, each on a thread of its own, and waits until all have ended:
-/// the way to more than one core. 0: usable_cores().
+/// Runs a function on `n` loops concurrently, each on a thread of its own, and returns after all of
+/// them have ended. Use it to run on more than one core. 0 means usable_cores().
 ///
-/// Each loop gets its own copy of `f`, made now, and calls it with its index, 0 to n - 1, if it takes
-/// one; it returns task<>. What loops share, such as what `f` refers to, they share between threads.
+/// Each loop gets its own copy of `f`, made in this call, and calls it with its index, 0 to n - 1,
+/// if it takes one; it returns task<>. Objects that `f` refers to are shared between threads.
 ///
-/// The first error that leaves one cancels the others, and is thrown when all have ended, as with_nursery
-/// does. Cancelled, it cancels all, waits for them, and throws `error::cancelled`. If the task that
-/// waits here is destroyed, the loops are destroyed too, with their tasks where they stand; that
-/// waits until each has come to an end of what it does at the moment. Throws system_error where the
-/// system has no more threads, or no descriptors for their loops; std::invalid_argument, when it is
-/// called, for more than max_loops.
+/// The first error that leaves one loop cancels the others, and is thrown when all have ended, as
+/// with_nursery does. On cancellation it cancels all loops, waits for them, and throws
+/// `error::cancelled`. If the task that waits here is destroyed, the loops are destroyed too, with
+/// their suspended tasks; that waits until each loop has finished its current step. Throws
+/// system_error if the system has no more threads, or no descriptors for the loops;
+/// std::invalid_argument, from the call, for more than max_loops.
 template <class F>
 task<> run_loops(unsigned n, F&& f, loops_options options = {}) {
   using body = detail::loop_body_of<std::decay_t<F>>;

@@ -56,22 +56,23 @@ class mailbox_receive_operation;
 
 }  // namespace detail
 
-/// A queue of values from any thread to the loop on which it was made: the one way, besides
-/// loop::post, into a loop from outside. It has room for a fixed number of values, allocated once,
-/// and sending allocates nothing. Moving a T must not throw.
+/// A bounded queue into which any thread sends, and from which tasks of the loop receive on which
+/// it was made. Besides loop::post it is the only way into a loop from another thread. Its memory
+/// is allocated once, and sending allocates nothing. Moving a T must not throw.
 ///
-/// Threads send through sender objects, which may outlive the mailbox and its loop, as the mailbox
-/// itself may outlive the loop. Values that nobody received are destroyed with the mailbox.
+/// Threads send through sender objects, which may outlive the mailbox and its loop; the mailbox may
+/// outlive the loop too. Values that were not received are destroyed with the mailbox.
 template <class T>
 class mailbox {
  public:
-  /// Sends to the mailbox. Copies send to the same one; each may be used by any thread, one object
-  /// by one thread at a time.
+  /// Sends to the mailbox. Copies send to the same mailbox. Each object may be used by any thread,
+  /// by one at a time.
   class sender {
    public:
-    /// Queues the value, and wakes a receiver. Never waits, but for a lock that is held for
-    /// moments. False, and the value is unchanged, if the mailbox is full, closed, destroyed, or
-    /// its loop is known to be. True is no promise that the value will be received.
+    /// Queues the value, and wakes a receiver. Never waits, except for a lock that is held for
+    /// moments. Returns false, and leaves the value unchanged, if the mailbox is full, closed or
+    /// destroyed, or if its loop is known to be destroyed. A true result does not guarantee that
+    /// the value is received.
     [[nodiscard]] bool try_send(T&& value) const noexcept { return to_->give(value); }
     [[nodiscard]] bool try_send(const T& value) const
       requires std::copy_constructible<T>
@@ -79,9 +80,9 @@ class mailbox {
       T copy(value);
       return to_->give(copy);
     }
-    /// No more values, from any sender. Idempotent.
+    /// Ends the values of all senders. Idempotent.
     void close() const noexcept { to_->close(); }
-    /// Whether sending is in vain for good.
+    /// Whether every later send will fail.
     [[nodiscard]] bool is_closed() const noexcept { return to_->is_closed(); }
 
    private:
@@ -90,9 +91,9 @@ class mailbox {
     std::shared_ptr<detail::mailbox_state<T>> to_;
   };
 
-  /// Has room for `capacity` values; 0 counts as 1. Belongs to the loop that runs on this thread;
-  /// std::logic_error if none does. Throws std::invalid_argument for a capacity of more values than
-  /// memory can hold (PTRDIFF_MAX bytes), std::bad_alloc.
+  /// Has room for `capacity` values; 0 counts as 1. Belongs to the loop that runs on this thread.
+  /// Throws std::logic_error if there is none; std::invalid_argument for a capacity of more values
+  /// than memory can hold (PTRDIFF_MAX bytes); std::bad_alloc.
   explicit mailbox(std::size_t capacity)
       : state_(std::make_shared<detail::mailbox_state<T>>(capacity)) {}
   mailbox(const mailbox&) = delete;
@@ -100,22 +101,23 @@ class mailbox {
   /// On the thread of the loop. Receives that are pending end with `error::closed`.
   ~mailbox() { state_->abandon(); }
 
-  /// A new sender, to be given to another thread.
+  /// Returns a new sender, for another thread.
   [[nodiscard]] sender make_sender() const noexcept { return sender(state_); }
 
-  /// Waits for a value, and gives it; empty once the mailbox is closed and all that was queued has
+  /// Waits for a value, and returns it; empty once the mailbox is closed and all queued values have
   /// been received. Several tasks may receive: first come, first served. Throws `error::cancelled`:
-  /// no value was taken; `error::other_loop` for a task of another loop. A value that the loop has
-  /// handed over before the cancellation is given; one that was only sent is for the next receive.
+  /// no value was taken; `error::other_loop` in a task of another loop. If the loop has handed over
+  /// a value before the cancellation takes effect, it is returned; a value that is only queued
+  /// stays for the next receive.
   detail::mailbox_receive_operation<T> receive() {
     return detail::mailbox_receive_operation<T>(*state_);
   }
-  /// The next value, if there is one. On the thread of the loop.
+  /// The next value, or empty if the queue is empty. On the thread of the loop.
   [[nodiscard]] std::optional<T> try_receive() { return state_->take_one(); }
 
-  /// No more values: what is queued may still be received. Idempotent.
+  /// Ends the values: those in the queue may still be received. Idempotent.
   void close() noexcept { state_->close(); }
-  /// Whether it was closed, here or by a sender. There may be values left to receive.
+  /// Whether it was closed, here or by a sender. Values may be left to receive.
   [[nodiscard]] bool is_closed() const noexcept { return state_->is_closed(); }
 
  private:

@@ -8,23 +8,23 @@
 
 namespace cosock {
 
-/// Runs a program: the task, on a loop made for it, until the task has ended. Gives the status that
-/// `main` returns: what the task returned, or 0 for one that returns nothing.
+/// Runs a program: the task, on a loop made for it, until the task has ended. Returns the exit
+/// status for `main`: the result of the task, or 0 for a task without a result.
 ///
-/// SIGINT and SIGTERM cancel the scope around the task, so that it ends in order: if `cancelled` is
-/// what then leaves it, the status is 0. A second such signal ends the process at once, as if it had
-/// not been caught. A signal that the process ignores when run() is called stays ignored. Handlers
-/// that the program had are installed again when run() returns.
+/// SIGINT and SIGTERM cancel the scope around the task, so that it ends in order: if it then ends
+/// with `cancelled`, the status is 0. A second such signal ends the process at once, as if it had
+/// not been caught. A signal that the process ignores when run() is called stays ignored. The
+/// previous handlers are installed again when run() returns.
 ///
-/// Streams of Asio's that were closed and still have bytes to send (asio.hpp) are waited for, within
-/// their limits; a signal ends that wait. An error that leaves the task is printed to standard error
-/// as `program: message`, without SIGPIPE, and the status is 1. Throws only what making the loop
-/// throws, system_error.
+/// Waits for streams of Asio that were closed and still have bytes to send (asio.hpp), within their
+/// limits; a signal ends that wait. An exception that leaves the task is printed to standard error
+/// as `program: message`, without SIGPIPE, and the status is 1. Throws only system_error, if the
+/// loop cannot be made.
 [[nodiscard]] COSOCK_API int run(task<int> program);
 [[nodiscard]] COSOCK_API int run(task<void> program);
 
-/// Prints `program: message` to standard error, as run() does, and gives 2: for `main` to return
-/// when it was called in a way it does not understand.
+/// Prints `program: message` to standard error, as run() does, and returns 2: the exit status of
+/// `main` for wrong arguments.
 [[nodiscard]] COSOCK_API int usage_error(std::string_view message);
 
 }  // namespace cosock

@@ -14,21 +14,21 @@ class signal_state;
 class signal_wait_operation;
 }  // namespace detail
 
-/// Signals of the system, such as SIGHUP, that a task waits for instead of a handler. Caught while
-/// the object exists; then again what they were before. Belongs to the loop that runs where it is
-/// made, and may outlive it.
+/// Signals of the system, such as SIGHUP, that a task waits for. They are caught while the object
+/// exists, and have their previous disposition afterwards. Belongs to the loop that runs where it
+/// is made, and may outlive it.
 ///
-/// Several sets may name the same signal, on one loop or on several: each gets it. That holds for
-/// run() too: it still ends the program at the first SIGINT or SIGTERM; but where a set names one
-/// of them, a second does not end the process at once, as it otherwise would. Signals of one kind
-/// that come faster than they are received may count as one.
+/// Several sets may name the same signal, on one loop or on several: each of them receives it. That
+/// includes run(): it still ends the program at the first SIGINT or SIGTERM; but if a set names one
+/// of them, a second one does not end the process at once, as it otherwise would. Signals of one
+/// kind that arrive faster than they are received may count as one.
 ///
-/// A child that is forked, without exec, does not report its signals to the parent. They do in it
-/// what they did before they were caught, until it runs the loop on, or makes a set or calls run()
-/// itself.
+/// A child that is forked, without exec, does not report its signals to the parent. In the child
+/// they have the disposition that they had before they were caught, until the child runs the loop,
+/// makes a set, or calls run().
 class COSOCK_API signal_set {
  public:
-  /// Throws what the system says of a number that cannot be caught (invalid_argument), and
+  /// Throws the error of the system for a number that cannot be caught (invalid_argument), and
   /// std::logic_error outside of a loop.
   explicit signal_set(std::initializer_list<int> numbers);
   signal_set(const signal_set&) = delete;
@@ -36,9 +36,9 @@ class COSOCK_API signal_set {
   /// Waits that are pending end with `error::closed`.
   ~signal_set();
 
-  /// Waits for a signal, and gives its number: one that came since the set was made, and that no
-  /// wait has given yet. Throws `error::cancelled`: no signal was taken; `error::other_loop` for a
-  /// task of another loop.
+  /// Waits for a signal, and returns its number: a signal that arrived since the set was made, and
+  /// that no wait has returned yet. Throws `error::cancelled`: no signal was taken;
+  /// `error::other_loop` in a task of another loop.
   detail::signal_wait_operation wait() noexcept;
 
  private:

@@ -23,25 +23,25 @@ class semaphore_acquire_operation;
 // cancellation at its next wait. An object that is destroyed ends those who wait for it with
 // `error::closed`.
 
-/// Something that has happened, or has not yet. Any number of tasks may wait for it.
+/// A flag that tasks wait for (a manual-reset event). Any number of tasks may wait.
 class COSOCK_API event {
  public:
   event() noexcept = default;
 
-  /// It has happened: every task that waits goes on, also if reset() comes before it runs.
+  /// Sets the flag and wakes every task that waits, even if reset() is called before it runs.
   /// Idempotent.
   void set() noexcept {
     set_ = true;
     waiters_.complete_all();
   }
-  /// It has not happened: later waits wait. A task that goes on after a wait may so find the event
-  /// reset; where that matters, it looks at what the event was about, in a loop.
+  /// Clears the flag: later waits wait. The flag may be cleared again before a task that was woken
+  /// runs; such a task rechecks its condition in a loop if that matters.
   void reset() noexcept { set_ = false; }
-  /// Whether it has happened.
+  /// Whether the flag is set.
   [[nodiscard]] bool is_set() const noexcept { return set_; }
 
-  /// Waits until it has happened. Throws `error::cancelled`, or `error::closed` if the event is
-  /// destroyed meanwhile.
+  /// Waits until the flag is set. Throws `error::cancelled`; `error::closed` if the event is
+  /// destroyed while the task waits.
   detail::event_wait_operation wait() noexcept;
 
  private:
@@ -50,13 +50,13 @@ class COSOCK_API event {
   bool set_ = false;
 };
 
-/// A number of permits, which tasks acquire and give back: a limit on how many do something at
-/// once, or on how much of something is in use. First come, first served: a task that wants many
-/// permits is not overtaken by one that wants few.
+/// A number of permits that tasks acquire and return: a limit on how many tasks do something at the
+/// same time, or on how much of a resource is in use. First come, first served: a task that needs
+/// many permits is not overtaken by one that needs few.
 class COSOCK_API semaphore {
  public:
-  /// Permits that were acquired; given back when the object is destroyed, at the latest. The
-  /// semaphore outlives it. Empty if it holds none.
+  /// Acquired permits, which return to the semaphore when the object is destroyed, at the latest.
+  /// The semaphore outlives it. Empty if it holds no permit.
   class [[nodiscard]] permit {
    public:
     permit() noexcept = default;
@@ -72,13 +72,13 @@ class COSOCK_API semaphore {
     }
     ~permit() { release(); }
 
-    /// Gives the permits back now. Idempotent.
+    /// Returns the permits now. Idempotent.
     void release() noexcept {
       if (of_) std::exchange(of_, nullptr)->release(count_);
     }
-    /// Keeps the permits out for good, or until someone calls semaphore::release.
+    /// Keeps the permits out of the semaphore, until semaphore::release() adds them again.
     void forget() noexcept { of_ = nullptr; }
-    /// Whether there is a permit in it.
+    /// Whether it holds a permit.
     explicit operator bool() const noexcept { return of_ != nullptr; }
 
    private:
@@ -89,7 +89,7 @@ class COSOCK_API semaphore {
     std::size_t count_ = 0;
   };
 
-  /// With so many permits to begin with: none, or up to SIZE_MAX.
+  /// Begins with this number of permits, 0 to SIZE_MAX.
   explicit semaphore(std::size_t permits) noexcept : available_(permits) {
     granted_.previous = granted_.following = &granted_;
   }
@@ -97,27 +97,27 @@ class COSOCK_API semaphore {
   semaphore& operator=(const semaphore&) = delete;
   ~semaphore();
 
-  /// Waits for so many permits, and gives them; for 0 it only waits behind those who came before.
-  /// Throws `error::cancelled`, or `error::closed` if
-  /// the semaphore is destroyed meanwhile: no permit was taken. A task that is destroyed before it
-  /// could use them gives them back.
+  /// Waits for `count` permits, and returns them. A count of 0 only waits behind earlier waiters.
+  /// Throws `error::cancelled`; `error::closed` if the semaphore is destroyed while the task waits.
+  /// After an error no permit is taken. If the task is destroyed before it runs with its permits,
+  /// they return to the semaphore.
   detail::semaphore_acquire_operation acquire(std::size_t count = 1) noexcept;
 
-  /// The permits, or none if they are not there at once, or if others wait.
+  /// The permits; empty if they are not available now, or if other tasks wait.
   permit try_acquire(std::size_t count = 1) noexcept {
     if (!waiters_.empty() || available_ < count) return {};
     available_ -= count;
     return {*this, count};
   }
 
-  /// Adds permits: those of a permit that was forgotten, or new ones. There are never more than
+  /// Adds permits: those of a permit that was forgotten, or new ones. The number never exceeds
   /// SIZE_MAX.
   void release(std::size_t count = 1) noexcept {
     available_ = detail::saturating_sum(available_, count);
     if (!waiters_.empty()) grant();
   }
 
-  /// How many permits could be acquired.
+  /// The number of permits that are available.
   [[nodiscard]] std::size_t available() const noexcept { return available_; }
 
  private:
@@ -128,8 +128,8 @@ class COSOCK_API semaphore {
   detail::link granted_;  // waiters that have theirs, and have not run yet
 };
 
-/// What one task at a time may hold: for what must not be interleaved although it waits in between,
-/// such as several sends that belong together. First come, first served; not recursive.
+/// Mutual exclusion between tasks of one loop. It may be held across `co_await`, for example for
+/// several sends that belong together. First come, first served; not recursive.
 class COSOCK_API mutex {
  public:
   /// Holds the mutex until it is destroyed, or until release(). The mutex outlives it.
@@ -137,11 +137,11 @@ class COSOCK_API mutex {
 
   mutex() noexcept = default;
 
-  /// Waits until nobody holds it, and gives the guard. Throws as semaphore::acquire.
+  /// Waits until the mutex is free, and returns the guard. Throws as semaphore::acquire.
   detail::semaphore_acquire_operation lock() noexcept;
-  /// The guard, or an empty one if somebody holds it, or waits for it.
+  /// The guard; empty if a task holds the mutex or waits for it.
   guard try_lock() noexcept { return one_.try_acquire(); }
-  /// Whether somebody holds it.
+  /// Whether a task holds the mutex.
   [[nodiscard]] bool is_locked() const noexcept { return one_.available() == 0; }
 
  private:

@@ -35,24 +35,24 @@ class COSOCK_AWAITABLE sleep_operation final : public awaiter_of<sleep_operation
 
 }  // namespace detail
 
-/// Waits for as long as `duration`, never less. A duration of zero or less lets every other task
-/// that is ready run once; one of 292 years or more, or infinity, does not end. Throws
-/// `error::cancelled`; std::invalid_argument, when it is called, for NaN.
+/// Waits for `duration`, never less. A duration of zero or less lets every other task that is ready
+/// run once; one of 292 years or more, or infinity, never ends. Throws `error::cancelled`;
+/// std::invalid_argument, from the call, for NaN.
 template <class Rep, class Period>
 detail::sleep_operation sleep_for(std::chrono::duration<Rep, Period> duration) {
   return {detail::to_ns(duration), false};
 }
 
-/// Waits until a point of the monotonic clock, never less. Throws `error::cancelled`;
-/// std::invalid_argument, when it is called, for NaN.
+/// Waits until a time point of the monotonic clock, never less. Throws `error::cancelled`;
+/// std::invalid_argument, from the call, for NaN.
 template <class Duration>
 detail::sleep_operation sleep_until(
     std::chrono::time_point<std::chrono::steady_clock, Duration> time) {
   return {detail::to_ns(time.time_since_epoch()), true};
 }
 
-/// Lets every other task that is ready run, and the loop look for new events, before this one goes
-/// on: for a long computation between operations. Throws `error::cancelled`.
+/// Lets every other task that is ready run, and the loop look for new events, before this task goes
+/// on. Use it in long computations. Throws `error::cancelled`.
 inline detail::sleep_operation yield() {
   return {0, false};
 }
