@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 namespace cosock {
 
@@ -158,11 +159,14 @@ std::vector<address> of_localhost(std::string_view host, family which) {
   std::erase_if(found, [which](const address& each) {
     return !each.is_loopback() || !wanted(each, which);
   });
-  std::stable_sort(found.begin(), found.end(), [](const address& a, const address& b) {
-    return a.is_v6() > b.is_v6();
-  });
-  if (found.empty()) found = {address::loopback_v6(), address::loopback_v4()};
-  return found;
+  if (found.empty()) return {address::loopback_v6(), address::loopback_v4()};
+  // IPv6 first, without std::stable_sort, which causes a warning of newer Clangs in the headers of
+  // GCC 12.
+  std::vector<address> ordered;
+  for (const bool v6 : {true, false})
+    std::copy_if(found.begin(), found.end(), std::back_inserter(ordered),
+                 [v6](const address& each) { return each.is_v6() == v6; });
+  return ordered;
 }
 
 /// A part of an address in one of the notations that inet_aton(3) takes: decimal, octal, 0x7f.
