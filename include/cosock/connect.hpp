@@ -10,32 +10,33 @@
 
 namespace cosock {
 
-/// How a connection is made. The defaults are what a client wants.
+/// Options of a connection. The defaults suit a client.
 struct connect_options {
-  /// Limit for all of it, look-up included; `error::timed_out` when it passes. Zero or less: at once.
-  /// For none: std::chrono::nanoseconds::max().
+  /// The limit for name resolution and all attempts; `error::timed_out` when it passes. Zero or
+  /// less passes at once; std::chrono::nanoseconds::max() never does.
   time_span timeout = std::chrono::seconds(30);
-  /// How long an address is tried before the next one joins (RFC 8305); zero or less: all at once.
+  /// The time between the attempts to connect to two addresses (RFC 8305); zero or less: all at
+  /// once.
   time_span attempt_delay = std::chrono::milliseconds(250);
   /// Use addresses of this family only.
   cosock::family family = cosock::family::any;
-  /// Bind to this before connecting; addresses of the other family are then not tried. A scope id is
-  /// the interface that the connection uses.
+  /// The local endpoint to bind to; addresses of the other family are then not tried. A scope id
+  /// names the interface that the connection uses.
   std::optional<endpoint> local = std::nullopt;
   bool no_delay = true;    ///< Nagle's algorithm off
-  /// The first send goes out with the SYN (RFC 7413), if the system can. Only for protocols in which
-  /// the client speaks first: with a peer that is known to take part, nothing is sent before that,
-  /// connect() succeeds without having asked anybody, and errors show in send().
+  /// TCP Fast Open: the first send goes out with the SYN (RFC 7413), if the system supports it.
+  /// Only for protocols in which the client speaks first: if the kernel has a cookie of the peer,
+  /// connect() succeeds before the handshake, and connection errors appear in the first send().
   bool fast_open = false;
   int receive_buffer = 0;  ///< bytes; 0: the system's; negative: invalid_argument
   int send_buffer = 0;     ///< bytes; 0: the system's
 };
 
-/// Connects to an endpoint. Gives a tcp_socket. Throws system_error with the endpoint in what():
-/// connection_refused, and so on; no_such_device for a scope id that names no interface; a connection
-/// to oneself, which loopback makes possible, is refused too. Of the options, `timeout`,
+/// Connects to an endpoint. Returns a tcp_socket. Throws system_error with the endpoint in what():
+/// connection_refused, and so on; no_such_device for a scope id that names no interface; a
+/// connection to oneself, which loopback makes possible, is refused too. Of the options, `timeout`,
 /// `attempt_delay` and `family` do not apply: see with_timeout.
-/// Cancelled: the connection is closed, whatever it had come to.
+/// On cancellation the socket is closed, even if the connection was established already.
 detail::tcp_connect_operation connect(const endpoint& to, const connect_options& options = {});
 
 /// Looks up a host and connects to it: Happy Eyeballs, RFC 8305. IPv4 and IPv6 addresses are looked

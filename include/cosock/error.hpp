@@ -18,25 +18,26 @@
 
 namespace cosock {
 
-/// The conditions that are the library's own; everything else is the system's code. Operations throw
-/// boost::system::system_error with one of these or with an errno of the system category. Each
-/// equals the portable condition of boost::system::errc named behind it.
+/// The error codes of the library; all other errors have codes of the system. Operations throw
+/// boost::system::system_error with one of these codes or with an errno of the system category.
+/// Each code equals the portable condition of boost::system::errc in parentheses.
 enum class error {
   cancelled = 1,      ///< a cancellation scope ended the operation (operation_canceled)
-  timed_out,          ///< a deadline scope ended what it covers (timed_out)
+  timed_out,          ///< a deadline ended the operation (timed_out)
   closed,             ///< the socket was closed on this side (bad_file_descriptor)
-  busy,               ///< another task waits for the same direction (device_or_resource_busy)
-  end_of_stream,      ///< the peer ended the stream before all was received (no_message_available)
-  host_not_found,     ///< no such name, or it has no address (host_unreachable)
+  busy,               ///< another operation is pending in this direction (device_or_resource_busy)
+  end_of_stream,      ///< the stream ended in the middle of a line, frame or block
+                      ///< (no_message_available)
+  host_not_found,     ///< no such host, or it has no address (host_unreachable)
   service_not_found,  ///< neither a port from 0 to 65535 nor a known service (invalid_argument)
   name_server,        ///< the name server failed or did not answer (resource_unavailable_try_again)
   not_an_address,     ///< the text is no address or endpoint (invalid_argument)
   other_loop,         ///< the object belongs to another loop (operation_not_permitted)
   message_truncated,  ///< a message did not fit into the buffer; its rest is lost (message_size)
-  line_too_long,      ///< a line, or what precedes a delimiter, is over its limit (message_size)
+  line_too_long,      ///< a line, or the text before a delimiter, is over its limit (message_size)
   frame_too_long,     ///< a frame, or a block, is over its limit (message_size)
-  bad_frame,          ///< the length in front of a frame is not well formed (bad_message)
-  slow_consumer,      ///< the peer takes too little, and was given up (no_buffer_space)
+  bad_frame,          ///< the length prefix of a frame is malformed (bad_message)
+  slow_consumer,      ///< the peer does not read, and its connection was closed (no_buffer_space)
 };
 
 /// The category of the codes above, called "cosock".
@@ -60,9 +61,9 @@ class COSOCK_API detailed_error : public boost::system::system_error {
   [[nodiscard]] virtual std::exception_ptr with_code(const boost::system::error_code&) const = 0;
 };
 
-/// Thrown by `send` and `receive_exactly` when they end after a part of the bytes has gone, and for a
-/// message that did not fit: it says how many. Otherwise they throw a plain system_error, and no byte
-/// has gone.
+/// Thrown by `send` and `receive_exactly` when they end after a part of the bytes has gone, and for
+/// a message that did not fit: it says how many. Otherwise they throw a plain system_error, and no
+/// byte has gone.
 class COSOCK_API transfer_error : public detailed_error {
  public:
   /// For those who implement streams.
@@ -90,8 +91,8 @@ class COSOCK_API batch_error : public detailed_error {
   std::size_t datagrams_;
 };
 
-/// Several tasks that ran side by side failed, each for a reason of its own. The code is that of the
-/// first, or `state_not_recoverable` if that was no system_error; what() names them all.
+/// Several tasks that ran side by side failed, each for a reason of its own. The code is that of
+/// the first, or `state_not_recoverable` if that was no system_error; what() names them all.
 class COSOCK_API multiple_errors : public boost::system::system_error {
  public:
   /// At least two errors, none of them null.
@@ -104,8 +105,9 @@ class COSOCK_API multiple_errors : public boost::system::system_error {
   std::vector<std::exception_ptr> errors_;
 };
 
-/// The error of as_result: the code, and the exception that the operation would have thrown, so that
-/// nothing which that knows is lost: the host and the address, a number of bytes, several errors.
+/// The error of as_result: the code, and the exception that the operation would have thrown, so
+/// that nothing which that knows is lost: the host and the address, a number of bytes, several
+/// errors.
 class COSOCK_API operation_error : public boost::system::error_code {
  public:
   /// No error.
@@ -119,11 +121,11 @@ class COSOCK_API operation_error : public boost::system::error_code {
   std::exception_ptr exception_;  // null: says no more than the code
 };
 
-/// Throws the exception: what value() of a result does.
+/// Throws the exception, as value() of a result does.
 [[noreturn]] COSOCK_API void throw_exception_from_error(const operation_error&,
                                                         const boost::source_location&);
 
-/// What as_result returns.
+/// The result of as_result.
 template <class T>
 using result = boost::system::result<T, operation_error>;
 

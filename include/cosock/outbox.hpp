@@ -20,23 +20,22 @@ namespace cosock {
 
 class outbox;
 
-/// What becomes of a message for which an outbox has no room.
+/// The policy for a message that does not fit into an outbox.
 enum class when_full : unsigned char {
   wait,         ///< its sender waits
-  drop_oldest,  ///< the oldest messages are dropped
+  drop_oldest,  ///< the oldest messages are discarded
   close,        ///< the stream is closed: its peer is too slow
 };
 
-/// How much an outbox holds, and what happens when that is not enough.
+/// The limits of an outbox, and its policy when they are reached.
 struct outbox_options {
-  std::size_t max_messages = 128;  ///< that wait to be written; 0 counts as 1
-  std::size_t max_bytes = 1 << 18;  ///< of all of them; a message that is larger waits alone
-  when_full policy = when_full::wait;  ///< what becomes of a message when there is no room
-  /// Under the policy `close`: what the peer is told before the stream is closed, which waits for
-  /// that: until what is being written and these words are, what is queued being dropped, and the
-  /// stream has ended in order (byte_stream::finish()), or until so much time has passed. Receiving
-  /// goes on meanwhile; while a receive is pending, the end of the peer is not waited for. Copied.
-  /// Empty: closed at once.
+  std::size_t max_messages = 128;  ///< messages that wait to be written; 0 counts as 1
+  std::size_t max_bytes = 1 << 18;  ///< bytes of all messages; a larger message waits alone
+  when_full policy = when_full::wait;  ///< for a message that does not fit
+  /// Text that is sent before the stream is closed under the policy `close`. Queued messages are
+  /// discarded; the write in progress and this text are sent, and the stream ends in order
+  /// (byte_stream::finish()), all within last_words_time. Receiving goes on in the meantime; while
+  /// a receive is pending, the end of the peer is not waited for. Copied. Empty: closed at once.
   std::string_view last_words = {};
   time_span last_words_time = std::chrono::seconds(5);  ///< zero or less: closed at once
 };
@@ -94,68 +93,68 @@ class COSOCK_AWAITABLE outbox_flush_operation final : public awaiter_of<outbox_f
 
 }  // namespace detail
 
-/// A queue of messages in front of a stream: any number of tasks of the loop send, one task, run(),
-/// writes, many messages with one system call. Messages are not mixed up, and keep their order; on a
-/// sequenced-packet socket each is a packet of its own.
-/// What is queued is bounded; what to do when the peer does not keep up is the policy's to say.
+/// A bounded queue of messages in front of a stream. Any number of tasks of the loop send; one
+/// task, run(), writes many messages with one system call. Messages stay whole and keep their
+/// order; on a sequenced-packet socket each message is a packet. The policy says what happens when
+/// the peer does not keep up.
 ///
-/// It does not own the stream. Start run() in a nursery inside which the senders live, and nothing
-/// else sends on the stream:
+/// It does not own the stream. Start run() in a nursery that contains the senders, and send on the
+/// stream through the outbox only:
 ///
 ///     outbox out(socket);
 ///     nursery.start([&] { return out.run(); });
 ///     co_await out.send("hello\n");
 ///
-/// When the stream breaks, run() throws what broke it, and so does every send, those that wait
-/// included.
+/// When the stream fails, run() throws its error, and so does every send, including pending ones.
 class COSOCK_API outbox {
  public:
-  /// The room for the messages is allocated here; their bytes are the senders'. The stream outlives
-  /// the outbox. Throws std::invalid_argument for more `max_messages` than memory can hold
+  /// Allocates the queue; the bytes of the messages are allocated by the senders. The stream
+  /// outlives the outbox. Throws std::invalid_argument for more `max_messages` than memory can hold
   /// (PTRDIFF_MAX bytes), std::bad_alloc.
   explicit outbox(byte_stream& to, const outbox_options& options = {});
   outbox(const outbox&) = delete;
   outbox& operator=(const outbox&) = delete;
-  /// Not while run() runs. Sends that wait end with `error::closed`; what is queued is not sent.
+  /// Not while run() runs. Pending sends end with `error::closed`; queued messages are not sent.
   ~outbox();
 
-  /// Queues a message. Has it written when run() comes to it, which is not when this ends: see
-  /// flush(). Waits for room under the policy `wait`, first come, first served. Throws the error
-  /// that ended run(), `error::closed` after close(), or if run() was cancelled;
-  /// `error::slow_consumer` under the policy `close`, which closes the stream, after the last words
-  /// if there are any. Cancelled (`error::cancelled`): the message was not queued. One that is for
-  /// several peers is shared, not copied, as a shared_ptr, which is not null.
+  /// Queues a message. Completes when the message is queued, not when it is written: see flush().
+  /// Waits for room under the policy `wait`, first come, first served. Throws the error that ended
+  /// run(); `error::closed` after close(), or if run() was cancelled; `error::slow_consumer` under
+  /// the policy `close`, which closes the stream, after the last words if there are any. Cancelled
+  /// (`error::cancelled`): the message was not queued. Pass a non-null shared_ptr to share one
+  /// message among peers without copying.
   detail::outbox_send_operation send(std::string message) {
     return {*this, detail::message(std::move(message))};
   }
   detail::outbox_send_operation send(std::shared_ptr<const std::string> message) {
     return {*this, detail::message(std::move(message))};
   }
-  /// Queues a message if that can be done without a wait; false if not, or if send() would throw.
+  /// Queues a message if there is room. Returns false if there is none, or if send() would throw.
   bool try_send(std::string message) { return try_queue(detail::message(std::move(message))); }
   bool try_send(std::shared_ptr<const std::string> message) {
     return try_queue(detail::message(std::move(message)));
   }
 
-  /// Waits until everything that was queued before has been written to the stream (or dropped), and
-  /// has left it: where the stream has a buffer of its own (asio_stream), that too.
-  /// Throws what send() throws for a stream that broke; `error::cancelled`.
+  /// Waits until all messages that were queued before have been written to the stream or discarded,
+  /// and have left the buffer of the stream, if it has one (asio_stream). Throws the errors of
+  /// send() for a stream that failed; `error::cancelled`.
   detail::outbox_flush_operation flush() noexcept { return detail::outbox_flush_operation(*this); }
 
-  /// Writes what is queued, until close() and everything has left the stream; then returns. Throws
-  /// what the stream's send throws, and `error::slow_consumer`. Cancelled: a message may have been
-  /// sent in part, and nothing more is; to have the rest sent, give it a time of grace (with_grace,
-  /// cancel.hpp). Once only (std::logic_error).
+  /// Writes queued messages. Returns after close(), when all messages have left the stream. Throws
+  /// the errors of the stream's send, and `error::slow_consumer`. Cancelled: a message may have
+  /// been sent in part, and nothing more is sent; use with_grace (cancel.hpp) to send the rest.
+  /// Throws std::logic_error for a second call.
   task<> run();
 
-  /// No more messages: what is queued is written, then run() ends. Sends that wait for room end
+  /// Ends the messages: queued ones are written, then run() returns. Sends that wait for room end
   /// with `error::closed`. Leaves the stream open. Idempotent.
   void close() noexcept;
 
-  /// Messages, and their bytes, that wait to be written; those being written do not count.
+  /// The number of messages, and of their bytes, that wait to be written. Messages that are being
+  /// written do not count.
   [[nodiscard]] std::size_t messages() const noexcept { return queue_.size(); }
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
-  /// Messages that were dropped under the policy drop_oldest.
+  /// The number of messages that were discarded under the policy drop_oldest.
   [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_; }
 
  private:
