@@ -46,7 +46,7 @@ detail::tcp_connect_operation connect(const endpoint& to, const connect_options&
 /// as one fails, and the first connection wins.
 ///
 /// Throws system_error with the code of the first failure, one that may pass before one that does
-/// not (is_permanent, reconnect.hpp), and, in what(), every address that was tried with the reason
+/// not (is_permanent, error.hpp), and, in what(), every address that was tried with the reason
 /// why it failed; `error::timed_out`, with the same list, for the limit; `error::host_not_found` if
 /// no address is left to try; the errors of resolve() if there is no address at all. Cancelled:
 /// everything is closed.
