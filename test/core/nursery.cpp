@@ -879,7 +879,7 @@ BOOST_AUTO_TEST_CASE(a_million_children_leave_the_heap_where_it_was) {
   loop.run(start_in_waves(1000, 1000, sum));
   BOOST_TEST(sum == 1'002'000);
 #if !COSOCK_TEST_SANITIZED
-  BOOST_TEST(heap_in_use() - before <= 0);
+  BOOST_TEST(heap_in_use() - before < 4096);  // the C library and Boost.Test allocate a little
 #endif
 }
 
