@@ -6,6 +6,7 @@
 //
 //   loops_cosock LOOPS ROUNDS PORT      ROUNDS: of the hash, for each message
 
+#include <cosock/listeners.hpp>
 #include <cosock/loops.hpp>
 #include <cosock/run.hpp>
 #include <cosock/serve.hpp>
