@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "core/scheduler.hpp"
 
+#include "core/scoped_value.hpp"
+
 #include <cstdlib>
 #include <stdexcept>
 
@@ -131,13 +133,8 @@ void scheduler::notice_exit() {
 // Turns
 
 bool scheduler::turn(bool may_wait) {
-  struct turn_guard {
-    explicit turn_guard(bool& in_turn) noexcept : in_turn(in_turn) { in_turn = true; }
-    ~turn_guard() { in_turn = false; }
-    bool& in_turn;
-  };
   const on_scheduler here(this);
-  const turn_guard guard(in_turn_);
+  const scoped_value in_turn(in_turn_, true);
   const unsigned found = reactor_.wait(deadline(), may_wait && !has_ready() && !messages_);
   int fired = deliver_messages();
   // What waited for this look follows what the look has found.

@@ -4,6 +4,7 @@
 
 #include "core/failure.hpp"
 #include "core/scheduler.hpp"
+#include "core/scoped_value.hpp"
 #include "core/standard_numbers.hpp"
 
 #include <cosock/detail/asio_build.hpp>
@@ -264,11 +265,7 @@ scheduler* asio_reactor::scheduler_of(asio::execution_context& context) noexcept
 void asio_reactor::run() { state_->context.run(); }
 
 void asio_reactor::run_some() {
-  struct guard {
-    explicit guard(bool& flag) noexcept : flag(flag) { flag = true; }
-    ~guard() { flag = false; }
-    bool& flag;
-  } const once(state_->stops_after_turn);
+  const scoped_value once(state_->stops_after_turn, true);
   state_->context.run_one();
 }
 

@@ -3,6 +3,7 @@
 #include <cosock/loop.hpp>
 
 #include "core/failure.hpp"
+#include "core/scoped_value.hpp"
 #include "core/standard_numbers.hpp"
 #include "loop/engine.hpp"
 
@@ -144,17 +145,11 @@ class entered {
 void engine::run_until(root& r) {
   const entered once(*this, "cosock: loop::run");
   const on_scheduler here(this);
-  {
-    struct running {
-      running(root*& slot, root& r) noexcept : slot(slot) { slot = &r; }
-      ~running() { slot = nullptr; }
-      root*& slot;
-    } const until_end(running_root_, r);
-    while (!r.done()) {
-      asio->restart();
-      if (abandoned_) break;
-      asio->run();
-    }
+  const scoped_value running(running_root_, &r);
+  while (!r.done()) {
+    asio->restart();
+    if (abandoned_) break;
+    asio->run();
   }
   // Streams that are closing send what they have, within their limits; a cancellation ends the wait.
   const bool cancelled = r.is_cancelled();
