@@ -36,6 +36,9 @@ class io_watch : public link {
 /// What a loop waits in. Used on the thread of the loop, except for wake().
 class reactor {
  public:
+  /// Descriptors whose events one wait() reports.
+  static constexpr int max_events = 128;
+
   /// What wait() has found besides events of descriptors.
   enum found : unsigned {
     time_passed = 1,  ///< the deadline, or an earlier one

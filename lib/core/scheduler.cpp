@@ -20,8 +20,6 @@ std::atomic<bool> exits = false;
 constexpr int max_fired = 1024;
 /// Operations that a task may complete at once before others have their turn.
 constexpr int operations_per_turn = 32;
-/// Events that the reactor takes from the system in one look.
-constexpr int events_per_look = 128;
 /// A timer that fires later than this was held up: the loop computed, or the process was stopped.
 constexpr std::int64_t late = 1'000'000;
 /// Looks beyond those that find all input, for tasks that have more to do than one turn.
@@ -181,7 +179,7 @@ void scheduler::notice_due_timers() noexcept {
   next_tick_ = busy;
   timers_due_ = true;
   looks_ = 0;
-  wanted_looks_ = held_up_ ? 3 + watched_ / events_per_look : 1;
+  wanted_looks_ = held_up_ ? 3 + watched_ / reactor::max_events : 1;
 }
 
 // A limit must not end an operation whose input came in time. So timers fire only after the events,

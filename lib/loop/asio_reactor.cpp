@@ -83,7 +83,6 @@ struct ownership final : asio::execution_context::service {
 };
 
 constexpr std::int64_t no_deadline = INT64_MAX;
-constexpr int max_events = 128;
 
 /// A descriptor of the system, for the loop itself.
 class own_fd {
