@@ -20,9 +20,7 @@ namespace detail {
 
 // The loop as an executor
 
-home_executor home_executor::current() {
-  return home_executor(std::static_pointer_cast<asio_loop_handle>(engine::required().handle()));
-}
+home_executor home_executor::current() { return home_executor(engine::required().asio_handle()); }
 
 bool home_executor::is_here() const noexcept {
   const scheduler* const running = scheduler::current();
@@ -157,16 +155,14 @@ class embedding final : public embedded_loop_hook, public std::enable_shared_fro
     loop_.emplace();
     engine& e = engine::of(*loop_);
     e.embedded_ = this;
-    e.asio_handle().set_context(context);
+    e.asio_handle()->set_context(context);
     watch_.emplace(on_, e.duplicate_descriptor());
   }
 
   bool is_for(const asio::any_io_executor& e) const { return e == given_ || e == on_; }
   bool is_of_context() const noexcept { return permanent_; }
   const asio::any_io_executor& executor() const noexcept { return on_; }
-  std::shared_ptr<asio_loop_handle> to() {
-    return std::static_pointer_cast<asio_loop_handle>(engine::of(*loop_).handle());
-  }
+  std::shared_ptr<asio_loop_handle> to() { return engine::of(*loop_).asio_handle(); }
 
   void launch(std::unique_ptr<spawned> job) {
     post([self = shared_from_this(), job = std::move(job)]() mutable {
@@ -364,7 +360,7 @@ spawned::~spawned() {
 void spawned::find_home(const asio::any_io_executor& on) {
   asio::execution_context& context = asio::query(on, asio::execution::context);
   if (engine* const own = engine::of_context(context)) {
-    home_.emplace(std::static_pointer_cast<asio_loop_handle>(own->handle()));
+    home_.emplace(own->asio_handle());
   } else {
     // Made before ours, the service of the descriptor that an embedding watches ends after it.
     if (!asio::has_service<embeddings>(context)) asio::posix::stream_descriptor{on};

@@ -68,7 +68,9 @@ class engine final : private engine_reactor, public scheduler {
   static engine* of_context(boost::asio::execution_context& c) noexcept {
     return static_cast<engine*>(asio_reactor::scheduler_of(c));
   }
-  asio_loop_handle& asio_handle() noexcept { return static_cast<asio_loop_handle&>(*handle()); }
+  std::shared_ptr<asio_loop_handle> asio_handle() noexcept {
+    return std::static_pointer_cast<asio_loop_handle>(handle());
+  }
 
   /// In a child process that was forked: has the loop, which is its parent's until then, wait for its
   /// descriptors and timers here. Otherwise does nothing. Throws system_error.

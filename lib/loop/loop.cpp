@@ -102,7 +102,7 @@ engine::engine(loop& owner)
       scheduler(*asio, std::make_shared<asio_loop_handle>()),
       owner(owner) {
   make_circular(roots_);
-  asio_handle().set_context(asio->execution_context());
+  asio_handle()->set_context(asio->execution_context());
   forking::add(*this);
 }
 
