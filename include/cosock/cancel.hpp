@@ -111,6 +111,12 @@ class COSOCK_API shield_scope : public waiting, public timer {
   explicit shield_scope(std::int64_t grace) noexcept : grace_(grace) {}
   ~shield_scope() { leave(); }
 
+  void enter(scope& outer) noexcept {
+    inner_.on = outer.on;
+    outer_ = &outer;
+    outer.pending = this;
+    if (outer.cancelled) cancel();
+  }
   void leave() noexcept {
     if (!outer_) return;
     if (outer_->pending == this) outer_->pending = nullptr;
@@ -134,10 +140,7 @@ class COSOCK_AWAITABLE shield_awaiter final : public awaiter_of<shield_awaiter<A
       : shield_scope(other.grace_), of_(std::move(other.of_)) {}
 
   step start(std::coroutine_handle<> awaiting, scope& outer) {
-    inner_.on = outer.on;
-    outer_ = &outer;
-    outer.pending = this;
-    if (outer.cancelled) cancel();
+    enter(outer);
     return of_.start(awaiting, inner_);
   }
   decltype(auto) result() {

@@ -229,21 +229,15 @@ void serving::accepted() noexcept {
 /// Around accepting and the handlers: a cancellation from outside ends the former, and leaves the
 /// handlers their time.
 class serving::stop_on_cancellation final : public awaiter_of<stop_on_cancellation>,
-                                            public waiting {
+                                            public shield_scope {
  public:
   stop_on_cancellation(serving& of, task<> inside)
-      : of_(of), inside_(operand(std::move(inside))) {}
+      : shield_scope(INT64_MAX), of_(of), inside_(operand(std::move(inside))) {}
   stop_on_cancellation(const stop_on_cancellation&) = delete;
-  ~stop_on_cancellation() { leave(); }
 
   step start(std::coroutine_handle<> awaiting, scope& outer) {
-    inner_.on = outer.on;
-    outer_ = &outer;
-    outer.pending = this;
-    if (outer.cancelled) {
-      cancelled_ = true;
-      of_.accepting_.cancel();
-    }
+    cancelled_ = outer.cancelled;
+    enter(outer);
     return inside_.start(awaiting, inner_);
   }
   void cancel() noexcept override {
@@ -258,13 +252,7 @@ class serving::stop_on_cancellation final : public awaiter_of<stop_on_cancellati
   failure fail() noexcept { return {0, nullptr}; }
 
  private:
-  void leave() noexcept {
-    if (outer_ && outer_->pending == this) outer_->pending = nullptr;
-    outer_ = nullptr;
-  }
   serving& of_;
-  scope inner_;
-  scope* outer_ = nullptr;
   bool cancelled_ = false;
   task_awaiter<void> inside_;
 };
