@@ -64,11 +64,17 @@ void read_socket(const cmsghdr& c, packet_info& into) noexcept {
   }
 }
 
+/// A message with these control messages.
+msghdr with_control(const void* control, std::size_t size) noexcept {
+  msghdr all = {};
+  all.msg_control = const_cast<void*>(control);
+  all.msg_controllen = size;
+  return all;
+}
+
 template <class F>
 void each_control(const void* data, std::size_t size, F f) noexcept {
-  msghdr all = {};
-  all.msg_control = const_cast<void*>(data);
-  all.msg_controllen = size;
+  msghdr all = with_control(data, size);
   for (cmsghdr* c = CMSG_FIRSTHDR(&all); c; c = CMSG_NXTHDR(&all, c)) f(*c);
 }
 
@@ -95,17 +101,7 @@ std::size_t read_segment_size(const void* control, std::size_t size) noexcept {
 }
 
 void close_passed(const void* control, std::size_t size) noexcept {
-  constexpr int passed_pidfd = 4;  // SCM_PIDFD, which old headers do not have
-  each_control(control, size, [](const cmsghdr& c) {
-    if (c.cmsg_level != SOL_SOCKET || (c.cmsg_type != SCM_RIGHTS && c.cmsg_type != passed_pidfd))
-      return;
-    const std::size_t count = (c.cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i != count; ++i) {
-      int fd;
-      std::memcpy(&fd, CMSG_DATA(&c) + i * sizeof fd, sizeof fd);
-      ::close(fd);
-    }
-  });
+  for_each_passed(with_control(control, size), [](int, int fd) { ::close(fd); });
 }
 
 std::uint32_t scope_of(const void* name, unsigned size) noexcept {

@@ -5,6 +5,7 @@
 #include "core/failure.hpp"
 #include "core/standard_numbers.hpp"
 #include "io/descriptor.hpp"
+#include "net/control_messages.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -15,29 +16,18 @@ namespace detail {
 
 namespace {
 
-constexpr int passed_pidfd = 4;  // SCM_PIDFD, which old headers do not have
-
 /// Takes what a message brought: everything that came is owned before anything can fail.
 void take_descriptors(msghdr& message, std::size_t most, received_with_descriptors& into) noexcept {
-  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
-    const bool wanted = c->cmsg_type == SCM_RIGHTS;
-    if (c->cmsg_level != SOL_SOCKET || (!wanted && c->cmsg_type != passed_pidfd)) continue;
-    const std::size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i != count; ++i) {
-      int fd;
-      std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-      auto owner = unique_descriptor::adopt(above_standard(fd));
-      if (!wanted) continue;
-      if (!owner.is_open()) {  // there is no other number
-        message.msg_flags |= MSG_CTRUNC;
-        continue;
-      }
-      if (into.descriptors.size() < most)
-        into.descriptors.push_back(std::move(owner));  // there is room for it
-      else
-        ++into.refused;
-    }
-  }
+  for_each_passed(message, [&](int type, int fd) {
+    auto owner = unique_descriptor::adopt(above_standard(fd));
+    if (type != SCM_RIGHTS) return;
+    if (!owner.is_open())  // there is no other number
+      message.msg_flags |= MSG_CTRUNC;
+    else if (into.descriptors.size() < most)
+      into.descriptors.push_back(std::move(owner));  // there is room for it
+    else
+      ++into.refused;
+  });
 }
 
 }  // namespace
