@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 namespace cosock {
 
@@ -117,9 +118,12 @@ class COSOCK_AWAITABLE detail::broadcast_receive_operation final
   }
 
   step start(std::coroutine_handle<> awaiting, scope& where) {
+    // Null until the subscription knows this operation: it may be destroyed while a failure waits.
+    subscription<T>* const from = std::exchange(of_, nullptr);
     if (!enter(awaiting, where)) return complete_or_yield();
-    if (of_->receiving_) return fail_busy();
-    if (!of_->of_) return fail_closed();
+    if (from->receiving_) return fail_busy();
+    if (!from->of_) return fail_closed();
+    of_ = from;
     const bool now = of_->available() || of_->of_->closed_;
     const step reached = now ? complete_or_yield() : wait_in(of_->of_->waiting_.end());
     if (reached == step::pending) of_->receiving_ = this;

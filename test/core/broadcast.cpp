@@ -1,6 +1,7 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/broadcast.hpp>
+#include <cosock/sync.hpp>
 
 #define BOOST_TEST_MODULE broadcast
 #include "allocations.hpp"
@@ -180,6 +181,66 @@ BOOST_AUTO_TEST_CASE(a_value_whose_copy_fails_can_be_received_again) {
   BOOST_CHECK_THROW(loop.run(receive()), std::runtime_error);
   *fails = false;
   BOOST_TEST(loop.run(receive()));
+}
+
+namespace {
+
+/// Uses up what the task may do in this turn, so that the next operation that completes at once yields.
+task<> use_up_the_turn() {
+  cosock::event set;
+  set.set();
+  for (int i = 0; i != 32; ++i) co_await set.wait();
+}
+
+}  // namespace
+
+COROUTINE_TEST_CASE(a_subscription_is_destroyed_while_a_receive_that_was_cancelled_yields) {
+  broadcast<int> b(4);
+  auto s = std::make_unique<subscription<int>>(b.subscribe());
+  error why{};
+  co_await with_nursery([&](nursery& n) -> task<> {
+    n.start([&]() -> task<> {
+      co_await use_up_the_turn();
+      cosock::cancel_scope scope;
+      scope.cancel();
+      const auto value = co_await as_result(scope.run(s->receive()));
+      BOOST_TEST(value.error() == error::cancelled);
+      why = error::cancelled;
+    });
+    n.start([&]() -> task<> {
+      BOOST_TEST((why == error{}));  // it has yielded
+      s.reset();
+      co_return;
+    });
+    co_return;
+  });
+  BOOST_TEST((why == error::cancelled));
+}
+
+COROUTINE_TEST_CASE(a_subscription_is_moved_and_destroyed_while_a_second_receive_yields) {
+  broadcast<int> b(4);
+  auto s = std::make_unique<subscription<int>>(b.subscribe());
+  bool refused = false;
+  co_await with_nursery([&](nursery& n) -> task<> {
+    n.start([&]() -> task<> {
+      const auto value = co_await as_result(s->receive());
+      BOOST_TEST(value.error() == error::closed);
+    });
+    n.start([&]() -> task<> {
+      co_await use_up_the_turn();
+      const auto value = co_await as_result(s->receive());
+      BOOST_TEST(value.error() == error::busy);
+      refused = true;
+    });
+    n.start([&]() -> task<> {
+      BOOST_TEST(!refused);  // it has yielded
+      { const subscription<int> moved(std::move(*s)); }
+      s.reset();
+      co_return;
+    });
+    co_return;
+  });
+  BOOST_TEST(refused);
 }
 
 COROUTINE_TEST_CASE(sending_and_receiving_allocate_nothing) {
