@@ -102,11 +102,19 @@ int new_epoll() noexcept { return ::epoll_create1(EPOLL_CLOEXEC); }
 int new_timer() noexcept { return ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK); }
 int new_event() noexcept { return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
 
-/// Has the number stand for something new.
-void replace(int number, int fresh) noexcept {
-  if (number < 0 || fresh < 0 || fresh == number) return;
+/// Gives a descriptor this number.
+void renumber(int fresh, int number) noexcept {
+  if (fresh < 0 || fresh == number) return;
   ::dup3(fresh, number, O_CLOEXEC);
   ::close(fresh);
+}
+
+/// Has the number stand for something new. What it stood for is closed first: the process may have no
+/// other number left.
+void replace(int number, int (*make)() noexcept) noexcept {
+  if (number < 0) return;
+  ::close(number);
+  renumber(make(), number);
 }
 
 }  // namespace
@@ -299,11 +307,11 @@ bool asio_reactor::prepare_to_be_polled() noexcept {
 
 void asio_reactor::leave_to_parent() noexcept {
   state& s = *state_;
-  replace(s.reactor.*private_member(epoll_of_reactor()), new_epoll());
-  replace(s.reactor.*private_member(timer_of_reactor()), new_timer());
-  replace(s.epoll.get(), new_epoll());
-  replace(s.timer.get(), new_timer());
-  replace(s.event.get(), new_event());
+  replace(s.reactor.*private_member(epoll_of_reactor()), &new_epoll);
+  replace(s.reactor.*private_member(timer_of_reactor()), &new_timer);
+  replace(s.epoll.get(), &new_epoll);
+  replace(s.timer.get(), &new_timer);
+  replace(s.event.get(), &new_event);
   s.armed_for = no_deadline;
 }
 
@@ -311,6 +319,8 @@ void asio_reactor::go_on_in_child() {
   state& s = *state_;
   const standard_numbers_occupied guard;
   s.reactor.notify_fork(asio::execution_context::fork_child);
+  // What was made in the child before is in the set already, as is all of it if this failed before.
+  replace(s.epoll.get(), &new_epoll);
   s.add_internal();
   s.woken = true;
   for (link* each = s.watches.following; each != &s.watches; each = each->following)
@@ -355,8 +365,8 @@ void replace_pipe() noexcept {
     ::close(of.write_descriptor_);
     return;
   }
-  replace(of.read_descriptor_, fresh[0]);
-  replace(of.write_descriptor_, fresh[1]);
+  renumber(fresh[0], of.read_descriptor_);
+  renumber(fresh[1], of.write_descriptor_);
 }
 
 }  // namespace asio_signals

@@ -185,8 +185,9 @@ void engine::leave_to_parent() noexcept {
 }
 
 void engine::go_on_in_child() {
-  if (!std::exchange(of_parent_, false)) return;
+  if (!of_parent_) return;
   asio->go_on_in_child();
+  of_parent_ = false;
   if (!going_on_.linked()) make_ready_later(going_on_);
 }
 

@@ -7,6 +7,7 @@
 #include "local_tools.hpp"
 #include "support.hpp"
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <csignal>
@@ -260,6 +261,63 @@ BOOST_AUTO_TEST_CASE(a_loop_that_was_made_before_runs_in_a_child) {
                  }));
                })) == 0);
   loop.run(serve_oneself(*acceptor));
+}
+
+BOOST_AUTO_TEST_CASE(a_socket_that_a_child_makes_before_the_loop_runs_there_works) {
+  const alarm_clock guard;
+  cosock::loop loop;
+  const pid_t child = fork_child([&] {
+    tcp_acceptor acceptor(loop, endpoint::parse("127.0.0.1:0"));
+    loop.run([](tcp_acceptor& acceptor) -> task<> {
+      co_await cosock::with_nursery([&](cosock::nursery& n) -> task<> {
+        n.start([&]() -> task<> { (void)co_await acceptor.accept(); });
+        co_await cosock::yield();  // the accept waits
+        (void)co_await cosock::connect(acceptor.local_endpoint());
+      });
+    }(acceptor));
+    return 7;
+  });
+  BOOST_TEST(status_of(child) == 7);
+}
+
+BOOST_AUTO_TEST_CASE(a_child_at_the_limit_of_descriptors_takes_nothing_from_its_parent) {
+  const alarm_clock guard;
+  cosock::loop loop;
+  std::optional<local_stream_socket> first;
+  std::optional<local_stream_socket> second;
+  const auto make = [&]() -> task<> {
+    auto pair = local_pair();
+    first.emplace(std::move(pair.first));
+    second.emplace(std::move(pair.second));
+    co_return;
+  };
+  loop.run(make());
+  const int lowest_free = ::dup(0);
+  ::close(lowest_free);
+  rlimit before;
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit none_left = {static_cast<rlim_t>(lowest_free), before.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &none_left);
+  const pid_t child = fork_child([&] {
+    ::setrlimit(RLIMIT_NOFILE, &before);  // sanitizers open descriptors
+    first->close();
+    return 7;
+  });
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  BOOST_TEST(status_of(child) == 7);
+  const auto use = [&]() -> task<> {
+    char byte[1];
+    co_await cosock::with_nursery([&](cosock::nursery& n) -> task<> {
+      n.start([&]() -> task<> {
+        const auto size = co_await cosock::as_result(
+            cosock::with_timeout(10s, first->receive(mutable_buffer(byte, 1))));
+        BOOST_TEST(!size.error());
+      });
+      co_await cosock::yield();  // the receive waits
+      co_await second->send(const_buffer("x", 1));
+    });
+  };
+  loop.run(use());
 }
 
 BOOST_AUTO_TEST_CASE(a_program_that_goes_on_in_a_child_is_stopped_by_its_signals) {
