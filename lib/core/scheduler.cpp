@@ -147,7 +147,7 @@ bool scheduler::turn(bool may_wait) {
   }
   fired = run_ready(fired);
   if (found & reactor::time_passed) notice_due_timers();
-  if (timers_due_ && fire_timers(found)) fired = run_ready(fired);
+  if (timers_due_ && fire_timers(found)) fired = run_ready(fired + 1);
   return fired != 0;
 }
 
@@ -194,7 +194,7 @@ bool scheduler::fire_timers(unsigned found) noexcept {
   wheel_.advance(due_, [](timer& t) { t.expire(); });
   timers_due_ = false;
   next_tick_ = wheel_.next();
-  return !is_empty(ready_);
+  return true;
 }
 
 }  // namespace cosock::detail

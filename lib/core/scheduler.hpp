@@ -90,7 +90,7 @@ class scheduler : public core {
   }
 
   /// One turn: looks for events, waiting for one if it may and nothing is ready, and fires what is
-  /// ready. True if it has fired anything. Throws what a message throws.
+  /// ready. True if it has fired anything, timers included. Throws what a message throws.
   bool turn(bool may_wait);
   /// Whether the next turn would not wait.
   bool has_ready() const noexcept {

@@ -153,8 +153,9 @@ void engine::run_until(root& r) {
   }
   // Streams that are closing send what they have, within their limits; a cancellation ends the wait.
   const bool cancelled = r.is_cancelled();
-  while (background_ != 0 && !abandoned_ && r.is_cancelled() == cancelled) {
+  while (background_ != 0 && r.is_cancelled() == cancelled) {
     asio->restart();
+    if (abandoned_) break;
     asio->run_some();
   }
 }

@@ -385,3 +385,18 @@ REACTOR_TEST_CASE(input_that_others_deliver_is_announced) {
   ::raise(SIGUSR1);
   while (!(of.wait(no_deadline, true) & reactor::more_input)) continue;
 }
+
+// The loop that waits in it
+
+BOOST_AUTO_TEST_CASE(a_timer_that_makes_nothing_ready_is_something_that_has_run) {
+  const test::alarm_clock guard;
+  struct silent final : cosock::detail::timer {
+    void expire() noexcept override { expired = true; }
+    bool expired = false;
+  };
+  cosock::loop loop;
+  silent t;
+  t.start_timer(engine::of(loop), steady_now() + millisecond);
+  loop.run_some();
+  BOOST_TEST(t.expired);
+}
