@@ -3,7 +3,7 @@
 #include <cosock/asio.hpp>
 
 #define BOOST_TEST_MODULE asio
-#include "lifetimes.hpp"
+#include "loop_endings.hpp"
 
 #include <cosock/when.hpp>
 

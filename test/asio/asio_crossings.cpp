@@ -4,7 +4,7 @@
 
 #define BOOST_TEST_MODULE asio_crossings
 #include "allocations.hpp"
-#include "gate.hpp"
+#include "manual_event.hpp"
 #include "support.hpp"
 
 #include <boost/asio/io_context.hpp>

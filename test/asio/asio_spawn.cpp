@@ -3,7 +3,7 @@
 #include <cosock/asio.hpp>
 
 #define BOOST_TEST_MODULE asio_spawn
-#include "lifetimes.hpp"
+#include "loop_endings.hpp"
 
 #include <cosock/connect.hpp>
 #include <cosock/mailbox.hpp>

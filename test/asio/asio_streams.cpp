@@ -3,7 +3,7 @@
 #include <cosock/asio.hpp>
 
 #define BOOST_TEST_MODULE asio_streams
-#include "gate.hpp"
+#include "manual_event.hpp"
 #include "stream_conformance.hpp"
 
 #include <cosock/connect.hpp>

@@ -5,9 +5,9 @@
 
 #define BOOST_TEST_MODULE broadcast
 #include "allocations.hpp"
-#include "gate.hpp"
+#include "manual_event.hpp"
+#include "operation_endings.hpp"
 #include "support.hpp"
-#include "waits.hpp"
 
 #include <memory>
 #include <string>

@@ -3,7 +3,7 @@
 #include <cosock/cancel.hpp>
 
 #define BOOST_TEST_MODULE cancel
-#include "gate.hpp"
+#include "manual_event.hpp"
 #include "support.hpp"
 
 #include <cosock/connect.hpp>

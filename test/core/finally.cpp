@@ -3,7 +3,7 @@
 #include <cosock/finally.hpp>
 
 #define BOOST_TEST_MODULE finally
-#include "stream_tools.hpp"
+#include "stream_fixture.hpp"
 #include "support.hpp"
 
 #include <cosock/sync.hpp>

@@ -3,7 +3,7 @@
 #include <cosock/nursery.hpp>
 
 #define BOOST_TEST_MODULE nursery
-#include "gate.hpp"
+#include "manual_event.hpp"
 #include "support.hpp"
 
 #include <malloc.h>

@@ -4,9 +4,9 @@
 // as_result, and then value(): nothing that the exception knew is lost.
 
 #define BOOST_TEST_MODULE results
-#include "gate.hpp"
+#include "manual_event.hpp"
 #include "scripted_stream.hpp"
-#include "stream_tools.hpp"
+#include "stream_fixture.hpp"
 #include "support.hpp"
 
 #include <cosock/connect.hpp>

@@ -4,9 +4,9 @@
 
 #define BOOST_TEST_MODULE sync
 #include "allocations.hpp"
-#include "gate.hpp"
+#include "manual_event.hpp"
+#include "operation_endings.hpp"
 #include "support.hpp"
-#include "waits.hpp"
 
 #include <cosock/when.hpp>
 

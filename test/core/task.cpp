@@ -3,7 +3,7 @@
 #include <cosock/task.hpp>
 
 #define BOOST_TEST_MODULE task
-#include "gate.hpp"
+#include "manual_event.hpp"
 #include "support.hpp"
 
 #include <malloc.h>

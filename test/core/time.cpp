@@ -4,7 +4,7 @@
 
 #define BOOST_TEST_MODULE time
 #include "allocations.hpp"
-#include "gate.hpp"
+#include "manual_event.hpp"
 #include "support.hpp"
 
 #include <cosock/nursery.hpp>

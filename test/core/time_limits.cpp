@@ -4,10 +4,10 @@
 // Every time of an option struct, from the smallest to the largest.
 
 #define BOOST_TEST_MODULE time_limits
-#include "gate.hpp"
+#include "manual_event.hpp"
+#include "operation_endings.hpp"
 #include "scripted_stream.hpp"
 #include "support.hpp"
-#include "waits.hpp"
 
 #include <cosock/connect.hpp>
 #include <cosock/copy.hpp>

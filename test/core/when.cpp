@@ -3,7 +3,7 @@
 #include <cosock/when.hpp>
 
 #define BOOST_TEST_MODULE when
-#include "gate.hpp"
+#include "manual_event.hpp"
 #include "support.hpp"
 
 #include <memory>

@@ -4,7 +4,7 @@
 
 #define BOOST_TEST_MODULE finish
 #include "scripted_stream.hpp"
-#include "stream_tools.hpp"
+#include "stream_fixture.hpp"
 
 #include <cosock/connect.hpp>
 #include <cosock/descriptor_stream.hpp>

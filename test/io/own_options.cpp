@@ -3,8 +3,8 @@
 #include <cosock/cosock.hpp>
 
 #define BOOST_TEST_MODULE own_options
-#include "gate.hpp"
 #include "local_tools.hpp"
+#include "manual_event.hpp"
 #include "support.hpp"
 
 #include <fcntl.h>

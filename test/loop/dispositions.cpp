@@ -4,7 +4,7 @@
 #include <cosock/signal.hpp>
 
 #define BOOST_TEST_MODULE dispositions
-#include "gate.hpp"
+#include "manual_event.hpp"
 #include "support.hpp"
 
 #include <sys/wait.h>

@@ -3,8 +3,8 @@
 #include <cosock/cosock.hpp>
 
 #define BOOST_TEST_MODULE fork
-#include "gate.hpp"
 #include "local_tools.hpp"
+#include "manual_event.hpp"
 #include "support.hpp"
 
 #include <sys/resource.h>

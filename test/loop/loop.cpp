@@ -3,7 +3,7 @@
 #include <cosock/loop.hpp>
 
 #define BOOST_TEST_MODULE loop
-#include "gate.hpp"
+#include "manual_event.hpp"
 #include "support.hpp"
 
 #include <cosock/nursery.hpp>

@@ -3,7 +3,7 @@
 #include <cosock/loops.hpp>
 
 #define BOOST_TEST_MODULE loops
-#include "gate.hpp"
+#include "manual_event.hpp"
 #include "support.hpp"
 
 #include <cosock/mailbox.hpp>

@@ -3,9 +3,9 @@
 #include <cosock/signal.hpp>
 
 #define BOOST_TEST_MODULE signal
-#include "gate.hpp"
+#include "manual_event.hpp"
+#include "operation_endings.hpp"
 #include "support.hpp"
-#include "waits.hpp"
 
 #include <cosock/run.hpp>
 

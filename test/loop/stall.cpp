@@ -5,7 +5,7 @@
 // passed and input that came before they did: the input is delivered.
 
 #define BOOST_TEST_MODULE stall
-#include "stream_tools.hpp"
+#include "stream_fixture.hpp"
 #include "support.hpp"
 
 #include <cosock/connect.hpp>

@@ -4,7 +4,7 @@
 
 #define BOOST_TEST_MODULE connect
 #include "allocations.hpp"
-#include "gate.hpp"
+#include "manual_event.hpp"
 #include "netns.hpp"
 
 #include <cosock/when.hpp>

@@ -7,7 +7,7 @@
 #define BOOST_TEST_MODULE datagram
 #include "allocations.hpp"
 #include "datagram_kinds.hpp"
-#include "gate.hpp"
+#include "manual_event.hpp"
 #include "support.hpp"
 
 #include <cosock/nursery.hpp>

@@ -5,7 +5,7 @@
 // What local datagram sockets have of their own; for the rest see datagram.cpp.
 
 #define BOOST_TEST_MODULE local_datagram
-#include "gate.hpp"
+#include "manual_event.hpp"
 #include "support.hpp"
 
 #include <cosock/when.hpp>

@@ -4,7 +4,7 @@
 // What a peer sent before it reset the connection is received, also after a send has failed.
 
 #define BOOST_TEST_MODULE lost_connection
-#include "stream_tools.hpp"
+#include "stream_fixture.hpp"
 #include "support.hpp"
 
 #include <cosock/connect.hpp>

@@ -3,8 +3,8 @@
 #include <cosock/tcp.hpp>
 
 #define BOOST_TEST_MODULE tcp
-#include "lifetimes.hpp"
-#include "stream_tools.hpp"
+#include "loop_endings.hpp"
+#include "stream_fixture.hpp"
 
 #include <cosock/connect.hpp>
 #include <cosock/when.hpp>

@@ -3,7 +3,7 @@
 #include <cosock/udp.hpp>
 
 #define BOOST_TEST_MODULE udp
-#include "gate.hpp"
+#include "manual_event.hpp"
 #include "netns.hpp"
 #include "support.hpp"
 

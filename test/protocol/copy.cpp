@@ -3,11 +3,11 @@
 #include <cosock/copy.hpp>
 
 #define BOOST_TEST_MODULE copy
-#include "gate.hpp"
+#include "manual_event.hpp"
+#include "operation_endings.hpp"
 #include "scripted_stream.hpp"
-#include "stream_tools.hpp"
+#include "stream_fixture.hpp"
 #include "support.hpp"
-#include "waits.hpp"
 
 #include <cosock/connect.hpp>
 #include <cosock/descriptor_stream.hpp>

@@ -4,11 +4,11 @@
 
 #define BOOST_TEST_MODULE reader
 #include "allocations.hpp"
-#include "gate.hpp"
+#include "manual_event.hpp"
+#include "operation_endings.hpp"
 #include "scripted_stream.hpp"
-#include "stream_tools.hpp"
+#include "stream_fixture.hpp"
 #include "support.hpp"
-#include "waits.hpp"
 
 #include <cosock/connect.hpp>
 #include <cosock/local.hpp>

@@ -3,8 +3,8 @@
 #include <cosock/listeners.hpp>
 
 #define BOOST_TEST_MODULE listeners
-#include "gate.hpp"
 #include "local_tools.hpp"
+#include "manual_event.hpp"
 #include "support.hpp"
 
 #include <cosock/connect.hpp>

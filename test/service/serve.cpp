@@ -4,7 +4,7 @@
 
 #define BOOST_TEST_MODULE serve
 #include "fake_acceptor.hpp"
-#include "gate.hpp"
+#include "manual_event.hpp"
 #include "netns.hpp"
 #include "support.hpp"
 

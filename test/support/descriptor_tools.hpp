@@ -7,7 +7,7 @@
 #include <cosock/descriptor_stream.hpp>
 #include <cosock/descriptors.hpp>
 
-#include "stream_tools.hpp"
+#include "stream_fixture.hpp"
 
 #include <fcntl.h>
 #include <poll.h>

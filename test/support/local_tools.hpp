@@ -6,7 +6,7 @@
 
 #include <cosock/local_endpoint.hpp>
 
-#include "lifetimes.hpp"
+#include "loop_endings.hpp"
 
 #include <fcntl.h>
 #include <poll.h>

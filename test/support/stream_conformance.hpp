@@ -9,7 +9,7 @@
 #include <cosock/stream.hpp>
 #include <cosock/when.hpp>
 
-#include "stream_tools.hpp"
+#include "stream_fixture.hpp"
 
 #include <array>
 #include <functional>

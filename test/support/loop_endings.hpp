@@ -4,8 +4,8 @@
 
 // What tests of sockets have in common: errors, limits, and loops that end under what waits.
 
-#include "gate.hpp"
-#include "stream_tools.hpp"
+#include "manual_event.hpp"
+#include "stream_fixture.hpp"
 
 #include <sys/resource.h>
 

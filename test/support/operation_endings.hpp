@@ -4,7 +4,7 @@
 
 // What every operation that waits promises, whatever it waits for: to be tried on each of them.
 
-#include "gate.hpp"
+#include "manual_event.hpp"
 #include "support.hpp"
 
 #include <functional>
