@@ -1,0 +1,71 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+// Connections over TCP, and how operations on acceptors and connect() end.
+
+#include <cosock/connect.hpp>
+#include <cosock/tcp.hpp>
+#include <cosock/when.hpp>
+
+#include "raw_socket.hpp"
+#include "stream_fixture.hpp"
+
+#include <sys/socket.h>
+
+namespace test {
+
+using cosock::acceptor_options;
+using cosock::address;
+using cosock::connect_options;
+using cosock::endpoint;
+using cosock::tcp_acceptor;
+using cosock::tcp_socket;
+
+inline constexpr endpoint any_port_v4(address::loopback_v4(), 0);
+inline constexpr endpoint any_port_v6(address::loopback_v6(), 0);
+
+struct connection {
+  connection(tcp_socket c, tcp_socket s) : client(std::move(c)), server(std::move(s)) {}
+  tcp_socket client;
+  tcp_socket server;
+};
+
+inline task<connection> connect_pair(endpoint at = any_port_v4, acceptor_options accepting = {},
+                                     connect_options connecting = {}) {
+  tcp_acceptor acceptor(at, accepting);
+  const endpoint to = acceptor.local_endpoint();
+  auto [client, server] = co_await cosock::when_all(cosock::connect(to, connecting), acceptor.accept());
+  co_return connection(std::move(client), std::move(server));
+}
+
+/// An address at which connecting neither succeeds nor fails: its queue is full.
+class silent_listener {
+ public:
+  silent_listener() {
+    BOOST_REQUIRE(listener_.bind(any_port_v4) == 0);
+    BOOST_REQUIRE(::listen(listener_.fd(), 0) == 0);
+    BOOST_REQUIRE(fills_it_.connect(at()) == 0);
+  }
+  endpoint at() const { return listener_.local_endpoint(); }
+
+ private:
+  raw_socket listener_;
+  raw_socket fills_it_;
+};
+
+inline task<outcome> outcome_of_accept(tcp_acceptor& from) {
+  const auto result = co_await cosock::as_result(from.accept());
+  outcome o;
+  if (result.has_error()) o.error = result.error();
+  co_return o;
+}
+
+inline task<outcome> outcome_of_connect(endpoint to, connect_options options = {}) {
+  const auto result = co_await cosock::as_result(cosock::connect(to, options));
+  outcome o;
+  if (result.has_error()) o.error = result.error();
+  co_return o;
+}
+
+}  // namespace test
