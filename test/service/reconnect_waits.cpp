@@ -1,0 +1,198 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+
+// How long a client waits before it connects again, and what its observer is told.
+
+#include <cosock/reconnect.hpp>
+
+#define BOOST_TEST_MODULE reconnect_waits
+#include "loop_endings.hpp"
+#include "manual_event.hpp"
+#include "reconnect_machine.hpp"
+#include "support.hpp"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace std::chrono_literals;
+using boost::system::error_code;
+using boost::system::system_error;
+using cosock::after_session;
+using cosock::error;
+using cosock::reconnect_options;
+using cosock::retry_notice;
+using std::chrono::nanoseconds;
+using test::counted;
+using test::fail;
+using test::is;
+using test::machine;
+using test::system_code;
+namespace errc = boost::system::errc;
+
+static_assert(std::is_trivially_destructible_v<reconnect_options>);
+
+std::vector<nanoseconds> waits_of(reconnect_options options, std::size_t many) {
+  options.max_attempts = many + 1;
+  machine m(options);
+  m.connecting = [] { fail(system_code(ECONNREFUSED)); };
+  cosock::loop loop;
+  BOOST_CHECK_EXCEPTION(loop.run(m.run()), system_error, is(errc::connection_refused));
+  BOOST_TEST(m.clock.waits.size() == many);
+  return m.clock.waits;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(the_waits_grow_up_to_the_cap_and_are_random_below_it) {
+  constexpr int seeds = 300;
+  constexpr std::size_t many = 12;
+  std::vector<double> share(many);
+  for (int seed = 1; seed <= seeds; ++seed) {
+    reconnect_options options;
+    options.seed = static_cast<std::uint64_t>(seed);
+    options.cap = 10s;
+    const auto waits = waits_of(options, many);
+    nanoseconds most = 100ms;
+    for (std::size_t i = 0; i != many; ++i, most = std::min<nanoseconds>(2 * most, 10s)) {
+      BOOST_REQUIRE((waits[i] >= 0ns && waits[i] <= most));
+      share[i] += static_cast<double>(waits[i].count()) / static_cast<double>(most.count());
+    }
+  }
+  for (const double each : share) {
+    BOOST_TEST(each / seeds > 0.43);
+    BOOST_TEST(each / seeds < 0.57);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_waits_are_those_of_the_seed) {
+  reconnect_options one;
+  one.seed = 1;
+  reconnect_options other;
+  other.seed = 2;
+  BOOST_TEST((waits_of(one, 10) == waits_of(one, 10)));
+  BOOST_TEST((waits_of(one, 10) != waits_of(other, 10)));
+  BOOST_TEST((waits_of({}, 10) != waits_of({}, 10)));
+}
+
+BOOST_AUTO_TEST_CASE(no_base_and_no_cap_is_too_small_or_too_large) {
+  const auto largest = [](nanoseconds base, nanoseconds cap) {
+    reconnect_options options;
+    options.seed = 7;
+    options.base = base;
+    options.cap = cap;
+    nanoseconds most = 0ns;
+    for (const nanoseconds each : waits_of(options, 80)) {
+      BOOST_TEST((each >= 0ns));
+      most = std::max(most, each);
+    }
+    return most;
+  };
+  constexpr nanoseconds ever = nanoseconds::max();
+  BOOST_TEST((largest(0ns, 1s) == 0ns));
+  BOOST_TEST((largest(-1s, 1s) == 0ns));
+  BOOST_TEST((largest(1s, 0ns) == 0ns));
+  BOOST_TEST((largest(1s, -1s) == 0ns));
+  BOOST_TEST((largest(5s, 1s) <= 1s));
+  BOOST_TEST((largest(5s, 1s) > 900ms));
+  BOOST_TEST((largest(1ns, ever) > ever / 2));
+  BOOST_TEST((largest(ever, ever) > ever / 2));
+}
+
+BOOST_AUTO_TEST_CASE(the_waits_begin_anew_after_a_connection_that_has_lasted) {
+  for (const bool lasts : {false, true}) {
+    std::vector<std::size_t> attempts;
+    auto observe = [&](const retry_notice& n) { attempts.push_back(n.attempt); };
+    reconnect_options options;
+    options.base = 1s;
+    options.stable = 60s;
+    options.on_retry = observe;
+    machine m(options);
+    m.in_session = [&] {
+      if (m.sessions == 5) m.clock.advance(lasts ? 60s : 60s - 1ns);
+      return m.sessions == 8 ? after_session::done : after_session::reconnect;
+    };
+    cosock::loop loop;
+    loop.run(m.run());
+    const std::vector<std::size_t> expected = lasts ? std::vector<std::size_t>{1, 2, 3, 4, 1, 2, 3}
+                                                    : std::vector<std::size_t>{1, 2, 3, 4, 5, 6, 7};
+    BOOST_TEST(attempts == expected, boost::test_tools::per_element());
+    if (lasts) BOOST_TEST((m.clock.waits[4] <= 1s));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(time_that_was_spent_on_connecting_does_not_count_as_a_connection) {
+  reconnect_options options;
+  options.max_attempts = 2;
+  machine m(options);
+  m.connecting = [&] { m.clock.advance(1h); };
+  cosock::loop loop;
+  BOOST_CHECK_EXCEPTION(loop.run(m.run()), system_error, is(error::end_of_stream));
+  BOOST_TEST(m.connects == 2);
+}
+
+BOOST_AUTO_TEST_CASE(the_observer_is_told_the_error_the_delay_and_the_attempt) {
+  struct seen {
+    error_code error;
+    std::string text;
+    nanoseconds delay;
+    std::size_t attempt;
+  };
+  std::vector<seen> all;
+  machine* running = nullptr;
+  auto observe = [&](const retry_notice& n) {
+    all.push_back({n.error, std::string(n.text), n.delay, n.attempt});
+    BOOST_TEST(counted::alive == 0);  // the connection is closed
+    BOOST_TEST(running->clock.waits.size() == all.size() - 1);
+  };
+  reconnect_options options;
+  options.on_retry = observe;
+  machine m(options);
+  running = &m;
+  m.connecting = [&] {
+    if (m.connects == 1) fail(system_code(ECONNREFUSED), "nobody there");
+  };
+  m.in_session = [&] {
+    if (m.sessions == 1) fail(error::bad_frame, "what is that");
+    return m.sessions == 2 ? after_session::reconnect : after_session::done;
+  };
+  cosock::loop loop;
+  loop.run(m.run());
+  BOOST_REQUIRE(all.size() == 3u);
+  BOOST_TEST((all[0].error == errc::connection_refused));
+  BOOST_TEST((all[1].error == error::bad_frame));
+  BOOST_TEST((all[2].error == error::end_of_stream));
+  BOOST_TEST(all[0].text.starts_with("nobody there"));
+  BOOST_TEST(all[1].text.starts_with("what is that"));
+  BOOST_TEST(all[2].text == "the connection has ended");
+  for (std::size_t i = 0; i != 3; ++i) {
+    BOOST_TEST((all[i].delay == m.clock.waits[i]));
+    BOOST_TEST(all[i].attempt == i + 1);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(anything_that_can_be_called_observes) {
+  static int calls = 0;
+  struct functor {
+    void operator()(const retry_notice&) const { ++calls; }
+  };
+  const functor constant;
+  const std::function<void(const retry_notice&)> wrapped = [](const retry_notice&) { ++calls; };
+  const retry_notice notice{{}, "", 0ns, 1};
+  void (*const plain)(const retry_notice&) = [](const retry_notice&) { ++calls; };
+  cosock::retry_observer().operator()(notice);
+  BOOST_TEST(calls == 0);
+  for (const cosock::retry_observer& each :
+       {cosock::retry_observer(constant), cosock::retry_observer(wrapped),
+        cosock::retry_observer(plain), cosock::retry_observer(*plain),
+        cosock::retry_observer([](const retry_notice&) { ++calls; }),
+        cosock::retry_observer([](const auto&) { ++calls; })})
+    each(notice);
+  BOOST_TEST(calls == 6);
+  const reconnect_options options{.on_retry = [](const retry_notice&) { ++calls; }};
+  options.on_retry(notice);
+  BOOST_TEST(calls == 7);
+  static_assert(!std::constructible_from<cosock::retry_observer, functor>);  // it would dangle
+}
