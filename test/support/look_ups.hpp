@@ -1,0 +1,101 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+// Look-ups that a test starts, and the threads that answer them.
+
+#include <cosock/resolve.hpp>
+
+#include "support.hpp"
+
+#include <dirent.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace test {
+
+using boost::system::system_error;
+using cosock::endpoint;
+using cosock::error;
+using cosock::family;
+using cosock::loop;
+using cosock::resolve;
+using cosock::running;
+using cosock::task;
+using endpoints = std::vector<endpoint>;
+using pending = std::unique_ptr<running<endpoints>>;
+
+/// The names of this process's threads.
+inline std::vector<std::string> threads() {
+  std::vector<std::string> names;
+  DIR* all = ::opendir("/proc/self/task");
+  while (const dirent* each = ::readdir(all)) {
+    if (each->d_name[0] == '.') continue;
+    std::ifstream file(std::string("/proc/self/task/") + each->d_name + "/comm");
+    std::getline(file, names.emplace_back());
+  }
+  ::closedir(all);
+  return names;
+}
+
+inline std::size_t resolver_threads() {
+  const auto all = threads();
+  return static_cast<std::size_t>(std::count(all.begin(), all.end(), "cosock-resolve"));
+}
+
+inline std::string joined(endpoints all) {
+  std::string text;
+  for (const endpoint& each : all) text += (text.empty() ? "" : " ") + each.to_string();
+  return text;
+}
+
+inline bool contains(const std::string& text, std::string_view part) {
+  return text.find(part) != text.npos;
+}
+
+/// Expects the look-up to fail, and gives the text of the error.
+template <class T>
+task<std::string> failure_of(task<T> look_up, error e) {
+  std::string text;
+  try {
+    (void)co_await std::move(look_up);
+    BOOST_ERROR("found something");
+  } catch (const system_error& thrown) {
+    BOOST_TEST(test::is(e)(thrown), thrown.what());
+    text = thrown.what();
+  }
+  co_return text;
+}
+
+using pending = std::unique_ptr<running<endpoints>>;
+
+/// Starts a look-up that stays where it is, of IPv4 addresses only: that is one question.
+inline pending started(loop& on, std::string host) {
+  return pending(
+      new running<endpoints>(on.start(resolve(std::move(host), 80, {.family = family::v4}))));
+}
+
+/// Runs the loop until the task has ended.
+template <class T>
+void finish(loop& on, running<T>& work) {
+  while (!work.done()) on.run_some();
+}
+
+template <class T>
+boost::system::error_code code_of(running<T>& work) {
+  try {
+    (void)work.result();
+  } catch (const system_error& e) {
+    return e.code();
+  }
+  return {};
+}
+
+}  // namespace test
