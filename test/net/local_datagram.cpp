@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/local_datagram.hpp>
 
-// What local datagram sockets have of their own; for the rest see datagram.cpp.
+// What local datagram sockets have of their own; for the rest see datagram_*.cpp.
 
 #define BOOST_TEST_MODULE local_datagram
 #include "manual_event.hpp"

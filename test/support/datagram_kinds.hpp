@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// The kinds of sockets that the cases of datagram.cpp run for.
+// The kinds of sockets that the cases of datagram_*.cpp run for.
 
 #include <cosock/local_datagram.hpp>
 #include <cosock/udp.hpp>
