@@ -1,0 +1,193 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+
+// What happens to messages, and to a slow consumer, when an outbox is full.
+
+#include <cosock/outbox.hpp>
+
+#define BOOST_TEST_MODULE outbox_full
+#include "manual_event.hpp"
+#include "operation_endings.hpp"
+#include "outbox_fixture.hpp"
+#include "scripted_stream.hpp"
+#include "stream_fixture.hpp"
+#include "support.hpp"
+
+#include <memory>
+#include <string>
+
+namespace {
+
+using namespace std::chrono_literals;
+using boost::system::system_error;
+using cosock::error;
+using cosock::outbox;
+using cosock::outbox_options;
+using cosock::task;
+using cosock::when_full;
+using test::is;
+using test::run;
+using test::scripted_stream;
+using test::send;
+using test::settle;
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(the_limits_are_those_of_what_waits) {
+  cosock::loop loop;
+  const auto s = loop.run(test::make_scripted_stream());
+  outbox out(*s, {.max_messages = 3, .max_bytes = 10});
+  BOOST_TEST(out.try_send("12345"));
+  BOOST_TEST(!out.try_send("123456"));
+  BOOST_TEST(out.try_send("12345"));
+  BOOST_TEST(!out.try_send("1"));
+  BOOST_TEST(out.bytes() == 10u);
+  outbox few(*s, {.max_messages = 2});
+  BOOST_TEST(few.try_send("1"));
+  BOOST_TEST(few.try_send("2"));
+  BOOST_TEST(!few.try_send("3"));
+  outbox alone(*s, {.max_bytes = 10});
+  BOOST_TEST(alone.try_send(std::string(1000, 'x')));
+  BOOST_TEST(!alone.try_send(""));
+}
+
+BOOST_AUTO_TEST_CASE(the_oldest_are_dropped_but_not_what_is_being_written) {
+  cosock::loop loop;
+  const auto s = loop.run(test::make_scripted_stream());
+  s->set_room(1);
+  outbox out(*s, {.max_messages = 3, .policy = when_full::drop_oldest});
+  auto writer = loop.start(run(out));
+  settle(loop);
+  BOOST_TEST(out.try_send("[first]"));
+  settle(loop);
+  auto flushes = loop.start([](outbox& out) -> task<> { co_await out.flush(); }(out));
+  for (int i = 0; i != 10; ++i) BOOST_TEST(out.try_send(std::to_string(i)));
+  settle(loop);
+  BOOST_TEST(!flushes.done());  // the first is on its way
+  BOOST_TEST(out.dropped() == 7u);
+  BOOST_TEST(out.messages() == 3u);
+  s->set_room(1000);
+  settle(loop);
+  flushes.result();
+  BOOST_TEST(s->sent() == "[first]789");
+  out.close();
+  settle(loop);
+  writer.result();
+}
+
+BOOST_AUTO_TEST_CASE(a_slow_consumer_is_cut_off_if_one_says_so) {
+  for (const bool tries : {false, true}) {
+    for (const bool running : {false, true}) {
+      cosock::loop loop;
+      const auto s = loop.run(test::make_scripted_stream());
+      s->set_room(0);
+      outbox out(*s, {.max_messages = 1, .policy = when_full::close});
+      auto writer = running ? loop.start(run(out)) : loop.start([]() -> task<> { co_return; }());
+      settle(loop);
+      BOOST_TEST(out.try_send("a"));
+      settle(loop);
+      if (running) BOOST_TEST(out.try_send("b"));
+      if (tries)
+        BOOST_TEST(!out.try_send("c"));
+      else
+        BOOST_CHECK_EXCEPTION(loop.run(send(out, "c")), system_error, is(error::slow_consumer));
+      BOOST_TEST(!s->is_open());
+      settle(loop);
+      if (running) BOOST_TEST(test::ended_with(writer, error::slow_consumer));
+      if (!running)
+        BOOST_CHECK_EXCEPTION(loop.run(run(out)), system_error, is(error::slow_consumer));
+      BOOST_CHECK_EXCEPTION(loop.run(send(out, "d")), system_error, is(error::slow_consumer));
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_slow_consumer_is_told_so_behind_what_is_being_written) {
+  for (const bool tries : {false, true}) {
+    cosock::loop loop;
+    const auto s = loop.run(test::make_scripted_stream());
+    s->set_room(3);
+    std::string words = "[slow]";
+    outbox out(*s, {.max_messages = 1, .policy = when_full::close, .last_words = words});
+    words = "[late]";
+    auto writer = loop.start(run(out));
+    settle(loop);
+    BOOST_TEST(out.try_send("[first]"));
+    settle(loop);
+    BOOST_TEST(out.try_send("[second]"));
+    auto flushes = loop.start([](outbox& out) -> task<> { co_await out.flush(); }(out));
+    settle(loop);
+    if (tries)
+      BOOST_TEST(!out.try_send("[third]"));
+    else
+      BOOST_CHECK_EXCEPTION(loop.run(send(out, "[third]")), system_error, is(error::slow_consumer));
+    BOOST_CHECK_EXCEPTION(loop.run(send(out, "[fourth]")), system_error, is(error::slow_consumer));
+    settle(loop);
+    BOOST_TEST(test::ended_with(flushes, error::slow_consumer));
+    BOOST_TEST(!writer.done());
+    BOOST_TEST(s->is_open());
+    BOOST_TEST(out.messages() == 0u);
+    BOOST_TEST(out.bytes() == 0u);
+    s->set_room(7);
+    settle(loop);
+    BOOST_TEST(s->is_open());
+    s->set_room(100);
+    settle(loop);
+    BOOST_TEST(s->sent() == "[first][slow]");
+    BOOST_TEST(s->is_shut());
+    BOOST_TEST(s->is_open());  // until the peer has ended too
+    s->end();
+    settle(loop);
+    BOOST_TEST(!s->is_open());
+    BOOST_TEST(test::ended_with(writer, error::slow_consumer));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_slow_consumer_that_does_not_listen_is_cut_off) {
+  enum { in_time, at_once, cancelled, breaks, closed, last };
+  for (int how = in_time; how != last; ++how) {
+    cosock::loop loop;
+    const auto s = loop.run(test::make_scripted_stream());
+    s->set_room(0);
+    auto time = std::chrono::nanoseconds::max();
+    if (how == in_time) time = 1ms;
+    if (how == at_once) time = 0ms;
+    outbox out(*s, {.max_messages = 1,
+                    .policy = when_full::close,
+                    .last_words = "slow",
+                    .last_words_time = time});
+    auto writer = loop.start(run(out));
+    settle(loop);
+    BOOST_TEST(out.try_send("a"));
+    settle(loop);
+    BOOST_TEST(out.try_send("b"));
+    BOOST_TEST(!out.try_send("c"));
+    settle(loop);
+    if (how >= cancelled) BOOST_TEST(!writer.done());
+    if (how == cancelled) writer.cancel();
+    if (how == breaks) s->fail_send(EPIPE);
+    if (how == closed) s->close();
+    while (!writer.done()) settle(loop);
+    BOOST_TEST(!s->is_open());
+    BOOST_TEST(s->sent().empty());
+    BOOST_TEST(test::ended_with(writer, error::slow_consumer));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_loop_that_is_destroyed_takes_last_words_with_it) {
+  std::unique_ptr<scripted_stream> s;
+  std::unique_ptr<outbox> out;
+  auto loop = std::make_unique<cosock::loop>();
+  s = loop->run(test::make_scripted_stream());
+  s->set_room(0);
+  out = std::make_unique<outbox>(
+      *s, outbox_options{.max_messages = 1, .policy = when_full::close, .last_words = "slow"});
+  auto writer = loop->start(run(*out));
+  settle(*loop);
+  BOOST_TEST(out->try_send("a"));
+  settle(*loop);
+  BOOST_TEST(out->try_send("b"));
+  BOOST_TEST(!out->try_send("c"));
+  settle(*loop);
+  loop.reset();
+  BOOST_TEST(!s->is_open());
+}
