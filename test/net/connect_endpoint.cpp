@@ -7,9 +7,9 @@
 
 #define BOOST_TEST_MODULE connect_endpoint
 #include "connect_fixture.hpp"
-#include "listeners.hpp"
 #include "manual_event.hpp"
 #include "netns.hpp"
+#include "raw_socket.hpp"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -38,10 +38,9 @@ using test::contains;
 using test::failure_of;
 using test::finish;
 using test::listener;
-using test::plain_socket;
+using test::raw_socket;
 using test::refusal;
 using test::settle;
-using test::system_name;
 using test::to_one;
 using test::with_delay;
 using namespace std::chrono_literals;
@@ -65,7 +64,7 @@ boost::test_tools::assertion_result has_v6(boost::unit_test::test_unit_id) {
 COROUTINE_TEST_CASE(a_connection_carries_bytes_both_ways) {
   listener server;
   tcp_socket client = co_await connect(server.at());
-  plain_socket peer = server.accept();
+  raw_socket peer = server.accept();
   BOOST_TEST(client.remote_endpoint() == server.at());
   BOOST_TEST(co_await client.send("question") == 8u);
   BOOST_TEST(peer.receive() == "question");
@@ -136,9 +135,8 @@ COROUTINE_TEST_CASE(a_connection_to_oneself_is_refused) {
   BOOST_TEST(test::open_descriptors() == before);
 
   // And nothing of it is left that would keep a server from the port.
-  const plain_socket server(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  system_name name(*options.local);
-  BOOST_TEST(::bind(server.fd(), name.get(), name.size) == 0);
+  raw_socket server;
+  BOOST_TEST(server.bind(*options.local) == 0);
 }
 
 COROUTINE_TEST_CASE(a_connection_is_made_from_the_local_endpoint) {
@@ -196,7 +194,7 @@ COROUTINE_TEST_CASE(fast_open_is_accepted_whether_or_not_the_system_has_it) {
   for (int i = 0; i != 3; ++i) {  // with the cookie that the first one has got
     tcp_socket client = co_await connect(server.at(), options);
     BOOST_TEST(co_await client.send("early") == 5u);
-    plain_socket peer = server.accept();
+    raw_socket peer = server.accept();
     BOOST_TEST(peer.receive() == "early");
   }
 }
@@ -207,7 +205,7 @@ COROUTINE_TEST_CASE(a_thousand_connects_leak_no_descriptor) {
   const std::size_t before = test::open_descriptors();
   for (int i = 0; i != 1000; ++i) {
     const tcp_socket client = co_await connect(server.at());
-    const plain_socket peer = server.accept();
+    const raw_socket peer = server.accept();
     const auto refused = co_await as_result(connect(closed.at()));
     if (refused.error() != connection_refused) BOOST_ERROR(refused.error());
   }

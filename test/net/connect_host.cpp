@@ -8,9 +8,9 @@
 #define BOOST_TEST_MODULE connect_host
 #include "allocations.hpp"
 #include "connect_fixture.hpp"
-#include "listeners.hpp"
 #include "manual_event.hpp"
 #include "netns.hpp"
+#include "raw_socket.hpp"
 
 #include <cosock/when.hpp>
 
@@ -35,10 +35,9 @@ using test::failure_of;
 using test::finish;
 using test::hosts_only;
 using test::listener;
-using test::plain_socket;
+using test::raw_socket;
 using test::refusal;
 using test::settle;
-using test::system_name;
 using test::to_one;
 using test::with_delay;
 using namespace std::chrono_literals;
@@ -287,9 +286,8 @@ NETWORK_COROUTINE_TEST_CASE(a_connection_that_the_system_aborts_stays_aborted) {
 }
 
 NETWORK_COROUTINE_TEST_CASE(the_limit_covers_the_look_up) {
-  const plain_socket silent(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  system_name name(endpoint::parse("127.0.0.53:53"));
-  BOOST_REQUIRE(::bind(silent.fd(), name.get(), name.size) == 0);
+  raw_socket silent(SOCK_DGRAM);
+  BOOST_REQUIRE(silent.bind(endpoint::parse("127.0.0.53:53")) == 0);
   connect_options options;
   options.timeout = 10ms;
   const auto begin = steady_clock::now();

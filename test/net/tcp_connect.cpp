@@ -75,7 +75,7 @@ COROUTINE_TEST_CASE(a_connect_cancelled_before_it_starts_asks_nobody) {
 }
 
 COROUTINE_TEST_CASE(a_connect_cancelled_while_pending_closes_its_descriptor) {
-  const silent_listener nobody;
+  const black_hole nobody;
   const std::size_t before = open_descriptors();
   for (const bool by_limit : {false, true}) {
     cancel_scope scope;

@@ -82,7 +82,7 @@ BOOST_AUTO_TEST_CASE(a_loop_ends_under_a_pending_accept) {
 }
 
 BOOST_AUTO_TEST_CASE(a_loop_ends_under_a_pending_connect) {
-  const silent_listener nobody;
+  const black_hole nobody;
   const std::size_t before = open_descriptors();
   for (const bool task_first : {false, true}) {
     end_loop_under(std::make_unique<loop>(), task_first,

@@ -6,8 +6,8 @@
 #include <cosock/reconnect.hpp>
 
 #define BOOST_TEST_MODULE reconnect_servers
-#include "listeners.hpp"
 #include "loop_endings.hpp"
+#include "raw_socket.hpp"
 #include "reconnect_machine.hpp"
 #include "scripted_stream.hpp"
 #include "stream_fixture.hpp"

@@ -7,6 +7,7 @@
 #include <cosock/local_endpoint.hpp>
 
 #include "loop_endings.hpp"
+#include "raw_socket.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -61,16 +62,11 @@ inline void make_file(const std::string& path) {
   ::close(fd);
 }
 
-/// A local socket of the system, in blocking mode: a peer that does exactly what it is told.
-class raw_local {
+/// A local socket of the system.
+class raw_local : public raw_socket {
  public:
-  explicit raw_local(int type = SOCK_STREAM) : fd_(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0)) {}
-  raw_local(raw_local&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  ~raw_local() { close(); }
-  static raw_local of(int fd) {
-    raw_local made(-1, fd);
-    return made;
-  }
+  explicit raw_local(int type = SOCK_STREAM) : raw_socket(type, AF_UNIX) {}
+  static raw_local of(int fd) { return raw_local(raw_socket::of(fd)); }
   /// Two that are connected to each other.
   static std::pair<raw_local, raw_local> pair(int type) {
     int ends[2];
@@ -78,30 +74,20 @@ class raw_local {
     return {of(ends[0]), of(ends[1])};
   }
 
-  int bind(const local_endpoint& at) { return name(at, &::bind); }
-  int connect(const local_endpoint& to) { return name(to, &::connect); }
-  int listen() { return ::listen(fd_, 10); }
-  bool send(std::string_view text, int flags = 0) {
-    return ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL | flags) ==
-           static_cast<ssize_t>(text.size());
-  }
-  void close() {
-    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
-  }
-  int fd() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
+  int bind(const cosock::local_endpoint& at) { return name(at, &::bind); }
+  int connect(const cosock::local_endpoint& to) { return name(to, &::connect); }
+  int listen() { return ::listen(fd(), 10); }
 
  private:
-  raw_local(int, int fd) : fd_(fd) {}
-  int name(const local_endpoint& e, int call(int, const sockaddr*, socklen_t)) {
+  explicit raw_local(raw_socket&& of) : raw_socket(std::move(of)) {}
+  int name(const cosock::local_endpoint& e, int call(int, const sockaddr*, socklen_t)) {
     sockaddr_un raw = {};
     raw.sun_family = AF_UNIX;
     const std::size_t skip = e.is_abstract() ? 1 : 0;
     std::memcpy(raw.sun_path + skip, e.name().data(), e.name().size());
-    return call(fd_, reinterpret_cast<const sockaddr*>(&raw),
+    return call(fd(), reinterpret_cast<const sockaddr*>(&raw),
                 static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + skip + e.name().size()));
   }
-  int fd_;
 };
 
 /// Leaves the file of a socket to which nothing is bound any more.

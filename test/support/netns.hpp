@@ -27,7 +27,6 @@
 #include <iostream>
 #include <string>
 #include <string_view>
-#include <system_error>
 
 /// A test case that runs in a child process with a network of its own: nothing but loopback, an
 /// /etc of its own with the hosts and services below, and 127.0.0.53 as the name server. Where the
@@ -93,10 +92,6 @@ struct etc {
   std::string services = "http 80/tcp\n3com-tsmux 106/tcp\ntftp 69/udp\n";
   std::string nsswitch_conf = "hosts: files dns\nservices: files\n";
 };
-
-inline void check(bool good, const char* what) {
-  if (!good) throw std::system_error(errno, std::generic_category(), what);
-}
 
 inline void write_file(const char* path, std::string_view text) {
   const int fd = ::open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);

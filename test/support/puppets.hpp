@@ -4,9 +4,9 @@
 
 // Hosts that do what the test says, behind a network device.
 
-#include "listeners.hpp"
 #include "manual_event.hpp"
 #include "netns.hpp"
+#include "raw_socket.hpp"
 
 #include <linux/if_tun.h>
 #include <netinet/in.h>
@@ -30,7 +30,7 @@ class puppets {
     request.ifr_flags = IFF_TUN | IFF_NO_PI;
     test::check(tun_.fd() >= 0 && ::ioctl(tun_.fd(), TUNSETIFF, &request) == 0, "/dev/net/tun");
 
-    const plain_socket v4(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    const raw_socket v4(SOCK_DGRAM);
     system_name name(endpoint::parse("10.231.7.1:0"));
     std::memcpy(&request.ifr_addr, name.get(), sizeof request.ifr_addr);
     test::check(::ioctl(v4.fd(), SIOCSIFADDR, &request) == 0, "SIOCSIFADDR");
@@ -38,7 +38,7 @@ class puppets {
     std::memcpy(&request.ifr_netmask, name.get(), sizeof request.ifr_netmask);
     test::check(::ioctl(v4.fd(), SIOCSIFNETMASK, &request) == 0, "SIOCSIFNETMASK");
 
-    const plain_socket v6(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    raw_socket v6(SOCK_DGRAM, AF_INET6);
     struct {  // struct in6_ifreq
       in6_addr address;
       std::uint32_t prefix;
@@ -50,8 +50,7 @@ class puppets {
     test::check(::ioctl(v6.fd(), SIOCSIFADDR, &request_v6) == 0, "SIOCSIFADDR for IPv6");
     test::bring_up("puppets");
     // The address is of no use before the system has taken its time over it.
-    name = system_name(endpoint::parse("[fd31:7::1]:0"));
-    while (::bind(v6.fd(), name.get(), name.size) != 0) ::sched_yield();
+    while (v6.bind(endpoint::parse("[fd31:7::1]:0")) != 0) ::sched_yield();
   }
 
   /// Runs the loop until it asks another host for a connection, and gives that host.
@@ -180,7 +179,7 @@ class puppets {
         "write to /dev/net/tun");
   }
 
-  plain_socket tun_{::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC)};
+  raw_socket tun_ = raw_socket::of(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
   std::map<endpoint, state> hosts_;
   std::deque<endpoint> attempts_;
 };

@@ -13,7 +13,9 @@
 #include <dirent.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
+#include <system_error>
 
 /// A test case whose body is a coroutine on a loop of its own, with a limit of time. BOOST_TEST,
 /// BOOST_REQUIRE and the others work inside, and take co_await.
@@ -46,6 +48,11 @@ inline auto is(cosock::error e) {
 }
 inline auto is(boost::system::errc::errc_t e) {
   return [e](const boost::system::system_error& thrown) { return thrown.code() == e; };
+}
+
+/// Throws what the last call of the system has failed with.
+inline void check(bool good, const char* what) {
+  if (!good) throw std::system_error(errno, std::generic_category(), what);
 }
 
 /// How many descriptors this process has open.

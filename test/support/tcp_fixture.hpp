@@ -11,8 +11,6 @@
 #include "raw_socket.hpp"
 #include "stream_fixture.hpp"
 
-#include <sys/socket.h>
-
 namespace test {
 
 using cosock::acceptor_options;
@@ -38,21 +36,6 @@ inline task<connection> connect_pair(endpoint at = any_port_v4, acceptor_options
   auto [client, server] = co_await cosock::when_all(cosock::connect(to, connecting), acceptor.accept());
   co_return connection(std::move(client), std::move(server));
 }
-
-/// An address at which connecting neither succeeds nor fails: its queue is full.
-class silent_listener {
- public:
-  silent_listener() {
-    BOOST_REQUIRE(listener_.bind(any_port_v4) == 0);
-    BOOST_REQUIRE(::listen(listener_.fd(), 0) == 0);
-    BOOST_REQUIRE(fills_it_.connect(at()) == 0);
-  }
-  endpoint at() const { return listener_.local_endpoint(); }
-
- private:
-  raw_socket listener_;
-  raw_socket fills_it_;
-};
 
 inline task<outcome> outcome_of_accept(tcp_acceptor& from) {
   const auto result = co_await cosock::as_result(from.accept());
