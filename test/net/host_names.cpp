@@ -6,6 +6,7 @@
 #include <cosock/resolve.hpp>
 
 #define BOOST_TEST_MODULE host_names
+#include "manual_event.hpp"
 #include "name_server.hpp"
 
 #include <cosock/connect.hpp>
@@ -26,6 +27,7 @@ using cosock::reverse_resolve;
 using cosock::running;
 using cosock::task;
 using std::chrono::steady_clock;
+using test::settle;
 using namespace std::chrono_literals;
 
 namespace {
@@ -41,10 +43,6 @@ std::string joined(const endpoints& all) {
 
 pending started(loop& on, std::string host, family which = family::any) {
   return pending(new running<endpoints>(on.start(resolve(std::move(host), 80, {.family = which}))));
-}
-
-void settle(loop& on) {
-  while (on.poll() != 0) continue;
 }
 
 std::string answer(loop& on, std::string host, family which = family::any) {

@@ -8,6 +8,7 @@
 #define BOOST_TEST_MODULE resolve_cancel
 #include "core/scheduler.hpp"
 #include "look_ups.hpp"
+#include "manual_event.hpp"
 #include "name_server.hpp"
 #include "netns.hpp"
 

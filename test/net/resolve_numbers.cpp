@@ -7,6 +7,7 @@
 
 #define BOOST_TEST_MODULE resolve_numbers
 #include "look_ups.hpp"
+#include "manual_event.hpp"
 #include "netns.hpp"
 
 using cosock::address;

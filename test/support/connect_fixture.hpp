@@ -9,8 +9,6 @@
 #include "netns.hpp"
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 namespace test {
 
@@ -19,15 +17,8 @@ using boost::system::system_error;
 using cosock::connect;
 using cosock::connect_options;
 using cosock::endpoint;
-using cosock::loop;
-using cosock::running;
 using cosock::task;
 using cosock::tcp_socket;
-using connecting = running<tcp_socket>;
-
-inline bool contains(const std::string& text, std::string_view part) {
-  return text.find(part) != text.npos;
-}
 
 /// What connecting fails with.
 struct refusal {
@@ -45,19 +36,6 @@ task<refusal> failure_of(Connect to) {
     why.text = e.what();
   }
   co_return why;
-}
-
-template <class T>
-void finish(loop& on, running<T>& work) {
-  while (!work.done()) on.run_some();
-}
-inline error_code code_of(connecting& work) {
-  try {
-    (void)work.result();
-  } catch (const system_error& e) {
-    return e.code();
-  }
-  return {};
 }
 
 /// One connect(endpoint) as a task that can be started.

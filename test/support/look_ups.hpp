@@ -15,7 +15,6 @@
 #include <fstream>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -30,7 +29,6 @@ using cosock::resolve;
 using cosock::running;
 using cosock::task;
 using endpoints = std::vector<endpoint>;
-using pending = std::unique_ptr<running<endpoints>>;
 
 /// The names of this process's threads.
 inline std::vector<std::string> threads() {
@@ -56,10 +54,6 @@ inline std::string joined(endpoints all) {
   return text;
 }
 
-inline bool contains(const std::string& text, std::string_view part) {
-  return text.find(part) != text.npos;
-}
-
 /// Expects the look-up to fail, and gives the text of the error.
 template <class T>
 task<std::string> failure_of(task<T> look_up, error e) {
@@ -80,22 +74,6 @@ using pending = std::unique_ptr<running<endpoints>>;
 inline pending started(loop& on, std::string host) {
   return pending(
       new running<endpoints>(on.start(resolve(std::move(host), 80, {.family = family::v4}))));
-}
-
-/// Runs the loop until the task has ended.
-template <class T>
-void finish(loop& on, running<T>& work) {
-  while (!work.done()) on.run_some();
-}
-
-template <class T>
-boost::system::error_code code_of(running<T>& work) {
-  try {
-    (void)work.result();
-  } catch (const system_error& e) {
-    return e.code();
-  }
-  return {};
 }
 
 }  // namespace test

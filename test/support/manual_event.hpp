@@ -35,6 +35,22 @@ inline void settle(cosock::loop& loop) {
   while (loop.poll() != 0) continue;
 }
 
+/// Runs the loop until the task has ended.
+template <class T>
+void finish(cosock::loop& on, cosock::running<T>& work) {
+  while (!work.done()) on.run_some();
+}
+
+template <class T>
+boost::system::error_code code_of(cosock::running<T>& work) {
+  try {
+    (void)work.result();
+  } catch (const boost::system::system_error& e) {
+    return e.code();
+  }
+  return {};
+}
+
 /// Waits for ever.
 inline auto forever() {
   return cosock::sleep_for(std::chrono::hours::max());

@@ -164,6 +164,9 @@ class black_hole : public listener {
   std::deque<raw_socket> fillers_;
 };
 
+inline constexpr endpoint any_port_v4(address::loopback_v4(), 0);
+inline constexpr endpoint any_port_v6(address::loopback_v6(), 0);
+
 /// Blocks the thread, and with it the loop, until poll(2) sees one of the events.
 inline void wait_behind_the_loops_back(int fd, short events) {
   pollfd asked = {fd, events, 0};

@@ -15,6 +15,8 @@
 
 #include <cerrno>
 #include <chrono>
+#include <string>
+#include <string_view>
 #include <system_error>
 
 /// A test case whose body is a coroutine on a loop of its own, with a limit of time. BOOST_TEST,
@@ -48,6 +50,10 @@ inline auto is(cosock::error e) {
 }
 inline auto is(boost::system::errc::errc_t e) {
   return [e](const boost::system::system_error& thrown) { return thrown.code() == e; };
+}
+
+inline bool contains(const std::string& text, std::string_view part) {
+  return text.find(part) != text.npos;
 }
 
 /// Throws what the last call of the system has failed with.

@@ -14,14 +14,10 @@
 namespace test {
 
 using cosock::acceptor_options;
-using cosock::address;
 using cosock::connect_options;
 using cosock::endpoint;
 using cosock::tcp_acceptor;
 using cosock::tcp_socket;
-
-inline constexpr endpoint any_port_v4(address::loopback_v4(), 0);
-inline constexpr endpoint any_port_v6(address::loopback_v6(), 0);
 
 struct connection {
   connection(tcp_socket c, tcp_socket s) : client(std::move(c)), server(std::move(s)) {}

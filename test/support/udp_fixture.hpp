@@ -6,21 +6,16 @@
 
 #include <cosock/udp.hpp>
 
-#include "netns.hpp"
+#include "raw_socket.hpp"
 #include "support.hpp"
 
 #include <string>
 
 namespace test {
 
-using cosock::address;
 using cosock::as_result;
-using cosock::endpoint;
 using cosock::task;
 using cosock::udp_socket;
-
-inline const endpoint any_port_v4(address::loopback_v4(), 0);
-inline const endpoint any_port_v6(address::loopback_v6(), 0);
 
 inline task<std::string> next_text(udp_socket& s) {
   std::string into(70000, '\0');
