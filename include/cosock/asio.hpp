@@ -258,10 +258,10 @@ class async_stream {
   using lowest_layer_type = async_stream;
 
   /// Throws std::logic_error if no loop runs here.
-  explicit async_stream(byte_stream& of) : of_(&of), on_(loop_executor()) {}
+  explicit async_stream(byte_stream& of) : of_(&of), executor_(loop_executor()) {}
 
   /// Returns the executor of the loop.
-  [[nodiscard]] executor_type get_executor() const noexcept { return on_; }
+  [[nodiscard]] executor_type get_executor() const noexcept { return executor_; }
   /// Returns the byte_stream, which is what boost::beast::get_lowest_layer returns too.
   [[nodiscard]] byte_stream& next_layer() const noexcept { return *of_; }
   /// Returns this stream.
@@ -272,18 +272,18 @@ class async_stream {
   template <class Buffers, class Token>
   auto async_read_some(const Buffers& into, Token&& token) {
     return boost::asio::async_initiate<Token, void(boost::system::error_code, std::size_t)>(
-        detail::transfer_initiation<true>{of_, on_}, token, into);
+        detail::transfer_initiation<true>{of_, executor_}, token, into);
   }
   /// Sends as byte_stream::send_some does. The signature is void(error_code, std::size_t).
   template <class Buffers, class Token>
   auto async_write_some(const Buffers& from, Token&& token) {
     return boost::asio::async_initiate<Token, void(boost::system::error_code, std::size_t)>(
-        detail::transfer_initiation<false>{of_, on_}, token, from);
+        detail::transfer_initiation<false>{of_, executor_}, token, from);
   }
 
  private:
   byte_stream* of_;
-  executor_type on_;
+  executor_type executor_;
 };
 
 /// Ends the connection under a WebSocket: Beast calls this at the end of websocket::stream's

@@ -21,7 +21,7 @@ class COSOCK_API timeout_scope : public waiting, public timer {
 
   void enter(scope& outer) noexcept {
     outer_ = &outer;
-    inner_.on = outer.on;
+    inner_.loop = outer.loop;
     outer.pending = this;  // before the operand runs: it may cancel the outer scope
     if (outer.cancelled || expired_) inner_.cancelled = true;
   }
@@ -86,7 +86,7 @@ class COSOCK_AWAITABLE timeout_awaiter final : public awaiter_of<timeout_awaiter
     if (of_.start(awaiting, inner_) == step::done) return complete_or_yield(awaiting);
     if (expired_) return step::pending;
     if (!Deadline && !is_task) at = later(steady_now(), ns_);
-    start_timer(*outer.on, at);
+    start_timer(*outer.loop, at);
     return step::pending;
   }
   decltype(auto) result() { return result_of_operand(of_); }
@@ -112,7 +112,7 @@ class COSOCK_API shield_scope : public waiting, public timer {
   ~shield_scope() { leave(); }
 
   void enter(scope& outer) noexcept {
-    inner_.on = outer.on;
+    inner_.loop = outer.loop;
     outer_ = &outer;
     outer.pending = this;
     if (outer.cancelled) cancel();

@@ -133,7 +133,7 @@ class basic_datagram_socket {
   /// Closes the socket: pending operations end with `error::closed`. Idempotent.
   virtual void close() noexcept = 0;
   /// Whether it can be used: not closed, not moved from, nor made by default.
-  [[nodiscard]] bool is_open() const noexcept { return source_ && source_->on; }
+  [[nodiscard]] bool is_open() const noexcept { return source_ && source_->loop; }
 
  protected:
   /// For those who implement a socket: what its operations work on, or null when closed.

@@ -198,7 +198,7 @@ class COSOCK_API local_listener {
   local_listener() noexcept = default;
   explicit local_listener(detail::descriptor* of) noexcept : of_(of) {}
   static detail::descriptor* adopt(int descriptor, detail::medium what);
-  local_listener(loop* on, detail::medium what, const cosock::local_endpoint& at,
+  local_listener(loop* loop, detail::medium what, const cosock::local_endpoint& at,
                  const local_acceptor_options& options);
   local_listener(local_listener&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
   local_listener& operator=(local_listener&& other) noexcept;
@@ -223,9 +223,9 @@ class basic_local_acceptor final : public local_listener {
                                 const local_acceptor_options& options = {})
       : local_listener(nullptr, detail::local_access::what<Socket>(), at, options) {}
   /// The same on a loop that need not run yet.
-  basic_local_acceptor(loop& on, const cosock::local_endpoint& at,
+  basic_local_acceptor(loop& loop, const cosock::local_endpoint& at,
                        const local_acceptor_options& options = {})
-      : local_listener(&on, detail::local_access::what<Socket>(), at, options) {}
+      : local_listener(&loop, detail::local_access::what<Socket>(), at, options) {}
 
   /// Takes over a descriptor that listens, one of the service manager's for instance: makes it
   /// non-blocking and close-on-exec, and closes it in the end, also if this throws; its file is not

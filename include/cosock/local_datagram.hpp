@@ -46,7 +46,7 @@ class COSOCK_API local_datagram_socket final : public basic_datagram_socket<coso
   explicit local_datagram_socket(const cosock::local_endpoint& at,
                                  const local_datagram_options& options = {});
   /// The same on a loop that need not run yet.
-  local_datagram_socket(loop& on, const cosock::local_endpoint& at,
+  local_datagram_socket(loop& loop, const cosock::local_endpoint& at,
                         const local_datagram_options& options = {});
   local_datagram_socket(local_datagram_socket&& other) noexcept
       : basic_datagram_socket(std::exchange(other.source_, nullptr)) {}

@@ -88,7 +88,7 @@ class COSOCK_API loop {
   friend class detail::engine;
   void post_message(detail::loop_message*);
   void run_root(detail::root&);
-  detail::core& core() noexcept;
+  detail::loop_state& state() noexcept;
   detail::engine* engine_;
 };
 
@@ -104,7 +104,7 @@ class COSOCK_API root : public group, public link {
   void drop() noexcept;
 
  protected:
-  explicit root(core& on) noexcept;
+  explicit root(loop_state& loop) noexcept;
   ~root() { finish(); }
   /// For derived classes too: nothing of the task is left after it.
   void finish() noexcept;
@@ -116,7 +116,7 @@ class COSOCK_API root : public group, public link {
 
  private:
   void all_ended() noexcept override;
-  core& loop_;
+  loop_state& loop_;
   bool dropped_ = false;
 };
 
@@ -147,7 +147,7 @@ class [[nodiscard]] running final : private detail::root {
  private:
   friend class loop;
   friend class detail::engine;
-  running(detail::core& on, task<T> work) : root(on) {
+  running(detail::loop_state& loop, task<T> work) : root(loop) {
     begin(detail::fill_slot(std::move(work).operator co_await(), slot_, 0, first_));
   }
   std::optional<detail::storable<T>> slot_;
@@ -158,7 +158,7 @@ class [[nodiscard]] running final : private detail::root {
 
 template <class T>
 running<T> loop::start(task<T> work) {
-  return running<T>(core(), std::move(work));
+  return running<T>(state(), std::move(work));
 }
 
 template <class T>

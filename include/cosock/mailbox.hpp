@@ -33,7 +33,7 @@ class COSOCK_API mailbox_base : public std::enable_shared_from_this<mailbox_base
   /// held.
   bool wake() noexcept;
   /// Whether the mailbox can be received from on this loop.
-  bool is_on(core& loop) const noexcept;
+  bool is_on(loop_state& loop) const noexcept;
   /// On the loop: hands over what there is, with the mutex held.
   virtual void deliver() noexcept = 0;
 
@@ -193,7 +193,7 @@ class COSOCK_AWAITABLE mailbox_receive_operation final
 template <class T>
 step mailbox_state<T>::wait_or_take(mailbox_receive_operation<T>& op) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (!is_on(*op.scope_->on)) return op.fail_other_loop();
+  if (!is_on(*op.scope_->loop)) return op.fail_other_loop();
   const bool free = receivers_.empty();
   if (free && queue_.size() != 0) {
     op.value_.emplace(queue_.pop());

@@ -114,7 +114,7 @@ class COSOCK_API byte_stream {
   /// Idempotent.
   virtual void close() noexcept = 0;
   /// Whether it can be used: not closed, not moved from, nor made by default.
-  [[nodiscard]] bool is_open() const noexcept { return source_ && source_->on; }
+  [[nodiscard]] bool is_open() const noexcept { return source_ && source_->loop; }
 
  protected:
   /// For those who implement a stream: what its operations work on, or null when closed. Does not

@@ -56,7 +56,7 @@ struct promise_base {
       if (promise.nested)
         promise.nested = false;
       else
-        promise.where->on->next = promise.continuation;
+        promise.where->loop->next = promise.continuation;
     }
     void await_resume() const noexcept {}
   };
@@ -139,17 +139,17 @@ struct promise<void> : promise_base {
 /// Starts a coroutine from `awaiting`.
 inline step start_nested(std::coroutine_handle<> started, promise_base& promise,
                          std::coroutine_handle<> awaiting, scope& where) {
-  core& on = *where.on;
+  loop_state& loop = *where.loop;
   promise.continuation = awaiting;
   promise.where = &where;
-  if (on.depth >= max_depth) {
-    on.next = started;
+  if (loop.depth >= max_depth) {
+    loop.next = started;
     return step::pending;
   }
   promise.nested = true;
-  ++on.depth;
+  ++loop.depth;
   started.resume();
-  --on.depth;
+  --loop.depth;
   return std::exchange(promise.nested, false) ? step::pending : step::done;
 }
 

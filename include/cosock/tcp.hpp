@@ -72,7 +72,7 @@ class COSOCK_API tcp_socket final : public byte_stream {
   [[nodiscard]] endpoint remote_endpoint() const;
 
   /// Whether small pieces are sent at once (TCP_NODELAY): Nagle's algorithm off.
-  void set_no_delay(bool on);
+  void set_no_delay(bool enabled);
   [[nodiscard]] bool no_delay() const;
   /// Whether, and how, an idle connection is probed.
   void set_keep_alive(const keep_alive& how);
@@ -114,7 +114,7 @@ class COSOCK_API tcp_acceptor {
   /// no interface, and so on.
   explicit tcp_acceptor(const endpoint& at, const acceptor_options& options = {});
   /// The same on a loop that need not run yet.
-  tcp_acceptor(loop& on, const endpoint& at, const acceptor_options& options = {});
+  tcp_acceptor(loop& loop, const endpoint& at, const acceptor_options& options = {});
   tcp_acceptor(tcp_acceptor&& other) noexcept : of_(other.of_) { other.of_ = nullptr; }
   tcp_acceptor& operator=(tcp_acceptor&& other) noexcept;
   ~tcp_acceptor();

@@ -73,7 +73,7 @@ class COSOCK_API udp_socket final : public datagram_socket {
   /// system_error with the address in what().
   explicit udp_socket(const endpoint& at, const udp_options& options = {});
   /// The same on a loop that need not run yet.
-  udp_socket(loop& on, const endpoint& at, const udp_options& options = {});
+  udp_socket(loop& loop, const endpoint& at, const udp_options& options = {});
   udp_socket(udp_socket&& other) noexcept : datagram_socket(other.source_) {
     other.source_ = nullptr;
   }
@@ -115,19 +115,19 @@ class COSOCK_API udp_socket final : public datagram_socket {
   /// that the one that the system's routes lead to for this group. Errors, with the group in what():
   /// address_in_use if it has joined already; no_such_device if there is no such interface, or no
   /// route; invalid_argument for an address that is no group's, or if the scope id names another
-  /// interface than `on`.
+  /// interface than `local_interface`.
   ///
   /// For IPv6 the interface is a matter of the socket's filter (SO_ATTACH_FILTER, socket(7)). Where the
   /// program has attached a filter of its own before, and for more than some 300 groups on one
   /// socket, a group is received from every interface on which anybody has joined it.
-  void join(const address& group, const network_interface& on = {});
+  void join(const address& group, const network_interface& local_interface = {});
   /// The same, from one sender only (RFC 4607); may be called for several. The scope id of the sender
   /// names the interface, too.
-  void join(const address& group, const address& sender, const network_interface& on = {});
+  void join(const address& group, const address& sender, const network_interface& local_interface = {});
   /// Takes a join back, on one interface, which is found as by join(). Errors: address_not_available
   /// if it has not joined there; no_such_device, invalid_argument as above.
-  void leave(const address& group, const network_interface& on = {});
-  void leave(const address& group, const address& sender, const network_interface& on = {});
+  void leave(const address& group, const network_interface& local_interface = {});
+  void leave(const address& group, const address& sender, const network_interface& local_interface = {});
   /// The interface that multicast goes out on, unless the scope id of the group names another.
   /// Errors: no_such_device.
   void set_multicast_interface(const network_interface& out);
@@ -135,7 +135,7 @@ class COSOCK_API udp_socket final : public datagram_socket {
   void set_multicast_hops(int most);
   [[nodiscard]] int multicast_hops() const;
   /// Whether this machine's members of a group get what is sent here. The default is true.
-  void set_multicast_loopback(bool on);
+  void set_multicast_loopback(bool enabled);
   [[nodiscard]] bool multicast_loopback() const;
 
   /// Whether it may send to broadcast addresses.
@@ -163,7 +163,7 @@ class COSOCK_API udp_socket final : public datagram_socket {
   explicit udp_socket(detail::descriptor* of) noexcept;
   detail::descriptor* of() const noexcept;
   void change_membership(int name, const address& group, const address* sender,
-                         const network_interface& on);
+                         const network_interface& local_interface);
 };
 
 /// Looks up a host, as connect() does, and returns a socket that is connected to its first address

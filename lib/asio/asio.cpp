@@ -76,15 +76,15 @@ void asio_state::abandon() noexcept {
 
 void basic_asio_operation::arrive() noexcept {
   arrived_ = true;
-  if (waiting_) scheduler::of(*scope_->on).make_ready(*this);
+  if (waiting_) scheduler::of(*scope_->loop).make_ready(*this);
 }
 
 step basic_asio_operation::started(scope& where) noexcept {
-  if (arrived_ && where.on->take_turn()) return done();
+  if (arrived_ && where.loop->take_turn()) return done();
   suspend();
   waiting_ = true;
   if (arrived_)
-    scheduler::of(*where.on).make_ready_later(*this);
+    scheduler::of(*where.loop).make_ready_later(*this);
   else if (where.cancelled)
     cancel();
   return step::pending;
@@ -150,18 +150,18 @@ class embedding final : public embedded_loop_hook, public std::enable_shared_fro
   embedding(embeddings& of, asio::execution_context& context, const asio::any_io_executor& given)
       : of_(of),
         given_(given),
-        on_(strand_for(given)),
+        executor_(strand_for(given)),
         permanent_(is_plain(given)) {
     loop_.emplace();
     engine& e = engine::of(*loop_);
     e.embedded_ = this;
     e.asio_handle()->set_context(context);
-    watch_.emplace(on_, e.duplicate_descriptor());
+    watch_.emplace(executor_, e.duplicate_descriptor());
   }
 
-  bool is_for(const asio::any_io_executor& e) const { return e == given_ || e == on_; }
+  bool is_for(const asio::any_io_executor& e) const { return e == given_ || e == executor_; }
   bool is_of_context() const noexcept { return permanent_; }
-  const asio::any_io_executor& executor() const noexcept { return on_; }
+  const asio::any_io_executor& executor() const noexcept { return executor_; }
   std::shared_ptr<asio_loop_handle> to() { return engine::of(*loop_).asio_handle(); }
 
   void launch(std::unique_ptr<spawned> job) {
@@ -197,12 +197,12 @@ class embedding final : public embedded_loop_hook, public std::enable_shared_fro
  private:
   template <class F>
   void post(F f) {
-    asio::post(on_, asio::bind_allocator(frame_allocator<void>(), std::move(f)));
+    asio::post(executor_, asio::bind_allocator(frame_allocator<void>(), std::move(f)));
   }
   void begin(std::unique_ptr<spawned> job) {
     if (!loop_) return;
     engine& e = engine::of(*loop_);
-    if (!work_) work_.emplace(on_);
+    if (!work_) work_.emplace(executor_);
     ++tasks_;
     {
       const on_scheduler here(&e);
@@ -246,7 +246,7 @@ class embedding final : public embedded_loop_hook, public std::enable_shared_fro
 
   embeddings& of_;
   const asio::any_io_executor given_;
-  const asio::any_io_executor on_;
+  const asio::any_io_executor executor_;
   const bool permanent_;
   std::optional<loop> loop_;
   std::optional<asio::posix::stream_descriptor> watch_;
@@ -270,14 +270,14 @@ class embeddings final : public asio::execution_context::service {
     idle_.reserve(most_idle + 1);
   }
 
-  std::shared_ptr<embedding> get(const asio::any_io_executor& on) {
-    const bool plain = is_plain(on);
+  std::shared_ptr<embedding> get(const asio::any_io_executor& executor) {
+    const bool plain = is_plain(executor);
     const std::lock_guard lock(mutex_);
     auto at = std::find_if(all_.begin(), all_.end(), [&](const auto& each) {
-      return plain ? each->is_of_context() : each->is_for(on);
+      return plain ? each->is_of_context() : each->is_for(executor);
     });
     if (at == all_.end())
-      at = all_.insert(all_.end(), std::make_shared<embedding>(*this, context_, on));
+      at = all_.insert(all_.end(), std::make_shared<embedding>(*this, context_, executor));
     if ((*at)->users++ == 0) std::erase(idle_, at->get());
     return *at;
   }
@@ -357,14 +357,14 @@ spawned::~spawned() {
   if (link_) link_->of = nullptr;
 }
 
-void spawned::find_home(const asio::any_io_executor& on) {
-  asio::execution_context& context = asio::query(on, asio::execution::context);
+void spawned::find_home(const asio::any_io_executor& executor) {
+  asio::execution_context& context = asio::query(executor, asio::execution::context);
   if (engine* const own = engine::of_context(context)) {
     home_.emplace(own->asio_handle());
   } else {
     // Made before ours, the service of the descriptor that an embedding watches ends after it.
-    if (!asio::has_service<embeddings>(context)) asio::posix::stream_descriptor{on};
-    in_ = asio::use_service<embeddings>(context).get(without_work(on));
+    if (!asio::has_service<embeddings>(context)) asio::posix::stream_descriptor{executor};
+    in_ = asio::use_service<embeddings>(context).get(without_work(executor));
     home_.emplace(in_->to());
   }
 }
@@ -381,8 +381,8 @@ void spawned::launch(std::unique_ptr<spawned> job) {
   });
 }
 
-void spawned::begin(core& on) {
-  root_.emplace(on, *this);
+void spawned::begin(loop_state& loop) {
+  root_.emplace(loop, *this);
   try {
     root_->start(make(), link_ && link_->cancelled);
   } catch (...) {

@@ -49,7 +49,7 @@ void raise_closed() { raise(closed_failure()); }
 
 stream_pump::stream_pump()
     : loop_(&scheduler::required()), in_(new char[room_in]), out_(new char[room_out]) {
-  on = loop_;
+  loop = loop_;
   scheduler::of(*loop_).add_service(*this);
 }
 
@@ -210,7 +210,7 @@ void stream_pump::ended_sending(const boost::system::error_code& ec) noexcept {
 }
 
 void stream_pump::shutdown_send() {
-  if (!on) raise(closed_failure());
+  if (!loop) raise(closed_failure());
   if (waiter[writing]) raise(own_failure(error::busy));
   if (farewell_ != farewell::none) return;
   if (!half_closes())
@@ -224,7 +224,7 @@ void stream_pump::shutdown_send() {
 }
 
 void stream_pump::leave(std::shared_ptr<stream_pump> self) noexcept {
-  if (!on || !keeper_ || !keeper_->keeps() || out_failed_ || !half_closes()) return close();
+  if (!loop || !keeper_ || !keeper_->keeps() || out_failed_ || !half_closes()) return close();
   abandon(closed_failure());
   try {
     shutdown_send();
@@ -242,9 +242,9 @@ void stream_pump::close_left() noexcept {
 
 void stream_pump::close() noexcept {
   if (keeper_) std::exchange(keeper_, nullptr)->forget();
-  if (!on) return;
+  if (!loop) return;
   abandon(closed_failure());
-  on = nullptr;
+  loop = nullptr;
   closing_ = true;
   if (out_failed_) return finish_closing();
   if (says_end && !in_failed_) farewell_ = farewell::wanted;
@@ -266,8 +266,8 @@ void stream_pump::finish_closing() noexcept {
 
 void stream_pump::on_loop_shutdown() noexcept {
   if (keeper_) std::exchange(keeper_, nullptr)->forget();
-  if (on) abandon(closed_failure());
-  on = nullptr;
+  if (loop) abandon(closed_failure());
+  loop = nullptr;
   closing_ = closed_ = true;
   stop_timer();
   close_stream();

@@ -16,10 +16,10 @@ class timeout_scope::resting final : public operation {
  public:
   resting(std::coroutine_handle<> what, timeout_scope& of) noexcept : what_(what), of_(of) {
     of_.rest_ = this;
-    scheduler::of(*of_.inner_.on).make_ready_later(*this);
+    scheduler::of(*of_.inner_.loop).make_ready_later(*this);
   }
   void fire() override {
-    of_.inner_.on->next = what_;
+    of_.inner_.loop->next = what_;
     cancel();
   }
   /// The coroutine is being destroyed, if it has not been resumed: nobody else calls this.
@@ -35,7 +35,7 @@ class timeout_scope::resting final : public operation {
 };
 
 step timeout_scope::rest(std::coroutine_handle<> awaiting) {
-  if (inner_.on->take_turn()) return step::done;
+  if (inner_.loop->take_turn()) return step::done;
   new resting(awaiting, *this);
   return step::pending;
 }
@@ -68,7 +68,7 @@ void shield_scope::cancel() noexcept {
   if (grace_ <= 0)
     inner_.cancel();
   else if (grace_ != INT64_MAX && !is_running())
-    start_timer(*inner_.on, later(steady_now(), grace_));
+    start_timer(*inner_.loop, later(steady_now(), grace_));
 }
 
 }  // namespace detail
@@ -80,7 +80,7 @@ void cancel_scope::set_deadline_ns(std::int64_t deadline) {
   if (deadline_ <= detail::steady_now())
     expire();
   else if (deadline_ != INT64_MAX)
-    start_timer(*outer_->on, deadline_);
+    start_timer(*outer_->loop, deadline_);
 }
 
 void cancel_scope::clear_deadline() noexcept {
@@ -95,7 +95,7 @@ void cancel_scope::begin(detail::scope& outer) {
 }
 
 void cancel_scope::began(detail::scope& outer) {
-  if (deadline_ != INT64_MAX && !inner_.cancelled) start_timer(*outer.on, deadline_);
+  if (deadline_ != INT64_MAX && !inner_.cancelled) start_timer(*outer.loop, deadline_);
 }
 
 }  // namespace cosock

@@ -32,7 +32,7 @@ group::~group() {
 }
 
 void group::leave() noexcept {
-  if (branches_.following != &branches_ && scheduler::of(*on_).is_left_by_exit()) return;
+  if (branches_.following != &branches_ && scheduler::of(*loop_).is_left_by_exit()) return;
   if constexpr (checks_captures)  // all end at once, none before another
     for (link* l = branches_.following; l != &branches_; l = l->following)
       child_gone(&promise_of(*l));
@@ -48,7 +48,7 @@ void group::leave() noexcept {
 void group::enter(std::coroutine_handle<> awaiting, scope& outer) noexcept {
   awaiting_ = awaiting;
   outer_ = &outer;
-  on_ = outer.on;
+  loop_ = outer.loop;
   cancelled_ = outer.cancelled;
   outer.pending = this;  // the body of a nursery may cancel the outer scope before it first waits
 }
@@ -58,7 +58,7 @@ std::coroutine_handle<branch::promise_type> group::adopt(branch& started) noexce
   auto& promise = handle.promise();
   promise.in = this;
   promise.where = &promise.own;
-  promise.own.on = on_;
+  promise.own.loop = loop_;
   promise.own.cancelled = cancelled_;
   promise.sibling.insert_before(branches_);
   ++active_;
@@ -68,18 +68,18 @@ std::coroutine_handle<branch::promise_type> group::adopt(branch& started) noexce
 }
 
 void group::add(branch started) {
-  scheduler::of(*on_).make_ready(adopt(started).promise());
+  scheduler::of(*loop_).make_ready(adopt(started).promise());
 }
 
 void group::add_now(branch started) {
   const auto handle = adopt(started);
-  if (on_->depth >= max_depth) {
-    scheduler::of(*on_).make_ready(handle.promise());
+  if (loop_->depth >= max_depth) {
+    scheduler::of(*loop_).make_ready(handle.promise());
     return;
   }
-  ++on_->depth;
+  ++loop_->depth;
   handle.resume();
-  --on_->depth;
+  --loop_->depth;
 }
 
 step group::wait() noexcept {
@@ -136,7 +136,7 @@ void group::ended(std::coroutine_handle<branch::promise_type> which) noexcept {
   if (active_ == 0 && waiting_) {
     waiting_ = false;
     outer_->pending = nullptr;
-    on_->next = awaiting_;
+    loop_->next = awaiting_;
     all_ended();
   }
 }

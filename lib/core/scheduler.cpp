@@ -35,7 +35,7 @@ bool is_empty(const link& head) noexcept { return head.following == &head; }
 
 step awaited::yield() noexcept {
   suspend();
-  scheduler::of(*scope_->on).make_ready_later(*this);
+  scheduler::of(*scope_->loop).make_ready_later(*this);
   return step::pending;
 }
 
@@ -52,7 +52,7 @@ bool loop_handle::post(loop_message& m) noexcept {
   return true;
 }
 
-bool loop_handle::is_of(const core& loop) const noexcept {
+bool loop_handle::is_of(const loop_state& loop) const noexcept {
   const std::lock_guard lock(mutex_);
   return to_ == &loop;
 }

@@ -27,7 +27,7 @@ class loop_handle {
   /// Has the loop deliver the message, soon. False if the loop is gone: the message was not taken.
   bool post(loop_message&) noexcept;
   /// Whether it is the handle of this loop, which exists.
-  bool is_of(const core&) const noexcept;
+  bool is_of(const loop_state&) const noexcept;
 
  protected:
   friend class scheduler;
@@ -53,13 +53,13 @@ class embedded_loop_hook {
 /// Runs tasks, turn by turn. A turn takes the events that there are from the reactor, and the messages
 /// of other threads; these put operations into `ready_`; then it fires what is ready. So one wait
 /// serves a batch of events, and no coroutine is resumed from inside the code that made it ready.
-class scheduler : public core {
+class scheduler : public loop_state {
  public:
   scheduler(reactor& io, std::shared_ptr<loop_handle> handle);
   scheduler(const scheduler&) = delete;
   scheduler& operator=(const scheduler&) = delete;
 
-  static scheduler& of(core& c) noexcept { return static_cast<scheduler&>(c); }
+  static scheduler& of(loop_state& c) noexcept { return static_cast<scheduler&>(c); }
   /// The one that runs on this thread, or null.
   static scheduler* current() noexcept;
   /// The same, or std::logic_error.

@@ -14,9 +14,9 @@ std::int64_t steady_now() noexcept {
   return std::chrono::steady_clock::now().time_since_epoch().count();
 }
 
-void timer::start_timer(core& on, std::int64_t at) noexcept {
+void timer::start_timer(loop_state& loop, std::int64_t at) noexcept {
   stop_timer();
-  scheduler::of(on).set_timer(*this, at);
+  scheduler::of(loop).set_timer(*this, at);
 }
 
 step sleep_operation::start(std::coroutine_handle<> awaiting, scope& where) {
@@ -25,18 +25,18 @@ step sleep_operation::start(std::coroutine_handle<> awaiting, scope& where) {
   const std::int64_t at = absolute_ ? ns_ : later(now, ns_);
   suspend();
   if (at <= now)
-    scheduler::of(*where.on).make_ready_later(*this);
+    scheduler::of(*where.loop).make_ready_later(*this);
   else
-    start_timer(*where.on, at);
+    start_timer(*where.loop, at);
   return step::pending;
 }
 
-void sleep_operation::expire() noexcept { scheduler::of(*scope_->on).make_ready(*this); }
+void sleep_operation::expire() noexcept { scheduler::of(*scope_->loop).make_ready(*this); }
 
 void sleep_operation::cancel() noexcept {
   failure_ = cancelled_failure();
   stop_timer();
-  if (!operation::linked()) scheduler::of(*scope_->on).make_ready(*this);
+  if (!operation::linked()) scheduler::of(*scope_->loop).make_ready(*this);
 }
 
 }  // namespace cosock::detail

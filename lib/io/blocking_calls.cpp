@@ -56,8 +56,8 @@ struct blocking_calls::handles {
 /// One call, with memory of its own: the operation may end before it does.
 class blocking_calls::call final : public job {
  public:
-  call(std::shared_ptr<const handles> on, side which, std::size_t size) noexcept
-      : job(job_kind::blocking_io), size(size), on_(std::move(on)), which_(which) {}
+  call(std::shared_ptr<const handles> shared, side which, std::size_t size) noexcept
+      : job(job_kind::blocking_io), size(size), handles_(std::move(shared)), which_(which) {}
 
   /// Has the call of a thread, where all signals are blocked, stop the process as it would here.
   void allow_stop() noexcept {
@@ -90,25 +90,25 @@ class blocking_calls::call final : public job {
     count(n);
   }
   void write_all() noexcept {
-    const std::size_t most = on_->is_master ? most_of_master : most_bytes;
-    bool waits = on_->is_master;
+    const std::size_t most = handles_->is_master ? most_of_master : most_bytes;
+    bool waits = handles_->is_master;
     while (moved != size && error == 0) {
       if (waits && !wait_for_room()) return;
       const auto write = [&] { return ::write(fd(), data + moved, std::min(size - moved, most)); };
       const ssize_t n = allows_stop_ ? write() : without_sigpipe(write);
-      waits = on_->is_master || (n < 0 && errno == EAGAIN);  // somebody has set O_NONBLOCK
+      waits = handles_->is_master || (n < 0 && errno == EAGAIN);  // somebody has set O_NONBLOCK
       if (n >= 0 || (errno != EINTR && errno != EAGAIN)) count(n);
     }
   }
   /// False if there will be none.
   bool wait_for_room() noexcept {
-    pollfd asked[] = {{fd(), POLLOUT, 0}, {on_->stop.get(), POLLIN, 0}};
+    pollfd asked[] = {{fd(), POLLOUT, 0}, {handles_->stop.get(), POLLIN, 0}};
     if (::poll(asked, 2, -1) < 0) return true;
     if (asked[1].revents) return false;
-    if (on_->is_master && !(asked[0].revents & POLLOUT)) error = EIO;  // hung up
+    if (handles_->is_master && !(asked[0].revents & POLLOUT)) error = EIO;  // hung up
     return error == 0;
   }
-  int fd() const noexcept { return on_->duplicate.get(); }
+  int fd() const noexcept { return handles_->duplicate.get(); }
   void count(ssize_t n) noexcept {
     if (n < 0)
       error = errno;
@@ -116,7 +116,7 @@ class blocking_calls::call final : public job {
       moved += static_cast<std::size_t>(n);
   }
 
-  const std::shared_ptr<const handles> on_;
+  const std::shared_ptr<const handles> handles_;
   const side which_;
   bool allows_stop_ = false;
   sigset_t allowed_ = {};
@@ -140,7 +140,7 @@ void blocking_calls::lane::job_completed() noexcept {
 failure blocking_calls::lane::start(std::shared_ptr<call> what) noexcept {
   if (of.what() == medium::terminal) what->allow_stop();
   running = std::move(what);
-  const failure f = running->submit(*of.on, *this);
+  const failure f = running->submit(*of.loop, *this);
   if (f) running.reset();
   return f;
 }

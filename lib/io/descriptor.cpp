@@ -60,15 +60,15 @@ ssize_t receive_counted(int fd, iovec* pieces, std::size_t count, int& left) noe
 
 }  // namespace
 
-descriptor::descriptor(scheduler& on, int fd, medium what, bool shared) noexcept
+descriptor::descriptor(scheduler& loop, int fd, medium what, bool shared) noexcept
     : fd_(fd),
       what_(what),
       shared_(shared),
       drained_by_short_(what == medium::tcp),
       asked_for_left_(what != medium::tcp) {
-  this->on = &on;
+  this->loop = &loop;
   keeps_messages = what == medium::messages;
-  on.add_service(*this);
+  loop.add_service(*this);
 }
 
 void descriptor::begin() {
@@ -77,7 +77,7 @@ void descriptor::begin() {
     return;
   }
   try {
-    scheduler::of(*on).watch(*this, fd_);
+    scheduler::of(*loop).watch(*this, fd_);
   } catch (...) {
     close();
     throw;
@@ -119,8 +119,8 @@ bool descriptor::is_on(int level, int name) const noexcept {
   socklen_t size = sizeof value;
   return ::getsockopt(fd_, level, name, &value, &size) == 0 && value != 0;
 }
-bool descriptor::set_on(int level, int name, bool on) noexcept {
-  const int value = on;
+bool descriptor::set_on(int level, int name, bool enabled) noexcept {
+  const int value = enabled;
   return ::setsockopt(fd_, level, name, &value, sizeof value) == 0;
 }
 
@@ -140,7 +140,7 @@ void descriptor::arm(side which) {
       ask_for_left();
     return;
   }
-  if (!watches_writable) scheduler::of(*on).io().add_writable(*this);
+  if (!watches_writable) scheduler::of(*loop).io().add_writable(*this);
 }
 
 void descriptor::count_into(byte_counter& counter) noexcept {
@@ -183,16 +183,16 @@ int descriptor::detach() noexcept {
   blocking_.reset();
   attachment_.reset();
   loop_service::unlink();
-  if (io_watch::linked()) scheduler::of(*on).unwatch(*this);
-  on = nullptr;
+  if (io_watch::linked()) scheduler::of(*loop).unwatch(*this);
+  loop = nullptr;
   return std::exchange(fd_, -1);
 }
 
 void descriptor::close() noexcept {
   if (is_open()) {
-    scheduler& loop = scheduler::of(*on);
+    scheduler& owner = scheduler::of(*loop);
     ::close(detach());
-    loop.on_object_closed();
+    owner.on_object_closed();
   }
   delete this;
 }
@@ -201,10 +201,10 @@ int descriptor::release() noexcept {
   if (attachment_) attachment_->forget();
   int fd = -1;
   if (is_open()) {
-    scheduler& loop = scheduler::of(*on);
+    scheduler& owner = scheduler::of(*loop);
     take_options_back();
     fd = detach();
-    loop.on_object_closed();
+    owner.on_object_closed();
   }
   delete this;
   return fd;
@@ -263,7 +263,7 @@ step descriptor::receive(stream_operation& op) {
     hint[reading] = left != 0 || !drained_by_short_;
     count_bytes(reading, static_cast<std::size_t>(n));
     if (op.moved(static_cast<std::size_t>(n)) == step::done) return step::done;
-  } while (hint[reading] && --on->budget > 0);  // or others starve while a peer is as fast
+  } while (hint[reading] && --loop->budget > 0);  // or others starve while a peer is as fast
   return step::pending;
 }
 
@@ -293,7 +293,7 @@ step descriptor::send(stream_operation& op) {
     }
     count_bytes(writing, static_cast<std::size_t>(n));
     if (op.moved(static_cast<std::size_t>(n)) == step::done) return step::done;
-    if (--on->budget <= 0) return step::pending;
+    if (--loop->budget <= 0) return step::pending;
   }
 }
 
@@ -390,7 +390,7 @@ step descriptor::receive_messages(stream_operation& op) {
     }
     if (end) input_ended = true;
     if ((length != 0 || end) && op.moved(length) == step::done) return step::done;
-  } while (--on->budget > 0);
+  } while (--loop->budget > 0);
   return step::pending;
 }
 

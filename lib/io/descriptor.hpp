@@ -41,8 +41,8 @@ class descriptor : public source, private loop_service, protected io_watch {
  public:
   /// Registers `fd`, which is non-blocking and close-on-exec, and owns it from now on, even if this
   /// throws.
-  static descriptor* open(scheduler& on, int fd, medium what, bool shared) {
-    return make<descriptor>(on, fd, what, shared);
+  static descriptor* open(scheduler& loop, int fd, medium what, bool shared) {
+    return make<descriptor>(loop, fd, what, shared);
   }
 
   /// A call moves no more: it goes on for as long as the peer keeps up, and nothing else runs
@@ -50,7 +50,7 @@ class descriptor : public source, private loop_service, protected io_watch {
   static constexpr std::size_t most_bytes = 1 << 20;
   /// Of what a turn of the loop may do, 64 KiB count as much as one operation.
   void count_bytes(side which, std::size_t n) noexcept {
-    on->budget -= static_cast<int>(n >> 16);
+    loop->budget -= static_cast<int>(n >> 16);
     if (counter_) [[unlikely]]
       (which == reading ? counter_->in : counter_->out) += n;
   }
@@ -110,16 +110,16 @@ class descriptor : public source, private loop_service, protected io_watch {
   void close_left() noexcept final { close(); }
 
  protected:
-  descriptor(scheduler& on, int fd, medium what, bool shared) noexcept;
+  descriptor(scheduler& loop, int fd, medium what, bool shared) noexcept;
   virtual ~descriptor() {
     if (counter_) counter_->drop();
   }
   /// What open() does, for a derived class, whose constructor takes the rest too.
   template <class D, class... Rest>
-  static D* make(scheduler& on, int fd, medium what, bool shared, Rest... rest) {
+  static D* make(scheduler& loop, int fd, medium what, bool shared, Rest... rest) {
     D* made;
     try {
-      made = new D(on, fd, what, shared, rest...);
+      made = new D(loop, fd, what, shared, rest...);
     } catch (...) {
       ::close(fd);
       throw;
@@ -140,7 +140,7 @@ class descriptor : public source, private loop_service, protected io_watch {
   void ask_for_stamps() noexcept;
   void ask_for_left() noexcept;
   bool is_on(int level, int name) const noexcept;
-  bool set_on(int level, int name, bool on) noexcept;
+  bool set_on(int level, int name, bool enabled) noexcept;
   step receive(stream_operation&);
   step send(stream_operation&);
   step transfer_rare(stream_operation&);

@@ -82,7 +82,7 @@ descriptor_stream::~descriptor_stream() { close(); }
 
 descriptor_stream descriptor_stream::adopt(int fd) {
   auto taken = unique_descriptor::adopt(fd);
-  detail::scheduler& on = detail::scheduler::required();
+  detail::scheduler& loop = detail::scheduler::required();
   struct stat info;
   if (::fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || ::fstat(fd, &info) < 0)
     detail::raise(system_failure(errno));
@@ -92,7 +92,7 @@ descriptor_stream descriptor_stream::adopt(int fd) {
     what = S_ISCHR(info.st_mode) && detail::is_terminal(fd) ? medium::terminal : medium::other;
     how = prepare(fd, what, info.st_mode);
   }
-  descriptor* const made = descriptor::open(on, taken.release(), what, true);
+  descriptor* const made = descriptor::open(loop, taken.release(), what, true);
   made->set_access(how);
   // A FIFO that was opened again does not report an end that came before. A terminal is not tried:
   // that stops a job in the background, which may have no intention to read.

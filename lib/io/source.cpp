@@ -15,7 +15,7 @@ namespace detail {
 void source::ready(side which) noexcept {
   hint[which] = true;
   io_operation* op = waiter[which];
-  if (op && !op->linked()) scheduler::of(*on).make_ready(*op);
+  if (op && !op->linked()) scheduler::of(*loop).make_ready(*op);
 }
 
 void source::abandon(failure why) noexcept {

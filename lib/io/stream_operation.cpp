@@ -8,10 +8,10 @@
 namespace cosock::detail {
 
 void io_operation::refuse(source* where, side which) noexcept {
-  if (!where || !where->on)
+  if (!where || !where->loop)
     failure_ = closed_failure();
   else
-    failure_ = own_failure(where->waiter[which] && where->on == scope_->on ? error::busy
+    failure_ = own_failure(where->waiter[which] && where->loop == scope_->loop ? error::busy
                                                                            : error::other_loop);
 }
 
@@ -21,7 +21,7 @@ step io_operation::wait(source* where, side which, bool yields) {
   where->waiter[which] = this;
   suspend();
   if (yields)
-    scheduler::of(*where->on).make_ready_later(*this);
+    scheduler::of(*where->loop).make_ready_later(*this);
   else
     where->arm(which);
   return step::pending;
@@ -30,7 +30,7 @@ step io_operation::wait(source* where, side which, bool yields) {
 step io_operation::launch(source* where, side which) {
   if (!may_begin(where, which)) return complete_or_yield();
   if (where->hint[which]) {
-    if (!where->on->take_turn()) return wait(where, which, true);
+    if (!where->loop->take_turn()) return wait(where, which, true);
     on_ = where;
     side_ = which;
     const step reached = attempt();
@@ -44,7 +44,7 @@ void io_operation::fire() {
   if (on_) {
     if (attempt() == step::pending) {
       if (on_->hint[side_])  // could go on, but has had its turn
-        scheduler::of(*on_->on).make_ready_later(*this);
+        scheduler::of(*on_->loop).make_ready_later(*this);
       else
         on_->arm(side_);
       return;
@@ -58,7 +58,7 @@ void io_operation::cancel() noexcept { end_with(cancelled_failure()); }
 
 void io_operation::end_with(failure why) noexcept {
   if (!on_) return;  // has ended already, and will be resumed
-  core& loop = *on_->on;
+  loop_state& loop = *on_->loop;
   failure_ = why;
   leave();
   if (!linked()) scheduler::of(loop).make_ready(*this);
@@ -87,7 +87,7 @@ step stream_operation::start_operation(std::coroutine_handle<> awaiting, scope& 
   piece first;
   if (contiguous() ? size_ == 0 : pieces(&first, 1) == 0) return complete_or_yield();
   if (of->hint[which]) {
-    if (!of->on->take_turn()) return wait(of, which, true);
+    if (!of->loop->take_turn()) return wait(of, which, true);
     if (of->transfer(*this) == step::done) return done();
   }
   return wait(of, which, of->hint[which]);

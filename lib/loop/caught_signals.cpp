@@ -162,9 +162,9 @@ class dispositions {
 
 bool is_ignored(int number) noexcept { return dispositions::process().is_ignored(number); }
 
-caught_signals::caught_signals(engine& on) : caught_signals(on, {}) {}
-caught_signals::caught_signals(engine& on, const standard_numbers_occupied&)
-    : set_(on.context()), generation_(dispositions::process().generation()) {}
+caught_signals::caught_signals(engine& loop) : caught_signals(loop, {}) {}
+caught_signals::caught_signals(engine& loop, const standard_numbers_occupied&)
+    : set_(loop.context()), generation_(dispositions::process().generation()) {}
 
 caught_signals::~caught_signals() {
   leave_default();

@@ -24,7 +24,7 @@ bool is_ignored(int number) noexcept;
 /// a loop of the parent's on, or makes objects of its own.
 class caught_signals {
  public:
-  explicit caught_signals(engine& on);
+  explicit caught_signals(engine& loop);
   ~caught_signals();
   caught_signals(const caught_signals&) = delete;
   caught_signals& operator=(const caught_signals&) = delete;

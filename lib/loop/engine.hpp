@@ -36,7 +36,7 @@ class engine final : private engine_reactor, public scheduler {
   explicit engine(loop& owner);
   ~engine();
 
-  static engine& of(core& c) noexcept { return static_cast<engine&>(c); }
+  static engine& of(loop_state& c) noexcept { return static_cast<engine&>(c); }
   static engine& of(loop& l) noexcept { return *l.engine_; }
   /// The one that runs on this thread, or null.
   static engine* current() noexcept { return static_cast<engine*>(scheduler::current()); }

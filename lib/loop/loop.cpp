@@ -124,10 +124,10 @@ boost::asio::execution_context* asio_loop_handle::context() const noexcept {
 /// Inside a loop for as long as the object exists; std::logic_error if it is inside already.
 class entered {
  public:
-  entered(engine& on, const char* by) : inside_(on.inside_), here_{&on, innermost} {
+  entered(engine& loop, const char* by) : inside_(loop.inside_), here_{&loop, innermost} {
     if (inside_) throw std::logic_error(std::string(by) + " inside a task of the same loop");
     engine::notice_exit();
-    on.go_on_in_child();
+    loop.go_on_in_child();
     inside_ = true;
     innermost = &here_;
   }
@@ -192,9 +192,9 @@ void engine::go_on_in_child() {
   if (!going_on_.linked()) make_ready_later(going_on_);
 }
 
-root::root(core& on) noexcept : loop_(on) {
-  scope_.on = &on;
-  insert_before(engine::of(on).roots_);
+root::root(loop_state& loop) noexcept : loop_(loop) {
+  scope_.loop = &loop;
+  insert_before(engine::of(loop).roots_);
 }
 
 void root::begin(branch started) {
@@ -239,7 +239,7 @@ loop::~loop() {
 
 loop& loop::current() { return detail::engine::required().owner; }
 
-detail::core& loop::core() noexcept { return *engine_; }
+detail::loop_state& loop::state() noexcept { return *engine_; }
 void loop::run_root(detail::root& r) { engine_->run_until(r); }
 std::size_t loop::poll() { return engine_->poll(); }
 void loop::run_some() { engine_->run_some(); }

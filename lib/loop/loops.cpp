@@ -110,15 +110,15 @@ class loop_thread {
     try {
       ::pthread_setname_np(::pthread_self(), ("loop " + std::to_string(at_.index)).c_str());
       if (at_.processor >= 0) pin_thread(at_.processor);
-      loop on;
+      cosock::loop loop;
       cancel_scope scope;
-      engine::of(on).siblings = at_.siblings;
+      engine::of(loop).siblings = at_.siblings;
       struct visible {
-        visible(loop_thread& of, loop& on, cancel_scope& scope) : of(of) {
+        visible(loop_thread& of, cosock::loop& loop, cancel_scope& scope) : of(of) {
           const std::lock_guard lock(of.mutex_);
           if (of.cancelled_) scope.cancel();
-          if (of.abandoned_) engine::of(on).abandon();
-          of.loop_ = &on;
+          if (of.abandoned_) engine::of(loop).abandon();
+          of.loop_ = &loop;
           of.scope_ = &scope;
         }
         ~visible() {
@@ -126,8 +126,8 @@ class loop_thread {
           of.loop_ = nullptr;
         }
         loop_thread& of;
-      } const here(*this, on, scope);
-      on.run(run_body(scope));
+      } const here(*this, loop, scope);
+      loop.run(run_body(scope));
     } catch (...) {
       error_ = std::current_exception();
     }

@@ -34,7 +34,7 @@ bool mailbox_base::wake() noexcept {
   return false;
 }
 
-bool mailbox_base::is_on(core& loop) const noexcept { return loop_->is_of(loop); }
+bool mailbox_base::is_on(loop_state& loop) const noexcept { return loop_->is_of(loop); }
 
 void mailbox_base::close() noexcept {
   const std::lock_guard lock(mutex_);

@@ -21,7 +21,7 @@ task<int> with_status(task<void> program) {
 /// process ignores it goes on to ignore.
 class stopper {
  public:
-  stopper(detail::engine& on, running<int>& program) : signals_(on), program_(program) {
+  stopper(detail::engine& loop, running<int>& program) : signals_(loop), program_(program) {
     for (const int number : {SIGINT, SIGTERM})
       if (!detail::is_ignored(number)) signals_.add(number);
     signals_.async_wait([this](const boost::system::error_code& ec, int) {
@@ -42,9 +42,9 @@ class stopper {
 }  // namespace
 
 int run(task<int> program) {
-  loop on;
-  running<int> root = on.start(std::move(program));
-  detail::engine& engine = detail::engine::of(on);
+  cosock::loop loop;
+  running<int> root = loop.start(std::move(program));
+  detail::engine& engine = detail::engine::of(loop);
   stopper signals(engine, root);
   engine.run_until(root);
   try {

@@ -13,9 +13,9 @@ namespace detail {
 class signal_state final : public std::enable_shared_from_this<signal_state>,
                            public loop_service {
  public:
-  explicit signal_state(engine& on) : on_(on) {
-    signals_.emplace(on);
-    on.add_service(*this);
+  explicit signal_state(engine& loop) : loop_(loop) {
+    signals_.emplace(loop);
+    loop.add_service(*this);
   }
   ~signal_state() { close(); }
 
@@ -25,15 +25,15 @@ class signal_state final : public std::enable_shared_from_this<signal_state>,
     if (!signals_) return;
     unlink();
     on_loop_shutdown();
-    on_.on_object_closed();
+    loop_.on_object_closed();
   }
   void on_loop_shutdown() noexcept override {
     waiters_.close_all();
     signals_.reset();
   }
 
-  step start(signal_wait_operation& op, core& loop) {
-    if (!signals_ || &loop != &on_) return op.fail_other_loop();
+  step start(signal_wait_operation& op, loop_state& loop) {
+    if (!signals_ || &loop != &loop_) return op.fail_other_loop();
     if (unclaimed_ == 0) {
       arm();
       return op.wait_in(waiters_.end());
@@ -62,7 +62,7 @@ class signal_state final : public std::enable_shared_from_this<signal_state>,
     if (!waiters_.empty()) arm();
   }
 
-  engine& on_;
+  engine& loop_;
   std::optional<caught_signals> signals_;  // empty: closed, or the loop is gone
   wait_list waiters_;
   int unclaimed_ = 0;
@@ -70,7 +70,7 @@ class signal_state final : public std::enable_shared_from_this<signal_state>,
 };
 
 step signal_wait_operation::start(std::coroutine_handle<> awaiting, scope& where) {
-  return enter(awaiting, where) ? of_.start(*this, *where.on) : complete_or_yield();
+  return enter(awaiting, where) ? of_.start(*this, *where.loop) : complete_or_yield();
 }
 
 }  // namespace detail

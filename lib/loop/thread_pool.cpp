@@ -191,7 +191,7 @@ class thread_pool {
   std::size_t idle_ = 0;
 };
 
-failure job::submit(core& on, job_waiter& waiter) noexcept {
+failure job::submit(loop_state& loop, job_waiter& waiter) noexcept {
   try {
     pool_ = &thread_pool::get();
   } catch (const std::bad_alloc&) {
@@ -199,7 +199,7 @@ failure job::submit(core& on, job_waiter& waiter) noexcept {
   } catch (const boost::system::system_error& e) {
     return to_failure(e.code());
   }
-  back_ = scheduler::of(on).handle();
+  back_ = scheduler::of(loop).handle();
   waiter_ = &waiter;
   const failure f = pool_->add(*this);
   if (f) waiter_ = nullptr;

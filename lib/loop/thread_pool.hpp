@@ -60,7 +60,7 @@ class job : public std::enable_shared_from_this<job>,
   /// Queues the job for a thread, and tells the waiter, on this loop, when it has run. Once for
   /// each job. Returns no_buffer_space if the queue of the kind is full, or the error of a thread
   /// that cannot be started; the waiter is not told then.
-  failure submit(core& on, job_waiter& waiter) noexcept;
+  failure submit(loop_state& loop, job_waiter& waiter) noexcept;
   /// On the loop: the waiter is not told any more. A job that waits for a thread is not run; one
   /// that runs goes on to its end, and counts as abandoned. Does nothing after job_completed().
   void abandon() noexcept;
@@ -100,7 +100,7 @@ class job_operation final : public awaiter_of<job_operation>, public awaited, pr
 
   step start(std::coroutine_handle<> awaiting, scope& where) {
     if (!enter(awaiting, where)) return complete_or_yield();
-    if (const failure f = job_->submit(*where.on, *this)) {
+    if (const failure f = job_->submit(*where.loop, *this)) {
       job_->failed = f;
       return complete_or_yield();
     }
@@ -118,13 +118,13 @@ class job_operation final : public awaiter_of<job_operation>, public awaited, pr
     if (!waits_) return;  // has its answer, and will be resumed
     failure_ = cancelled_failure();
     leave();
-    scheduler::of(*scope_->on).make_ready(*this);
+    scheduler::of(*scope_->loop).make_ready(*this);
   }
 
  private:
   void job_completed() noexcept override {
     waits_ = false;
-    scheduler::of(*scope_->on).make_ready(*this);
+    scheduler::of(*scope_->loop).make_ready(*this);
   }
   void leave() noexcept {
     if (std::exchange(waits_, false)) job_->abandon();

@@ -42,7 +42,7 @@ step basic_accept_operation::attempt() {
       const int yes = 1;
       if (what_ == medium::tcp) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
       try {
-        scheduler& loop = scheduler::of(*from.on);
+        scheduler& loop = scheduler::of(*from.loop);
         if (what_ == medium::tcp) {
           tcp_descriptor* const made = tcp_descriptor::open(loop, fd, false);
           made->peer = peer.to_endpoint();
@@ -77,7 +77,7 @@ step basic_accept_operation::attempt() {
       case EOPNOTSUPP:
       case ENETUNREACH:
       case ETIMEDOUT:
-        if (--from.on->budget > 0) continue;
+        if (--from.loop->budget > 0) continue;
         from.hint[reading] = true;  // goes on after the others have had their turn
         return step::pending;
       default:

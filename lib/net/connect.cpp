@@ -84,7 +84,7 @@ step tcp_connect_operation::start(std::coroutine_handle<> awaiting, scope& where
   const bool at_once = ::connect(socket.get(), name.get(), name.size) == 0;
   if (!at_once && errno != EINPROGRESS && errno != EINTR) return give_up(errno);
   connected_ =
-      tcp_socket(tcp_descriptor::open(scheduler::of(*where.on), socket.release(), false));
+      tcp_socket(tcp_descriptor::open(scheduler::of(*where.loop), socket.release(), false));
   connected_.of()->hint[writing] = at_once;
   return launch(connected_.of(), writing);
 }

@@ -65,9 +65,9 @@ bool refused_to_split(int error) noexcept {
 
 }  // namespace
 
-datagram_descriptor::datagram_descriptor(scheduler& on, int fd, medium what, bool shared,
+datagram_descriptor::datagram_descriptor(scheduler& loop, int fd, medium what, bool shared,
                                          int family) noexcept
-    : descriptor(on, fd, what, shared), retry_(*this) {
+    : descriptor(loop, fd, what, shared), retry_(*this) {
   traits.family = family;
   if (family == AF_UNIX) traits.unsplit_from = 0;
 }
@@ -79,7 +79,7 @@ void datagram_descriptor::on_events(unsigned events) noexcept {
 
 void datagram_descriptor::arm(side which) {
   descriptor::arm(which);
-  if (which == writing && polls_) retry_.start(*on);
+  if (which == writing && polls_) retry_.start(*loop);
 }
 
 bool datagram_descriptor::is_ready(side which) noexcept {
@@ -227,7 +227,7 @@ step datagram_descriptor::receive_messages(datagram_operation& op) {
       break;
     }
   }
-  on->budget -= static_cast<int>(into.messages / 4);
+  loop->budget -= static_cast<int>(into.messages / 4);
   return step::done;
 }
 
@@ -270,7 +270,7 @@ step datagram_descriptor::receive_split(datagram_operation& op) {
     s.controls[i] = j.control;
   }
   into.datagrams = into.messages;
-  on->budget -= static_cast<int>(into.messages / 4);
+  loop->budget -= static_cast<int>(into.messages / 4);
   return step::done;
 }
 
@@ -329,8 +329,8 @@ step datagram_descriptor::send_messages(datagram_operation& op) {
     refused = 0;
     for (int i = 0; i != n; ++i) sent += out.datagrams(static_cast<std::size_t>(i));
     retry_.reset();
-    on->budget -= 1 + n / 4;
-    if (on->budget <= 0 && sent != all) return step::pending;
+    loop->budget -= 1 + n / 4;
+    if (loop->budget <= 0 && sent != all) return step::pending;
   }
   return step::done;
 }

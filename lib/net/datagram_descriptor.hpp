@@ -35,8 +35,8 @@ struct joined_datagrams {
 class retry_timer final : public timer {
  public:
   explicit retry_timer(source& of) noexcept : of_(of) {}
-  void start(core& on) noexcept {
-    start_timer(on, later(steady_now(), delay_));
+  void start(loop_state& loop) noexcept {
+    start_timer(loop, later(steady_now(), delay_));
     delay_ = std::min<std::int64_t>(2 * delay_, 20'000'000);
   }
   void reset() noexcept {
@@ -55,11 +55,11 @@ class retry_timer final : public timer {
 class datagram_descriptor final : public descriptor {
  public:
   /// As descriptor::open().
-  static datagram_descriptor* open(scheduler& on, int fd, int family, bool shared) {
-    return make<datagram_descriptor>(on, fd, medium::datagrams, shared, family);
+  static datagram_descriptor* open(scheduler& loop, int fd, int family, bool shared) {
+    return make<datagram_descriptor>(loop, fd, medium::datagrams, shared, family);
   }
   /// For open().
-  datagram_descriptor(scheduler& on, int fd, medium what, bool shared, int family) noexcept;
+  datagram_descriptor(scheduler& loop, int fd, medium what, bool shared, int family) noexcept;
 
   void arm(side) override;
   bool is_ready(side) noexcept override;

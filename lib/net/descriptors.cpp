@@ -80,7 +80,7 @@ step descriptor_send_operation::attempt() {
     to.count_bytes(writing, static_cast<std::size_t>(n));
     moved_ += static_cast<std::size_t>(n);
     if (moved_ == data_.size()) return step::done;
-    if (--to.on->budget <= 0) return step::pending;
+    if (--to.loop->budget <= 0) return step::pending;
   }
 }
 

@@ -35,12 +35,12 @@ int new_socket(medium what) noexcept {
 
 descriptor* of(detail::source* source) noexcept { return static_cast<descriptor*>(source); }
 
-descriptor* listen(scheduler& on, medium what, const local_endpoint& at,
+descriptor* listen(scheduler& loop, medium what, const local_endpoint& at,
                    const local_acceptor_options& options) {
   std::unique_ptr<detail::local_binding> binding;
   const int fd =
       detail::listen_local(what, at, options.backlog, options.mode, options.replace_stale, binding);
-  descriptor* const made = descriptor::open(on, fd, what, false);
+  descriptor* const made = descriptor::open(loop, fd, what, false);
   made->attach(std::move(binding));
   return made;
 }
@@ -77,9 +77,9 @@ local_socket& local_socket::operator=(local_socket&& other) noexcept {
 
 descriptor* local_socket::adopt(int fd, medium what) {
   auto taken = unique_descriptor::adopt(fd);
-  scheduler& on = scheduler::required();
+  scheduler& loop = scheduler::required();
   detail::prepare_adopted(fd, type_of(what), AF_UNIX);
-  return descriptor::open(on, taken.release(), what, true);
+  return descriptor::open(loop, taken.release(), what, true);
 }
 local_stream_socket local_stream_socket::adopt(int fd) {
   return local_stream_socket(local_socket::adopt(fd, what));
@@ -120,9 +120,9 @@ int local_socket::receive_buffer() const { return get(of(source_), SOL_SOCKET, S
 void local_socket::set_send_buffer(int bytes) { detail::set_buffer(of(source_), SO_SNDBUF, bytes); }
 int local_socket::send_buffer() const { return get(of(source_), SOL_SOCKET, SO_SNDBUF); }
 
-local_listener::local_listener(loop* on, medium what, const cosock::local_endpoint& at,
+local_listener::local_listener(loop* loop, medium what, const cosock::local_endpoint& at,
                                const local_acceptor_options& options)
-    : of_(listen(on ? detail::engine::of(*on) : scheduler::required(), what, at, options)) {}
+    : of_(listen(loop ? detail::engine::of(*loop) : scheduler::required(), what, at, options)) {}
 
 local_listener& local_listener::operator=(local_listener&& other) noexcept {
   if (this != &other) {
@@ -140,9 +140,9 @@ void local_listener::close() noexcept {
 
 descriptor* local_listener::adopt(int fd, medium what) {
   auto taken = unique_descriptor::adopt(fd);
-  scheduler& on = scheduler::required();
+  scheduler& loop = scheduler::required();
   detail::prepare_adopted_listener(fd, type_of(what), AF_UNIX);
-  return descriptor::open(on, taken.release(), what, true);
+  return descriptor::open(loop, taken.release(), what, true);
 }
 
 int local_listener::release() noexcept {
@@ -163,7 +163,7 @@ void ask_local(const kept_source& of, local_endpoint& into) {
 }
 
 descriptor_pair make_local_pair(medium what) {
-  scheduler& on = scheduler::required();
+  scheduler& loop = scheduler::required();
   int fds[2];
   if (::socketpair(AF_UNIX, type_of(what) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
     raise(system_failure(errno));
@@ -172,8 +172,8 @@ descriptor_pair make_local_pair(medium what) {
   if (!first.is_open() || !second.is_open()) raise(system_failure(errno));
   const auto open = [&](unique_descriptor& socket) -> descriptor* {
     if (what == medium::datagrams)
-      return datagram_descriptor::open(on, socket.release(), AF_UNIX, false);
-    return descriptor::open(on, socket.release(), what, false);
+      return datagram_descriptor::open(loop, socket.release(), AF_UNIX, false);
+    return descriptor::open(loop, socket.release(), what, false);
   };
   descriptor_pair made = {open(first), nullptr};
   try {
@@ -211,7 +211,7 @@ step basic_local_connect_operation::attempt() noexcept {
     return step::done;
   }
   try {
-    connected_ = descriptor::open(scheduler::of(*scope_->on), std::exchange(socket_, -1), what_, false);
+    connected_ = descriptor::open(scheduler::of(*scope_->loop), std::exchange(socket_, -1), what_, false);
   } catch (const boost::system::system_error& e) {
     failure_ = to_failure(e.code());
   } catch (...) {
@@ -221,12 +221,12 @@ step basic_local_connect_operation::attempt() noexcept {
 }
 
 void basic_local_connect_operation::pause() noexcept {
-  start_timer(*scope_->on, later(steady_now(), delay_));
+  start_timer(*scope_->loop, later(steady_now(), delay_));
   delay_ = std::min<std::int64_t>(2 * delay_, 100'000'000);
 }
 
 void basic_local_connect_operation::expire() noexcept {
-  scheduler::of(*scope_->on).make_ready(*this);
+  scheduler::of(*scope_->loop).make_ready(*this);
 }
 
 void basic_local_connect_operation::fire() {
@@ -241,7 +241,7 @@ void basic_local_connect_operation::cancel() noexcept {
   failure_ = cancelled_failure();
   ended_ = true;
   stop_timer();
-  if (!operation::linked()) scheduler::of(*scope_->on).make_ready(*this);
+  if (!operation::linked()) scheduler::of(*scope_->loop).make_ready(*this);
 }
 
 void basic_local_connect_operation::close_socket() noexcept {

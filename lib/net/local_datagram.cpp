@@ -37,7 +37,7 @@ void decode(const void* from, unsigned size, void* into) noexcept {
   *static_cast<local_endpoint*>(into) = name.to_endpoint();
 }
 
-descriptor* open(scheduler& on, const local_endpoint& at, const local_datagram_options& options) {
+descriptor* open(scheduler& loop, const local_endpoint& at, const local_datagram_options& options) {
   auto socket = unique_descriptor::adopt(
       detail::above_standard(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
   const auto check = [&](bool good) {
@@ -53,7 +53,7 @@ descriptor* open(scheduler& on, const local_endpoint& at, const local_datagram_o
   if (detail::not_negative("send_buffer", options.send_buffer))
     set_int(SO_SNDBUF, options.send_buffer);
   auto binding = detail::bind_local(socket.get(), at, options.mode, options.replace_stale);
-  datagram_descriptor* const d = datagram_descriptor::open(on, socket.release(), AF_UNIX, false);
+  datagram_descriptor* const d = datagram_descriptor::open(loop, socket.release(), AF_UNIX, false);
   d->attach(std::move(binding));
   d->controls = options.receive_time;
   return d;
@@ -71,9 +71,9 @@ descriptor* local_datagram_socket::of() const noexcept {
 local_datagram_socket::local_datagram_socket(const cosock::local_endpoint& at,
                                              const local_datagram_options& options)
     : local_datagram_socket(open(scheduler::required(), at, options)) {}
-local_datagram_socket::local_datagram_socket(loop& on, const cosock::local_endpoint& at,
+local_datagram_socket::local_datagram_socket(loop& loop, const cosock::local_endpoint& at,
                                              const local_datagram_options& options)
-    : local_datagram_socket(open(detail::engine::of(on), at, options)) {}
+    : local_datagram_socket(open(detail::engine::of(loop), at, options)) {}
 
 local_datagram_socket& local_datagram_socket::operator=(local_datagram_socket&& other) noexcept {
   if (this != &other) {
@@ -87,9 +87,9 @@ local_datagram_socket::~local_datagram_socket() { close(); }
 
 local_datagram_socket local_datagram_socket::adopt(int fd) {
   auto taken = unique_descriptor::adopt(fd);
-  scheduler& on = scheduler::required();
+  scheduler& loop = scheduler::required();
   detail::prepare_adopted(fd, SOCK_DGRAM, AF_UNIX);
-  datagram_descriptor* const d = datagram_descriptor::open(on, taken.release(), AF_UNIX, true);
+  datagram_descriptor* const d = datagram_descriptor::open(loop, taken.release(), AF_UNIX, true);
   d->controls = true;
   return local_datagram_socket(d);
 }

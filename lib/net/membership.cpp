@@ -104,18 +104,18 @@ void memberships::remove(int fd, const address& group, unsigned interface, bool 
   if (all_.empty()) return;
   // The system takes the last one where no interface is named, and so does this. A group that was
   // joined without an interface may be left with it.
-  const auto same = [&](unsigned on) {
-    return [&group, on](const membership& m) {
-      return m.group == group.bytes() && m.interface == on;
+  const auto same = [&](unsigned index) {
+    return [&group, index](const membership& m) {
+      return m.group == group.bytes() && m.interface == index;
     };
   };
   const auto last = std::find_if(all_.rbegin(), all_.rend(), [&](const membership& m) {
     return m.group == group.bytes() && (interface == 0 || m.interface == interface);
   });
-  const unsigned on = last != all_.rend() ? last->interface : 0;
+  const unsigned index = last != all_.rend() ? last->interface : 0;
   if (all)
-    std::erase_if(all_, same(on));
-  else if (const auto one = std::find_if(all_.begin(), all_.end(), same(on)); one != all_.end())
+    std::erase_if(all_, same(index));
+  else if (const auto one = std::find_if(all_.begin(), all_.end(), same(index)); one != all_.end())
     all_.erase(one);
   else
     return;
@@ -152,9 +152,9 @@ void memberships::attach(int fd) noexcept {
       interfaces.clear();
       for (; each != by_group.end() && each->group == group; ++each) {
         const unsigned shown = each->master ? each->master : each->interface;
-        for (const unsigned on : {each->interface, shown})
-          if (std::find(interfaces.begin(), interfaces.end(), on) == interfaces.end())
-            interfaces.push_back(on);
+        for (const unsigned index : {each->interface, shown})
+          if (std::find(interfaces.begin(), interfaces.end(), index) == interfaces.end())
+            interfaces.push_back(index);
       }
       const bool any = std::find(interfaces.begin(), interfaces.end(), 0u) != interfaces.end();
       if (!any && interfaces.size() <= most_interfaces) add_group(p, group, interfaces);

@@ -26,10 +26,10 @@ using detail::system_failure;
 
 namespace {
 
-descriptor* listen(scheduler& on, const endpoint& at, const acceptor_options& options) {
+descriptor* listen(scheduler& loop, const endpoint& at, const acceptor_options& options) {
   unique_descriptor socket = detail::bind_tcp(at, options);
   check(::listen(socket.get(), detail::not_negative("backlog", options.backlog)), at);
-  return descriptor::open(on, socket.release(), medium::socket, false);
+  return descriptor::open(loop, socket.release(), medium::socket, false);
 }
 
 }  // namespace
@@ -61,9 +61,9 @@ tcp_socket::~tcp_socket() {
 
 tcp_socket tcp_socket::adopt(int fd) {
   auto taken = unique_descriptor::adopt(fd);
-  scheduler& on = scheduler::required();
+  scheduler& loop = scheduler::required();
   detail::prepare_adopted(fd, SOCK_STREAM, AF_UNSPEC);
-  return tcp_socket(detail::tcp_descriptor::open(on, taken.release(), true));
+  return tcp_socket(detail::tcp_descriptor::open(loop, taken.release(), true));
 }
 
 int tcp_socket::release() noexcept {
@@ -98,7 +98,7 @@ endpoint tcp_socket::remote_endpoint() const {
   return *peer;
 }
 
-void tcp_socket::set_no_delay(bool on) { set<int>(of(), IPPROTO_TCP, TCP_NODELAY, on); }
+void tcp_socket::set_no_delay(bool enabled) { set<int>(of(), IPPROTO_TCP, TCP_NODELAY, enabled); }
 bool tcp_socket::no_delay() const { return get(of(), IPPROTO_TCP, TCP_NODELAY) != 0; }
 
 void tcp_socket::set_keep_alive(const keep_alive& how) {
@@ -138,8 +138,8 @@ int tcp_socket::user_timeout() const { return get(of(), IPPROTO_TCP, TCP_USER_TI
 tcp_acceptor::tcp_acceptor(const endpoint& at, const acceptor_options& options)
     : of_(listen(scheduler::required(), at, options)) {}
 
-tcp_acceptor::tcp_acceptor(loop& on, const endpoint& at, const acceptor_options& options)
-    : of_(listen(detail::engine::of(on), at, options)) {}
+tcp_acceptor::tcp_acceptor(loop& loop, const endpoint& at, const acceptor_options& options)
+    : of_(listen(detail::engine::of(loop), at, options)) {}
 
 tcp_acceptor& tcp_acceptor::operator=(tcp_acceptor&& other) noexcept {
   if (this != &other) {
@@ -157,9 +157,9 @@ void tcp_acceptor::close() noexcept {
 
 tcp_acceptor tcp_acceptor::adopt(int fd) {
   auto taken = unique_descriptor::adopt(fd);
-  scheduler& on = scheduler::required();
+  scheduler& loop = scheduler::required();
   detail::prepare_adopted_listener(fd, SOCK_STREAM, AF_UNSPEC);
-  return tcp_acceptor(descriptor::open(on, taken.release(), medium::socket, true));
+  return tcp_acceptor(descriptor::open(loop, taken.release(), medium::socket, true));
 }
 
 int tcp_acceptor::release() noexcept {

@@ -14,12 +14,12 @@ namespace cosock::detail {
 class tcp_descriptor final : public descriptor {
  public:
   /// As descriptor::open().
-  static tcp_descriptor* open(scheduler& on, int fd, bool shared) {
-    return make<tcp_descriptor>(on, fd, medium::tcp, shared);
+  static tcp_descriptor* open(scheduler& loop, int fd, bool shared) {
+    return make<tcp_descriptor>(loop, fd, medium::tcp, shared);
   }
   /// For open().
-  tcp_descriptor(scheduler& on, int fd, medium what, bool shared) noexcept
-      : descriptor(on, fd, what, shared) {}
+  tcp_descriptor(scheduler& loop, int fd, medium what, bool shared) noexcept
+      : descriptor(loop, fd, what, shared) {}
 
   /// The other end, as accept(2) or connect(2) knew it, so that it stays known when the connection is
   /// lost.

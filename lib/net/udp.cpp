@@ -87,9 +87,9 @@ void hear_own_groups_only(int fd, bool v6) noexcept {
   if (v6) ::setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &no, sizeof no);
 }
 
-datagram_descriptor* prepare(scheduler& on, int fd, bool v6, bool shared) {
+datagram_descriptor* prepare(scheduler& loop, int fd, bool v6, bool shared) {
   datagram_descriptor* const d =
-      datagram_descriptor::open(on, fd, v6 ? AF_INET6 : AF_INET, shared);
+      datagram_descriptor::open(loop, fd, v6 ? AF_INET6 : AF_INET, shared);
   // An old system would take what is to be split for one large datagram.
   int segment = 0;
   socklen_t size = sizeof segment;
@@ -97,7 +97,7 @@ datagram_descriptor* prepare(scheduler& on, int fd, bool v6, bool shared) {
   return d;
 }
 
-descriptor* open(scheduler& on, const endpoint& at, const udp_options& options, bool bound) {
+descriptor* open(scheduler& loop, const endpoint& at, const udp_options& options, bool bound) {
   const bool v6 = at.address().is_v6();
   unique_descriptor socket = detail::internet_socket(at, SOCK_DGRAM, options);
   const int yes = 1;
@@ -110,7 +110,7 @@ descriptor* open(scheduler& on, const endpoint& at, const udp_options& options, 
                      ::setsockopt(socket.get(), SOL_UDP, UDP_GRO, &yes, sizeof yes) == 0;
   detail::system_address name(at);
   if (bound) check(::bind(socket.get(), name.get(), name.size), at);
-  datagram_descriptor* const d = prepare(on, socket.release(), v6, false);
+  datagram_descriptor* const d = prepare(loop, socket.release(), v6, false);
   d->joins = joins;
   d->controls = joins || options.receive_address || options.receive_traffic_class ||
                 options.receive_hops || options.receive_time || options.receive_dropped;
@@ -175,8 +175,8 @@ descriptor* udp_socket::of() const noexcept { return static_cast<descriptor*>(so
 
 udp_socket::udp_socket(const endpoint& at, const udp_options& options)
     : udp_socket(open(scheduler::required(), at, options, true)) {}
-udp_socket::udp_socket(loop& on, const endpoint& at, const udp_options& options)
-    : udp_socket(open(detail::engine::of(on), at, options, true)) {}
+udp_socket::udp_socket(loop& loop, const endpoint& at, const udp_options& options)
+    : udp_socket(open(detail::engine::of(loop), at, options, true)) {}
 
 udp_socket& udp_socket::operator=(udp_socket&& other) noexcept {
   if (this != &other) {
@@ -196,12 +196,12 @@ udp_socket udp_socket::connected_to(const endpoint& peer, const udp_options& opt
 
 udp_socket udp_socket::adopt(int fd) {
   auto taken = unique_descriptor::adopt(fd);
-  scheduler& on = scheduler::required();
+  scheduler& loop = scheduler::required();
   detail::prepare_adopted(fd, SOCK_DGRAM, AF_UNSPEC);
   const int family = get(fd, SOL_SOCKET, SO_DOMAIN);
   if (family != AF_INET && family != AF_INET6) detail::raise(system_failure(EAFNOSUPPORT));
   if (get(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_UDP) detail::raise(system_failure(EPROTOTYPE));
-  datagram_descriptor* const d = prepare(on, taken.release(), family == AF_INET6, true);
+  datagram_descriptor* const d = prepare(loop, taken.release(), family == AF_INET6, true);
   int joins = 0;  // an old system does not know
   socklen_t size = sizeof joins;
   ::getsockopt(fd, SOL_UDP, UDP_GRO, &joins, &size);
@@ -251,10 +251,10 @@ endpoint udp_socket::remote_endpoint() const { return detail::name_of(of(), &::g
 int udp_socket::native_handle() const noexcept { return is_open() ? of()->fd() : -1; }
 
 void udp_socket::change_membership(int name, const address& given, const address* sender,
-                                   const network_interface& on) {
+                                   const network_interface& local_interface) {
   const int fd = handle_of(of());
   const address group = given.unmapped();
-  const unsigned index = membership_interface(group, sender, on);
+  const unsigned index = membership_interface(group, sender, local_interface);
   const int level = group.is_v6() ? IPPROTO_IPV6 : IPPROTO_IP;
   const bool joins = name == MCAST_JOIN_GROUP || name == MCAST_JOIN_SOURCE_GROUP;
   detail::memberships* const groups = group.is_v6() ? &datagrams_of(of()).groups : nullptr;
@@ -286,19 +286,19 @@ void udp_socket::change_membership(int name, const address& given, const address
   detail::raise(system_failure(missing ? ENODEV : error), on_interface(group, index));
 }
 
-void udp_socket::join(const address& group, const network_interface& on) {
+void udp_socket::join(const address& group, const network_interface& local_interface) {
   hear_own_groups_only(handle_of(of()), is_v6(of()));  // one that was adopted heard others, too
-  change_membership(MCAST_JOIN_GROUP, group, nullptr, on);
+  change_membership(MCAST_JOIN_GROUP, group, nullptr, local_interface);
 }
-void udp_socket::join(const address& group, const address& sender, const network_interface& on) {
+void udp_socket::join(const address& group, const address& sender, const network_interface& local_interface) {
   hear_own_groups_only(handle_of(of()), is_v6(of()));
-  change_membership(MCAST_JOIN_SOURCE_GROUP, group, &sender, on);
+  change_membership(MCAST_JOIN_SOURCE_GROUP, group, &sender, local_interface);
 }
-void udp_socket::leave(const address& group, const network_interface& on) {
-  change_membership(MCAST_LEAVE_GROUP, group, nullptr, on);
+void udp_socket::leave(const address& group, const network_interface& local_interface) {
+  change_membership(MCAST_LEAVE_GROUP, group, nullptr, local_interface);
 }
-void udp_socket::leave(const address& group, const address& sender, const network_interface& on) {
-  change_membership(MCAST_LEAVE_SOURCE_GROUP, group, &sender, on);
+void udp_socket::leave(const address& group, const address& sender, const network_interface& local_interface) {
+  change_membership(MCAST_LEAVE_SOURCE_GROUP, group, &sender, local_interface);
 }
 
 void udp_socket::set_multicast_interface(const network_interface& out) {
@@ -315,7 +315,7 @@ void udp_socket::set_multicast_interface(const network_interface& out) {
 
 void udp_socket::set_multicast_hops(int most) { set(of(), group_hops, most); }
 int udp_socket::multicast_hops() const { return get(of(), group_hops); }
-void udp_socket::set_multicast_loopback(bool on) { set(of(), group_loopback, on); }
+void udp_socket::set_multicast_loopback(bool enabled) { set(of(), group_loopback, enabled); }
 bool udp_socket::multicast_loopback() const { return get(of(), group_loopback) != 0; }
 
 void udp_socket::set_broadcast(bool allowed) { set<int>(of(), SOL_SOCKET, SO_BROADCAST, allowed); }

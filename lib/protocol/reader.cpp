@@ -51,7 +51,7 @@ step basic_reader_operation::start_read(std::coroutine_handle<> awaiting, scope&
   if (!enter(awaiting, where)) return complete_or_yield();
   source* const of = of_;
   if (!may_begin(of, reading)) return complete_or_yield();
-  if (!of->on->take_turn()) return wait(of, reading, true);
+  if (!of->loop->take_turn()) return wait(of, reading, true);
   if (satisfied() == step::done) return done();
   if (!of->hint[reading]) return wait(of, reading, false);
   if (advance(*of) == step::done) return done();
@@ -76,7 +76,7 @@ step basic_reader_operation::advance(source& from) {
       return step::done;
     }
     if (received(moved) == step::done) return step::done;
-  } while (from.hint[reading] && --from.on->budget > 0);
+  } while (from.hint[reading] && --from.loop->budget > 0);
   return step::pending;
 }
 

@@ -175,7 +175,7 @@ bool serving::may_finish(const byte_stream& connection, kept_source& kept) const
   if (kept.left()) return true;
   source* const open = stream_access::source_of(connection);
   failure lost;
-  return open && open->on && (!open->input_ended || open->says_end || !open->is_flushed(lost));
+  return open && open->loop && (!open->input_ended || open->says_end || !open->is_flushed(lost));
 }
 
 task<> serving::finish(byte_stream& connection, kept_source& kept) {

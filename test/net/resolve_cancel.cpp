@@ -153,16 +153,16 @@ NETWORK_TEST_CASE(a_process_ends_at_once_while_the_name_server_is_silent) {
 
 /// What the loop of a task has for the library.
 struct find_loop_state {
-  cosock::detail::core* found = nullptr;
+  cosock::detail::loop_state* found = nullptr;
   bool await_ready() const noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> task) noexcept {
-    found = task.promise().where->on;
+    found = task.promise().where->loop;
     return false;
   }
-  cosock::detail::core* await_resume() const noexcept { return found; }
+  cosock::detail::loop_state* await_resume() const noexcept { return found; }
 };
-task<cosock::detail::core*> loop_state() { co_return co_await find_loop_state(); }
+task<cosock::detail::loop_state*> loop_state() { co_return co_await find_loop_state(); }
 
 NETWORK_TEST_CASE(cancelled_in_the_turn_in_which_it_completes_it_gives_its_answer) {
   name_server names;

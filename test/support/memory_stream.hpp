@@ -11,8 +11,8 @@ namespace test {
 /// One end of a connection in memory, through which so many bytes are on their way at most.
 class memory_stream final : public cosock::byte_stream {
  public:
-  memory_stream(cosock::detail::core* on, std::size_t room) : byte_stream(&end_) {
-    end_.on = on;
+  memory_stream(cosock::detail::loop_state* loop, std::size_t room) : byte_stream(&end_) {
+    end_.loop = loop;
     end_.room = room;
   }
   ~memory_stream() override { close(); }
@@ -33,7 +33,7 @@ class memory_stream final : public cosock::byte_stream {
     if (end_.peer) end_.peer->leave();
     end_.leave();
     end_.abandon({static_cast<int>(cosock::error::closed), &cosock::cosock_category()});
-    end_.on = nullptr;
+    end_.loop = nullptr;
   }
 
  private:
@@ -101,9 +101,9 @@ class memory_stream final : public cosock::byte_stream {
 using memory_ends = std::pair<std::unique_ptr<memory_stream>, std::unique_ptr<memory_stream>>;
 
 inline cosock::task<memory_ends> make_memory_pair(std::size_t room = 5000) {
-  cosock::detail::core* const on = co_await this_core();
-  memory_ends ends{std::make_unique<memory_stream>(on, room),
-                   std::make_unique<memory_stream>(on, room)};
+  cosock::detail::loop_state* const loop = co_await this_core();
+  memory_ends ends{std::make_unique<memory_stream>(loop, room),
+                   std::make_unique<memory_stream>(loop, room)};
   memory_stream::join(*ends.first, *ends.second);
   co_return ends;
 }

@@ -18,7 +18,7 @@ namespace test {
 /// A stream in memory whose bytes come, and go, in just the pieces that the test says.
 class scripted_stream final : public cosock::byte_stream {
  public:
-  explicit scripted_stream(cosock::detail::core* on) : byte_stream(&script_) { script_.on = on; }
+  explicit scripted_stream(cosock::detail::loop_state* loop) : byte_stream(&script_) { script_.loop = loop; }
   ~scripted_stream() override { close(); }
 
   /// What is received: a piece at a time.
@@ -62,7 +62,7 @@ class scripted_stream final : public cosock::byte_stream {
     if (!source_) return;
     source_ = nullptr;
     script_.abandon({static_cast<int>(cosock::error::closed), &cosock::cosock_category()});
-    script_.on = nullptr;
+    script_.loop = nullptr;
   }
 
  private:
@@ -151,19 +151,19 @@ class scripted_stream final : public cosock::byte_stream {
 class this_core final : public cosock::detail::awaiter_of<this_core> {
  public:
   cosock::detail::step start(std::coroutine_handle<>, cosock::detail::scope& where) {
-    on_ = where.on;
+    loop_ = where.loop;
     return cosock::detail::step::done;
   }
-  cosock::detail::core* result() { return on_; }
+  cosock::detail::loop_state* result() { return loop_; }
   cosock::detail::failure fail() noexcept { return {}; }
 
  private:
-  cosock::detail::core* on_ = nullptr;
+  cosock::detail::loop_state* loop_ = nullptr;
 };
 
 inline cosock::task<std::unique_ptr<scripted_stream>> make_scripted_stream() {
-  cosock::detail::core* const on = co_await this_core();
-  co_return std::make_unique<scripted_stream>(on);
+  cosock::detail::loop_state* const loop = co_await this_core();
+  co_return std::make_unique<scripted_stream>(loop);
 }
 
 }  // namespace test

@@ -71,21 +71,21 @@ struct transfer_handler {
 template <bool Receives>
 struct transfer_initiation {
   byte_stream* stream;
-  asio::any_io_executor on;
+  asio::any_io_executor executor;
 
   using executor_type = asio::any_io_executor;
-  executor_type get_executor() const noexcept { return on; }
+  executor_type get_executor() const noexcept { return executor; }
 
   template <class Handler, class Buffers>
   void operator()(Handler&& handler, const Buffers& buffers) const {
     transfer_handler<std::decay_t<Handler>, true> adapted{std::forward<Handler>(handler)};
     byte_stream& s = *stream;
     if constexpr (Receives)
-      spawn_initiation()(std::move(adapted), on, [&s, b = few_buffers<mutable_buffer>(buffers)] {
+      spawn_initiation()(std::move(adapted), executor, [&s, b = few_buffers<mutable_buffer>(buffers)] {
         return receive_for(s, b);
       });
     else
-      spawn_initiation()(std::move(adapted), on, [&s, b = few_buffers<const_buffer>(buffers)] {
+      spawn_initiation()(std::move(adapted), executor, [&s, b = few_buffers<const_buffer>(buffers)] {
         return send_for(s, b);
       });
   }
@@ -99,10 +99,10 @@ constexpr bool is_client(Role role) noexcept {
 }
 
 template <class Handler>
-void start_finish(byte_stream& stream, const asio::any_io_executor& on, bool client,
+void start_finish(byte_stream& stream, const asio::any_io_executor& executor, bool client,
                   Handler&& handler) {
   spawn_initiation()(transfer_handler<std::decay_t<Handler>, false>{std::forward<Handler>(handler)},
-                     on, [&stream, client] { return finish_for(stream, client); });
+                     executor, [&stream, client] { return finish_for(stream, client); });
 }
 
 }  // namespace cosock::detail

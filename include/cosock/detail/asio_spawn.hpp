@@ -33,7 +33,7 @@ class COSOCK_API spawned {
   static void operator delete(void* p, std::size_t size) { release_frame(p, size); }
 
   /// On any thread, first: finds the loop for this executor, or makes it.
-  void find_home(const asio::any_io_executor& on);
+  void find_home(const asio::any_io_executor& executor);
   /// Then, if it can be cancelled: what does that, from any thread.
   std::shared_ptr<spawn_link> make_link();
   /// Then: has it begin soon.
@@ -54,7 +54,7 @@ class COSOCK_API spawned {
   friend class embedding;
   friend struct spawn_link;
   struct task_root final : root {
-    task_root(core& on, spawned& owner) noexcept : root(on), of(owner) {}
+    task_root(loop_state& loop, spawned& owner) noexcept : root(loop), of(owner) {}
     ~task_root() { finish(); }
     void start(branch started, bool cancelled) {
       scope_.cancelled = cancelled;
@@ -69,7 +69,7 @@ class COSOCK_API spawned {
     std::exception_ptr error() noexcept;
     spawned& of;
   };
-  void begin(core& on);
+  void begin(loop_state& loop);
   void end(std::exception_ptr error) noexcept;
 
   std::optional<task_root> root_;
@@ -121,14 +121,14 @@ struct spawn_delivery {
 /// run() of the context; and an executor that may run a function at once does so, as after co_spawn.
 /// Posting to the system executor instead, which use_future has, would start threads.
 template <class Executor>
-asio::any_io_executor step_before(const Executor& through, const asio::any_io_executor& on) {
+asio::any_io_executor step_before(const Executor& through, const asio::any_io_executor& executor) {
   if constexpr (std::is_same_v<Executor, asio::any_io_executor>) {
-    if (through == on) return {};
+    if (through == executor) return {};
   } else {
-    const Executor* const same = on.target<Executor>();
+    const Executor* const same = executor.target<Executor>();
     if (same && *same == through) return {};
   }
-  return on;
+  return executor;
 }
 
 /// Whether an executor takes functions to be called later. Asio's inline executor calls them at once;
@@ -165,11 +165,11 @@ class spawned_with final : public spawned {
   using executor = asio::associated_executor_t<Handler, asio::any_io_executor>;
 
  public:
-  spawned_with(Function function, Handler handler, const asio::any_io_executor& on)
+  spawned_with(Function function, Handler handler, const asio::any_io_executor& given)
       : function_(std::move(function)),
         handler_(std::move(handler)),
-        before_(step_before(asio::get_associated_executor(handler_, on), on)),
-        work_(asio::get_associated_executor(handler_, on)) {}
+        before_(step_before(asio::get_associated_executor(handler_, given), given)),
+        work_(asio::get_associated_executor(handler_, given)) {}
   ~spawned_with() override { finish(); }
 
  private:
@@ -201,13 +201,13 @@ class spawned_with final : public spawned {
 
 struct spawn_initiation {
   template <class Handler, class Function>
-  void operator()(Handler&& handler, const asio::any_io_executor& on, Function function) const {
+  void operator()(Handler&& handler, const asio::any_io_executor& executor, Function function) const {
     using handler_type = std::decay_t<Handler>;
     using T = typename std::invoke_result_t<Function&>::value_type;
     auto slot = asio::get_associated_cancellation_slot(handler);
     auto job = std::make_unique<spawned_with<T, Function, handler_type>>(
-        std::move(function), std::forward<Handler>(handler), on);
-    job->find_home(on);
+        std::move(function), std::forward<Handler>(handler), executor);
+    job->find_home(executor);
     if (slot.is_connected()) slot.template emplace<spawn_canceller>(job->make_link());
     spawned::launch(std::move(job));
   }

@@ -75,7 +75,7 @@ class COSOCK_API stream_pump : public source, private loop_service, private time
   void discard(std::size_t bytes) noexcept;
   void finish_closing() noexcept;
 
-  core* loop_;
+  loop_state* loop_;
   kept_source* keeper_ = nullptr;
   std::shared_ptr<stream_pump> self_;  // while it is left
   std::unique_ptr<char[]> in_;

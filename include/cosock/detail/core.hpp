@@ -34,7 +34,7 @@ COSOCK_API bool is_cancelled(const failure&) noexcept;
 COSOCK_API failure failure_of(const std::exception_ptr&) noexcept;
 
 /// The part of a loop that inlined code touches.
-struct core {
+struct loop_state {
   /// The coroutine to run next. Coroutines hand over control by setting this and returning to the
   /// loop, never by calling each other without bound: compilers make tail calls only when they
   /// optimise, and sanitizers forbid them.
@@ -67,7 +67,7 @@ class waiting {
 /// A node of the cancellation tree. A chain of tasks that await each other waits for one thing at a
 /// time, so one pointer is all that a scope needs to reach what is inside it.
 struct scope {
-  core* on = nullptr;
+  loop_state* loop = nullptr;
   waiting* pending = nullptr;
   bool cancelled = false;
 
@@ -184,7 +184,7 @@ class awaited : public operation {
   }
   /// The same; but where the running task has used up its turn, the others have theirs first.
   step complete_or_yield() noexcept {
-    if (scope_->on->take_turn()) [[likely]]
+    if (scope_->loop->take_turn()) [[likely]]
       return done();
     return yield();
   }
@@ -193,7 +193,7 @@ class awaited : public operation {
   void suspend() noexcept { scope_->pending = this; }
   void resume() noexcept {
     scope_->pending = nullptr;
-    scope_->on->next = std::coroutine_handle<>::from_address(awaiting_);
+    scope_->loop->next = std::coroutine_handle<>::from_address(awaiting_);
     scope_ = nullptr;
   }
 

@@ -47,7 +47,7 @@ class branch {
     };
     end_awaiter final_suspend() const noexcept { return {}; }
     void return_void() const noexcept {}
-    void fire() override { own.on->next = std::coroutine_handle<promise_type>::from_promise(*this); }
+    void fire() override { own.loop->next = std::coroutine_handle<promise_type>::from_promise(*this); }
     void cancel() noexcept override {}
   };
   explicit branch(std::coroutine_handle<promise_type> of) noexcept : of_(of) {}
@@ -100,7 +100,7 @@ class COSOCK_API group : public waiting {
   std::coroutine_handle<branch::promise_type> adopt(branch&) noexcept;
   void keep_error(const std::exception_ptr&) noexcept;
   scope* outer_ = nullptr;
-  core* on_ = nullptr;
+  loop_state* loop_ = nullptr;
   std::coroutine_handle<> awaiting_;
   link branches_;
   bool waiting_ = false;

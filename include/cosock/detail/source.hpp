@@ -18,7 +18,7 @@ class io_operation;
 /// is ready: a descriptor, or a stream in memory.
 class COSOCK_API source {
  public:
-  core* on = nullptr;
+  loop_state* loop = nullptr;
   io_operation* waiter[2] = {};
   /// Whether an attempt is likely to succeed. Where it is false, readiness will be reported.
   bool hint[2] = {false, true};

@@ -29,7 +29,7 @@ class COSOCK_API io_operation : public awaited {
   step launch(source* where, side which);
   /// Whether an operation may begin there; otherwise it has failed.
   bool may_begin(source* where, side which) noexcept {
-    if (where && where->on == scope_->on && !where->waiter[which]) [[likely]] return true;
+    if (where && where->loop == scope_->loop && !where->waiter[which]) [[likely]] return true;
     refuse(where, which);
     return false;
   }

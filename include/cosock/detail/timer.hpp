@@ -14,7 +14,7 @@ class COSOCK_API timer : public link {
  public:
   virtual void expire() noexcept = 0;
   /// Starts, or starts anew. Never early, late by at most 66 us besides the kernel's own delay.
-  void start_timer(core& on, std::int64_t at) noexcept;
+  void start_timer(loop_state& loop, std::int64_t at) noexcept;
   void stop_timer() noexcept { unlink(); }
   bool is_running() const noexcept { return linked(); }
 
