@@ -117,10 +117,10 @@ class COSOCK_AWAITABLE detail::broadcast_receive_operation final
     if (scope_) leave();
   }
 
-  step start(std::coroutine_handle<> awaiting, scope& where) {
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
     // Null until the subscription knows this operation: it may be destroyed while a failure waits.
     subscription<T>* const from = std::exchange(of_, nullptr);
-    if (!enter(awaiting, where)) return complete_or_yield();
+    if (!enter(awaiting, parent)) return complete_or_yield();
     if (from->receiving_) return fail_busy();
     if (!from->of_) return fail_closed();
     of_ = from;

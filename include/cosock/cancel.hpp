@@ -10,7 +10,7 @@ namespace cosock {
 namespace detail {
 
 /// A scope around an operand, with or without a deadline.
-class COSOCK_API timeout_scope : public waiting, public timer {
+class COSOCK_API timeout_scope : public cancellable, public timer {
  public:
   void cancel() noexcept override { inner_.cancel(); }  // from outside
   void expire() noexcept override;
@@ -19,7 +19,7 @@ class COSOCK_API timeout_scope : public waiting, public timer {
   timeout_scope() noexcept {}
   ~timeout_scope() { leave(); }
 
-  void enter(scope& outer) noexcept {
+  void enter(cancel_node& outer) noexcept {
     outer_ = &outer;
     inner_.loop = outer.loop;
     outer.pending = this;  // before the operand runs: it may cancel the outer scope
@@ -57,14 +57,14 @@ class COSOCK_API timeout_scope : public waiting, public timer {
     }
   }
 
-  scope inner_;
-  scope* outer_ = nullptr;
+  cancel_node inner_;
+  cancel_node* outer_ = nullptr;
   bool expired_ = false;
 
  private:
   class resting;
   step rest(std::coroutine_handle<> awaiting);
-  waiting* rest_ = nullptr;
+  cancellable* rest_ = nullptr;
 };
 
 /// The awaitable that with_timeout and with_deadline return.
@@ -77,7 +77,7 @@ class COSOCK_AWAITABLE timeout_awaiter final : public awaiter_of<timeout_awaiter
   timeout_awaiter(timeout_awaiter&& other) noexcept
       : timeout_scope(), ns_(other.ns_), of_(std::move(other.of_)) {}
 
-  step start(std::coroutine_handle<> awaiting, scope& outer) {
+  step start(std::coroutine_handle<> awaiting, cancel_node& outer) {
     // An operation that ends at once needs no clock; a task may compute before it first waits.
     constexpr bool is_task = !std::derived_from<A, operation>;
     std::int64_t at = Deadline ? ns_ : is_task ? later(steady_now(), ns_) : 0;
@@ -102,7 +102,7 @@ class COSOCK_AWAITABLE timeout_awaiter final : public awaiter_of<timeout_awaiter
 };
 
 /// A scope that keeps outer cancellations out, or delays them by a grace period.
-class COSOCK_API shield_scope : public waiting, public timer {
+class COSOCK_API shield_scope : public cancellable, public timer {
  public:
   void cancel() noexcept override;  // from outside
   void expire() noexcept override { inner_.cancel(); }
@@ -111,7 +111,7 @@ class COSOCK_API shield_scope : public waiting, public timer {
   explicit shield_scope(std::int64_t grace) noexcept : grace_(grace) {}
   ~shield_scope() { leave(); }
 
-  void enter(scope& outer) noexcept {
+  void enter(cancel_node& outer) noexcept {
     inner_.loop = outer.loop;
     outer_ = &outer;
     outer.pending = this;
@@ -123,8 +123,8 @@ class COSOCK_API shield_scope : public waiting, public timer {
     outer_ = nullptr;
     stop_timer();
   }
-  scope inner_;
-  scope* outer_ = nullptr;
+  cancel_node inner_;
+  cancel_node* outer_ = nullptr;
   std::int64_t grace_;
 };
 
@@ -139,7 +139,7 @@ class COSOCK_AWAITABLE shield_awaiter final : public awaiter_of<shield_awaiter<A
   shield_awaiter(shield_awaiter&& other) noexcept
       : shield_scope(other.grace_), of_(std::move(other.of_)) {}
 
-  step start(std::coroutine_handle<> awaiting, scope& outer) {
+  step start(std::coroutine_handle<> awaiting, cancel_node& outer) {
     enter(outer);
     return of_.start(awaiting, inner_);
   }
@@ -245,8 +245,8 @@ class COSOCK_API cancel_scope final : private detail::timeout_scope {
   template <class A>
   friend class detail::scope_awaiter;
   void set_deadline_ns(std::int64_t deadline);
-  void begin(detail::scope& outer);
-  void began(detail::scope& outer);
+  void begin(detail::cancel_node& outer);
+  void began(detail::cancel_node& outer);
   std::int64_t deadline_ = INT64_MAX;
 };
 
@@ -260,7 +260,7 @@ class COSOCK_AWAITABLE detail::scope_awaiter : public awaiter_of<scope_awaiter<A
     if (running_) in_.leave();
   }
 
-  step start(std::coroutine_handle<> awaiting, scope& outer) {
+  step start(std::coroutine_handle<> awaiting, cancel_node& outer) {
     in_.begin(outer);
     running_ = true;
     if (of_.start(awaiting, in_.inner_) == step::done) return in_.complete_or_yield(awaiting);

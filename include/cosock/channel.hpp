@@ -111,8 +111,8 @@ class COSOCK_AWAITABLE channel_receive_operation final
   channel_receive_operation(channel_receive_operation&& other) noexcept
       : waiter(), of_(other.of_) {}
 
-  step start(std::coroutine_handle<> awaiting, scope& where) {
-    if (!enter(awaiting, where)) return complete_or_yield();
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+    if (!enter(awaiting, parent)) return complete_or_yield();
     if (of_.take(value_) || of_.closed_) return complete_or_yield();
     return wait_in(of_.receivers_.end());
   }
@@ -153,8 +153,8 @@ class COSOCK_AWAITABLE channel_send_operation final
         of_(other.of_),
         from_(std::forward<stored>(other.from_)) {}
 
-  step start(std::coroutine_handle<> awaiting, scope& where) {
-    if (!this->enter(awaiting, where)) return this->complete_or_yield();
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+    if (!this->enter(awaiting, parent)) return this->complete_or_yield();
     if (of_.closed_) return this->fail_closed();
     if (of_.give(from_)) return this->complete_or_yield();
     this->value_ = &from_;

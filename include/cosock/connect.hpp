@@ -68,7 +68,7 @@ class COSOCK_AWAITABLE detail::tcp_connect_operation final
       : to_(to), options_(options) {}
   tcp_connect_operation(tcp_connect_operation&& other) noexcept
       : io_operation(), to_(other.to_), options_(other.options_) {}
-  step start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   tcp_socket result();
   failure fail() noexcept { return failure_; }
   bool has_details() const noexcept { return !is_cancelled(failure_); }

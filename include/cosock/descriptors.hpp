@@ -39,7 +39,7 @@ class COSOCK_AWAITABLE descriptor_send_operation final
       : of_(of), data_(data), descriptors_(descriptors) {}
   descriptor_send_operation(descriptor_send_operation&& other) noexcept
       : io_operation(), of_(other.of_), data_(other.data_), descriptors_(other.descriptors_) {}
-  step start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   std::size_t result();
   failure fail() noexcept { return failure_; }
   bool has_details() const noexcept { return !is_cancelled(failure_); }
@@ -61,7 +61,7 @@ class COSOCK_AWAITABLE descriptor_receive_operation final
       : of_(of), into_(into), most_(most < most_descriptors ? most : most_descriptors) {}
   descriptor_receive_operation(descriptor_receive_operation&& other) noexcept
       : io_operation(), of_(other.of_), into_(other.into_), most_(other.most_) {}
-  step start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   received_with_descriptors result() {
     if (failure_) raise(failure_);
     return std::move(result_);

@@ -162,7 +162,7 @@ class COSOCK_AWAITABLE result_awaiter final : public awaiter_of<result_awaiter<A
   template <class B>
   result_awaiter(std::in_place_t, B&& of) : of_(operand(std::forward<B>(of))) {}
 
-  step start(std::coroutine_handle<> awaiting, scope& where) { return of_.start(awaiting, where); }
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) { return of_.start(awaiting, parent); }
   cosock::result<value> result() {
     if (const failure f = of_.fail())
       return {boost::system::in_place_error, to_error_code(f), details()};

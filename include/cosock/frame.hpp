@@ -55,7 +55,7 @@ class COSOCK_AWAITABLE frame_send_operation final : public awaiter_of<frame_send
   frame_send_operation(frame_send_operation&& other) noexcept
       : stream_operation(std::move(other)), format_(other.format_), parts_(other.parts_) {}
 
-  step start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   void result() {
     if (failure_) raise_failure();
   }

@@ -112,7 +112,7 @@ class COSOCK_API root : public group, public link {
   void check_done() const;
   /// Called when it has been destroyed with its loop.
   virtual void dropped() noexcept {}
-  scope scope_;
+  cancel_node scope_;
 
  private:
   void all_ended() noexcept override;

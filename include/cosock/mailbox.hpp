@@ -174,8 +174,8 @@ class COSOCK_AWAITABLE mailbox_receive_operation final
   mailbox_receive_operation(mailbox_receive_operation&& other) noexcept
       : waiter(), of_(other.of_) {}
 
-  step start(std::coroutine_handle<> awaiting, scope& where) {
-    if (!enter(awaiting, where)) return complete_or_yield();
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+    if (!enter(awaiting, parent)) return complete_or_yield();
     return of_.wait_or_take(*this);
   }
   std::optional<T> result() {

@@ -65,7 +65,7 @@ class COSOCK_AWAITABLE detail::nursery_awaiter final : public awaiter_of<nursery
 
   ~nursery_awaiter() { leave(); }
 
-  step start(std::coroutine_handle<> awaiting, scope& outer) {
+  step start(std::coroutine_handle<> awaiting, cancel_node& outer) {
     enter(awaiting, outer);
     add_now(run_body(*this));
     return wait();

@@ -60,7 +60,7 @@ class COSOCK_AWAITABLE outbox_send_operation final : public awaiter_of<outbox_se
   ~outbox_send_operation() {
     if (scope_) leave();
   }
-  step start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   void cancel() noexcept override;
   void result() {
     if (failure_) raise(failure_);
@@ -79,7 +79,7 @@ class COSOCK_AWAITABLE outbox_flush_operation final : public awaiter_of<outbox_f
  public:
   explicit outbox_flush_operation(outbox& of) noexcept : of_(of) {}
   outbox_flush_operation(outbox_flush_operation&& other) noexcept : waiter(), of_(other.of_) {}
-  step start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   void result() {
     if (failure_) raise(failure_);
   }

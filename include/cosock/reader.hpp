@@ -34,7 +34,7 @@ class COSOCK_API basic_reader_operation : public stream_operation {
   basic_reader_operation(basic_reader_operation&& other) noexcept;
   ~basic_reader_operation() = default;
 
-  step start_read(std::coroutine_handle<> awaiting, scope& where);
+  step start_read(std::coroutine_handle<> awaiting, cancel_node& parent);
   [[noreturn]] void raise_failure() const;
 
   buffered_reader& reader_;
@@ -71,7 +71,7 @@ class COSOCK_AWAITABLE reader_view_operation final : public awaiter_of<reader_vi
   reader_view_operation(buffered_reader& from, want what) noexcept
       : basic_reader_operation(from, what) {}
   reader_view_operation(reader_view_operation&& other) noexcept = default;
-  step start(std::coroutine_handle<> awaiting, scope& where) { return start_read(awaiting, where); }
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) { return start_read(awaiting, parent); }
   std::optional<std::string_view> result() {
     if (failure_) raise_failure();
     if (end_) return std::nullopt;
@@ -94,7 +94,7 @@ class COSOCK_AWAITABLE reader_fill_operation final
     into_ = into;
   }
   reader_fill_operation(reader_fill_operation&& other) noexcept = default;
-  step start(std::coroutine_handle<> awaiting, scope& where) { return start_read(awaiting, where); }
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) { return start_read(awaiting, parent); }
   Result result() {
     if (failure_) raise_failure();
     if constexpr (std::is_same_v<Result, bool>)

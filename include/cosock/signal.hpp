@@ -54,7 +54,7 @@ class COSOCK_AWAITABLE detail::signal_wait_operation final
   explicit signal_wait_operation(signal_state& of) noexcept : of_(of) {}
   signal_wait_operation(signal_wait_operation&& other) noexcept : waiter(), of_(other.of_) {}
 
-  step start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   int result() {
     if (failure_) raise(failure_);
     return number_;

@@ -158,8 +158,8 @@ class COSOCK_AWAITABLE event_wait_operation final : public awaiter_of<event_wait
   explicit event_wait_operation(event& of) noexcept : of_(of) {}
   event_wait_operation(event_wait_operation&& other) noexcept : waiter(), of_(other.of_) {}
 
-  step start(std::coroutine_handle<> awaiting, scope& where) {
-    if (!enter(awaiting, where)) return complete_or_yield();
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+    if (!enter(awaiting, parent)) return complete_or_yield();
     return of_.set_ ? complete_or_yield() : wait_in(of_.waiters_.end());
   }
   void result() {
@@ -184,7 +184,7 @@ class COSOCK_AWAITABLE semaphore_acquire_operation final
       leave();
   }
 
-  step start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   semaphore::permit result() {
     if (failure_) raise(failure_);
     return {*of_, count_};

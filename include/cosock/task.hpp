@@ -36,7 +36,7 @@ struct await_in_place {
   bool await_ready() const noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> awaiting) {
-    return of.start(awaiting, *awaiting.promise().where) == step::pending;
+    return of.start(awaiting, *awaiting.promise().parent) == step::pending;
   }
   decltype(auto) await_resume() { return of.result(); }
 };
@@ -44,7 +44,7 @@ struct await_in_place {
 /// The part of the frame that all coroutines of the library have.
 struct promise_base {
   std::coroutine_handle<> continuation;
-  scope* where = nullptr;
+  cancel_node* parent = nullptr;
   bool nested = false;  // started by, and still on the stack above, its continuation
   std::exception_ptr error;
 
@@ -56,7 +56,7 @@ struct promise_base {
       if (promise.nested)
         promise.nested = false;
       else
-        promise.where->loop->next = promise.continuation;
+        promise.parent->loop->next = promise.continuation;
     }
     void await_resume() const noexcept {}
   };
@@ -138,10 +138,10 @@ struct promise<void> : promise_base {
 
 /// Starts a coroutine from `awaiting`.
 inline step start_nested(std::coroutine_handle<> started, promise_base& promise,
-                         std::coroutine_handle<> awaiting, scope& where) {
-  loop_state& loop = *where.loop;
+                         std::coroutine_handle<> awaiting, cancel_node& parent) {
+  loop_state& loop = *parent.loop;
   promise.continuation = awaiting;
-  promise.where = &where;
+  promise.parent = &parent;
   if (loop.depth >= max_depth) {
     loop.next = started;
     return step::pending;
@@ -163,9 +163,9 @@ class task_awaiter : public awaiter_of<task_awaiter<T>> {
     if (of_) of_.destroy();
   }
 
-  step start(std::coroutine_handle<> awaiting, scope& where) {
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
     if (!of_) raise_empty_task();
-    return start_nested(of_, of_.promise(), awaiting, where);
+    return start_nested(of_, of_.promise(), awaiting, parent);
   }
   T result() {
     if (of_.promise().error) std::rethrow_exception(of_.promise().error);

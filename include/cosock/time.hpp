@@ -11,14 +11,14 @@ namespace detail {
 
 /// Waits for a time of the monotonic clock.
 class COSOCK_AWAITABLE sleep_operation final : public awaiter_of<sleep_operation>,
-                                               public awaited,
+                                               public awaited_operation,
                                                public timer {
  public:
   sleep_operation(std::int64_t ns, bool absolute) noexcept : ns_(ns), absolute_(absolute) {}
   sleep_operation(sleep_operation&& other) noexcept
-      : awaited(), timer(), ns_(other.ns_), absolute_(other.absolute_) {}
+      : awaited_operation(), timer(), ns_(other.ns_), absolute_(other.absolute_) {}
 
-  step start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   void result() {
     if (failure_) raise(failure_);
   }

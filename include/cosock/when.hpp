@@ -132,7 +132,7 @@ class COSOCK_AWAITABLE join_awaiter final : public awaiter_of<join_awaiter<Any, 
 
   ~join_awaiter() { leave(); }
 
-  step start(std::coroutine_handle<> awaiting, scope& outer) {
+  step start(std::coroutine_handle<> awaiting, cancel_node& outer) {
     enter(awaiting, outer);
     first_end_cancels_ = Any;
     of_.each([this]<class A>(A&& each, auto& slot, std::size_t i) {

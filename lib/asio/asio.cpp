@@ -79,13 +79,13 @@ void basic_asio_operation::arrive() noexcept {
   if (waiting_) scheduler::of(*scope_->loop).make_ready(*this);
 }
 
-step basic_asio_operation::started(scope& where) noexcept {
-  if (arrived_ && where.loop->take_turn()) return done();
+step basic_asio_operation::started(cancel_node& parent) noexcept {
+  if (arrived_ && parent.loop->take_turn()) return done();
   suspend();
   waiting_ = true;
   if (arrived_)
-    scheduler::of(*where.loop).make_ready_later(*this);
-  else if (where.cancelled)
+    scheduler::of(*parent.loop).make_ready_later(*this);
+  else if (parent.cancelled)
     cancel();
   return step::pending;
 }

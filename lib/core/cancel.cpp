@@ -88,13 +88,13 @@ void cancel_scope::clear_deadline() noexcept {
   stop_timer();
 }
 
-void cancel_scope::begin(detail::scope& outer) {
+void cancel_scope::begin(detail::cancel_node& outer) {
   if (outer_) throw std::logic_error("cosock: a cancel_scope holds one run() at a time");
   if (!inner_.cancelled && deadline_ <= detail::steady_now()) expired_ = true;
   enter(outer);
 }
 
-void cancel_scope::began(detail::scope& outer) {
+void cancel_scope::began(detail::cancel_node& outer) {
   if (deadline_ != INT64_MAX && !inner_.cancelled) start_timer(*outer.loop, deadline_);
 }
 

@@ -8,13 +8,13 @@ namespace cosock::detail {
 
 /// For functions that may end without waiting: awaited first, it makes them a cancellation point on
 /// every call, and lets the other tasks have their turn where one calls them without end.
-class checkpoint final : public awaiter_of<checkpoint>, public awaited {
+class checkpoint final : public awaiter_of<checkpoint>, public awaited_operation {
  public:
   checkpoint() = default;
   checkpoint(const checkpoint&) = delete;
 
-  step start(std::coroutine_handle<> awaiting, scope& where) {
-    enter(awaiting, where);
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+    enter(awaiting, parent);
     return complete_or_yield();
   }
   void result() {

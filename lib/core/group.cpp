@@ -45,7 +45,7 @@ void group::leave() noexcept {
   if (outer_ && outer_->pending == this) outer_->pending = nullptr;
 }
 
-void group::enter(std::coroutine_handle<> awaiting, scope& outer) noexcept {
+void group::enter(std::coroutine_handle<> awaiting, cancel_node& outer) noexcept {
   awaiting_ = awaiting;
   outer_ = &outer;
   loop_ = outer.loop;
@@ -57,7 +57,7 @@ std::coroutine_handle<branch::promise_type> group::adopt(branch& started) noexce
   const auto handle = started.take();
   auto& promise = handle.promise();
   promise.in = this;
-  promise.where = &promise.own;
+  promise.parent = &promise.own;
   promise.own.loop = loop_;
   promise.own.cancelled = cancelled_;
   promise.sibling.insert_before(branches_);

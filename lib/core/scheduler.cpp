@@ -33,7 +33,7 @@ bool is_empty(const link& head) noexcept { return head.following == &head; }
 
 }  // namespace
 
-step awaited::yield() noexcept {
+step awaited_operation::yield() noexcept {
   suspend();
   scheduler::of(*scope_->loop).make_ready_later(*this);
   return step::pending;

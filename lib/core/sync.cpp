@@ -28,8 +28,8 @@ void semaphore::grant() noexcept {
 
 namespace detail {
 
-step semaphore_acquire_operation::start(std::coroutine_handle<> awaiting, scope& where) {
-  if (!enter(awaiting, where)) return complete_or_yield();
+step semaphore_acquire_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+  if (!enter(awaiting, parent)) return complete_or_yield();
   if (!of_->waiters_.empty() || of_->available_ < count_) return wait_in(of_->waiters_.end());
   of_->available_ -= count_;
   const step reached = complete_or_yield();

@@ -19,15 +19,15 @@ void timer::start_timer(loop_state& loop, std::int64_t at) noexcept {
   scheduler::of(loop).set_timer(*this, at);
 }
 
-step sleep_operation::start(std::coroutine_handle<> awaiting, scope& where) {
-  if (!enter(awaiting, where)) return complete_or_yield();
+step sleep_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+  if (!enter(awaiting, parent)) return complete_or_yield();
   const std::int64_t now = ns_ <= 0 && !absolute_ ? 0 : steady_now();
   const std::int64_t at = absolute_ ? ns_ : later(now, ns_);
   suspend();
   if (at <= now)
-    scheduler::of(*where.loop).make_ready_later(*this);
+    scheduler::of(*parent.loop).make_ready_later(*this);
   else
-    start_timer(*where.loop, at);
+    start_timer(*parent.loop, at);
   return step::pending;
 }
 

@@ -79,8 +79,8 @@ step stream_operation::ended_without(std::size_t bytes) noexcept {
   return pieces(&rest, 1) == 0 ? step::done : step::pending;
 }
 
-step stream_operation::start_operation(std::coroutine_handle<> awaiting, scope& where) {
-  if (!enter(awaiting, where)) return complete_or_yield();
+step stream_operation::start_operation(std::coroutine_handle<> awaiting, cancel_node& parent) {
+  if (!enter(awaiting, parent)) return complete_or_yield();
   source* const of = of_;
   const side which = this->which();
   if (!may_begin(of, which)) return complete_or_yield();
@@ -98,12 +98,12 @@ void stream_operation::raise_failure() const {
   raise(failure_);
 }
 
-step stream_ready_operation::start(std::coroutine_handle<> awaiting, scope& where) {
-  return enter(awaiting, where) ? launch(of_, which_) : complete_or_yield();
+step stream_ready_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+  return enter(awaiting, parent) ? launch(of_, which_) : complete_or_yield();
 }
 
-step stream_flush_operation::start(std::coroutine_handle<> awaiting, scope& where) {
-  if (!enter(awaiting, where)) return complete_or_yield();
+step stream_flush_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+  if (!enter(awaiting, parent)) return complete_or_yield();
   source* const of = of_;
   if (!may_begin(of, writing)) return complete_or_yield();
   if (of->is_flushed(failure_)) return complete_or_yield();

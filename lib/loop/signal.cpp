@@ -69,8 +69,8 @@ class signal_state final : public std::enable_shared_from_this<signal_state>,
   bool armed_ = false;
 };
 
-step signal_wait_operation::start(std::coroutine_handle<> awaiting, scope& where) {
-  return enter(awaiting, where) ? of_.start(*this, *where.loop) : complete_or_yield();
+step signal_wait_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+  return enter(awaiting, parent) ? of_.start(*this, *parent.loop) : complete_or_yield();
 }
 
 }  // namespace detail

@@ -92,15 +92,15 @@ class job : public std::enable_shared_from_this<job>,
 };
 
 /// Waits for a job. Cancelled: abandons it, and ends at once. Throws nothing else: see job::failed.
-class job_operation final : public awaiter_of<job_operation>, public awaited, private job_waiter {
+class job_operation final : public awaiter_of<job_operation>, public awaited_operation, private job_waiter {
  public:
   explicit job_operation(std::shared_ptr<job> of) noexcept : job_(std::move(of)) {}
   job_operation(const job_operation&) = delete;
   ~job_operation() { leave(); }
 
-  step start(std::coroutine_handle<> awaiting, scope& where) {
-    if (!enter(awaiting, where)) return complete_or_yield();
-    if (const failure f = job_->submit(*where.loop, *this)) {
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+    if (!enter(awaiting, parent)) return complete_or_yield();
+    if (const failure f = job_->submit(*parent.loop, *this)) {
       job_->failed = f;
       return complete_or_yield();
     }

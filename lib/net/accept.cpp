@@ -28,8 +28,8 @@ void prepare_adopted_listener(int fd, int type, int family) {
 
 void basic_accept_operation::discard() noexcept { std::exchange(accepted_, nullptr)->close(); }
 
-step basic_accept_operation::start(std::coroutine_handle<> awaiting, scope& where) {
-  return enter(awaiting, where) ? launch(of_, reading) : complete_or_yield();
+step basic_accept_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+  return enter(awaiting, parent) ? launch(of_, reading) : complete_or_yield();
 }
 
 step basic_accept_operation::attempt() {

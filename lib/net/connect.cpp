@@ -74,8 +74,8 @@ unique_descriptor open_socket(const endpoint& to, const connect_options& options
 
 }  // namespace
 
-step tcp_connect_operation::start(std::coroutine_handle<> awaiting, scope& where) {
-  if (!enter(awaiting, where)) return complete_or_yield();
+step tcp_connect_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+  if (!enter(awaiting, parent)) return complete_or_yield();
   if (options_.receive_buffer < 0 || options_.send_buffer < 0) return give_up(EINVAL);
   int error = 0;
   unique_descriptor socket = open_socket(to_, options_, error);
@@ -84,7 +84,7 @@ step tcp_connect_operation::start(std::coroutine_handle<> awaiting, scope& where
   const bool at_once = ::connect(socket.get(), name.get(), name.size) == 0;
   if (!at_once && errno != EINPROGRESS && errno != EINTR) return give_up(errno);
   connected_ =
-      tcp_socket(tcp_descriptor::open(scheduler::of(*where.loop), socket.release(), false));
+      tcp_socket(tcp_descriptor::open(scheduler::of(*parent.loop), socket.release(), false));
   connected_.of()->hint[writing] = at_once;
   return launch(connected_.of(), writing);
 }

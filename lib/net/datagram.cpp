@@ -20,7 +20,7 @@ void decode(const void* from, unsigned size, void* into) noexcept {
 
 const peer_codec peers<endpoint>::codec = {&encode, &decode};
 
-step datagram_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+step datagram_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   bool nothing_to_do = false;
   if (kind_ == kind::receive_batch) {
     batch().messages = batch().datagrams = 0;
@@ -28,7 +28,7 @@ step datagram_operation::start(std::coroutine_handle<> awaiting, scope& where) {
   } else if (kind_ == kind::send_batch) {
     nothing_to_do = list().count == 0;
   }
-  if (!enter(awaiting, where)) return complete_or_yield();
+  if (!enter(awaiting, parent)) return complete_or_yield();
   if (nothing_to_do && may_begin(of_, which())) return complete_or_yield();
   // That there was no room may have been true of another peer.
   if (kind_ >= kind::send && may_begin(of_, writing)) of_->hint[writing] = true;

@@ -32,8 +32,8 @@ void take_descriptors(msghdr& message, std::size_t most, received_with_descripto
 
 }  // namespace
 
-step descriptor_send_operation::start(std::coroutine_handle<> awaiting, scope& where) {
-  if (!enter(awaiting, where)) return complete_or_yield();
+step descriptor_send_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+  if (!enter(awaiting, parent)) return complete_or_yield();
   if (!may_begin(of_, writing)) return complete_or_yield();
   const bool messages = static_cast<descriptor*>(of_)->what() != medium::socket;
   const bool empty = data_.size() == 0 && !messages;
@@ -95,8 +95,8 @@ std::size_t descriptor_send_operation::result() {
   raise(failure_);
 }
 
-step descriptor_receive_operation::start(std::coroutine_handle<> awaiting, scope& where) {
-  if (!enter(awaiting, where)) return complete_or_yield();
+step descriptor_receive_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+  if (!enter(awaiting, parent)) return complete_or_yield();
   if (!may_begin(of_, reading)) return complete_or_yield();
   if (into_.size() == 0 && static_cast<descriptor*>(of_)->what() == medium::socket)
     return complete_or_yield();

@@ -185,8 +185,8 @@ descriptor_pair make_local_pair(medium what) {
   return made;
 }
 
-step basic_local_connect_operation::start(std::coroutine_handle<> awaiting, scope& where) {
-  if (!enter(awaiting, where)) {
+step basic_local_connect_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+  if (!enter(awaiting, parent)) {
     ended_ = true;
   } else if ((socket_ = new_socket(what_)) < 0) {
     failure_ = system_failure(errno);
@@ -261,8 +261,8 @@ descriptor* basic_local_connect_operation::take() {
   raise(failure_, to_.to_string());
 }
 
-step message_receive_operation::start(std::coroutine_handle<> awaiting, scope& where) {
-  return enter(awaiting, where) ? launch(of_, reading) : complete_or_yield();
+step message_receive_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+  return enter(awaiting, parent) ? launch(of_, reading) : complete_or_yield();
 }
 
 step message_receive_operation::attempt() {

@@ -77,18 +77,18 @@ std::size_t write_prefix(const frame_format& format, std::uint64_t length,
   return size;
 }
 
-step frame_send_operation::start(std::coroutine_handle<> awaiting, scope& where) {
+step frame_send_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   const std::size_t length = parts_[1].size();
   const std::size_t size = length > format_.maximum ? 0 : write_prefix(format_, length, prefix_);
   if (size == 0) {
-    if (!enter(awaiting, where)) return complete_or_yield();
+    if (!enter(awaiting, parent)) return complete_or_yield();
     failure_ = own_failure(error::frame_too_long);
     return complete_or_yield();
   }
   parts_[0] = const_buffer(prefix_, size);
   memory_ = &parts_;
   gather_ = &gather<const_buffer, std::array<const_buffer, 2>>;
-  return start_operation(awaiting, where);
+  return start_operation(awaiting, parent);
 }
 
 }  // namespace cosock::detail

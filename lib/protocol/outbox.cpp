@@ -182,8 +182,8 @@ detail::failure outbox::refusal() const noexcept {
 
 namespace detail {
 
-step outbox_send_operation::start(std::coroutine_handle<> awaiting, scope& where) {
-  if (!enter(awaiting, where)) return complete_or_yield();
+step outbox_send_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+  if (!enter(awaiting, parent)) return complete_or_yield();
   if (const failure why = to_.refusal()) return fail_with(why);
   if (to_.queue(message_)) return complete_or_yield();
   if (to_.options_.policy == when_full::wait) return wait_in(to_.senders_.end());
@@ -204,8 +204,8 @@ void outbox_send_operation::leave() noexcept {
   to_.admit();
 }
 
-step outbox_flush_operation::start(std::coroutine_handle<> awaiting, scope& where) {
-  if (!enter(awaiting, where)) return complete_or_yield();
+step outbox_flush_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+  if (!enter(awaiting, parent)) return complete_or_yield();
   until_ = of_.queued_;
   if (of_.gone() >= until_) {
     source* const to = stream_access::source_of(of_.to_);

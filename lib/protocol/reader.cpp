@@ -47,8 +47,8 @@ void basic_reader_operation::raise_failure() const {
   raise(failure_);
 }
 
-step basic_reader_operation::start_read(std::coroutine_handle<> awaiting, scope& where) {
-  if (!enter(awaiting, where)) return complete_or_yield();
+step basic_reader_operation::start_read(std::coroutine_handle<> awaiting, cancel_node& parent) {
+  if (!enter(awaiting, parent)) return complete_or_yield();
   source* const of = of_;
   if (!may_begin(of, reading)) return complete_or_yield();
   if (!of->loop->take_turn()) return wait(of, reading, true);

@@ -235,7 +235,7 @@ class serving::stop_on_cancellation final : public awaiter_of<stop_on_cancellati
       : shield_scope(INT64_MAX), of_(of), inside_(operand(std::move(inside))) {}
   stop_on_cancellation(const stop_on_cancellation&) = delete;
 
-  step start(std::coroutine_handle<> awaiting, scope& outer) {
+  step start(std::coroutine_handle<> awaiting, cancel_node& outer) {
     cancelled_ = outer.cancelled;
     enter(outer);
     return inside_.start(awaiting, inner_);

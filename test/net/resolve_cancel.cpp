@@ -157,7 +157,7 @@ struct find_loop_state {
   bool await_ready() const noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> task) noexcept {
-    found = task.promise().where->loop;
+    found = task.promise().parent->loop;
     return false;
   }
   cosock::detail::loop_state* await_resume() const noexcept { return found; }

@@ -150,8 +150,8 @@ class scripted_stream final : public cosock::byte_stream {
 /// The loop of the task that awaits it, as streams know it.
 class this_core final : public cosock::detail::awaiter_of<this_core> {
  public:
-  cosock::detail::step start(std::coroutine_handle<>, cosock::detail::scope& where) {
-    loop_ = where.loop;
+  cosock::detail::step start(std::coroutine_handle<>, cosock::detail::cancel_node& parent) {
+    loop_ = parent.loop;
     return cosock::detail::step::done;
   }
   cosock::detail::loop_state* result() { return loop_; }

@@ -16,7 +16,7 @@ class descriptor;
 /// Waits for a connection on a listening descriptor: what the accept() of every acceptor shares.
 class COSOCK_API basic_accept_operation : public io_operation {
  public:
-  step start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   failure fail() noexcept { return failure_; }
 
  protected:

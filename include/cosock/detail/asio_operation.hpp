@@ -63,7 +63,7 @@ class COSOCK_API asio_state : public queued {
 };
 
 /// The part of the awaitable that is the same for all operations.
-class COSOCK_API basic_asio_operation : public awaited {
+class COSOCK_API basic_asio_operation : public awaited_operation {
  public:
   void fire() override { resume(); }
   void cancel() noexcept override;
@@ -76,7 +76,7 @@ class COSOCK_API basic_asio_operation : public awaited {
     if (state_) state_->abandon();
   }
   /// After the operation was started: whether the coroutine has to wait.
-  step started(scope& where) noexcept;
+  step started(cancel_node& parent) noexcept;
   /// The failure that this code means: one that says "cancelled" does so in our words if the
   /// scope was, and has not just met an operation that somebody else cancelled.
   failure failure_of_code(const boost::system::error_code&) const noexcept;
@@ -151,8 +151,8 @@ class COSOCK_AWAITABLE asio_operation final
         initiation_(std::move(other.initiation_)),
         bound_(std::move(other.bound_)) {}
 
-  step start(std::coroutine_handle<> awaiting, scope& where) {
-    if (!enter(awaiting, where)) return complete_or_yield();
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+    if (!enter(awaiting, parent)) return complete_or_yield();
     auto* const made = new state(*this);
     state_ = made;
     try {
@@ -166,7 +166,7 @@ class COSOCK_AWAITABLE asio_operation final
       done();
       throw;
     }
-    return started(where);
+    return started(parent);
   }
 
   decltype(auto) result() {

@@ -51,24 +51,24 @@ struct loop_state {
 
 inline constexpr int max_depth = 32;
 
-/// Anything that a scope may have to wake: an operation, a nested scope, a group of tasks.
-class waiting {
+/// Anything that can be cancelled: an operation, a nested scope, a group of tasks.
+class cancellable {
  public:
   /// Makes it end soon. Never resumes a coroutine itself: the loop does, later.
   virtual void cancel() noexcept = 0;
 
  protected:
-  waiting() = default;
-  waiting(const waiting&) = delete;
-  waiting& operator=(const waiting&) = delete;
-  ~waiting() = default;
+  cancellable() = default;
+  cancellable(const cancellable&&) = delete;
+  cancellable& operator=(const cancellable&&) = delete;
+  ~cancellable() = default;
 };
 
 /// A node of the cancellation tree. A chain of tasks that await each other waits for one thing at a
 /// time, so one pointer is all that a scope needs to reach what is inside it.
-struct scope {
+struct cancel_node {
   loop_state* loop = nullptr;
-  waiting* pending = nullptr;
+  cancellable* pending = nullptr;
   bool cancelled = false;
 
   void cancel() noexcept {
@@ -144,7 +144,7 @@ enum class step : bool {
 };
 
 /// Anything that waits for the loop: put into one of its queues, and fired when its turn has come.
-class operation : public waiting, public link {
+class operation : public cancellable, public link {
  public:
   virtual void fire() = 0;
 
@@ -154,25 +154,25 @@ class operation : public waiting, public link {
 };
 
 /// An operation that a coroutine awaits.
-class awaited : public operation {
+class awaited_operation : public operation {
  protected:
-  awaited() noexcept {}
-  ~awaited() {
+  awaited_operation() noexcept {}
+  ~awaited_operation() {
     if (scope_) [[unlikely]]
-      forsake();
+      detach_from_scope();
   }
   /// Destroyed while it waits: out of the queue it is in, and out of the scope.
-  void forsake() noexcept {
+  void detach_from_scope() noexcept {
     if (scope_->pending == this) scope_->pending = nullptr;
     unlink();
   }
 
   /// Comes first in start(). False, and `cancelled` as the failure, if the scope has been
   /// cancelled: what start() then returns is complete_or_yield().
-  bool enter(std::coroutine_handle<> awaiting, scope& where) noexcept {
+  bool enter(std::coroutine_handle<> awaiting, cancel_node& parent) noexcept {
     awaiting_ = awaiting.address();
-    scope_ = &where;
-    if (!where.cancelled) [[likely]]
+    scope_ = &parent;
+    if (!parent.cancelled) [[likely]]
       return true;
     failure_ = cancelled_failure();
     return false;
@@ -197,7 +197,7 @@ class awaited : public operation {
     scope_ = nullptr;
   }
 
-  scope* scope_ = nullptr;  // null: not started, or ended
+  cancel_node* scope_ = nullptr;  // null: not started, or ended
   void* awaiting_;          // a coroutine_handle, which would be cleared first
   failure failure_;
 };
@@ -205,7 +205,7 @@ class awaited : public operation {
 /// What with_timeout, as_result and the others need of an operand: start(); result(), which returns
 /// the value or throws; and fail(), which returns the error if there is one.
 template <class A>
-concept startable = requires(A& a, std::coroutine_handle<> h, scope& s) {
+concept startable = requires(A& a, std::coroutine_handle<> h, cancel_node& s) {
   { a.start(h, s) } -> std::same_as<step>;
   { a.fail() } noexcept -> std::same_as<failure>;
   a.result();
@@ -248,9 +248,9 @@ struct awaiter_of : needs_co_await {
   bool await_ready() const noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> awaiting) {
-    static_assert(requires { awaiting.promise().where; },
+    static_assert(requires { awaiting.promise().parent; },
                   "cosock operations can be awaited in a cosock::task only");
-    return static_cast<Derived*>(this)->start(awaiting, *awaiting.promise().where) ==
+    return static_cast<Derived*>(this)->start(awaiting, *awaiting.promise().parent) ==
            step::pending;
   }
   decltype(auto) await_resume() { return static_cast<Derived*>(this)->result(); }

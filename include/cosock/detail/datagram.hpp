@@ -39,9 +39,9 @@ class COSOCK_AWAITABLE datagram_receive_from_operation final
     info_ = info;
   }
   datagram_receive_from_operation(datagram_receive_from_operation&&) noexcept = default;
-  step start(std::coroutine_handle<> awaiting, scope& where) {
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
     peer_ = &from_;
-    return datagram_operation::start(awaiting, where);
+    return datagram_operation::start(awaiting, parent);
   }
   received_from<Endpoint> result() const {
     raise_if_failed();
@@ -84,9 +84,9 @@ class COSOCK_AWAITABLE datagram_send_operation final
     addressed_ = to != nullptr;
   }
   datagram_send_operation(datagram_send_operation&&) noexcept = default;
-  step start(std::coroutine_handle<> awaiting, scope& where) {
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
     if (addressed_) peer_ = &to_;
-    return datagram_operation::start(awaiting, where);
+    return datagram_operation::start(awaiting, parent);
   }
   std::size_t result() const {
     raise_if_failed();
@@ -111,10 +111,10 @@ class COSOCK_AWAITABLE datagram_send_batch_operation final
     addressed_ = to != nullptr;
   }
   datagram_send_batch_operation(datagram_send_batch_operation&&) noexcept = default;
-  step start(std::coroutine_handle<> awaiting, scope& where) {
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
     memory_ = &list_;
     if (addressed_) list_.peer = &to_;
-    return datagram_operation::start(awaiting, where);
+    return datagram_operation::start(awaiting, parent);
   }
   std::size_t result() const {
     if (failure_) [[unlikely]]

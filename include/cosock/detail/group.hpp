@@ -28,7 +28,7 @@ class branch {
   struct promise_type final : promise_base, operation {
     group* in = nullptr;
     sibling_link sibling{*this};
-    scope own;
+    cancel_node own;
     const void* function = nullptr;  // for the checks of debug builds
     std::size_t function_size = 0;
 
@@ -62,7 +62,7 @@ class branch {
 };
 
 /// Branches that run side by side, and the coroutine that waits until all have ended.
-class COSOCK_API group : public waiting {
+class COSOCK_API group : public cancellable {
  public:
   void cancel() noexcept override;  // from outside
   void ended(std::coroutine_handle<branch::promise_type> which) noexcept;
@@ -71,7 +71,7 @@ class COSOCK_API group : public waiting {
   group() noexcept;
   ~group();
   /// Before add(): what the branches belong to.
-  void enter(std::coroutine_handle<> awaiting, scope& outer) noexcept;
+  void enter(std::coroutine_handle<> awaiting, cancel_node& outer) noexcept;
   void add(branch started);
   /// Runs the branch as far as it goes before anything else.
   void add_now(branch started);
@@ -99,7 +99,7 @@ class COSOCK_API group : public waiting {
  private:
   std::coroutine_handle<branch::promise_type> adopt(branch&) noexcept;
   void keep_error(const std::exception_ptr&) noexcept;
-  scope* outer_ = nullptr;
+  cancel_node* outer_ = nullptr;
   loop_state* loop_ = nullptr;
   std::coroutine_handle<> awaiting_;
   link branches_;

@@ -48,9 +48,9 @@ class COSOCK_AWAITABLE local_accept_operation final
 };
 
 /// Tries to connect until there is room in the backlog: the system has no way to wait for that.
-class COSOCK_API basic_local_connect_operation : public awaited, public timer {
+class COSOCK_API basic_local_connect_operation : public awaited_operation, public timer {
  public:
-  step start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   failure fail() noexcept { return failure_; }
   bool has_details() const noexcept { return !is_cancelled(failure_); }
   void fire() override;
@@ -61,7 +61,7 @@ class COSOCK_API basic_local_connect_operation : public awaited, public timer {
   basic_local_connect_operation(const local_endpoint& to, medium what) noexcept
       : to_(to), what_(what) {}
   basic_local_connect_operation(basic_local_connect_operation&& other) noexcept
-      : awaited(), timer(), to_(other.to_), what_(other.what_) {}
+      : awaited_operation(), timer(), to_(other.to_), what_(other.what_) {}
   ~basic_local_connect_operation();
   /// The connection, or throws.
   descriptor* take();
@@ -99,7 +99,7 @@ class COSOCK_AWAITABLE message_receive_operation final
       : of_(of), into_(into) {}
   message_receive_operation(message_receive_operation&& other) noexcept
       : io_operation(), of_(other.of_), into_(other.into_) {}
-  step start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   received result() {
     if (failure_) raise(failure_);
     return result_;

@@ -86,7 +86,7 @@ class COSOCK_API datagram_operation : public io_operation {
  public:
   enum class kind : unsigned char { receive, receive_batch, send, send_batch };
 
-  step start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   failure fail() noexcept { return failure_; }
   bool has_details() const noexcept { return kind_ == kind::send_batch && moved_ != 0; }
 

@@ -10,7 +10,7 @@
 namespace cosock::detail {
 
 /// An operation on one side of a source.
-class COSOCK_API io_operation : public awaited {
+class COSOCK_API io_operation : public awaited_operation {
  public:
   void fire() override;
   void cancel() noexcept override;
@@ -97,7 +97,7 @@ class COSOCK_API stream_operation : public io_operation {
   step ended_without(std::size_t bytes) noexcept;
   [[noreturn]] void raise_failure() const;
 
-  step start_operation(std::coroutine_handle<> awaiting, scope& where);
+  step start_operation(std::coroutine_handle<> awaiting, cancel_node& parent);
 
   source* const& of_;   // null: closed
   const void* memory_;  // the buffer, or the sequence
@@ -120,8 +120,8 @@ class COSOCK_AWAITABLE stream_transfer_operation final
       : stream_operation(what, of, sequence, gather) {}
   stream_transfer_operation(stream_transfer_operation&& other) noexcept = default;
 
-  step start(std::coroutine_handle<> awaiting, scope& where) {
-    return start_operation(awaiting, where);
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+    return start_operation(awaiting, parent);
   }
   std::size_t result() {
     if (failure_) raise_failure();
@@ -137,7 +137,7 @@ class COSOCK_AWAITABLE stream_ready_operation final : public awaiter_of<stream_r
   stream_ready_operation(source* const& of, side which) noexcept : of_(of), which_(which) {}
   stream_ready_operation(stream_ready_operation&& other) noexcept
       : io_operation(), of_(other.of_), which_(other.which_) {}
-  step start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   void result() {
     if (failure_) raise(failure_);
   }
@@ -157,7 +157,7 @@ class COSOCK_AWAITABLE stream_flush_operation final : public awaiter_of<stream_f
   explicit stream_flush_operation(source* const& of) noexcept : of_(of) {}
   stream_flush_operation(stream_flush_operation&& other) noexcept
       : io_operation(), of_(other.of_) {}
-  step start(std::coroutine_handle<> awaiting, scope& where);
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   void result() {
     if (failure_) raise(failure_);
   }

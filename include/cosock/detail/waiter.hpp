@@ -8,7 +8,7 @@ namespace cosock::detail {
 
 /// An operation that waits in the list of an object of its loop until that completes it. Whatever
 /// comes first counts: one that has completed keeps its result when it is cancelled after.
-class COSOCK_API waiter : public awaited {
+class COSOCK_API waiter : public awaited_operation {
  public:
   void fire() override { resume(); }
   void cancel() noexcept override {
@@ -28,7 +28,7 @@ class COSOCK_API waiter : public awaited {
   /// For start(), of what need not wait.
   step complete_or_yield() noexcept {
     completed_ = true;
-    return awaited::complete_or_yield();
+    return awaited_operation::complete_or_yield();
   }
   /// For start(), of what has to wait.
   step wait_in(link& list) noexcept {
