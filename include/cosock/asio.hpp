@@ -208,15 +208,15 @@ class asio_stream final : public byte_stream {
   template <class... Args>
   explicit asio_stream(std::in_place_t, Args&&... args)
       : pump_(std::make_shared<pump>(std::in_place, std::forward<Args>(args)...)) {
-    source_ = pump_.get();
+    object_ = pump_.get();
   }
   asio_stream(asio_stream&& other) noexcept
-      : byte_stream(std::exchange(other.source_, nullptr)), pump_(std::move(other.pump_)) {}
+      : byte_stream(std::exchange(other.object_, nullptr)), pump_(std::move(other.pump_)) {}
   asio_stream& operator=(asio_stream&& other) noexcept {
     if (this != &other) {
       leave();
       pump_ = std::move(other.pump_);
-      source_ = std::exchange(other.source_, nullptr);
+      object_ = std::exchange(other.object_, nullptr);
     }
     return *this;
   }
@@ -230,7 +230,7 @@ class asio_stream final : public byte_stream {
     pump_->shutdown_send();
   }
   void close() noexcept override {
-    source_ = nullptr;
+    object_ = nullptr;
     if (const auto open = std::move(pump_)) open->close();
   }
   /// The stream, for its options. Not for one that is closed, or whose loop is gone.
@@ -238,7 +238,7 @@ class asio_stream final : public byte_stream {
 
  private:
   void leave() noexcept {
-    source_ = nullptr;
+    object_ = nullptr;
     if (pump* const open = pump_.get()) open->leave(std::move(pump_));
   }
   std::shared_ptr<pump> pump_;

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cosock/address.hpp>
-#include <cosock/detail/source.hpp>
+#include <cosock/detail/io_object.hpp>
 #include <cosock/local_endpoint.hpp>
 
 #include <optional>
@@ -13,8 +13,8 @@ namespace cosock {
 namespace detail {
 template <class Acceptor, class Handler>
 class serving_with;
-COSOCK_API void ask_local(const kept_source& of, endpoint& into);
-COSOCK_API void ask_local(const kept_source& of, local_endpoint& into);
+COSOCK_API void ask_local(const kept_io_object& of, endpoint& into);
+COSOCK_API void ask_local(const kept_io_object& of, local_endpoint& into);
 }  // namespace detail
 
 /// The facts of a connection that serve() has accepted, for a handler that takes them as its second
@@ -45,7 +45,7 @@ class basic_connection {
   template <class Acceptor, class Handler>
   friend class detail::serving_with;
   template <class Stream>
-  basic_connection(const Stream& of, const detail::kept_source& kept) : kept_(kept) {
+  basic_connection(const Stream& of, const detail::kept_io_object& kept) : kept_(kept) {
     try {
       peer_.emplace(of.remote_endpoint());
     } catch (...) {
@@ -56,7 +56,7 @@ class basic_connection {
       if (!kept.current()) local_.emplace(of.local_endpoint());  // a stream of another origin
   }
 
-  const detail::kept_source& kept_;
+  const detail::kept_io_object& kept_;
   std::optional<Endpoint> peer_;
   std::optional<Endpoint> local_;
   detail::failure no_peer_;

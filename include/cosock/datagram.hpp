@@ -126,21 +126,21 @@ class basic_datagram_socket {
   detail::datagram_send_batch_operation<Endpoint> send_batch(const Datagrams& all);
 
   /// Waits until receive would not have to wait. May wake early. Takes the place of a receiver.
-  detail::stream_ready_operation wait_readable() { return {source_, detail::reading}; }
+  detail::stream_ready_operation wait_readable() { return {object_, detail::reading}; }
   /// Waits until send would not have to wait. May wake early. Takes the place of a sender.
-  detail::stream_ready_operation wait_writable() { return {source_, detail::writing}; }
+  detail::stream_ready_operation wait_writable() { return {object_, detail::writing}; }
 
   /// Closes the socket: pending operations end with `error::closed`. Idempotent.
   virtual void close() noexcept = 0;
   /// Whether it can be used: not closed, not moved from, nor made by default.
-  [[nodiscard]] bool is_open() const noexcept { return source_ && source_->loop; }
+  [[nodiscard]] bool is_open() const noexcept { return object_ && object_->loop; }
 
  protected:
   /// For those who implement a socket: what its operations work on, or null when closed.
-  explicit basic_datagram_socket(detail::source* source = nullptr) noexcept : source_(source) {}
+  explicit basic_datagram_socket(detail::io_object* object = nullptr) noexcept : object_(object) {}
   basic_datagram_socket(const basic_datagram_socket&) = default;
   basic_datagram_socket& operator=(const basic_datagram_socket&) = default;
-  detail::source* source_;
+  detail::io_object* object_;
 };
 
 /// One datagram of a batch. Refers to the batch, until that is filled again.

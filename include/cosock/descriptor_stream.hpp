@@ -70,7 +70,7 @@ class COSOCK_API descriptor_stream final : public byte_stream {
   [[nodiscard]] int native_handle() const noexcept;
 
  private:
-  explicit descriptor_stream(detail::source* of) noexcept : byte_stream(of) {}
+  explicit descriptor_stream(detail::io_object* of) noexcept : byte_stream(of) {}
 };
 
 /// The standard streams of the process, as duplicates of descriptors 0 and 1. Throws

@@ -48,7 +48,7 @@ class COSOCK_AWAITABLE frame_send_operation final : public awaiter_of<frame_send
                                                public stream_operation {
  public:
   frame_send_operation(byte_stream& to, const_buffer payload, const frame_format& format) noexcept
-      : stream_operation(kind::send, stream_access::source_of(to), nullptr, gather_function{}),
+      : stream_operation(kind::send, stream_access::object_of(to), nullptr, gather_function{}),
         format_(format) {
     parts_[1] = payload;
   }

@@ -65,7 +65,7 @@ class COSOCK_API local_socket : public byte_stream {
   /// has gone.
   detail::descriptor_send_operation send_with_descriptors(const_buffer data,
                                                 std::span<const int> descriptors) {
-    return {source_, data, descriptors};
+    return {object_, data, descriptors};
   }
 
   /// Waits for bytes or a message, as receive() does, and takes the descriptors that were sent with
@@ -79,7 +79,7 @@ class COSOCK_API local_socket : public byte_stream {
   /// receiver.
   detail::descriptor_receive_operation receive_with_descriptors(mutable_buffer into,
                                                                 std::size_t most) {
-    return {source_, into, most};
+    return {object_, into, most};
   }
 
   /// The descriptor, for options this class does not have, or -1. It stays the socket's own.
@@ -92,7 +92,7 @@ class COSOCK_API local_socket : public byte_stream {
  protected:
   local_socket() noexcept = default;
   explicit local_socket(detail::descriptor* of) noexcept;
-  local_socket(local_socket&& other) noexcept : byte_stream(std::exchange(other.source_, nullptr)) {}
+  local_socket(local_socket&& other) noexcept : byte_stream(std::exchange(other.object_, nullptr)) {}
   local_socket& operator=(local_socket&& other) noexcept;
   static detail::descriptor* adopt(int descriptor, detail::medium what);
 };
@@ -134,9 +134,9 @@ class COSOCK_API local_seqpacket_socket final : public local_socket {
   /// Waits for a message, empty ones included, and gives its size; one that does not fit is cut,
   /// and the result says so. So is the end of the stream. Errors: the system's. Cancelled: no message
   /// was taken. Takes the place of a receiver.
-  detail::message_receive_operation receive_message(mutable_buffer into) { return {source_, into}; }
+  detail::message_receive_operation receive_message(mutable_buffer into) { return {object_, into}; }
   /// Sends a message as send() does, also an empty one.
-  detail::descriptor_send_operation send_message(const_buffer from) { return {source_, from, {}}; }
+  detail::descriptor_send_operation send_message(const_buffer from) { return {object_, from, {}}; }
 
  private:
   friend struct detail::local_access;

@@ -49,7 +49,7 @@ class COSOCK_API local_datagram_socket final : public basic_datagram_socket<coso
   local_datagram_socket(loop& loop, const cosock::local_endpoint& at,
                         const local_datagram_options& options = {});
   local_datagram_socket(local_datagram_socket&& other) noexcept
-      : basic_datagram_socket(std::exchange(other.source_, nullptr)) {}
+      : basic_datagram_socket(std::exchange(other.object_, nullptr)) {}
   local_datagram_socket& operator=(local_datagram_socket&& other) noexcept;
   ~local_datagram_socket() override;
 
@@ -79,13 +79,13 @@ class COSOCK_API local_datagram_socket final : public basic_datagram_socket<coso
   /// and lifetimes are those of local_socket::send_with_descriptors; `data` may be empty.
   detail::descriptor_send_operation send_with_descriptors(const_buffer data,
                                                 std::span<const int> descriptors) {
-    return {source_, data, descriptors};
+    return {object_, data, descriptors};
   }
   /// Waits for a datagram, and takes the descriptors that were sent with it, `most` of them at the
   /// most; as local_socket::receive_with_descriptors.
   detail::descriptor_receive_operation receive_with_descriptors(mutable_buffer into,
                                                                 std::size_t most) {
-    return {source_, into, most};
+    return {object_, into, most};
   }
 
   /// Bytes. The kernel doubles the value, up to a limit of its own, and returns the doubled one.

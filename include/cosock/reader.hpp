@@ -50,7 +50,7 @@ class COSOCK_API basic_reader_operation : public stream_operation {
 
  private:
   step attempt() override;
-  step advance(source& from);
+  step advance(io_object& from);
   step satisfied();
   step received(std::size_t bytes);
   bool prepare();
@@ -195,7 +195,7 @@ class COSOCK_API buffered_reader {
 
 inline detail::basic_reader_operation::basic_reader_operation(buffered_reader& from,
                                                               want what) noexcept
-    : stream_operation(kind::receive, stream_access::source_of(from.stream_), nullptr,
+    : stream_operation(kind::receive, stream_access::object_of(from.stream_), nullptr,
                        std::size_t{}),
       reader_(from),
       want_(what) {}

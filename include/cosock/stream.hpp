@@ -30,13 +30,13 @@ class COSOCK_API byte_stream {
   /// orderly end of the stream. An empty buffer gives 0 at once. Errors: the system's, such as
   /// connection_reset. Cancelled: no byte was taken.
   detail::stream_transfer_operation receive(mutable_buffer into) {
-    return {kind::receive, source_, into.data(), into.size()};
+    return {kind::receive, object_, into.data(), into.size()};
   }
   /// The same into several buffers, filled one after the other.
   template <detail::not_one_mutable_buffer Buffers>
   detail::stream_transfer_operation receive(Buffers&& into) {
     detail::check_receives_into<Buffers>();
-    return {kind::receive, source_, &into,
+    return {kind::receive, object_, &into,
             &detail::gather<mutable_buffer, std::remove_cvref_t<Buffers>>};
   }
 
@@ -44,12 +44,12 @@ class COSOCK_API byte_stream {
   /// `error::end_of_stream`. Cancelled or failed after a part: throws transfer_error, which says how
   /// many bytes are in the buffer; those are gone from the stream.
   detail::stream_transfer_operation receive_exactly(mutable_buffer into) {
-    return {kind::receive_exactly, source_, into.data(), into.size()};
+    return {kind::receive_exactly, object_, into.data(), into.size()};
   }
   template <detail::not_one_mutable_buffer Buffers>
   detail::stream_transfer_operation receive_exactly(Buffers&& into) {
     detail::check_receives_into<Buffers>();
-    return {kind::receive_exactly, source_, &into,
+    return {kind::receive_exactly, object_, &into,
             &detail::gather<mutable_buffer, std::remove_cvref_t<Buffers>>};
   }
 
@@ -57,31 +57,31 @@ class COSOCK_API byte_stream {
   /// connection_reset), never a signal. Cancelled or failed after a part: throws transfer_error,
   /// which says how many bytes have gone; the peer will read those.
   detail::stream_transfer_operation send(const_buffer from COSOCK_LIFETIMEBOUND) {
-    return {kind::send, source_, from.data(), from.size()};
+    return {kind::send, object_, from.data(), from.size()};
   }
   /// The same from several buffers, one after the other, with as few system calls as can be.
   template <detail::not_one_const_buffer Buffers>
   detail::stream_transfer_operation send(const Buffers& from) {
     detail::check_sends_from<Buffers>();
-    return {kind::send, source_, &from, &detail::gather<const_buffer, Buffers>};
+    return {kind::send, object_, &from, &detail::gather<const_buffer, Buffers>};
   }
 
   /// Waits for room and sends what fits, as send(2) does: at least 1 byte of what is not empty.
   /// Cancelled: nothing was sent.
   detail::stream_transfer_operation send_some(const_buffer from COSOCK_LIFETIMEBOUND) {
-    return {kind::send_some, source_, from.data(), from.size()};
+    return {kind::send_some, object_, from.data(), from.size()};
   }
   template <detail::not_one_const_buffer Buffers>
   detail::stream_transfer_operation send_some(const Buffers& from) {
     detail::check_sends_from<Buffers>();
-    return {kind::send_some, source_, &from, &detail::gather<const_buffer, Buffers>};
+    return {kind::send_some, object_, &from, &detail::gather<const_buffer, Buffers>};
   }
 
   /// Waits until receive would not have to wait: bytes, end of stream or error. May wake early.
   /// Takes the place of a receiver while it waits. Cancelled: nothing has happened.
-  detail::stream_ready_operation wait_readable() { return {source_, detail::reading}; }
+  detail::stream_ready_operation wait_readable() { return {object_, detail::reading}; }
   /// Waits until send_some would not have to wait. May wake early. Takes the place of a sender.
-  detail::stream_ready_operation wait_writable() { return {source_, detail::writing}; }
+  detail::stream_ready_operation wait_writable() { return {object_, detail::writing}; }
 
   /// Ends the sending direction: the peer reads what was sent, then the end of the stream; receiving
   /// goes on. Later sends fail. Does not wait. Idempotent. While a send is pending: `error::busy`.
@@ -114,15 +114,15 @@ class COSOCK_API byte_stream {
   /// Idempotent.
   virtual void close() noexcept = 0;
   /// Whether it can be used: not closed, not moved from, nor made by default.
-  [[nodiscard]] bool is_open() const noexcept { return source_ && source_->loop; }
+  [[nodiscard]] bool is_open() const noexcept { return object_ && object_->loop; }
 
  protected:
   /// For those who implement a stream: what its operations work on, or null when closed. Does not
   /// own it.
-  explicit byte_stream(detail::source* source = nullptr) noexcept : source_(source) {}
+  explicit byte_stream(detail::io_object* object = nullptr) noexcept : object_(object) {}
   byte_stream(const byte_stream&) = default;
   byte_stream& operator=(const byte_stream&) = default;
-  detail::source* source_;
+  detail::io_object* object_;
 
  private:
   friend struct detail::stream_access;
@@ -131,7 +131,7 @@ class COSOCK_API byte_stream {
 
 /// For operations of the library that work on any stream.
 struct detail::stream_access {
-  static source* const& source_of(const byte_stream& s) noexcept { return s.source_; }
+  static io_object* const& object_of(const byte_stream& s) noexcept { return s.object_; }
 };
 
 }  // namespace cosock

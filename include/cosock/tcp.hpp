@@ -48,7 +48,7 @@ struct acceptor_options {
 class COSOCK_API tcp_socket final : public byte_stream {
  public:
   tcp_socket() noexcept = default;
-  tcp_socket(tcp_socket&& other) noexcept : byte_stream(other.source_) { other.source_ = nullptr; }
+  tcp_socket(tcp_socket&& other) noexcept : byte_stream(other.object_) { other.object_ = nullptr; }
   tcp_socket& operator=(tcp_socket&& other) noexcept;
   ~tcp_socket() override;
 

@@ -74,8 +74,8 @@ class COSOCK_API udp_socket final : public datagram_socket {
   explicit udp_socket(const endpoint& at, const udp_options& options = {});
   /// The same on a loop that need not run yet.
   udp_socket(loop& loop, const endpoint& at, const udp_options& options = {});
-  udp_socket(udp_socket&& other) noexcept : datagram_socket(other.source_) {
-    other.source_ = nullptr;
+  udp_socket(udp_socket&& other) noexcept : datagram_socket(other.object_) {
+    other.object_ = nullptr;
   }
   udp_socket& operator=(udp_socket&& other) noexcept;
   ~udp_socket() override;

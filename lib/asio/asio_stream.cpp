@@ -72,13 +72,13 @@ step stream_pump::receive(stream_operation& op) noexcept {
       return step::done;
     }
   }
-  hint[reading] = true;
+  maybe_ready[reading] = true;
   if (in_failed_) return op.failed(in_failed_);
   if (in_ended_) {
     input_ended = true;
     return op.moved(0);
   }
-  hint[reading] = false;
+  maybe_ready[reading] = false;
   return step::pending;
 }
 
@@ -87,7 +87,7 @@ step stream_pump::send(stream_operation& op) {
     if (out_failed_) return op.failed(out_failed_);
     if (farewell_ != farewell::none) return op.failed(system_failure(EPIPE));
     if (out_end_ == room_out) {
-      hint[writing] = false;
+      maybe_ready[writing] = false;
       return step::pending;
     }
     std::size_t moved;
@@ -102,7 +102,7 @@ step stream_pump::send(stream_operation& op) {
 }
 
 bool stream_pump::is_ready(side which) noexcept {
-  return hint[which] = which == reading ? in_begin_ != in_end_ || in_ended_ || in_failed_
+  return maybe_ready[which] = which == reading ? in_begin_ != in_end_ || in_ended_ || in_failed_
                                         : out_end_ != room_out || out_failed_;
 }
 
@@ -114,7 +114,7 @@ bool stream_pump::is_flushed(failure& why) noexcept {
   if (!writes_ && out_begin_ == out_end_ &&
       (farewell_ == farewell::none || farewell_ == farewell::done))
     return true;
-  hint[writing] = false;
+  maybe_ready[writing] = false;
   return false;
 }
 
@@ -218,7 +218,7 @@ void stream_pump::shutdown_send() {
              "no half close: async_shutdown of this stream ends both directions, and would discard "
              "what still arrives; close() or finish() instead");
   farewell_ = farewell::wanted;
-  says_end = false;
+  needs_close_notify = false;
   go_on_sending();
   if (farewell_ == farewell::done && out_failed_) raise(out_failed_);
 }
@@ -247,7 +247,7 @@ void stream_pump::close() noexcept {
   loop = nullptr;
   closing_ = true;
   if (out_failed_) return finish_closing();
-  if (says_end && !in_failed_) farewell_ = farewell::wanted;
+  if (needs_close_notify && !in_failed_) farewell_ = farewell::wanted;
   go_on_sending();
   if (closed_) return;
   lingers_ = true;

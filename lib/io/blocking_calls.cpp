@@ -192,7 +192,7 @@ ssize_t blocking_calls::read(const iovec* pieces, std::size_t count) noexcept {
 
 step blocking_calls::send(stream_operation& op) noexcept {
   const step reached = attempt(op);
-  of_.hint[writing] = reached == step::done;
+  of_.maybe_ready[writing] = reached == step::done;
   return reached;
 }
 

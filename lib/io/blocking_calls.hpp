@@ -32,7 +32,7 @@ class blocking_calls {
 
   /// As readv(2) of a non-blocking descriptor.
   ssize_t read(const iovec* pieces, std::size_t count) noexcept;
-  /// As source::transfer().
+  /// As io_object::transfer().
   step send(stream_operation&) noexcept;
   bool is_ready(side) const noexcept;
 

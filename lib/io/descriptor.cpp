@@ -73,7 +73,7 @@ descriptor::descriptor(scheduler& loop, int fd, medium what, bool shared) noexce
 
 void descriptor::begin() {
   if (what_ == medium::file) {
-    hint[reading] = true;
+    maybe_ready[reading] = true;
     return;
   }
   try {
@@ -167,7 +167,7 @@ bool descriptor::may_finish() noexcept {
          how.l_linger != 0;
 }
 
-bool descriptor::leave_to(kept_source* keeper) noexcept {
+bool descriptor::leave_to(kept_io_object* keeper) noexcept {
   keeper_ = keeper;
   return true;
 }
@@ -216,9 +216,9 @@ void descriptor::on_loop_shutdown() noexcept {
 
 bool descriptor::is_ready(side which) noexcept {
   if (blocking_ && access_[which] == access::thread)
-    return hint[which] = blocking_->is_ready(which);
+    return maybe_ready[which] = blocking_->is_ready(which);
   const short event = which == reading ? POLLIN : POLLOUT;
-  return hint[which] = what_ == medium::file || poll_now(fd_, event) != 0;
+  return maybe_ready[which] = what_ == medium::file || poll_now(fd_, event) != 0;
 }
 
 step descriptor::transfer(stream_operation& op) {
@@ -251,19 +251,19 @@ step descriptor::receive(stream_operation& op) {
     if (n < 0) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
-      hint[reading] = false;
+      maybe_ready[reading] = false;
       return step::pending;
     }
     if (n == 0) [[unlikely]] {
       if (broken_) return op.failed(system_failure(broken_));
       // The end of the stream is reported once only: the next call has to look for itself.
-      input_ended = hint[reading] = true;
+      input_ended = maybe_ready[reading] = true;
       return op.moved(0);
     }
-    hint[reading] = left != 0 || !drained_by_short_;
+    maybe_ready[reading] = left != 0 || !drained_by_short_;
     count_bytes(reading, static_cast<std::size_t>(n));
     if (op.moved(static_cast<std::size_t>(n)) == step::done) return step::done;
-  } while (hint[reading] && --loop->budget > 0);  // or others starve while a peer is as fast
+  } while (maybe_ready[reading] && --loop->budget > 0);  // or others starve while a peer is as fast
   return step::pending;
 }
 
@@ -288,7 +288,7 @@ step descriptor::send(stream_operation& op) {
     if (n < 0) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
-      hint[writing] = false;
+      maybe_ready[writing] = false;
       return step::pending;
     }
     count_bytes(writing, static_cast<std::size_t>(n));
@@ -377,11 +377,11 @@ step descriptor::receive_messages(stream_operation& op) {
     if (n < 0) {
       if (errno == EINTR || loses_connection(errno)) continue;
       if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
-      hint[reading] = false;
+      maybe_ready[reading] = false;
       return step::pending;
     }
     if (end && broken_) return op.failed(system_failure(broken_));
-    hint[reading] = true;
+    maybe_ready[reading] = true;
     const auto length = static_cast<std::size_t>(n);
     count_bytes(reading, length);
     if (length > room) {
@@ -412,7 +412,7 @@ step descriptor::send_message(stream_operation& op) {
     }
     if (errno == EINTR) continue;
     if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
-    hint[writing] = false;
+    maybe_ready[writing] = false;
     return step::pending;
   }
 }

@@ -37,7 +37,7 @@ class descriptor_attachment {
 /// reports every edge, whether or not an operation waits, so waiting and cancelling cost no call into
 /// it. After an exceptional event, an error or urgent data, a short read no longer proves that the
 /// socket is drained: no second edge would come.
-class descriptor : public source, private loop_service, protected io_watch {
+class descriptor : public io_object, private loop_service, protected io_watch {
  public:
   /// Registers `fd`, which is non-blocking and close-on-exec, and owns it from now on, even if this
   /// throws.
@@ -106,7 +106,7 @@ class descriptor : public source, private loop_service, protected io_watch {
   step transfer(stream_operation&) final;
   bool is_ready(side) noexcept override;
   bool may_finish() noexcept final;
-  bool leave_to(kept_source*) noexcept final;
+  bool leave_to(kept_io_object*) noexcept final;
   void close_left() noexcept final { close(); }
 
  protected:
@@ -169,7 +169,7 @@ class descriptor : public source, private loop_service, protected io_watch {
   bool own_stamps_ = false; // because the library has asked
   access access_[2] = {access::no_wait, access::no_wait};
   byte_counter* counter_ = nullptr;
-  kept_source* keeper_ = nullptr;
+  kept_io_object* keeper_ = nullptr;
   std::unique_ptr<blocking_calls> blocking_;
 };
 

@@ -63,17 +63,17 @@ access prepare(int fd, medium what, mode_t type) noexcept {
   return access::no_wait;
 }
 
-descriptor* of(detail::source* source) noexcept { return static_cast<descriptor*>(source); }
+descriptor* of(detail::io_object* object) noexcept { return static_cast<descriptor*>(object); }
 
 }  // namespace
 
 descriptor_stream::descriptor_stream(descriptor_stream&& other) noexcept
-    : byte_stream(std::exchange(other.source_, nullptr)) {}
+    : byte_stream(std::exchange(other.object_, nullptr)) {}
 
 descriptor_stream& descriptor_stream::operator=(descriptor_stream&& other) noexcept {
   if (this != &other) {
     close();
-    source_ = std::exchange(other.source_, nullptr);
+    object_ = std::exchange(other.object_, nullptr);
   }
   return *this;
 }
@@ -96,7 +96,7 @@ descriptor_stream descriptor_stream::adopt(int fd) {
   made->set_access(how);
   // A FIFO that was opened again does not report an end that came before. A terminal is not tried:
   // that stops a job in the background, which may have no intention to read.
-  if (what == medium::other) made->hint[detail::reading] = true;
+  if (what == medium::other) made->maybe_ready[detail::reading] = true;
   return descriptor_stream(made);
 }
 
@@ -107,20 +107,20 @@ descriptor_stream descriptor_stream::duplicate(int fd) {
 }
 
 void descriptor_stream::shutdown_send() {
-  const int fd = detail::handle_of(of(source_));
+  const int fd = detail::handle_of(of(object_));
   int type;
   socklen_t size = sizeof type;
   if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
     detail::raise(system_failure(EOPNOTSUPP));
-  detail::shut_down_sending(of(source_));
+  detail::shut_down_sending(of(object_));
 }
 
 void descriptor_stream::close() noexcept {
-  if (source_) of(std::exchange(source_, nullptr))->close();
+  if (object_) of(std::exchange(object_, nullptr))->close();
 }
 
 int descriptor_stream::native_handle() const noexcept {
-  return is_open() ? of(source_)->fd() : -1;
+  return is_open() ? of(object_)->fd() : -1;
 }
 
 descriptor_stream standard_input() { return descriptor_stream::duplicate(0); }

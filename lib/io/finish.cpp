@@ -18,7 +18,7 @@ namespace {
 struct closing {
   byte_stream& stream;
   ~closing() {
-    if (detail::source* const s = detail::stream_access::source_of(stream)) s->input_ended = true;
+    if (detail::io_object* const s = detail::stream_access::object_of(stream)) s->input_ended = true;
     stream.close();
   }
 };
@@ -52,13 +52,13 @@ task<bool> discard(byte_stream& from, std::size_t max_discard) {
 }
 
 task<bool> finish_in_order(byte_stream& stream, std::size_t max_discard, bool& sent) {
-  detail::source* const& source = detail::stream_access::source_of(stream);
-  co_await detail::stream_flush_operation(source);
+  detail::io_object* const& object = detail::stream_access::object_of(stream);
+  co_await detail::stream_flush_operation(object);
   const bool half_closes = end_sending(stream);
-  if (half_closes) co_await detail::stream_flush_operation(source);
+  if (half_closes) co_await detail::stream_flush_operation(object);
   sent = true;
   if (!half_closes) co_return false;
-  co_return (source && source->input_ended) || co_await discard(stream, max_discard);
+  co_return (object && object->input_ended) || co_await discard(stream, max_discard);
 }
 
 }  // namespace
@@ -67,15 +67,15 @@ task<bool> byte_stream::finish() { return finish(finish_options()); }
 
 task<bool> byte_stream::finish(finish_options how) {
   if (!is_open()) detail::raise(detail::closed_failure());
-  if (source_->waiter[detail::reading] || source_->waiter[detail::writing])
+  if (object_->waiter[detail::reading] || object_->waiter[detail::writing])
     detail::raise(detail::own_failure(error::busy));
-  const bool ended = source_->input_ended;
+  const bool ended = object_->input_ended;
   const closing at_end{*this};
   co_await detail::checkpoint();
   if (how.timeout <= std::chrono::nanoseconds::zero()) co_return ended;
-  if (!source_->says_end && !source_->may_finish()) {
+  if (!object_->needs_close_notify && !object_->may_finish()) {
     detail::failure lost;
-    if (source_->is_flushed(lost)) co_return ended;
+    if (object_->is_flushed(lost)) co_return ended;
   }
   bool sent = false;
   try {

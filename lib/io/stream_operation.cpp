@@ -7,7 +7,7 @@
 
 namespace cosock::detail {
 
-void io_operation::refuse(source* where, side which) noexcept {
+void io_operation::refuse(io_object* where, side which) noexcept {
   if (!where || !where->loop)
     failure_ = closed_failure();
   else
@@ -15,7 +15,7 @@ void io_operation::refuse(source* where, side which) noexcept {
                                                                            : error::other_loop);
 }
 
-step io_operation::wait(source* where, side which, bool yields) {
+step io_operation::wait(io_object* where, side which, bool yields) {
   on_ = where;
   side_ = which;
   where->waiter[which] = this;
@@ -27,9 +27,9 @@ step io_operation::wait(source* where, side which, bool yields) {
   return step::pending;
 }
 
-step io_operation::launch(source* where, side which) {
+step io_operation::launch(io_object* where, side which) {
   if (!may_begin(where, which)) return complete_or_yield();
-  if (where->hint[which]) {
+  if (where->maybe_ready[which]) {
     if (!where->loop->take_turn()) return wait(where, which, true);
     on_ = where;
     side_ = which;
@@ -37,13 +37,13 @@ step io_operation::launch(source* where, side which) {
     on_ = nullptr;
     if (reached == step::done) return done();
   }
-  return wait(where, which, where->hint[which]);
+  return wait(where, which, where->maybe_ready[which]);
 }
 
 void io_operation::fire() {
   if (on_) {
     if (attempt() == step::pending) {
-      if (on_->hint[side_])  // could go on, but has had its turn
+      if (on_->maybe_ready[side_])  // could go on, but has had its turn
         scheduler::of(*on_->loop).make_ready_later(*this);
       else
         on_->arm(side_);
@@ -81,16 +81,16 @@ step stream_operation::ended_without(std::size_t bytes) noexcept {
 
 step stream_operation::start_operation(std::coroutine_handle<> awaiting, cancel_node& parent) {
   if (!enter(awaiting, parent)) return complete_or_yield();
-  source* const of = of_;
+  io_object* const of = of_;
   const side which = this->which();
   if (!may_begin(of, which)) return complete_or_yield();
   piece first;
   if (contiguous() ? size_ == 0 : pieces(&first, 1) == 0) return complete_or_yield();
-  if (of->hint[which]) {
+  if (of->maybe_ready[which]) {
     if (!of->loop->take_turn()) return wait(of, which, true);
     if (of->transfer(*this) == step::done) return done();
   }
-  return wait(of, which, of->hint[which]);
+  return wait(of, which, of->maybe_ready[which]);
 }
 
 void stream_operation::raise_failure() const {
@@ -104,7 +104,7 @@ step stream_ready_operation::start(std::coroutine_handle<> awaiting, cancel_node
 
 step stream_flush_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   if (!enter(awaiting, parent)) return complete_or_yield();
-  source* const of = of_;
+  io_object* const of = of_;
   if (!may_begin(of, writing)) return complete_or_yield();
   if (of->is_flushed(failure_)) return complete_or_yield();
   return wait(of, writing, false);

@@ -62,7 +62,7 @@ step basic_accept_operation::attempt() {
     }
     switch (errno) {
       case EAGAIN:
-        from.hint[reading] = false;
+        from.maybe_ready[reading] = false;
         return step::pending;
       // The connection has died while it waited; accept(2) wants these tried again.
       case EINTR:
@@ -78,7 +78,7 @@ step basic_accept_operation::attempt() {
       case ENETUNREACH:
       case ETIMEDOUT:
         if (--from.loop->budget > 0) continue;
-        from.hint[reading] = true;  // goes on after the others have had their turn
+        from.maybe_ready[reading] = true;  // goes on after the others have had their turn
         return step::pending;
       default:
         failure_ = system_failure(errno);

@@ -85,7 +85,7 @@ step tcp_connect_operation::start(std::coroutine_handle<> awaiting, cancel_node&
   if (!at_once && errno != EINPROGRESS && errno != EINTR) return give_up(errno);
   connected_ =
       tcp_socket(tcp_descriptor::open(scheduler::of(*parent.loop), socket.release(), false));
-  connected_.of()->hint[writing] = at_once;
+  connected_.of()->maybe_ready[writing] = at_once;
   return launch(connected_.of(), writing);
 }
 

@@ -31,7 +31,7 @@ step datagram_operation::start(std::coroutine_handle<> awaiting, cancel_node& pa
   if (!enter(awaiting, parent)) return complete_or_yield();
   if (nothing_to_do && may_begin(of_, which())) return complete_or_yield();
   // That there was no room may have been true of another peer.
-  if (kind_ >= kind::send && may_begin(of_, writing)) of_->hint[writing] = true;
+  if (kind_ >= kind::send && may_begin(of_, writing)) of_->maybe_ready[writing] = true;
   return launch(of_, which());
 }
 
@@ -48,7 +48,7 @@ void datagram_operation::raise_batch_failure() const {
   raise(failure_);
 }
 
-step source::transfer_datagrams(datagram_operation& op) {
+step io_object::transfer_datagrams(datagram_operation& op) {
   return op.failed(system_failure(EOPNOTSUPP));
 }
 

@@ -83,7 +83,7 @@ void datagram_descriptor::arm(side which) {
 }
 
 bool datagram_descriptor::is_ready(side which) noexcept {
-  if (which == reading && (has_joined() || error_later_)) return hint[which] = true;
+  if (which == reading && (has_joined() || error_later_)) return maybe_ready[which] = true;
   return descriptor::is_ready(which);
 }
 
@@ -112,7 +112,7 @@ step datagram_descriptor::transfer_datagrams(datagram_operation& op) {
 /// For a system call that failed: true if the operation has ended with that.
 step datagram_descriptor::message_failed(datagram_operation& op, int error) noexcept {
   if (!would_block(error)) return op.failed(system_failure(error));
-  hint[op.which()] = false;
+  maybe_ready[op.which()] = false;
   return step::pending;
 }
 
@@ -223,7 +223,7 @@ step datagram_descriptor::receive_messages(datagram_operation& op) {
     // Fewer than there was room for: nothing is left, and what comes will be reported. Where several
     // were there, more are likely to have come by the next time.
     if (static_cast<std::size_t>(n) < most) {
-      hint[reading] = n > 1;
+      maybe_ready[reading] = n > 1;
       break;
     }
   }
@@ -255,7 +255,7 @@ step datagram_descriptor::receive_split(datagram_operation& op) {
       if (!would_block(errno))
         error_later_ = errno;
       else
-        hint[reading] = false;
+        maybe_ready[reading] = false;
       break;
     }
     joined_datagrams& j = *joined_;

@@ -34,7 +34,7 @@ struct joined_datagrams {
 /// one whose queue is full.
 class retry_timer final : public timer {
  public:
-  explicit retry_timer(source& of) noexcept : of_(of) {}
+  explicit retry_timer(io_object& of) noexcept : of_(of) {}
   void start(loop_state& loop) noexcept {
     start_timer(loop, later(steady_now(), delay_));
     delay_ = std::min<std::int64_t>(2 * delay_, 20'000'000);
@@ -47,7 +47,7 @@ class retry_timer final : public timer {
 
  private:
   static constexpr std::int64_t first = 250'000;  // ns
-  source& of_;
+  io_object& of_;
   std::int64_t delay_ = first;
 };
 

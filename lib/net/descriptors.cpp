@@ -74,7 +74,7 @@ step descriptor_send_operation::attempt() {
         failure_ = to.lost(errno);
         return step::done;
       }
-      to.hint[writing] = false;
+      to.maybe_ready[writing] = false;
       return step::pending;
     }
     to.count_bytes(writing, static_cast<std::size_t>(n));
@@ -127,13 +127,13 @@ step descriptor_receive_operation::attempt() {
     n = from.take_message(message, messages ? MSG_TRUNC : 0, result_.end);
   } while (n < 0 && (errno == EINTR || from.loses_connection(errno)));
   if (n < 0) {
-    from.hint[reading] = false;
+    from.maybe_ready[reading] = false;
     if (errno == EAGAIN || errno == EWOULDBLOCK) return step::pending;
-    from.hint[reading] = true;
+    from.maybe_ready[reading] = true;
     failure_ = from.lost(errno);
     return step::done;
   }
-  from.hint[reading] = true;
+  from.maybe_ready[reading] = true;
   from.count_bytes(reading, static_cast<std::size_t>(n));
   take_descriptors(message, most_, result_);
   result_.incomplete = (message.msg_flags & MSG_CTRUNC) != 0;

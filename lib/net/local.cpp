@@ -33,7 +33,7 @@ int new_socket(medium what) noexcept {
       ::socket(AF_UNIX, type_of(what) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
-descriptor* of(detail::source* source) noexcept { return static_cast<descriptor*>(source); }
+descriptor* of(detail::io_object* object) noexcept { return static_cast<descriptor*>(object); }
 
 descriptor* listen(scheduler& loop, medium what, const local_endpoint& at,
                    const local_acceptor_options& options) {
@@ -62,15 +62,15 @@ int detail::listen_local(medium what, const local_endpoint& at, int backlog, int
 
 local_socket::local_socket(descriptor* of) noexcept : byte_stream(of) {}
 local_socket::~local_socket() {
-  if (source_) of(source_)->leave();
+  if (object_) of(object_)->leave();
 }
 local_stream_socket::~local_stream_socket() = default;
 local_seqpacket_socket::~local_seqpacket_socket() = default;
 
 local_socket& local_socket::operator=(local_socket&& other) noexcept {
   if (this != &other) {
-    if (source_) of(source_)->leave();
-    source_ = std::exchange(other.source_, nullptr);
+    if (object_) of(object_)->leave();
+    object_ = std::exchange(other.object_, nullptr);
   }
   return *this;
 }
@@ -89,36 +89,36 @@ local_seqpacket_socket local_seqpacket_socket::adopt(int fd) {
 }
 
 int local_socket::release() noexcept {
-  descriptor* const open = of(std::exchange(source_, nullptr));
+  descriptor* const open = of(std::exchange(object_, nullptr));
   return open ? open->release() : -1;
 }
 void local_socket::close() noexcept {
-  if (source_) of(std::exchange(source_, nullptr))->close();
+  if (object_) of(std::exchange(object_, nullptr))->close();
 }
-void local_socket::shutdown_send() { detail::shut_down_sending(of(source_)); }
+void local_socket::shutdown_send() { detail::shut_down_sending(of(object_)); }
 
 int local_socket::native_handle() const noexcept {
-  return is_open() ? of(source_)->exposed_fd() : -1;
+  return is_open() ? of(object_)->exposed_fd() : -1;
 }
 
 local_endpoint local_socket::local_endpoint() const {
-  return detail::name_of<local_address>(of(source_), &::getsockname);
+  return detail::name_of<local_address>(of(object_), &::getsockname);
 }
 local_endpoint local_socket::remote_endpoint() const {
-  return detail::name_of<local_address>(of(source_), &::getpeername);
+  return detail::name_of<local_address>(of(object_), &::getpeername);
 }
 
 credentials local_socket::peer_credentials() const {
-  const auto peer = get<::ucred>(of(source_), SOL_SOCKET, SO_PEERCRED);
+  const auto peer = get<::ucred>(of(object_), SOL_SOCKET, SO_PEERCRED);
   return {peer.pid, peer.uid, peer.gid};
 }
 
 void local_socket::set_receive_buffer(int bytes) {
-  detail::set_buffer(of(source_), SO_RCVBUF, bytes);
+  detail::set_buffer(of(object_), SO_RCVBUF, bytes);
 }
-int local_socket::receive_buffer() const { return get(of(source_), SOL_SOCKET, SO_RCVBUF); }
-void local_socket::set_send_buffer(int bytes) { detail::set_buffer(of(source_), SO_SNDBUF, bytes); }
-int local_socket::send_buffer() const { return get(of(source_), SOL_SOCKET, SO_SNDBUF); }
+int local_socket::receive_buffer() const { return get(of(object_), SOL_SOCKET, SO_RCVBUF); }
+void local_socket::set_send_buffer(int bytes) { detail::set_buffer(of(object_), SO_SNDBUF, bytes); }
+int local_socket::send_buffer() const { return get(of(object_), SOL_SOCKET, SO_SNDBUF); }
 
 local_listener::local_listener(loop* loop, medium what, const cosock::local_endpoint& at,
                                const local_acceptor_options& options)
@@ -158,7 +158,7 @@ int local_listener::native_handle() const noexcept { return of_ ? of_->exposed_f
 
 namespace detail {
 
-void ask_local(const kept_source& of, local_endpoint& into) {
+void ask_local(const kept_io_object& of, local_endpoint& into) {
   into = name_of<local_address>(dynamic_cast<const descriptor*>(of.current()), &::getsockname);
 }
 
@@ -273,10 +273,10 @@ step message_receive_operation::attempt() {
     n = from.take_message(&piece, 1, result_.end);
   } while (n < 0 && (errno == EINTR || from.loses_connection(errno)));
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-    from.hint[reading] = false;
+    from.maybe_ready[reading] = false;
     return step::pending;
   }
-  from.hint[reading] = true;
+  from.maybe_ready[reading] = true;
   if (n < 0) {
     failure_ = from.lost(errno);
     return step::done;

@@ -65,7 +65,7 @@ const detail::peer_codec detail::peers<local_endpoint>::codec = {&encode, &decod
 
 local_datagram_socket::local_datagram_socket(descriptor* of) noexcept : basic_datagram_socket(of) {}
 descriptor* local_datagram_socket::of() const noexcept {
-  return static_cast<descriptor*>(source_);
+  return static_cast<descriptor*>(object_);
 }
 
 local_datagram_socket::local_datagram_socket(const cosock::local_endpoint& at,
@@ -78,7 +78,7 @@ local_datagram_socket::local_datagram_socket(loop& loop, const cosock::local_end
 local_datagram_socket& local_datagram_socket::operator=(local_datagram_socket&& other) noexcept {
   if (this != &other) {
     close();
-    source_ = std::exchange(other.source_, nullptr);
+    object_ = std::exchange(other.object_, nullptr);
   }
   return *this;
 }
@@ -96,13 +96,13 @@ local_datagram_socket local_datagram_socket::adopt(int fd) {
 
 int local_datagram_socket::release() noexcept {
   descriptor* const open = of();
-  source_ = nullptr;
+  object_ = nullptr;
   return open ? open->release() : -1;
 }
 
 void local_datagram_socket::close() noexcept {
   descriptor* const open = of();
-  source_ = nullptr;
+  object_ = nullptr;
   if (open) open->close();
 }
 

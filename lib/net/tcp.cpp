@@ -45,18 +45,18 @@ unique_descriptor detail::bind_tcp(const endpoint& at, const acceptor_options& o
 }
 
 tcp_socket::tcp_socket(descriptor* of) noexcept : byte_stream(of) {}
-descriptor* tcp_socket::of() const noexcept { return static_cast<descriptor*>(source_); }
+descriptor* tcp_socket::of() const noexcept { return static_cast<descriptor*>(object_); }
 
 tcp_socket& tcp_socket::operator=(tcp_socket&& other) noexcept {
   if (this != &other) {
-    if (source_) of()->leave();
-    source_ = std::exchange(other.source_, nullptr);
+    if (object_) of()->leave();
+    object_ = std::exchange(other.object_, nullptr);
   }
   return *this;
 }
 
 tcp_socket::~tcp_socket() {
-  if (source_) of()->leave();
+  if (object_) of()->leave();
 }
 
 tcp_socket tcp_socket::adopt(int fd) {
@@ -68,13 +68,13 @@ tcp_socket tcp_socket::adopt(int fd) {
 
 int tcp_socket::release() noexcept {
   descriptor* const open = of();
-  source_ = nullptr;
+  object_ = nullptr;
   return open ? open->release() : -1;
 }
 
 void tcp_socket::close() noexcept {
   descriptor* const open = of();
-  source_ = nullptr;
+  object_ = nullptr;
   if (open) open->close();
 }
 
@@ -173,7 +173,7 @@ int tcp_acceptor::native_handle() const noexcept { return of_ ? of_->fd() : -1; 
 
 namespace detail {
 
-void ask_local(const kept_source& of, endpoint& into) {
+void ask_local(const kept_io_object& of, endpoint& into) {
   into = name_of(dynamic_cast<const descriptor*>(of.current()), &::getsockname);
 }
 

@@ -171,7 +171,7 @@ network_interface network_interface::by_address(const address& own) {
 }
 
 udp_socket::udp_socket(descriptor* of) noexcept : datagram_socket(of) {}
-descriptor* udp_socket::of() const noexcept { return static_cast<descriptor*>(source_); }
+descriptor* udp_socket::of() const noexcept { return static_cast<descriptor*>(object_); }
 
 udp_socket::udp_socket(const endpoint& at, const udp_options& options)
     : udp_socket(open(scheduler::required(), at, options, true)) {}
@@ -181,7 +181,7 @@ udp_socket::udp_socket(loop& loop, const endpoint& at, const udp_options& option
 udp_socket& udp_socket::operator=(udp_socket&& other) noexcept {
   if (this != &other) {
     close();
-    source_ = std::exchange(other.source_, nullptr);
+    object_ = std::exchange(other.object_, nullptr);
   }
   return *this;
 }
@@ -212,14 +212,14 @@ udp_socket udp_socket::adopt(int fd) {
 
 int udp_socket::release() noexcept {
   descriptor* const open = of();
-  source_ = nullptr;
+  object_ = nullptr;
   if (open && open->is_open()) datagrams_of(open).groups.clear(open->fd());
   return open ? open->release() : -1;
 }
 
 void udp_socket::close() noexcept {
   descriptor* const open = of();
-  source_ = nullptr;
+  object_ = nullptr;
   if (open) open->close();
 }
 

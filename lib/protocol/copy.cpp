@@ -54,7 +54,7 @@ struct direction {
 
 /// The descriptor of a stream that is a socket, and nothing above one; otherwise -1.
 int socket_of(const byte_stream& s) noexcept {
-  const auto* d = dynamic_cast<const descriptor*>(detail::stream_access::source_of(s));
+  const auto* d = dynamic_cast<const descriptor*>(detail::stream_access::object_of(s));
   return d && d->what() <= detail::medium::socket ? d->fd() : -1;
 }
 
@@ -117,7 +117,7 @@ class splice_pipe {
       if (*end >= 0) ::close(std::exchange(*end, -1));
   }
   static descriptor& descriptor_of(const byte_stream& s) noexcept {
-    return *static_cast<descriptor*>(detail::stream_access::source_of(s));
+    return *static_cast<descriptor*>(detail::stream_access::object_of(s));
   }
   static int open_socket_of(const byte_stream& s) {
     const int fd = socket_of(s);

@@ -56,9 +56,9 @@ task<> outbox::write_all() {
     const bool ends = batch.empty() && closed_;
     if (ends || flush_is_due()) {
       // What was written leaves the stream too, which may have a buffer of its own.
-      const auto& source = detail::stream_access::source_of(to_);
-      if (source) {
-        const auto flushed = co_await as_result(detail::stream_flush_operation(source));
+      const auto& object = detail::stream_access::object_of(to_);
+      if (object) {
+        const auto flushed = co_await as_result(detail::stream_flush_operation(object));
         if (!flushed) fail(detail::to_failure(flushed.error()));
       }
       complete_flushes();
@@ -129,7 +129,7 @@ void outbox::admit() noexcept {
 std::size_t outbox::begin_batch() noexcept {
   std::size_t total = 0;
   before_ = queued_ - queue_.size();
-  const detail::source* const to = detail::stream_access::source_of(to_);
+  const detail::io_object* const to = detail::stream_access::object_of(to_);
   const std::size_t most = to && to->keeps_messages ? 1 : most_written;
   while (queue_.size() != 0 && writing_.size() != most) {
     const std::size_t size = queue_[0].text().size();
@@ -208,7 +208,7 @@ step outbox_flush_operation::start(std::coroutine_handle<> awaiting, cancel_node
   if (!enter(awaiting, parent)) return complete_or_yield();
   until_ = of_.queued_;
   if (of_.gone() >= until_) {
-    source* const to = stream_access::source_of(of_.to_);
+    io_object* const to = stream_access::object_of(of_.to_);
     failure lost;
     if (!to || !of_.started_ || of_.broken_ || to->is_flushed(lost))
       return lost ? fail_with(lost) : complete_or_yield();

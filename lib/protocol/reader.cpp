@@ -49,13 +49,13 @@ void basic_reader_operation::raise_failure() const {
 
 step basic_reader_operation::start_read(std::coroutine_handle<> awaiting, cancel_node& parent) {
   if (!enter(awaiting, parent)) return complete_or_yield();
-  source* const of = of_;
+  io_object* const of = of_;
   if (!may_begin(of, reading)) return complete_or_yield();
   if (!of->loop->take_turn()) return wait(of, reading, true);
   if (satisfied() == step::done) return done();
-  if (!of->hint[reading]) return wait(of, reading, false);
+  if (!of->maybe_ready[reading]) return wait(of, reading, false);
   if (advance(*of) == step::done) return done();
-  return wait(of, reading, of->hint[reading]);
+  return wait(of, reading, of->maybe_ready[reading]);
 }
 
 step basic_reader_operation::attempt() {
@@ -63,7 +63,7 @@ step basic_reader_operation::attempt() {
 }
 
 /// Receives until the operation has ended, has to wait for that, or has had its turn.
-step basic_reader_operation::advance(source& from) {
+step basic_reader_operation::advance(io_object& from) {
   do {
     if (!prepare()) return step::done;
     if (from.transfer(*this) == step::pending) return step::pending;
@@ -76,7 +76,7 @@ step basic_reader_operation::advance(source& from) {
       return step::done;
     }
     if (received(moved) == step::done) return step::done;
-  } while (from.hint[reading] && --from.loop->budget > 0);
+  } while (from.maybe_ready[reading] && --from.loop->budget > 0);
   return step::pending;
 }
 

@@ -86,12 +86,12 @@ constexpr int most_skipped = 64;
 /// A stream that a handler has destroyed. Its sending side is shut down already.
 class left_stream final : public byte_stream {
  public:
-  explicit left_stream(detail::source*& left) noexcept : byte_stream(std::exchange(left, nullptr)) {}
+  explicit left_stream(detail::io_object*& left) noexcept : byte_stream(std::exchange(left, nullptr)) {}
   left_stream(const left_stream&) = delete;
   ~left_stream() override { close(); }
   void shutdown_send() override {}
   void close() noexcept override {
-    if (source_) std::exchange(source_, nullptr)->close_left();
+    if (object_) std::exchange(object_, nullptr)->close_left();
   }
 };
 
@@ -153,7 +153,7 @@ serving::ticket::ticket(serving& of, const byte_stream& connection) noexcept : o
   serve_counters& all = of.handle_.counters_;
   ++all.accepted;
   all.peak = std::max(all.peak, ++all.active);
-  if (source* const s = stream_access::source_of(connection)) s->count_into(*of.bytes_);
+  if (io_object* const s = stream_access::object_of(connection)) s->count_into(*of.bytes_);
 }
 
 void serving::ended() noexcept {
@@ -170,15 +170,15 @@ void serving::handler_failed() noexcept {
 
 bool serving::keeps() const noexcept { return options_.finish_timeout.count() > 0; }
 
-bool serving::may_finish(const byte_stream& connection, kept_source& kept) const noexcept {
+bool serving::may_finish(const byte_stream& connection, kept_io_object& kept) const noexcept {
   if (!keeps()) return false;
   if (kept.left()) return true;
-  source* const open = stream_access::source_of(connection);
+  io_object* const open = stream_access::object_of(connection);
   failure lost;
-  return open && open->loop && (!open->input_ended || open->says_end || !open->is_flushed(lost));
+  return open && open->loop && (!open->input_ended || open->needs_close_notify || !open->is_flushed(lost));
 }
 
-task<> serving::finish(byte_stream& connection, kept_source& kept) {
+task<> serving::finish(byte_stream& connection, kept_io_object& kept) {
   const finish_options how{options_.finish_timeout, options_.max_discard};
   if (kept.left()) {
     left_stream rest(kept.left());

@@ -147,18 +147,18 @@ BOOST_AUTO_TEST_CASE(limits_of_beast_in_a_context_of_the_program) {
 /// Without half close.
 struct whole_stream final : cosock::byte_stream {
   explicit whole_stream(cosock::local_stream_socket&& s) : byte_stream(nullptr), below(std::move(s)) {
-    source_ = test_access::source_of(below);
+    object_ = test_access::object_of(below);
   }
   struct test_access : cosock::byte_stream {
-    static cosock::detail::source* source_of(cosock::byte_stream& s) {
-      return s.*(&test_access::source_);
+    static cosock::detail::io_object* object_of(cosock::byte_stream& s) {
+      return s.*(&test_access::object_);
     }
   };
   void shutdown_send() override {
     throw boost::system::system_error(asio::error::operation_not_supported);
   }
   void close() noexcept override {
-    source_ = nullptr;
+    object_ = nullptr;
     below.close();
   }
   cosock::local_stream_socket below;

@@ -23,12 +23,12 @@ class memory_stream final : public cosock::byte_stream {
   }
 
   void shutdown_send() override {
-    if (!source_) cosock::detail::raise_closed();
+    if (!object_) cosock::detail::raise_closed();
     end_.end();
   }
   void close() noexcept override {
-    if (!source_) return;
-    source_ = nullptr;
+    if (!object_) return;
+    object_ = nullptr;
     end_.end();
     if (end_.peer) end_.peer->leave();
     end_.leave();
@@ -37,12 +37,12 @@ class memory_stream final : public cosock::byte_stream {
   }
 
  private:
-  struct end_point final : cosock::detail::source {
+  struct end_point final : cosock::detail::io_object {
     using operation = cosock::detail::stream_operation;
     using step = cosock::detail::step;
     void arm(cosock::detail::side) override {}
     bool is_ready(cosock::detail::side which) noexcept override {
-      return hint[which] = which == cosock::detail::reading
+      return maybe_ready[which] = which == cosock::detail::reading
                                ? !incoming.empty() || ended
                                : shut || !peer || peer->incoming.size() < peer->room;
     }
@@ -57,7 +57,7 @@ class memory_stream final : public cosock::byte_stream {
           if (shut || !peer) return op.failed({EPIPE, &boost::system::system_category()});
           const std::size_t n = std::min(p.size, peer->room - peer->incoming.size());
           if (n == 0) {
-            hint[cosock::detail::writing] = false;
+            maybe_ready[cosock::detail::writing] = false;
             return step::pending;
           }
           peer->incoming.append(static_cast<const char*>(p.data), n);
@@ -67,7 +67,7 @@ class memory_stream final : public cosock::byte_stream {
           const std::size_t n = std::min(p.size, incoming.size());
           if (n == 0 && ended) return op.moved(0);
           if (n == 0) {
-            hint[cosock::detail::reading] = false;
+            maybe_ready[cosock::detail::reading] = false;
             return step::pending;
           }
           std::memcpy(p.data, incoming.data(), n);

@@ -59,19 +59,19 @@ class scripted_stream final : public cosock::byte_stream {
   void shutdown_send() override { shut_ = true; }
   bool is_shut() const { return shut_; }
   void close() noexcept override {
-    if (!source_) return;
-    source_ = nullptr;
+    if (!object_) return;
+    object_ = nullptr;
     script_.abandon({static_cast<int>(cosock::error::closed), &cosock::cosock_category()});
     script_.loop = nullptr;
   }
 
  private:
-  struct script final : cosock::detail::source {
+  struct script final : cosock::detail::io_object {
     using operation = cosock::detail::stream_operation;
     using step = cosock::detail::step;
     void arm(cosock::detail::side) override {}
     bool is_ready(cosock::detail::side which) noexcept override {
-      return hint[which] = which == cosock::detail::reading
+      return maybe_ready[which] = which == cosock::detail::reading
                                ? !incoming.empty() || ended || receive_error
                                : room != 0 || send_error;
     }
@@ -91,7 +91,7 @@ class scripted_stream final : public cosock::byte_stream {
         if (incoming.empty()) {
           if (receive_error) return fail(op, receive_error);
           if (ended) return op.moved(0);
-          hint[cosock::detail::reading] = false;
+          maybe_ready[cosock::detail::reading] = false;
           return step::pending;
         }
         std::string& first = incoming.front();
@@ -108,7 +108,7 @@ class scripted_stream final : public cosock::byte_stream {
       for (;;) {
         if (room == 0) {
           if (send_error) return fail(op, send_error);
-          hint[cosock::detail::writing] = false;
+          maybe_ready[cosock::detail::writing] = false;
           return step::pending;
         }
         ++writes;

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// What asio_stream is made of: a source, which is asked whether it is ready, over a stream that is told
+// What asio_stream is made of: an io_object, which is asked whether it is ready, over a stream that is told
 // what to do.
 
 #include <cosock/descriptors.hpp>
@@ -22,7 +22,7 @@ namespace cosock::detail {
 
 /// The two buffers between a stream of Asio's and our operations. Bytes wait in them, so an operation
 /// that is cancelled leaves neither a read that would lose bytes nor a write of memory that is gone.
-class COSOCK_API stream_pump : public source, private loop_service, private timer {
+class COSOCK_API stream_pump : public io_object, private loop_service, private timer {
  public:
   stream_pump();
   virtual ~stream_pump();
@@ -37,7 +37,7 @@ class COSOCK_API stream_pump : public source, private loop_service, private time
   bool is_ready(side) noexcept override;
   bool is_flushed(failure&) noexcept override;
   bool may_finish() noexcept override;
-  bool leave_to(kept_source* keeper) noexcept override {
+  bool leave_to(kept_io_object* keeper) noexcept override {
     keeper_ = keeper;
     return true;
   }
@@ -76,7 +76,7 @@ class COSOCK_API stream_pump : public source, private loop_service, private time
   void finish_closing() noexcept;
 
   loop_state* loop_;
-  kept_source* keeper_ = nullptr;
+  kept_io_object* keeper_ = nullptr;
   std::shared_ptr<stream_pump> self_;  // while it is left
   std::unique_ptr<char[]> in_;
   std::unique_ptr<char[]> out_;
@@ -151,7 +151,7 @@ class stream_pump_of final : public stream_pump,
   template <class... Args>
   explicit stream_pump_of(std::in_place_t, Args&&... args)
       : stream_(std::make_shared<Stream>(std::forward<Args>(args)...)) {
-    says_end = is_secure;
+    needs_close_notify = is_secure;
   }
   Stream* stream() const noexcept { return stream_.get(); }
 

@@ -18,7 +18,7 @@ class COSOCK_AWAITABLE datagram_receive_operation final
     : public awaiter_of<datagram_receive_operation>,
       public datagram_operation {
  public:
-  datagram_receive_operation(source* const& of, const void* memory, std::size_t size,
+  datagram_receive_operation(io_object* const& of, const void* memory, std::size_t size,
                   gather_function gather) noexcept
       : datagram_operation(kind::receive, of, memory, size, gather, nullptr) {}
   datagram_receive_operation(datagram_receive_operation&&) noexcept = default;
@@ -33,7 +33,7 @@ class COSOCK_AWAITABLE datagram_receive_from_operation final
     : public awaiter_of<datagram_receive_from_operation<Endpoint>>,
       public datagram_operation {
  public:
-  datagram_receive_from_operation(source* const& of, const void* memory, std::size_t size,
+  datagram_receive_from_operation(io_object* const& of, const void* memory, std::size_t size,
                        gather_function gather, packet_info* info) noexcept
       : datagram_operation(kind::receive, of, memory, size, gather, &peers<Endpoint>::codec) {
     info_ = info;
@@ -61,7 +61,7 @@ class COSOCK_AWAITABLE datagram_receive_batch_operation final
     : public awaiter_of<datagram_receive_batch_operation>,
       public datagram_operation {
  public:
-  datagram_receive_batch_operation(source* const& of, batch_memory& into) noexcept
+  datagram_receive_batch_operation(io_object* const& of, batch_memory& into) noexcept
       : datagram_operation(kind::receive_batch, of, &into, 0, nullptr, nullptr) {}
   datagram_receive_batch_operation(datagram_receive_batch_operation&&) noexcept = default;
   std::size_t result() const {
@@ -75,7 +75,7 @@ class COSOCK_AWAITABLE datagram_send_operation final
     : public awaiter_of<datagram_send_operation<Endpoint>>,
       public datagram_operation {
  public:
-  datagram_send_operation(source* const& of, const void* memory, std::size_t size,
+  datagram_send_operation(io_object* const& of, const void* memory, std::size_t size,
                           gather_function gather, const Endpoint* to,
                           const packet_info* as) noexcept
       : datagram_operation(kind::send, of, memory, size, gather, &peers<Endpoint>::codec) {
@@ -103,7 +103,7 @@ class COSOCK_AWAITABLE datagram_send_batch_operation final
     : public awaiter_of<datagram_send_batch_operation<Endpoint>>,
       public datagram_operation {
  public:
-  datagram_send_batch_operation(source* const& of, const outgoing_list& list,
+  datagram_send_batch_operation(io_object* const& of, const outgoing_list& list,
                                 const Endpoint* to) noexcept
       : datagram_operation(kind::send_batch, of, nullptr, 0, nullptr, &peers<Endpoint>::codec),
         list_(list) {
@@ -132,63 +132,63 @@ class COSOCK_AWAITABLE datagram_send_batch_operation final
 
 template <class E>
 detail::datagram_receive_operation basic_datagram_socket<E>::receive(mutable_buffer into) {
-  return {source_, into.data(), into.size(), nullptr};
+  return {object_, into.data(), into.size(), nullptr};
 }
 template <class E>
 template <detail::not_one_mutable_buffer Buffers>
 detail::datagram_receive_operation basic_datagram_socket<E>::receive(Buffers&& into) {
   detail::check_receives_into<Buffers>();
-  return {source_, &into, 0, &detail::gather<mutable_buffer, std::remove_cvref_t<Buffers>>};
+  return {object_, &into, 0, &detail::gather<mutable_buffer, std::remove_cvref_t<Buffers>>};
 }
 template <class E>
 detail::datagram_receive_from_operation<E> basic_datagram_socket<E>::receive_from(
     mutable_buffer into) {
-  return {source_, into.data(), into.size(), nullptr, nullptr};
+  return {object_, into.data(), into.size(), nullptr, nullptr};
 }
 template <class E>
 template <detail::not_one_mutable_buffer Buffers>
 detail::datagram_receive_from_operation<E> basic_datagram_socket<E>::receive_from(Buffers&& into) {
   detail::check_receives_into<Buffers>();
-  return {source_, &into, 0, &detail::gather<mutable_buffer, std::remove_cvref_t<Buffers>>,
+  return {object_, &into, 0, &detail::gather<mutable_buffer, std::remove_cvref_t<Buffers>>,
           nullptr};
 }
 template <class E>
 detail::datagram_receive_from_operation<E> basic_datagram_socket<E>::receive_from(
     mutable_buffer into, packet_info& info) {
-  return {source_, into.data(), into.size(), nullptr, &info};
+  return {object_, into.data(), into.size(), nullptr, &info};
 }
 
 template <class E>
 detail::datagram_send_operation<E> basic_datagram_socket<E>::send(const_buffer data) {
-  return {source_, data.data(), data.size(), nullptr, nullptr, nullptr};
+  return {object_, data.data(), data.size(), nullptr, nullptr, nullptr};
 }
 template <class E>
 template <detail::not_one_const_buffer Buffers>
 detail::datagram_send_operation<E> basic_datagram_socket<E>::send(const Buffers& data) {
   detail::check_sends_from<Buffers>();
-  return {source_, &data, 0, &detail::gather<const_buffer, Buffers>, nullptr, nullptr};
+  return {object_, &data, 0, &detail::gather<const_buffer, Buffers>, nullptr, nullptr};
 }
 template <class E>
 detail::datagram_send_operation<E> basic_datagram_socket<E>::send_to(const_buffer data,
                                                                      const E& to) {
-  return {source_, data.data(), data.size(), nullptr, &to, nullptr};
+  return {object_, data.data(), data.size(), nullptr, &to, nullptr};
 }
 template <class E>
 template <detail::not_one_const_buffer Buffers>
 detail::datagram_send_operation<E> basic_datagram_socket<E>::send_to(const Buffers& data,
                                                                      const E& to) {
   detail::check_sends_from<Buffers>();
-  return {source_, &data, 0, &detail::gather<const_buffer, Buffers>, &to, nullptr};
+  return {object_, &data, 0, &detail::gather<const_buffer, Buffers>, &to, nullptr};
 }
 template <class E>
 detail::datagram_send_operation<E> basic_datagram_socket<E>::send_to(const_buffer data, const E& to,
                                                           const packet_info& as) {
-  return {source_, data.data(), data.size(), nullptr, &to, &as};
+  return {object_, data.data(), data.size(), nullptr, &to, &as};
 }
 
 template <class E>
 detail::datagram_receive_batch_operation basic_datagram_socket<E>::receive_batch(batch& into) {
-  return {source_, into};
+  return {object_, into};
 }
 
 namespace detail {
@@ -209,19 +209,19 @@ outgoing_list list_of(std::span<const T> all) noexcept {
 template <class E>
 template <detail::array_of<const_buffer> Buffers>
 detail::datagram_send_batch_operation<E> basic_datagram_socket<E>::send_batch(const Buffers& all) {
-  return {source_, detail::list_of(std::span<const const_buffer>(all)), nullptr};
+  return {object_, detail::list_of(std::span<const const_buffer>(all)), nullptr};
 }
 template <class E>
 template <detail::array_of<const_buffer> Buffers>
 detail::datagram_send_batch_operation<E> basic_datagram_socket<E>::send_batch(const Buffers& all,
                                                                               const E& to) {
-  return {source_, detail::list_of(std::span<const const_buffer>(all)), &to};
+  return {object_, detail::list_of(std::span<const const_buffer>(all)), &to};
 }
 template <class E>
 template <detail::array_of<basic_outgoing<E>> Datagrams>
 detail::datagram_send_batch_operation<E> basic_datagram_socket<E>::send_batch(
     const Datagrams& all) {
-  return {source_, detail::list_of(std::span<const outgoing>(all)), nullptr};
+  return {object_, detail::list_of(std::span<const outgoing>(all)), nullptr};
 }
 
 }  // namespace cosock

@@ -95,7 +95,7 @@ class COSOCK_AWAITABLE message_receive_operation final
     : public awaiter_of<message_receive_operation>,
       public io_operation {
  public:
-  message_receive_operation(source* const& of, mutable_buffer into) noexcept
+  message_receive_operation(io_object* const& of, mutable_buffer into) noexcept
       : of_(of), into_(into) {}
   message_receive_operation(message_receive_operation&& other) noexcept
       : io_operation(), of_(other.of_), into_(other.into_) {}
@@ -108,7 +108,7 @@ class COSOCK_AWAITABLE message_receive_operation final
 
  private:
   step attempt() override;
-  source* const& of_;
+  io_object* const& of_;
   mutable_buffer into_;
   received result_;
 };

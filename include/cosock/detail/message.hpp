@@ -81,7 +81,7 @@ class COSOCK_API batch_memory {
   std::unique_ptr<message_slots, message_slots_deleter> system_;
 };
 
-/// Moves one datagram, or a batch. Refers to the socket, not to its source, until it starts.
+/// Moves one datagram, or a batch. Refers to the socket, not to its object, until it starts.
 class COSOCK_API datagram_operation : public io_operation {
  public:
   enum class kind : unsigned char { receive, receive_batch, send, send_batch };
@@ -90,7 +90,7 @@ class COSOCK_API datagram_operation : public io_operation {
   failure fail() noexcept { return failure_; }
   bool has_details() const noexcept { return kind_ == kind::send_batch && moved_ != 0; }
 
-  // For the source's transfer().
+  // For the object's transfer().
   kind what() const noexcept { return kind_; }
   side which() const noexcept { return kind_ < kind::send ? reading : writing; }
   bool contiguous() const noexcept { return gather_ == nullptr; }
@@ -104,7 +104,7 @@ class COSOCK_API datagram_operation : public io_operation {
   const peer_codec& codec() const noexcept { return *codec_; }
   packet_info* info() const noexcept { return info_; }
 
-  /// For the source's transfer(): so many bytes, of so many. Always done.
+  /// For the object's transfer(): so many bytes, of so many. Always done.
   step moved(std::size_t bytes, std::size_t length) noexcept {
     moved_ = bytes;
     length_ = length;
@@ -118,7 +118,7 @@ class COSOCK_API datagram_operation : public io_operation {
   }
 
  protected:
-  datagram_operation(kind what, source* const& of, const void* memory, std::size_t size,
+  datagram_operation(kind what, io_object* const& of, const void* memory, std::size_t size,
                     gather_function gather, const peer_codec* codec) noexcept
       : of_(of), memory_(memory), size_(size), gather_(gather), codec_(codec), kind_(what) {}
   datagram_operation(datagram_operation&& other) noexcept
@@ -134,7 +134,7 @@ class COSOCK_API datagram_operation : public io_operation {
   [[noreturn]] void raise_failure() const;
   [[noreturn]] void raise_batch_failure() const;
 
-  source* const& of_;
+  io_object* const& of_;
   const void* memory_;  // a buffer, a sequence of them, an outgoing_list or a batch_memory
   std::size_t size_;
   gather_function gather_;

@@ -63,9 +63,9 @@ class COSOCK_API serving {
   /// For a catch block around a handler.
   void handler_failed() noexcept;
   /// Whether finish() has something to do after the handler.
-  bool may_finish(const byte_stream& connection, kept_source& kept) const noexcept;
+  bool may_finish(const byte_stream& connection, kept_io_object& kept) const noexcept;
   /// Ends a connection in order, if the handler has left it open: in `connection`, or destroyed.
-  task<> finish(byte_stream& connection, kept_source& kept);
+  task<> finish(byte_stream& connection, kept_io_object& kept);
   bool keeps() const noexcept;
 
  private:
@@ -185,7 +185,7 @@ class serving_with final : public serving_of<connection_of<Acceptor>> {
 
   // What the handler returns is awaited here, where the connection and the handler outlive it.
   branch handle(ticket, connection accepted) override {
-    kept_source kept(stream_access::source_of(accepted), this->keeps());
+    kept_io_object kept(stream_access::object_of(accepted), this->keeps());
     try {
       if constexpr (with_facts) {
         const facts about(accepted, kept);

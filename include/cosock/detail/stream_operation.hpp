@@ -2,14 +2,14 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// The operations of a stream. What they work on, a descriptor for example, is a source.
+// The operations of a stream. What they work on, a descriptor for example, is an io_object.
 
 #include <cosock/buffer.hpp>
-#include <cosock/detail/source.hpp>
+#include <cosock/detail/io_object.hpp>
 
 namespace cosock::detail {
 
-/// An operation on one side of a source.
+/// An operation on one side of an io_object.
 class COSOCK_API io_operation : public awaited_operation {
  public:
   void fire() override;
@@ -26,25 +26,25 @@ class COSOCK_API io_operation : public awaited_operation {
   /// One attempt; done: with a result or a failure_.
   virtual step attempt() = 0;
   /// For start(): attempts, or waits.
-  step launch(source* where, side which);
+  step launch(io_object* where, side which);
   /// Whether an operation may begin there; otherwise it has failed.
-  bool may_begin(source* where, side which) noexcept {
+  bool may_begin(io_object* where, side which) noexcept {
     if (where && where->loop == scope_->loop && !where->waiter[which]) [[likely]] return true;
     refuse(where, which);
     return false;
   }
-  void refuse(source* where, side which) noexcept;
-  step wait(source* where, side which, bool yields);
+  void refuse(io_object* where, side which) noexcept;
+  step wait(io_object* where, side which, bool yields);
   void leave() noexcept {
     if (on_) on_->waiter[side_] = nullptr;
     on_ = nullptr;
   }
 
-  source* on_ = nullptr;
+  io_object* on_ = nullptr;
   side side_;
 };
 
-/// Moves bytes between memory and a stream. Refers to the stream, not to its source, until it
+/// Moves bytes between memory and a stream. Refers to the stream, not to its object, until it
 /// starts: the stream may be closed before that.
 class COSOCK_API stream_operation : public io_operation {
  public:
@@ -60,7 +60,7 @@ class COSOCK_API stream_operation : public io_operation {
   side which() const noexcept { return kind_ < kind::send ? reading : writing; }
   bool has_details() const noexcept { return moved_ != 0; }
 
-  /// For the source's transfer(): so many bytes were moved, 0 for the end of the stream. Done if
+  /// For the object's transfer(): so many bytes were moved, 0 for the end of the stream. Done if
   /// that ends the operation.
   step moved(std::size_t bytes) noexcept {
     moved_ += bytes;
@@ -68,20 +68,20 @@ class COSOCK_API stream_operation : public io_operation {
     if (bytes == 0 || !contiguous()) return ended_without(bytes);
     return moved_ == size_ ? step::done : step::pending;
   }
-  /// For the source's transfer(): how many bytes the operation has moved.
+  /// For the object's transfer(): how many bytes the operation has moved.
   std::size_t bytes_moved() const noexcept { return moved_; }
-  /// For the source's transfer(): so many of the bytes reported to moved() were not moved.
+  /// For the object's transfer(): so many of the bytes reported to moved() were not moved.
   void take_back(std::size_t bytes) noexcept { moved_ -= bytes; }
-  /// For the source's transfer(): ends the operation with an error. Always done.
+  /// For the object's transfer(): ends the operation with an error. Always done.
   step failed(failure why) noexcept {
     failure_ = why;
     return step::done;
   }
 
  protected:
-  stream_operation(kind what, source* const& of, const void* data, std::size_t size) noexcept
+  stream_operation(kind what, io_object* const& of, const void* data, std::size_t size) noexcept
       : of_(of), memory_(data), size_(size), kind_(what) {}
-  stream_operation(kind what, source* const& of, const void* sequence,
+  stream_operation(kind what, io_object* const& of, const void* sequence,
                    gather_function gather) noexcept
       : of_(of),
         memory_(sequence),
@@ -99,7 +99,7 @@ class COSOCK_API stream_operation : public io_operation {
 
   step start_operation(std::coroutine_handle<> awaiting, cancel_node& parent);
 
-  source* const& of_;   // null: closed
+  io_object* const& of_;   // null: closed
   const void* memory_;  // the buffer, or the sequence
   std::size_t size_;
   std::size_t moved_ = 0;
@@ -112,10 +112,10 @@ class COSOCK_AWAITABLE stream_transfer_operation final
     : public awaiter_of<stream_transfer_operation>,
       public stream_operation {
  public:
-  stream_transfer_operation(kind what, source* const& of, const void* data,
+  stream_transfer_operation(kind what, io_object* const& of, const void* data,
                             std::size_t size) noexcept
       : stream_operation(what, of, data, size) {}
-  stream_transfer_operation(kind what, source* const& of, const void* sequence,
+  stream_transfer_operation(kind what, io_object* const& of, const void* sequence,
                             gather_function gather) noexcept
       : stream_operation(what, of, sequence, gather) {}
   stream_transfer_operation(stream_transfer_operation&& other) noexcept = default;
@@ -134,7 +134,7 @@ class COSOCK_AWAITABLE stream_transfer_operation final
 class COSOCK_AWAITABLE stream_ready_operation final : public awaiter_of<stream_ready_operation>,
                                                public io_operation {
  public:
-  stream_ready_operation(source* const& of, side which) noexcept : of_(of), which_(which) {}
+  stream_ready_operation(io_object* const& of, side which) noexcept : of_(of), which_(which) {}
   stream_ready_operation(stream_ready_operation&& other) noexcept
       : io_operation(), of_(other.of_), which_(other.which_) {}
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
@@ -145,7 +145,7 @@ class COSOCK_AWAITABLE stream_ready_operation final : public awaiter_of<stream_r
 
  private:
   step attempt() override;
-  source* const& of_;
+  io_object* const& of_;
   side which_;
 };
 
@@ -154,7 +154,7 @@ class COSOCK_AWAITABLE stream_ready_operation final : public awaiter_of<stream_r
 class COSOCK_AWAITABLE stream_flush_operation final : public awaiter_of<stream_flush_operation>,
                                                public io_operation {
  public:
-  explicit stream_flush_operation(source* const& of) noexcept : of_(of) {}
+  explicit stream_flush_operation(io_object* const& of) noexcept : of_(of) {}
   stream_flush_operation(stream_flush_operation&& other) noexcept
       : io_operation(), of_(other.of_) {}
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
@@ -167,7 +167,7 @@ class COSOCK_AWAITABLE stream_flush_operation final : public awaiter_of<stream_f
   step attempt() override {
     return on_->is_flushed(failure_) ? step::done : step::pending;
   }
-  source* const& of_;
+  io_object* const& of_;
 };
 
 }  // namespace cosock::detail

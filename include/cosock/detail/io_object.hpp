@@ -9,25 +9,25 @@ namespace cosock::detail {
 enum side : unsigned char { reading, writing };
 
 struct byte_counter;
-class kept_source;
+class kept_io_object;
 class datagram_operation;
 class stream_operation;
 class io_operation;
 
 /// Something that has a reading and a writing side, on each of which one operation can wait until it
 /// is ready: a descriptor, or a stream in memory.
-class COSOCK_API source {
+class COSOCK_API io_object {
  public:
   loop_state* loop = nullptr;
   io_operation* waiter[2] = {};
   /// Whether an attempt is likely to succeed. Where it is false, readiness will be reported.
-  bool hint[2] = {false, true};
+  bool maybe_ready[2] = {false, true};
   /// Whether each send is a message of its own, which is not to be joined with others.
   bool keeps_messages = false;
   /// The end was received, or nobody wants what arrives any more: finish() has nothing to wait for.
   bool input_ended = false;
   /// The end has to be sent before the stream is closed: close_notify.
-  bool says_end = false;
+  bool needs_close_notify = false;
 
   /// Makes sure that ready() will be called when the side becomes ready.
   virtual void arm(side) = 0;
@@ -37,7 +37,7 @@ class COSOCK_API source {
   virtual step transfer_datagrams(datagram_operation&);
   /// Has what is moved from now on counted, if it can be.
   virtual void count_into(byte_counter&) noexcept {}
-  /// Whether the side is ready, and sets the hint.
+  /// Whether the side is ready, and sets maybe_ready.
   virtual bool is_ready(side) noexcept = 0;
 
   /// Whether everything that was sent, and the end if shutdown_send() was called, has left the
@@ -45,10 +45,10 @@ class COSOCK_API source {
   virtual bool is_flushed(failure&) noexcept { return true; }
   /// Whether closing in order can help: not where the connection is lost, or a reset is wanted.
   virtual bool may_finish() noexcept { return !input_ended; }
-  /// From now on a stream that is destroyed leaves its source there instead of closing it; null ends
+  /// From now on a stream that is destroyed leaves its object there instead of closing it; null ends
   /// that. False where it cannot be done.
-  virtual bool leave_to(kept_source*) noexcept { return false; }
-  /// For a source that was left: closes it.
+  virtual bool leave_to(kept_io_object*) noexcept { return false; }
+  /// For an io_object that was left: closes it.
   virtual void close_left() noexcept {}
 
   /// Reports that a side is ready.
@@ -57,36 +57,36 @@ class COSOCK_API source {
   void abandon(failure) noexcept;
 
  protected:
-  source() = default;
-  source(const source&) = delete;
-  source& operator=(const source&) = delete;
-  ~source() = default;
+  io_object() = default;
+  io_object(const io_object&) = delete;
+  io_object& operator=(const io_object&) = delete;
+  ~io_object() = default;
 };
 
-/// Where a stream leaves its source when it is destroyed: what serve() closes in order. Closes what
+/// Where a stream leaves its object when it is destroyed: what serve() closes in order. Closes what
 /// was left when it is destroyed itself.
-class COSOCK_API kept_source {
+class COSOCK_API kept_io_object {
  public:
-  /// Without `keeps` it only knows the source: a stream that is destroyed closes it.
-  kept_source(source* of, bool keeps) noexcept;
-  ~kept_source();
-  kept_source(const kept_source&) = delete;
-  kept_source& operator=(const kept_source&) = delete;
+  /// Without `keeps` it only knows the object: a stream that is destroyed closes it.
+  kept_io_object(io_object* of, bool keeps) noexcept;
+  ~kept_io_object();
+  kept_io_object(const kept_io_object&) = delete;
+  kept_io_object& operator=(const kept_io_object&) = delete;
 
-  /// The source as long as it is open, left here or not; null after that, or if it cannot be left.
-  source* current() const noexcept { return left_ ? left_ : of_; }
+  /// The object as long as it is open, left here or not; null after that, or if it cannot be left.
+  io_object* current() const noexcept { return left_ ? left_ : of_; }
   /// What was left here, or null.
-  source*& left() noexcept { return left_; }
+  io_object*& left() noexcept { return left_; }
 
   bool keeps() const noexcept { return keeps_; }
-  /// By the source: its stream is destroyed.
+  /// By the object: its stream is destroyed.
   void leave() noexcept { left_ = std::exchange(of_, nullptr); }
-  /// By the source: it is closed, or released.
+  /// By the object: it is closed, or released.
   void forget() noexcept { of_ = nullptr; }
 
  private:
-  source* of_;
-  source* left_ = nullptr;
+  io_object* of_;
+  io_object* left_ = nullptr;
   bool keeps_;
 };
 

@@ -1,6 +1,6 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
-#include <cosock/detail/source.hpp>
+#include <cosock/detail/io_object.hpp>
 
 #include "core/scheduler.hpp"
 
@@ -12,21 +12,21 @@ byte_stream::~byte_stream() = default;
 
 namespace detail {
 
-void source::ready(side which) noexcept {
-  hint[which] = true;
+void io_object::ready(side which) noexcept {
+  maybe_ready[which] = true;
   io_operation* op = waiter[which];
   if (op && !op->linked()) scheduler::of(*loop).make_ready(*op);
 }
 
-void source::abandon(failure why) noexcept {
+void io_object::abandon(failure why) noexcept {
   for (io_operation* op : waiter)
     if (op) op->end_with(why);
 }
 
-kept_source::kept_source(source* of, bool keeps) noexcept
+kept_io_object::kept_io_object(io_object* of, bool keeps) noexcept
     : of_(of && of->leave_to(this) ? of : nullptr), keeps_(keeps) {}
 
-kept_source::~kept_source() {
+kept_io_object::~kept_io_object() {
   if (left_)
     left_->close_left();
   else if (of_)
