@@ -34,11 +34,11 @@ class COSOCK_AWAITABLE descriptor_send_operation final
     : public awaiter_of<descriptor_send_operation>,
       public io_operation {
  public:
-  descriptor_send_operation(io_object* const& of, const_buffer data,
+  descriptor_send_operation(io_object* const& target, const_buffer data,
                             std::span<const int> descriptors) noexcept
-      : of_(of), data_(data), descriptors_(descriptors) {}
+      : target_(target), data_(data), descriptors_(descriptors) {}
   descriptor_send_operation(descriptor_send_operation&& other) noexcept
-      : io_operation(), of_(other.of_), data_(other.data_), descriptors_(other.descriptors_) {}
+      : io_operation(), target_(other.target_), data_(other.data_), descriptors_(other.descriptors_) {}
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   std::size_t result();
   failure fail() noexcept { return failure_; }
@@ -46,7 +46,7 @@ class COSOCK_AWAITABLE descriptor_send_operation final
 
  private:
   step attempt() override;
-  io_object* const& of_;
+  io_object* const& target_;
   const_buffer data_;
   std::span<const int> descriptors_;
   std::size_t moved_ = 0;
@@ -57,10 +57,10 @@ class COSOCK_AWAITABLE descriptor_receive_operation final
     : public awaiter_of<descriptor_receive_operation>,
       public io_operation {
  public:
-  descriptor_receive_operation(io_object* const& of, mutable_buffer into, std::size_t most) noexcept
-      : of_(of), into_(into), most_(most < most_descriptors ? most : most_descriptors) {}
+  descriptor_receive_operation(io_object* const& target, mutable_buffer into, std::size_t most) noexcept
+      : target_(target), into_(into), most_(most < most_descriptors ? most : most_descriptors) {}
   descriptor_receive_operation(descriptor_receive_operation&& other) noexcept
-      : io_operation(), of_(other.of_), into_(other.into_), most_(other.most_) {}
+      : io_operation(), target_(other.target_), into_(other.into_), most_(other.most_) {}
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   received_with_descriptors result() {
     if (failure_) raise(failure_);
@@ -70,7 +70,7 @@ class COSOCK_AWAITABLE descriptor_receive_operation final
 
  private:
   step attempt() override;
-  io_object* const& of_;
+  io_object* const& target_;
   mutable_buffer into_;
   std::size_t most_;
   received_with_descriptors result_;

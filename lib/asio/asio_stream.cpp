@@ -56,7 +56,7 @@ stream_pump::stream_pump()
 stream_pump::~stream_pump() = default;
 
 step stream_pump::transfer(stream_operation& op) {
-  return op.which() == reading ? receive(op) : send(op);
+  return op.direction() == reading ? receive(op) : send(op);
 }
 
 step stream_pump::receive(stream_operation& op) noexcept {
@@ -101,8 +101,8 @@ step stream_pump::send(stream_operation& op) {
   }
 }
 
-bool stream_pump::is_ready(side which) noexcept {
-  return maybe_ready[which] = which == reading ? in_begin_ != in_end_ || in_ended_ || in_failed_
+bool stream_pump::is_ready(io_direction direction) noexcept {
+  return maybe_ready[direction] = direction == reading ? in_begin_ != in_end_ || in_ended_ || in_failed_
                                         : out_end_ != room_out || out_failed_;
 }
 
@@ -120,8 +120,8 @@ bool stream_pump::is_flushed(failure& why) noexcept {
 
 bool stream_pump::may_finish() noexcept { return !input_ended && !in_failed_ && !out_failed_; }
 
-void stream_pump::arm(side which) {
-  if (which == writing || reads_) return;
+void stream_pump::arm(io_direction direction) {
+  if (direction == writing || reads_) return;
   reads_ = true;
   start_read(in_.get(), room_in);
 }

@@ -56,8 +56,8 @@ struct blocking_calls::handles {
 /// One call, with memory of its own: the operation may end before it does.
 class blocking_calls::call final : public job {
  public:
-  call(std::shared_ptr<const handles> shared, side which, std::size_t size) noexcept
-      : job(job_kind::blocking_io), size(size), handles_(std::move(shared)), which_(which) {}
+  call(std::shared_ptr<const handles> shared, io_direction direction, std::size_t size) noexcept
+      : job(job_kind::blocking_io), size(size), handles_(std::move(shared)), direction_(direction) {}
 
   /// Has the call of a thread, where all signals are blocked, stop the process as it would here.
   void allow_stop() noexcept {
@@ -79,7 +79,7 @@ class blocking_calls::call final : public job {
   void run() noexcept override {
     sigset_t before;
     if (allows_stop_) pthread_sigmask(SIG_UNBLOCK, &allowed_, &before);
-    which_ == reading ? read_once() : write_all();
+    direction_ == reading ? read_once() : write_all();
     if (allows_stop_) pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
   void read_once() noexcept {
@@ -117,7 +117,7 @@ class blocking_calls::call final : public job {
   }
 
   const std::shared_ptr<const handles> handles_;
-  const side which_;
+  const io_direction direction_;
   bool allows_stop_ = false;
   sigset_t allowed_ = {};
 };
@@ -134,7 +134,7 @@ blocking_calls::~blocking_calls() {
 
 void blocking_calls::lane::job_completed() noexcept {
   finished = std::move(running);
-  of.ready(which);
+  of.ready(direction);
 }
 
 failure blocking_calls::lane::start(std::shared_ptr<call> what) noexcept {
@@ -145,20 +145,20 @@ failure blocking_calls::lane::start(std::shared_ptr<call> what) noexcept {
   return f;
 }
 
-std::shared_ptr<blocking_calls::call> blocking_calls::make_call(side which,
+std::shared_ptr<blocking_calls::call> blocking_calls::make_call(io_direction direction,
                                                                 std::size_t size) const noexcept {
   try {
-    return std::make_shared<call>(handles_, which, std::min(size, call::most_bytes));
+    return std::make_shared<call>(handles_, direction, std::min(size, call::most_bytes));
   } catch (const std::bad_alloc&) {
     return nullptr;
   }
 }
 
-bool blocking_calls::is_ready(side which) const noexcept {
-  const lane& asked = which == reading ? in_ : out_;
+bool blocking_calls::is_ready(io_direction direction) const noexcept {
+  const lane& asked = direction == reading ? in_ : out_;
   if (asked.running) return false;
-  if (asked.finished && (which == reading || asked.finished->error)) return true;
-  return poll_now(of_.fd(), which == reading ? POLLIN : POLLOUT) != 0;
+  if (asked.finished && (direction == reading || asked.finished->error)) return true;
+  return poll_now(of_.fd(), direction == reading ? POLLIN : POLLOUT) != 0;
 }
 
 ssize_t blocking_calls::read(const iovec* pieces, std::size_t count) noexcept {

@@ -34,25 +34,25 @@ class blocking_calls {
   ssize_t read(const iovec* pieces, std::size_t count) noexcept;
   /// As io_object::transfer().
   step send(stream_operation&) noexcept;
-  bool is_ready(side) const noexcept;
+  bool is_ready(io_direction) const noexcept;
 
  private:
   class call;
   struct handles;
-  /// The calls of one side, one at a time.
+  /// The calls of one direction, one at a time.
   struct lane final : job_waiter {
-    lane(descriptor& of, side which) noexcept : of(of), which(which) {}
+    lane(descriptor& of, io_direction direction) noexcept : of(of), direction(direction) {}
     void job_completed() noexcept override;
     failure start(std::shared_ptr<call>) noexcept;
 
     descriptor& of;
-    const side which;
+    const io_direction direction;
     std::shared_ptr<call> running;
     std::shared_ptr<call> finished;  // its result is still to be reported
   };
 
   step attempt(stream_operation&) noexcept;
-  std::shared_ptr<call> make_call(side, std::size_t size) const noexcept;
+  std::shared_ptr<call> make_call(io_direction, std::size_t size) const noexcept;
 
   descriptor& of_;
   const std::shared_ptr<const handles> handles_;

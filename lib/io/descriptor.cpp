@@ -130,12 +130,12 @@ void descriptor::on_events(unsigned events) noexcept {
   if (events & readable) ready(reading);
 }
 
-void descriptor::arm(side which) {
+void descriptor::arm(io_direction direction) {
   if (what_ == medium::file) {  // always ready
-    ready(which);
+    ready(direction);
     return;
   }
-  if (which == reading) {
+  if (direction == reading) {
     if (!asked_for_left_) [[unlikely]]
       ask_for_left();
     return;
@@ -214,23 +214,23 @@ void descriptor::on_loop_shutdown() noexcept {
   if (is_open()) ::close(detach());
 }
 
-bool descriptor::is_ready(side which) noexcept {
-  if (blocking_ && access_[which] == access::thread)
-    return maybe_ready[which] = blocking_->is_ready(which);
-  const short event = which == reading ? POLLIN : POLLOUT;
-  return maybe_ready[which] = what_ == medium::file || poll_now(fd_, event) != 0;
+bool descriptor::is_ready(io_direction direction) noexcept {
+  if (blocking_ && access_[direction] == access::thread)
+    return maybe_ready[direction] = blocking_->is_ready(direction);
+  const short event = direction == reading ? POLLIN : POLLOUT;
+  return maybe_ready[direction] = what_ == medium::file || poll_now(fd_, event) != 0;
 }
 
 step descriptor::transfer(stream_operation& op) {
   if (what_ >= medium::messages) [[unlikely]]
     return transfer_rare(op);
-  return op.which() == reading ? receive(op) : send(op);
+  return op.direction() == reading ? receive(op) : send(op);
 }
 
 step descriptor::transfer_rare(stream_operation& op) {
   if (what_ == medium::messages)
-    return op.which() == reading ? receive_messages(op) : send_message(op);
-  if (op.which() == reading) return receive(op);
+    return op.direction() == reading ? receive_messages(op) : send_message(op);
+  if (op.direction() == reading) return receive(op);
   // A send may find that only a thread can go on.
   if (access_[writing] != access::thread && send(op) == step::done) return step::done;
   return access_[writing] == access::thread ? blocking_->send(op) : step::pending;

@@ -49,10 +49,10 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   /// meanwhile.
   static constexpr std::size_t most_bytes = 1 << 20;
   /// Of what a turn of the loop may do, 64 KiB count as much as one operation.
-  void count_bytes(side which, std::size_t n) noexcept {
+  void count_bytes(io_direction direction, std::size_t n) noexcept {
     loop->budget -= static_cast<int>(n >> 16);
     if (counter_) [[unlikely]]
-      (which == reading ? counter_->in : counter_->out) += n;
+      (direction == reading ? counter_->in : counter_->out) += n;
   }
   void count_into(byte_counter&) noexcept override;
 
@@ -102,9 +102,9 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   /// That failure; none while the connection is not known to be lost.
   failure broken() const noexcept;
 
-  void arm(side) override;
+  void arm(io_direction) override;
   step transfer(stream_operation&) final;
-  bool is_ready(side) noexcept override;
+  bool is_ready(io_direction) noexcept override;
   bool may_finish() noexcept final;
   bool leave_to(kept_io_object*) noexcept final;
   void close_left() noexcept final { close(); }
@@ -154,7 +154,7 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   // descriptor_stream.cpp
   ssize_t read_shared(const iovec* pieces, std::size_t count) noexcept;
   ssize_t write_shared(const iovec* pieces, std::size_t count) noexcept;
-  bool begin_blocking(side) noexcept;
+  bool begin_blocking(io_direction) noexcept;
 
   int fd_;
   int broken_ = 0;  // the error that ended the connection

@@ -163,10 +163,10 @@ bool was_refused(ssize_t n) noexcept {
 
 }  // namespace
 
-bool descriptor::begin_blocking(side which) noexcept {
+bool descriptor::begin_blocking(io_direction direction) noexcept {
   const int flags = ::fcntl(fd_, F_GETFL);
   if (flags >= 0 && (flags & O_NONBLOCK)) {
-    access_[which] = access::non_blocking;
+    access_[direction] = access::non_blocking;
     errno = EINTR;  // the caller tries again
     return false;
   }
@@ -179,7 +179,7 @@ bool descriptor::begin_blocking(side which) noexcept {
     errno = ENOMEM;
     return false;
   }
-  access_[which] = access::thread;
+  access_[direction] = access::thread;
   return true;
 }
 

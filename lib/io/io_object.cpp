@@ -12,9 +12,9 @@ byte_stream::~byte_stream() = default;
 
 namespace detail {
 
-void io_object::ready(side which) noexcept {
-  maybe_ready[which] = true;
-  io_operation* op = waiter[which];
+void io_object::ready(io_direction direction) noexcept {
+  maybe_ready[direction] = true;
+  io_operation* op = waiter[direction];
   if (op && !op->linked()) scheduler::of(*loop).make_ready(*op);
 }
 

@@ -7,46 +7,46 @@
 
 namespace cosock::detail {
 
-void io_operation::refuse(io_object* where, side which) noexcept {
-  if (!where || !where->loop)
+void io_operation::refuse(io_object* object, io_direction direction) noexcept {
+  if (!object || !object->loop)
     failure_ = closed_failure();
   else
-    failure_ = own_failure(where->waiter[which] && where->loop == scope_->loop ? error::busy
+    failure_ = own_failure(object->waiter[direction] && object->loop == scope_->loop ? error::busy
                                                                            : error::other_loop);
 }
 
-step io_operation::wait(io_object* where, side which, bool yields) {
-  on_ = where;
-  side_ = which;
-  where->waiter[which] = this;
+step io_operation::wait(io_object* object, io_direction direction, bool yields) {
+  object_ = object;
+  direction_ = direction;
+  object->waiter[direction] = this;
   suspend();
   if (yields)
-    scheduler::of(*where->loop).make_ready_later(*this);
+    scheduler::of(*object->loop).make_ready_later(*this);
   else
-    where->arm(which);
+    object->arm(direction);
   return step::pending;
 }
 
-step io_operation::launch(io_object* where, side which) {
-  if (!may_begin(where, which)) return complete_or_yield();
-  if (where->maybe_ready[which]) {
-    if (!where->loop->take_turn()) return wait(where, which, true);
-    on_ = where;
-    side_ = which;
+step io_operation::launch(io_object* object, io_direction direction) {
+  if (!may_begin(object, direction)) return complete_or_yield();
+  if (object->maybe_ready[direction]) {
+    if (!object->loop->take_turn()) return wait(object, direction, true);
+    object_ = object;
+    direction_ = direction;
     const step reached = attempt();
-    on_ = nullptr;
+    object_ = nullptr;
     if (reached == step::done) return done();
   }
-  return wait(where, which, where->maybe_ready[which]);
+  return wait(object, direction, object->maybe_ready[direction]);
 }
 
 void io_operation::fire() {
-  if (on_) {
+  if (object_) {
     if (attempt() == step::pending) {
-      if (on_->maybe_ready[side_])  // could go on, but has had its turn
-        scheduler::of(*on_->loop).make_ready_later(*this);
+      if (object_->maybe_ready[direction_])  // could go on, but has had its turn
+        scheduler::of(*object_->loop).make_ready_later(*this);
       else
-        on_->arm(side_);
+        object_->arm(direction_);
       return;
     }
     leave();
@@ -57,8 +57,8 @@ void io_operation::fire() {
 void io_operation::cancel() noexcept { end_with(cancelled_failure()); }
 
 void io_operation::end_with(failure why) noexcept {
-  if (!on_) return;  // has ended already, and will be resumed
-  loop_state& loop = *on_->loop;
+  if (!object_) return;  // has ended already, and will be resumed
+  loop_state& loop = *object_->loop;
   failure_ = why;
   leave();
   if (!linked()) scheduler::of(loop).make_ready(*this);
@@ -81,16 +81,16 @@ step stream_operation::ended_without(std::size_t bytes) noexcept {
 
 step stream_operation::start_operation(std::coroutine_handle<> awaiting, cancel_node& parent) {
   if (!enter(awaiting, parent)) return complete_or_yield();
-  io_object* const of = of_;
-  const side which = this->which();
-  if (!may_begin(of, which)) return complete_or_yield();
+  io_object* const target = target_;
+  const io_direction side = direction();
+  if (!may_begin(target, side)) return complete_or_yield();
   piece first;
   if (contiguous() ? size_ == 0 : pieces(&first, 1) == 0) return complete_or_yield();
-  if (of->maybe_ready[which]) {
-    if (!of->loop->take_turn()) return wait(of, which, true);
-    if (of->transfer(*this) == step::done) return done();
+  if (target->maybe_ready[side]) {
+    if (!target->loop->take_turn()) return wait(target, side, true);
+    if (target->transfer(*this) == step::done) return done();
   }
-  return wait(of, which, of->maybe_ready[which]);
+  return wait(target, side, target->maybe_ready[side]);
 }
 
 void stream_operation::raise_failure() const {
@@ -99,19 +99,19 @@ void stream_operation::raise_failure() const {
 }
 
 step stream_ready_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
-  return enter(awaiting, parent) ? launch(of_, which_) : complete_or_yield();
+  return enter(awaiting, parent) ? launch(target_, direction_) : complete_or_yield();
 }
 
 step stream_flush_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   if (!enter(awaiting, parent)) return complete_or_yield();
-  io_object* const of = of_;
-  if (!may_begin(of, writing)) return complete_or_yield();
-  if (of->is_flushed(failure_)) return complete_or_yield();
-  return wait(of, writing, false);
+  io_object* const target = target_;
+  if (!may_begin(target, writing)) return complete_or_yield();
+  if (target->is_flushed(failure_)) return complete_or_yield();
+  return wait(target, writing, false);
 }
 
 step stream_ready_operation::attempt() {
-  return on_->is_ready(side_) ? step::done : step::pending;
+  return object_->is_ready(direction_) ? step::done : step::pending;
 }
 
 }  // namespace cosock::detail

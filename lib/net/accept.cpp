@@ -29,11 +29,11 @@ void prepare_adopted_listener(int fd, int type, int family) {
 void basic_accept_operation::discard() noexcept { std::exchange(accepted_, nullptr)->close(); }
 
 step basic_accept_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
-  return enter(awaiting, parent) ? launch(of_, reading) : complete_or_yield();
+  return enter(awaiting, parent) ? launch(target_, reading) : complete_or_yield();
 }
 
 step basic_accept_operation::attempt() {
-  auto& from = static_cast<descriptor&>(*on_);  // not of_: the acceptor may have been moved
+  auto& from = static_cast<descriptor&>(*object_);  // not target_: the acceptor may have been moved
   for (;;) {
     system_address peer;
     const int fd = above_standard(

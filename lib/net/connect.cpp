@@ -90,7 +90,7 @@ step tcp_connect_operation::start(std::coroutine_handle<> awaiting, cancel_node&
 }
 
 step tcp_connect_operation::attempt() {
-  if (!on_->is_ready(writing)) return step::pending;
+  if (!object_->is_ready(writing)) return step::pending;
   int error = 0;
   socklen_t size = sizeof error;
   if (::getsockopt(connected_.native_handle(), SOL_SOCKET, SO_ERROR, &error, &size) != 0)

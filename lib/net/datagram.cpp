@@ -29,10 +29,10 @@ step datagram_operation::start(std::coroutine_handle<> awaiting, cancel_node& pa
     nothing_to_do = list().count == 0;
   }
   if (!enter(awaiting, parent)) return complete_or_yield();
-  if (nothing_to_do && may_begin(of_, which())) return complete_or_yield();
+  if (nothing_to_do && may_begin(target_, direction())) return complete_or_yield();
   // That there was no room may have been true of another peer.
-  if (kind_ >= kind::send && may_begin(of_, writing)) of_->maybe_ready[writing] = true;
-  return launch(of_, which());
+  if (kind_ >= kind::send && may_begin(target_, writing)) target_->maybe_ready[writing] = true;
+  return launch(target_, direction());
 }
 
 void datagram_operation::raise_failure() const {

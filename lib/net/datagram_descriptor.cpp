@@ -77,20 +77,20 @@ void datagram_descriptor::on_events(unsigned events) noexcept {
   descriptor::on_events(polls_ ? events & ~unsigned{writable} : events);
 }
 
-void datagram_descriptor::arm(side which) {
-  descriptor::arm(which);
-  if (which == writing && polls_) retry_.start(*loop);
+void datagram_descriptor::arm(io_direction direction) {
+  descriptor::arm(direction);
+  if (direction == writing && polls_) retry_.start(*loop);
 }
 
-bool datagram_descriptor::is_ready(side which) noexcept {
-  if (which == reading && (has_joined() || error_later_)) return maybe_ready[which] = true;
-  return descriptor::is_ready(which);
+bool datagram_descriptor::is_ready(io_direction direction) noexcept {
+  if (direction == reading && (has_joined() || error_later_)) return maybe_ready[direction] = true;
+  return descriptor::is_ready(direction);
 }
 
 step datagram_descriptor::transfer_datagrams(datagram_operation& op) {
-  if (op.which() == reading && error_later_)
+  if (op.direction() == reading && error_later_)
     return op.failed(system_failure(std::exchange(error_later_, 0)));
-  if (op.which() == writing && traits.family == AF_UNIX) {
+  if (op.direction() == writing && traits.family == AF_UNIX) {
     // The system tells when the connected peer has room, and of no other.
     const bool batch = op.what() == datagram_operation::kind::send_batch;
     polls_ = batch ? op.list().peer_at || op.list().peer : op.peer() != nullptr;
@@ -112,7 +112,7 @@ step datagram_descriptor::transfer_datagrams(datagram_operation& op) {
 /// For a system call that failed: true if the operation has ended with that.
 step datagram_descriptor::message_failed(datagram_operation& op, int error) noexcept {
   if (!would_block(error)) return op.failed(system_failure(error));
-  maybe_ready[op.which()] = false;
+  maybe_ready[op.direction()] = false;
   return step::pending;
 }
 

@@ -61,8 +61,8 @@ class datagram_descriptor final : public descriptor {
   /// For open().
   datagram_descriptor(scheduler& loop, int fd, medium what, bool shared, int family) noexcept;
 
-  void arm(side) override;
-  bool is_ready(side) noexcept override;
+  void arm(io_direction) override;
+  bool is_ready(io_direction) noexcept override;
   step transfer_datagrams(datagram_operation&) override;
 
   datagram_traits traits;

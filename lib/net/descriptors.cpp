@@ -34,18 +34,18 @@ void take_descriptors(msghdr& message, std::size_t most, received_with_descripto
 
 step descriptor_send_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   if (!enter(awaiting, parent)) return complete_or_yield();
-  if (!may_begin(of_, writing)) return complete_or_yield();
-  const bool messages = static_cast<descriptor*>(of_)->what() != medium::socket;
+  if (!may_begin(target_, writing)) return complete_or_yield();
+  const bool messages = static_cast<descriptor*>(target_)->what() != medium::socket;
   const bool empty = data_.size() == 0 && !messages;
   if (descriptors_.size() > most_descriptors || (empty && !descriptors_.empty())) {
     failure_ = system_failure(EINVAL);
     return complete_or_yield();
   }
-  return empty ? complete_or_yield() : launch(of_, writing);
+  return empty ? complete_or_yield() : launch(target_, writing);
 }
 
 step descriptor_send_operation::attempt() {
-  auto& to = static_cast<descriptor&>(*on_);
+  auto& to = static_cast<descriptor&>(*object_);
   if ((failure_ = to.broken())) return step::done;
   const bool messages = to.what() != medium::socket;
   for (;;) {
@@ -97,14 +97,14 @@ std::size_t descriptor_send_operation::result() {
 
 step descriptor_receive_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   if (!enter(awaiting, parent)) return complete_or_yield();
-  if (!may_begin(of_, reading)) return complete_or_yield();
-  if (into_.size() == 0 && static_cast<descriptor*>(of_)->what() == medium::socket)
+  if (!may_begin(target_, reading)) return complete_or_yield();
+  if (into_.size() == 0 && static_cast<descriptor*>(target_)->what() == medium::socket)
     return complete_or_yield();
-  return launch(of_, reading);
+  return launch(target_, reading);
 }
 
 step descriptor_receive_operation::attempt() {
-  auto& from = static_cast<descriptor&>(*on_);
+  auto& from = static_cast<descriptor&>(*object_);
   try {
     // Sooner than anything is taken, which would be lost.
     result_.descriptors.reserve(std::min(most_, most_descriptors));

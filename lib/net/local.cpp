@@ -262,11 +262,11 @@ descriptor* basic_local_connect_operation::take() {
 }
 
 step message_receive_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
-  return enter(awaiting, parent) ? launch(of_, reading) : complete_or_yield();
+  return enter(awaiting, parent) ? launch(target_, reading) : complete_or_yield();
 }
 
 step message_receive_operation::attempt() {
-  auto& from = static_cast<descriptor&>(*on_);
+  auto& from = static_cast<descriptor&>(*object_);
   iovec piece = {into_.data(), into_.size()};
   ssize_t n;
   do {

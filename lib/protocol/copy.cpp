@@ -124,9 +124,9 @@ class splice_pipe {
     if (fd < 0) detail::raise(detail::closed_failure());
     return fd;
   }
-  static std::size_t counted(const byte_stream& s, detail::side which, ssize_t n) noexcept {
+  static std::size_t counted(const byte_stream& s, detail::io_direction direction, ssize_t n) noexcept {
     const auto size = static_cast<std::size_t>(n);
-    descriptor_of(s).count_bytes(which, size);
+    descriptor_of(s).count_bytes(direction, size);
     return size;
   }
   bool set_size(std::size_t bytes) const noexcept {

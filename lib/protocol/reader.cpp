@@ -49,17 +49,17 @@ void basic_reader_operation::raise_failure() const {
 
 step basic_reader_operation::start_read(std::coroutine_handle<> awaiting, cancel_node& parent) {
   if (!enter(awaiting, parent)) return complete_or_yield();
-  io_object* const of = of_;
-  if (!may_begin(of, reading)) return complete_or_yield();
-  if (!of->loop->take_turn()) return wait(of, reading, true);
+  io_object* const target = target_;
+  if (!may_begin(target, reading)) return complete_or_yield();
+  if (!target->loop->take_turn()) return wait(target, reading, true);
   if (satisfied() == step::done) return done();
-  if (!of->maybe_ready[reading]) return wait(of, reading, false);
-  if (advance(*of) == step::done) return done();
-  return wait(of, reading, of->maybe_ready[reading]);
+  if (!target->maybe_ready[reading]) return wait(target, reading, false);
+  if (advance(*target) == step::done) return done();
+  return wait(target, reading, target->maybe_ready[reading]);
 }
 
 step basic_reader_operation::attempt() {
-  return satisfied() == step::done ? step::done : advance(*on_);
+  return satisfied() == step::done ? step::done : advance(*object_);
 }
 
 /// Receives until the operation has ended, has to wait for that, or has had its turn.

@@ -40,9 +40,9 @@ class memory_stream final : public cosock::byte_stream {
   struct end_point final : cosock::detail::io_object {
     using operation = cosock::detail::stream_operation;
     using step = cosock::detail::step;
-    void arm(cosock::detail::side) override {}
-    bool is_ready(cosock::detail::side which) noexcept override {
-      return maybe_ready[which] = which == cosock::detail::reading
+    void arm(cosock::detail::io_direction) override {}
+    bool is_ready(cosock::detail::io_direction direction) noexcept override {
+      return maybe_ready[direction] = direction == cosock::detail::reading
                                ? !incoming.empty() || ended
                                : shut || !peer || peer->incoming.size() < peer->room;
     }
@@ -53,7 +53,7 @@ class memory_stream final : public cosock::byte_stream {
           p = {op.data(), op.left()};
         else
           op.pieces(&p, 1);
-        if (op.which() == cosock::detail::writing) {
+        if (op.direction() == cosock::detail::writing) {
           if (shut || !peer) return op.failed({EPIPE, &boost::system::system_category()});
           const std::size_t n = std::min(p.size, peer->room - peer->incoming.size());
           if (n == 0) {

@@ -69,14 +69,14 @@ class scripted_stream final : public cosock::byte_stream {
   struct script final : cosock::detail::io_object {
     using operation = cosock::detail::stream_operation;
     using step = cosock::detail::step;
-    void arm(cosock::detail::side) override {}
-    bool is_ready(cosock::detail::side which) noexcept override {
-      return maybe_ready[which] = which == cosock::detail::reading
+    void arm(cosock::detail::io_direction) override {}
+    bool is_ready(cosock::detail::io_direction direction) noexcept override {
+      return maybe_ready[direction] = direction == cosock::detail::reading
                                ? !incoming.empty() || ended || receive_error
                                : room != 0 || send_error;
     }
     step transfer(operation& op) override {
-      return op.which() == cosock::detail::reading ? receive(op) : send(op);
+      return op.direction() == cosock::detail::reading ? receive(op) : send(op);
     }
     static cosock::detail::piece next(operation& op) {
       cosock::detail::piece p{nullptr, 0};

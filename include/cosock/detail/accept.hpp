@@ -20,10 +20,10 @@ class COSOCK_API basic_accept_operation : public io_operation {
   failure fail() noexcept { return failure_; }
 
  protected:
-  basic_accept_operation(descriptor* const& of, medium what, endpoint* peer = nullptr) noexcept
-      : of_(of), peer_(peer), what_(what) {}
+  basic_accept_operation(descriptor* const& target, medium what, endpoint* peer = nullptr) noexcept
+      : target_(target), peer_(peer), what_(what) {}
   basic_accept_operation(basic_accept_operation&& other) noexcept
-      : io_operation(), of_(other.of_), peer_(other.peer_), what_(other.what_) {}
+      : io_operation(), target_(other.target_), peer_(other.peer_), what_(other.what_) {}
   ~basic_accept_operation() {
     if (accepted_) [[unlikely]]
       discard();
@@ -37,7 +37,7 @@ class COSOCK_API basic_accept_operation : public io_operation {
  private:
   step attempt() override;
   void discard() noexcept;
-  descriptor* const& of_;
+  descriptor* const& target_;
   endpoint* peer_;
   descriptor* accepted_ = nullptr;
   medium what_;

@@ -32,9 +32,9 @@ class COSOCK_API stream_pump : public io_object, private loop_service, private t
   /// The stream is destroyed: closes, unless somebody keeps this to close it in order.
   void leave(std::shared_ptr<stream_pump> self) noexcept;
 
-  void arm(side) override;
+  void arm(io_direction) override;
   step transfer(stream_operation&) override;
-  bool is_ready(side) noexcept override;
+  bool is_ready(io_direction) noexcept override;
   bool is_flushed(failure&) noexcept override;
   bool may_finish() noexcept override;
   bool leave_to(kept_io_object* keeper) noexcept override {

@@ -18,9 +18,9 @@ class COSOCK_AWAITABLE datagram_receive_operation final
     : public awaiter_of<datagram_receive_operation>,
       public datagram_operation {
  public:
-  datagram_receive_operation(io_object* const& of, const void* memory, std::size_t size,
+  datagram_receive_operation(io_object* const& target, const void* memory, std::size_t size,
                   gather_function gather) noexcept
-      : datagram_operation(kind::receive, of, memory, size, gather, nullptr) {}
+      : datagram_operation(kind::receive, target, memory, size, gather, nullptr) {}
   datagram_receive_operation(datagram_receive_operation&&) noexcept = default;
   received result() const {
     raise_if_failed();
@@ -33,9 +33,9 @@ class COSOCK_AWAITABLE datagram_receive_from_operation final
     : public awaiter_of<datagram_receive_from_operation<Endpoint>>,
       public datagram_operation {
  public:
-  datagram_receive_from_operation(io_object* const& of, const void* memory, std::size_t size,
+  datagram_receive_from_operation(io_object* const& target, const void* memory, std::size_t size,
                        gather_function gather, packet_info* info) noexcept
-      : datagram_operation(kind::receive, of, memory, size, gather, &peers<Endpoint>::codec) {
+      : datagram_operation(kind::receive, target, memory, size, gather, &peers<Endpoint>::codec) {
     info_ = info;
   }
   datagram_receive_from_operation(datagram_receive_from_operation&&) noexcept = default;
@@ -61,8 +61,8 @@ class COSOCK_AWAITABLE datagram_receive_batch_operation final
     : public awaiter_of<datagram_receive_batch_operation>,
       public datagram_operation {
  public:
-  datagram_receive_batch_operation(io_object* const& of, batch_memory& into) noexcept
-      : datagram_operation(kind::receive_batch, of, &into, 0, nullptr, nullptr) {}
+  datagram_receive_batch_operation(io_object* const& target, batch_memory& into) noexcept
+      : datagram_operation(kind::receive_batch, target, &into, 0, nullptr, nullptr) {}
   datagram_receive_batch_operation(datagram_receive_batch_operation&&) noexcept = default;
   std::size_t result() const {
     raise_if_failed();
@@ -75,10 +75,10 @@ class COSOCK_AWAITABLE datagram_send_operation final
     : public awaiter_of<datagram_send_operation<Endpoint>>,
       public datagram_operation {
  public:
-  datagram_send_operation(io_object* const& of, const void* memory, std::size_t size,
+  datagram_send_operation(io_object* const& target, const void* memory, std::size_t size,
                           gather_function gather, const Endpoint* to,
                           const packet_info* as) noexcept
-      : datagram_operation(kind::send, of, memory, size, gather, &peers<Endpoint>::codec) {
+      : datagram_operation(kind::send, target, memory, size, gather, &peers<Endpoint>::codec) {
     info_ = const_cast<packet_info*>(as);
     if (to) to_ = *to;
     addressed_ = to != nullptr;
@@ -103,9 +103,9 @@ class COSOCK_AWAITABLE datagram_send_batch_operation final
     : public awaiter_of<datagram_send_batch_operation<Endpoint>>,
       public datagram_operation {
  public:
-  datagram_send_batch_operation(io_object* const& of, const outgoing_list& list,
+  datagram_send_batch_operation(io_object* const& target, const outgoing_list& list,
                                 const Endpoint* to) noexcept
-      : datagram_operation(kind::send_batch, of, nullptr, 0, nullptr, &peers<Endpoint>::codec),
+      : datagram_operation(kind::send_batch, target, nullptr, 0, nullptr, &peers<Endpoint>::codec),
         list_(list) {
     if (to) to_ = *to;
     addressed_ = to != nullptr;

@@ -6,7 +6,7 @@
 
 namespace cosock::detail {
 
-enum side : unsigned char { reading, writing };
+enum io_direction : unsigned char { reading, writing };
 
 struct byte_counter;
 class kept_io_object;
@@ -14,7 +14,7 @@ class datagram_operation;
 class stream_operation;
 class io_operation;
 
-/// Something that has a reading and a writing side, on each of which one operation can wait until it
+/// Something that has two directions, in each of which one operation can wait until it
 /// is ready: a descriptor, or a stream in memory.
 class COSOCK_API io_object {
  public:
@@ -29,16 +29,16 @@ class COSOCK_API io_object {
   /// The end has to be sent before the stream is closed: close_notify.
   bool needs_close_notify = false;
 
-  /// Makes sure that ready() will be called when the side becomes ready.
-  virtual void arm(side) = 0;
+  /// Makes sure that ready() will be called when the direction becomes ready.
+  virtual void arm(io_direction) = 0;
   /// Moves bytes until the operation has ended, or has to wait for that.
   virtual step transfer(stream_operation&) = 0;
   /// Moves a datagram, or a batch, or has to wait.
   virtual step transfer_datagrams(datagram_operation&);
   /// Has what is moved from now on counted, if it can be.
   virtual void count_into(byte_counter&) noexcept {}
-  /// Whether the side is ready, and sets maybe_ready.
-  virtual bool is_ready(side) noexcept = 0;
+  /// Whether the direction is ready, and sets maybe_ready.
+  virtual bool is_ready(io_direction) noexcept = 0;
 
   /// Whether everything that was sent, and the end if shutdown_send() was called, has left the
   /// stream; true with a failure where it cannot. After false, ready(writing) is called when it has.
@@ -51,8 +51,8 @@ class COSOCK_API io_object {
   /// For an io_object that was left: closes it.
   virtual void close_left() noexcept {}
 
-  /// Reports that a side is ready.
-  void ready(side) noexcept;
+  /// Reports that a direction is ready.
+  void ready(io_direction) noexcept;
   /// Ends what waits with this failure.
   void abandon(failure) noexcept;
 

@@ -26,8 +26,8 @@ struct local_access {
     return Socket::what;
   }
   template <class Socket>
-  static Socket make(descriptor* of) noexcept {
-    return Socket(of);
+  static Socket make(descriptor* socket) noexcept {
+    return Socket(socket);
   }
   template <class Socket>
   static std::pair<Socket, Socket> make_pair() {
@@ -41,8 +41,8 @@ class COSOCK_AWAITABLE local_accept_operation final
     : public awaiter_of<local_accept_operation<Socket>>,
       public basic_accept_operation {
  public:
-  explicit local_accept_operation(descriptor* const& of) noexcept
-      : basic_accept_operation(of, local_access::what<Socket>()) {}
+  explicit local_accept_operation(descriptor* const& target) noexcept
+      : basic_accept_operation(target, local_access::what<Socket>()) {}
   local_accept_operation(local_accept_operation&&) noexcept = default;
   Socket result() { return local_access::make<Socket>(take()); }
 };
@@ -95,10 +95,10 @@ class COSOCK_AWAITABLE message_receive_operation final
     : public awaiter_of<message_receive_operation>,
       public io_operation {
  public:
-  message_receive_operation(io_object* const& of, mutable_buffer into) noexcept
-      : of_(of), into_(into) {}
+  message_receive_operation(io_object* const& target, mutable_buffer into) noexcept
+      : target_(target), into_(into) {}
   message_receive_operation(message_receive_operation&& other) noexcept
-      : io_operation(), of_(other.of_), into_(other.into_) {}
+      : io_operation(), target_(other.target_), into_(other.into_) {}
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   received result() {
     if (failure_) raise(failure_);
@@ -108,7 +108,7 @@ class COSOCK_AWAITABLE message_receive_operation final
 
  private:
   step attempt() override;
-  io_object* const& of_;
+  io_object* const& target_;
   mutable_buffer into_;
   received result_;
 };

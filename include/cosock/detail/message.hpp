@@ -92,7 +92,7 @@ class COSOCK_API datagram_operation : public io_operation {
 
   // For the object's transfer().
   kind what() const noexcept { return kind_; }
-  side which() const noexcept { return kind_ < kind::send ? reading : writing; }
+  io_direction direction() const noexcept { return kind_ < kind::send ? reading : writing; }
   bool contiguous() const noexcept { return gather_ == nullptr; }
   void* data() const noexcept { return const_cast<void*>(memory_); }
   std::size_t size() const noexcept { return size_; }
@@ -118,15 +118,15 @@ class COSOCK_API datagram_operation : public io_operation {
   }
 
  protected:
-  datagram_operation(kind what, io_object* const& of, const void* memory, std::size_t size,
+  datagram_operation(kind what, io_object* const& target, const void* memory, std::size_t size,
                     gather_function gather, const peer_codec* codec) noexcept
-      : of_(of), memory_(memory), size_(size), gather_(gather), codec_(codec), kind_(what) {}
+      : target_(target), memory_(memory), size_(size), gather_(gather), codec_(codec), kind_(what) {}
   datagram_operation(datagram_operation&& other) noexcept
-      : of_(other.of_), memory_(other.memory_), size_(other.size_), gather_(other.gather_),
+      : target_(other.target_), memory_(other.memory_), size_(other.size_), gather_(other.gather_),
         codec_(other.codec_), info_(other.info_), kind_(other.kind_) {}
   ~datagram_operation() = default;
 
-  step attempt() override { return on_->transfer_datagrams(*this); }
+  step attempt() override { return object_->transfer_datagrams(*this); }
   void raise_if_failed() const {
     if (failure_) [[unlikely]]
       raise_failure();
@@ -134,7 +134,7 @@ class COSOCK_API datagram_operation : public io_operation {
   [[noreturn]] void raise_failure() const;
   [[noreturn]] void raise_batch_failure() const;
 
-  io_object* const& of_;
+  io_object* const& target_;
   const void* memory_;  // a buffer, a sequence of them, an outgoing_list or a batch_memory
   std::size_t size_;
   gather_function gather_;

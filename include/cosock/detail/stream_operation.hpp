@@ -9,7 +9,7 @@
 
 namespace cosock::detail {
 
-/// An operation on one side of an io_object.
+/// An operation in one direction of an io_object.
 class COSOCK_API io_operation : public awaited_operation {
  public:
   void fire() override;
@@ -26,22 +26,22 @@ class COSOCK_API io_operation : public awaited_operation {
   /// One attempt; done: with a result or a failure_.
   virtual step attempt() = 0;
   /// For start(): attempts, or waits.
-  step launch(io_object* where, side which);
+  step launch(io_object* object, io_direction direction);
   /// Whether an operation may begin there; otherwise it has failed.
-  bool may_begin(io_object* where, side which) noexcept {
-    if (where && where->loop == scope_->loop && !where->waiter[which]) [[likely]] return true;
-    refuse(where, which);
+  bool may_begin(io_object* object, io_direction direction) noexcept {
+    if (object && object->loop == scope_->loop && !object->waiter[direction]) [[likely]] return true;
+    refuse(object, direction);
     return false;
   }
-  void refuse(io_object* where, side which) noexcept;
-  step wait(io_object* where, side which, bool yields);
+  void refuse(io_object* object, io_direction direction) noexcept;
+  step wait(io_object* object, io_direction direction, bool yields);
   void leave() noexcept {
-    if (on_) on_->waiter[side_] = nullptr;
-    on_ = nullptr;
+    if (object_) object_->waiter[direction_] = nullptr;
+    object_ = nullptr;
   }
 
-  io_object* on_ = nullptr;
-  side side_;
+  io_object* object_ = nullptr;
+  io_direction direction_;
 };
 
 /// Moves bytes between memory and a stream. Refers to the stream, not to its object, until it
@@ -57,7 +57,7 @@ class COSOCK_API stream_operation : public io_operation {
   void* data() const noexcept { return static_cast<char*>(const_cast<void*>(memory_)) + moved_; }
   std::size_t left() const noexcept { return size_ - moved_; }
   kind what() const noexcept { return kind_; }
-  side which() const noexcept { return kind_ < kind::send ? reading : writing; }
+  io_direction direction() const noexcept { return kind_ < kind::send ? reading : writing; }
   bool has_details() const noexcept { return moved_ != 0; }
 
   /// For the object's transfer(): so many bytes were moved, 0 for the end of the stream. Done if
@@ -79,27 +79,27 @@ class COSOCK_API stream_operation : public io_operation {
   }
 
  protected:
-  stream_operation(kind what, io_object* const& of, const void* data, std::size_t size) noexcept
-      : of_(of), memory_(data), size_(size), kind_(what) {}
-  stream_operation(kind what, io_object* const& of, const void* sequence,
+  stream_operation(kind what, io_object* const& target, const void* data, std::size_t size) noexcept
+      : target_(target), memory_(data), size_(size), kind_(what) {}
+  stream_operation(kind what, io_object* const& target, const void* sequence,
                    gather_function gather) noexcept
-      : of_(of),
+      : target_(target),
         memory_(sequence),
         size_(static_cast<std::size_t>(-1)),
         gather_(gather),
         kind_(what) {}
   stream_operation(stream_operation&& other) noexcept
-      : of_(other.of_), memory_(other.memory_), size_(other.size_), gather_(other.gather_),
+      : target_(other.target_), memory_(other.memory_), size_(other.size_), gather_(other.gather_),
         kind_(other.kind_) {}
   ~stream_operation() = default;
 
-  step attempt() override { return on_->transfer(*this); }
+  step attempt() override { return object_->transfer(*this); }
   step ended_without(std::size_t bytes) noexcept;
   [[noreturn]] void raise_failure() const;
 
   step start_operation(std::coroutine_handle<> awaiting, cancel_node& parent);
 
-  io_object* const& of_;   // null: closed
+  io_object* const& target_;   // null: closed
   const void* memory_;  // the buffer, or the sequence
   std::size_t size_;
   std::size_t moved_ = 0;
@@ -112,12 +112,12 @@ class COSOCK_AWAITABLE stream_transfer_operation final
     : public awaiter_of<stream_transfer_operation>,
       public stream_operation {
  public:
-  stream_transfer_operation(kind what, io_object* const& of, const void* data,
+  stream_transfer_operation(kind what, io_object* const& target, const void* data,
                             std::size_t size) noexcept
-      : stream_operation(what, of, data, size) {}
-  stream_transfer_operation(kind what, io_object* const& of, const void* sequence,
+      : stream_operation(what, target, data, size) {}
+  stream_transfer_operation(kind what, io_object* const& target, const void* sequence,
                             gather_function gather) noexcept
-      : stream_operation(what, of, sequence, gather) {}
+      : stream_operation(what, target, sequence, gather) {}
   stream_transfer_operation(stream_transfer_operation&& other) noexcept = default;
 
   step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
@@ -130,13 +130,13 @@ class COSOCK_AWAITABLE stream_transfer_operation final
   failure fail() noexcept { return failure_; }
 };
 
-/// Waits until a side of a stream is ready.
+/// Waits until a direction of a stream is ready.
 class COSOCK_AWAITABLE stream_ready_operation final : public awaiter_of<stream_ready_operation>,
                                                public io_operation {
  public:
-  stream_ready_operation(io_object* const& of, side which) noexcept : of_(of), which_(which) {}
+  stream_ready_operation(io_object* const& target, io_direction direction) noexcept : target_(target), direction_(direction) {}
   stream_ready_operation(stream_ready_operation&& other) noexcept
-      : io_operation(), of_(other.of_), which_(other.which_) {}
+      : io_operation(), target_(other.target_), direction_(other.direction_) {}
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   void result() {
     if (failure_) raise(failure_);
@@ -145,8 +145,8 @@ class COSOCK_AWAITABLE stream_ready_operation final : public awaiter_of<stream_r
 
  private:
   step attempt() override;
-  io_object* const& of_;
-  side which_;
+  io_object* const& target_;
+  io_direction direction_;
 };
 
 /// Waits until what was sent has left the stream, into the hands of the system. Takes the place of
@@ -154,9 +154,9 @@ class COSOCK_AWAITABLE stream_ready_operation final : public awaiter_of<stream_r
 class COSOCK_AWAITABLE stream_flush_operation final : public awaiter_of<stream_flush_operation>,
                                                public io_operation {
  public:
-  explicit stream_flush_operation(io_object* const& of) noexcept : of_(of) {}
+  explicit stream_flush_operation(io_object* const& target) noexcept : target_(target) {}
   stream_flush_operation(stream_flush_operation&& other) noexcept
-      : io_operation(), of_(other.of_) {}
+      : io_operation(), target_(other.target_) {}
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   void result() {
     if (failure_) raise(failure_);
@@ -165,9 +165,9 @@ class COSOCK_AWAITABLE stream_flush_operation final : public awaiter_of<stream_f
 
  private:
   step attempt() override {
-    return on_->is_flushed(failure_) ? step::done : step::pending;
+    return object_->is_flushed(failure_) ? step::done : step::pending;
   }
-  io_object* const& of_;
+  io_object* const& target_;
 };
 
 }  // namespace cosock::detail
