@@ -19,7 +19,7 @@ HEADERS = {
             "detail/config detail/core detail/duration detail/group detail/ring detail/size "
             "detail/slots detail/timer",
     "loop": "detail/asio_build",
-    "io": "stream detail/medium detail/io_object detail/stream_operation",
+    "io": "stream detail/fd_kind detail/io_object detail/stream_operation",
     "net": "connection local_endpoint received detail/datagram detail/local detail/message",
     "service": "detail/dealing detail/reconnect detail/serving",
     "asio": "detail/asio_async_stream detail/asio_home detail/asio_operation detail/asio_sockets "

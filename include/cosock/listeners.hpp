@@ -77,7 +77,7 @@ class basic_local_listeners final : public detail::dealing_listeners {
   /// Binds and listens, for `n` loops, for 0 usable_cores(). Throws as basic_local_acceptor does.
   explicit basic_local_listeners(const cosock::local_endpoint& at, unsigned n = 0,
                                  const local_acceptor_options& options = {})
-      : dealing_listeners(detail::local_access::what<Socket>(), at, n, options.backlog,
+      : dealing_listeners(detail::local_access::kind<Socket>(), at, n, options.backlog,
                           options.mode, options.replace_stale) {}
 
   /// The acceptor for the loop that runs on this thread. Throws as tcp_listeners::acceptor() does.

@@ -94,7 +94,7 @@ class COSOCK_API local_socket : public byte_stream {
   explicit local_socket(detail::descriptor* of) noexcept;
   local_socket(local_socket&& other) noexcept : byte_stream(std::exchange(other.object_, nullptr)) {}
   local_socket& operator=(local_socket&& other) noexcept;
-  static detail::descriptor* adopt(int descriptor, detail::medium what);
+  static detail::descriptor* adopt(int descriptor, detail::fd_kind kind);
 };
 
 /// A local stream of bytes.
@@ -113,7 +113,7 @@ class COSOCK_API local_stream_socket final : public local_socket {
  private:
   friend struct detail::local_access;
   using local_socket::local_socket;
-  static constexpr auto what = detail::medium::socket;
+  static constexpr auto kind = detail::fd_kind::socket;
 };
 
 /// A local connection that keeps messages apart: each send is one message, never partial, and each
@@ -141,7 +141,7 @@ class COSOCK_API local_seqpacket_socket final : public local_socket {
  private:
   friend struct detail::local_access;
   using local_socket::local_socket;
-  static constexpr auto what = detail::medium::messages;
+  static constexpr auto kind = detail::fd_kind::messages;
 };
 
 /// Connects to a local socket; gives a `Socket`: local_stream_socket, or local_seqpacket_socket.
@@ -197,8 +197,8 @@ class COSOCK_API local_listener {
  protected:
   local_listener() noexcept = default;
   explicit local_listener(detail::descriptor* of) noexcept : of_(of) {}
-  static detail::descriptor* adopt(int descriptor, detail::medium what);
-  local_listener(loop* loop, detail::medium what, const cosock::local_endpoint& at,
+  static detail::descriptor* adopt(int descriptor, detail::fd_kind kind);
+  local_listener(loop* loop, detail::fd_kind kind, const cosock::local_endpoint& at,
                  const local_acceptor_options& options);
   local_listener(local_listener&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
   local_listener& operator=(local_listener&& other) noexcept;
@@ -221,11 +221,11 @@ class basic_local_acceptor final : public local_listener {
   /// no_such_file_or_directory, permission_denied, and so on.
   explicit basic_local_acceptor(const cosock::local_endpoint& at,
                                 const local_acceptor_options& options = {})
-      : local_listener(nullptr, detail::local_access::what<Socket>(), at, options) {}
+      : local_listener(nullptr, detail::local_access::kind<Socket>(), at, options) {}
   /// The same on a loop that need not run yet.
   basic_local_acceptor(loop& loop, const cosock::local_endpoint& at,
                        const local_acceptor_options& options = {})
-      : local_listener(&loop, detail::local_access::what<Socket>(), at, options) {}
+      : local_listener(&loop, detail::local_access::kind<Socket>(), at, options) {}
 
   /// Takes over a descriptor that listens, one of the service manager's for instance: makes it
   /// non-blocking and close-on-exec, and closes it in the end, also if this throws; its file is not
@@ -234,7 +234,7 @@ class basic_local_acceptor final : public local_listener {
   /// not_a_socket, bad_file_descriptor.
   [[nodiscard]] static basic_local_acceptor adopt(int descriptor) {
     return basic_local_acceptor(
-        local_listener::adopt(descriptor, detail::local_access::what<Socket>()));
+        local_listener::adopt(descriptor, detail::local_access::kind<Socket>()));
   }
 
   /// Waits for a connection. Throws the system's errors, such as too_many_files_open, after which

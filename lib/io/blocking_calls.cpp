@@ -138,7 +138,7 @@ void blocking_calls::lane::job_completed() noexcept {
 }
 
 failure blocking_calls::lane::start(std::shared_ptr<call> what) noexcept {
-  if (of.what() == medium::terminal) what->allow_stop();
+  if (of.kind() == fd_kind::terminal) what->allow_stop();
   running = std::move(what);
   const failure f = running->submit(*of.loop, *this);
   if (f) running.reset();
@@ -208,7 +208,7 @@ step blocking_calls::attempt(stream_operation& op) noexcept {
       of_.check_write(-1);
       return op.failed(of_.lost(errno));
     }
-    if (own && (op.what() == stream_operation::kind::send_some || op.moved(0) == step::done))
+    if (own && (op.requested() == stream_operation::kind::send_some || op.moved(0) == step::done))
       return step::done;
   }
   if (poll_now(of_.fd(), POLLOUT) == 0) return step::pending;

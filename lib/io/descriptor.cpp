@@ -60,19 +60,19 @@ ssize_t receive_counted(int fd, iovec* pieces, std::size_t count, int& left) noe
 
 }  // namespace
 
-descriptor::descriptor(scheduler& loop, int fd, medium what, bool shared) noexcept
+descriptor::descriptor(scheduler& loop, int fd, fd_kind kind, bool shared) noexcept
     : fd_(fd),
-      what_(what),
+      kind_(kind),
       shared_(shared),
-      drained_by_short_(what == medium::tcp),
-      asked_for_left_(what != medium::tcp) {
+      drained_by_short_(kind == fd_kind::tcp),
+      asked_for_left_(kind != fd_kind::tcp) {
   this->loop = &loop;
-  keeps_messages = what == medium::messages;
+  keeps_messages = kind == fd_kind::messages;
   loop.add_service(*this);
 }
 
 void descriptor::begin() {
-  if (what_ == medium::file) {
+  if (kind_ == fd_kind::file) {
     maybe_ready[reading] = true;
     return;
   }
@@ -82,7 +82,7 @@ void descriptor::begin() {
     close();
     throw;
   }
-  if (what_ == medium::messages) ask_for_stamps();
+  if (kind_ == fd_kind::messages) ask_for_stamps();
 }
 
 /// A stamp comes with every message, and tells an empty one from the end. Others who receive from
@@ -131,7 +131,7 @@ void descriptor::on_events(unsigned events) noexcept {
 }
 
 void descriptor::arm(io_direction direction) {
-  if (what_ == medium::file) {  // always ready
+  if (kind_ == fd_kind::file) {  // always ready
     ready(direction);
     return;
   }
@@ -159,8 +159,8 @@ void descriptor::leave() noexcept {
 }
 
 bool descriptor::may_finish() noexcept {
-  if (input_ended || broken_ || what_ >= medium::file) return false;
-  if (what_ != medium::tcp || left_) return true;
+  if (input_ended || broken_ || kind_ >= fd_kind::file) return false;
+  if (kind_ != fd_kind::tcp || left_) return true;
   ::linger how = {};
   socklen_t size = sizeof how;
   return ::getsockopt(fd_, SOL_SOCKET, SO_LINGER, &how, &size) != 0 || !how.l_onoff ||
@@ -218,17 +218,17 @@ bool descriptor::is_ready(io_direction direction) noexcept {
   if (blocking_ && access_[direction] == access::thread)
     return maybe_ready[direction] = blocking_->is_ready(direction);
   const short event = direction == reading ? POLLIN : POLLOUT;
-  return maybe_ready[direction] = what_ == medium::file || poll_now(fd_, event) != 0;
+  return maybe_ready[direction] = kind_ == fd_kind::file || poll_now(fd_, event) != 0;
 }
 
 step descriptor::transfer(stream_operation& op) {
-  if (what_ >= medium::messages) [[unlikely]]
+  if (kind_ >= fd_kind::messages) [[unlikely]]
     return transfer_rare(op);
   return op.direction() == reading ? receive(op) : send(op);
 }
 
 step descriptor::transfer_rare(stream_operation& op) {
-  if (what_ == medium::messages)
+  if (kind_ == fd_kind::messages)
     return op.direction() == reading ? receive_messages(op) : send_message(op);
   if (op.direction() == reading) return receive(op);
   // A send may find that only a thread can go on.
@@ -244,7 +244,7 @@ step descriptor::receive(stream_operation& op) {
     ssize_t n;
     if (op.contiguous()) [[likely]] {
       iovec one = piece_of(op);
-      n = what_ == medium::tcp ? receive_counted(fd_, &one, 1, left) : read_pieces(&one, 1);
+      n = kind_ == fd_kind::tcp ? receive_counted(fd_, &one, 1, left) : read_pieces(&one, 1);
     } else {
       n = receive_scattered(op, left);
     }
@@ -270,7 +270,7 @@ step descriptor::receive(stream_operation& op) {
 ssize_t descriptor::receive_scattered(stream_operation& op, int& left) noexcept {
   iovec many[most_pieces];
   const std::size_t count = pieces_of(op, many);
-  return what_ == medium::tcp ? receive_counted(fd_, many, count, left) : read_pieces(many, count);
+  return kind_ == fd_kind::tcp ? receive_counted(fd_, many, count, left) : read_pieces(many, count);
 }
 
 step descriptor::send(stream_operation& op) {
@@ -279,7 +279,7 @@ step descriptor::send(stream_operation& op) {
     ssize_t n;
     if (!op.contiguous()) {
       n = send_gathered(op);
-    } else if (what_ <= medium::socket) {
+    } else if (kind_ <= fd_kind::socket) {
       n = ::send(fd_, op.data(), std::min(op.left(), most_bytes), MSG_NOSIGNAL | MSG_DONTWAIT);
     } else {
       iovec one = piece_of(op);
@@ -303,7 +303,7 @@ failure descriptor::lost(int error) noexcept {
 }
 
 bool descriptor::loses_connection(int error) noexcept {
-  if (broken_ || what_ == medium::datagrams) return false;
+  if (broken_ || kind_ == fd_kind::datagrams) return false;
   switch (error) {
     case ECONNABORTED:  // by the system, see tcp_diag_destroy
     case ECONNRESET:
@@ -335,7 +335,7 @@ ssize_t descriptor::take_message(msghdr& message, int flags, bool& end) noexcept
   end = false;
   bool has_stamp = has_stamps_;
   bool stamps_once = false;
-  if (what_ == medium::messages && !has_stamps_) {
+  if (kind_ == fd_kind::messages && !has_stamps_) {
     pollfd asked = {fd_, POLLIN | POLLRDHUP, 0};
     if (::poll(&asked, 1, 0) == 0) {
       errno = EAGAIN;
@@ -418,7 +418,7 @@ step descriptor::send_message(stream_operation& op) {
 }
 
 ssize_t descriptor::read_pieces(iovec* pieces, std::size_t count) noexcept {
-  if (what_ >= medium::other) return read_shared(pieces, count);
+  if (kind_ >= fd_kind::other) return read_shared(pieces, count);
   return ::readv(fd_, pieces, static_cast<int>(count));
 }
 
@@ -428,8 +428,8 @@ ssize_t descriptor::send_gathered(stream_operation& op) noexcept {
 }
 
 ssize_t descriptor::write_pieces(iovec* pieces, std::size_t count) noexcept {
-  if (what_ == medium::file) return ::writev(fd_, pieces, static_cast<int>(count));
-  if (what_ >= medium::other) return write_shared(pieces, count);
+  if (kind_ == fd_kind::file) return ::writev(fd_, pieces, static_cast<int>(count));
+  if (kind_ >= fd_kind::other) return write_shared(pieces, count);
   msghdr message = {};
   message.msg_iov = pieces;
   message.msg_iovlen = count;

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <cosock/detail/medium.hpp>
+#include <cosock/detail/fd_kind.hpp>
 #include <cosock/detail/stream_operation.hpp>
 
 #include "core/failure.hpp"
@@ -41,8 +41,8 @@ class descriptor : public io_object, private loop_service, protected io_watch {
  public:
   /// Registers `fd`, which is non-blocking and close-on-exec, and owns it from now on, even if this
   /// throws.
-  static descriptor* open(scheduler& loop, int fd, medium what, bool shared) {
-    return make<descriptor>(loop, fd, what, shared);
+  static descriptor* open(scheduler& loop, int fd, fd_kind kind, bool shared) {
+    return make<descriptor>(loop, fd, kind, shared);
   }
 
   /// A call moves no more: it goes on for as long as the peer keeps up, and nothing else runs
@@ -57,7 +57,7 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   void count_into(byte_counter&) noexcept override;
 
   int fd() const noexcept { return fd_; }
-  medium what() const noexcept { return what_; }
+  fd_kind kind() const noexcept { return kind_; }
   bool is_open() const noexcept { return fd_ >= 0; }
 
   /// Ends what is pending with `closed`, closes, and destroys this.
@@ -70,7 +70,7 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   /// Ends the sending direction. Throws system_error.
   void end_sending();
 
-  /// How bytes of medium::other and medium::terminal move. To be set before the first operation.
+  /// How bytes of fd_kind::other and fd_kind::terminal move. To be set before the first operation.
   void set_access(access how) noexcept { access_[reading] = access_[writing] = how; }
   /// What read(2) and write(2) have returned, with the rules of terminals applied.
   ssize_t check_read(ssize_t n) const noexcept;
@@ -110,16 +110,16 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   void close_left() noexcept final { close(); }
 
  protected:
-  descriptor(scheduler& loop, int fd, medium what, bool shared) noexcept;
+  descriptor(scheduler& loop, int fd, fd_kind kind, bool shared) noexcept;
   virtual ~descriptor() {
     if (counter_) counter_->drop();
   }
   /// What open() does, for a derived class, whose constructor takes the rest too.
   template <class D, class... Rest>
-  static D* make(scheduler& loop, int fd, medium what, bool shared, Rest... rest) {
+  static D* make(scheduler& loop, int fd, fd_kind kind, bool shared, Rest... rest) {
     D* made;
     try {
-      made = new D(loop, fd, what, shared, rest...);
+      made = new D(loop, fd, kind, shared, rest...);
     } catch (...) {
       ::close(fd);
       throw;
@@ -159,7 +159,7 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   int fd_;
   int broken_ = 0;  // the error that ended the connection
   std::shared_ptr<descriptor_attachment> attachment_;
-  medium what_;
+  fd_kind kind_;
   bool left_ = false;       // with a keeper, shut down for sending
   bool shared_;             // others may hold the descriptor too
   bool drained_by_short_;   // a short read means that nothing is left

@@ -20,7 +20,7 @@ namespace cosock {
 
 using detail::access;
 using detail::descriptor;
-using detail::medium;
+using detail::fd_kind;
 using detail::system_failure;
 
 namespace {
@@ -38,8 +38,8 @@ bool is_pollable(int fd) {
 /// where that is not possible: without /proc, without the permission, for a FIFO without readers,
 /// for a terminal in exclusive mode or hung up. A master is not opened: that makes another
 /// terminal.
-unique_descriptor reopen(int fd, medium what) noexcept {
-  if (what == medium::terminal && detail::is_terminal_master(fd)) return {};
+unique_descriptor reopen(int fd, fd_kind kind) noexcept {
+  if (kind == fd_kind::terminal && detail::is_terminal_master(fd)) return {};
   const int flags = ::fcntl(fd, F_GETFL) & (O_ACCMODE | O_APPEND | O_DIRECT);
   char name[40];
   std::snprintf(name, sizeof name, "/proc/thread-self/fd/%d", fd);
@@ -49,15 +49,15 @@ unique_descriptor reopen(int fd, medium what) noexcept {
   struct stat now;
   const bool same = own.is_open() && ::fstat(fd, &before) == 0 && ::fstat(own.get(), &now) == 0 &&
                     before.st_dev == now.st_dev && before.st_ino == now.st_ino &&
-                    (what != medium::terminal || detail::are_same_terminal(fd, own.get()));
+                    (kind != fd_kind::terminal || detail::are_same_terminal(fd, own.get()));
   return same ? std::move(own) : unique_descriptor();
 }
 
 /// How bytes move through this descriptor, which may become one for another open file description.
-access prepare(int fd, medium what, mode_t type) noexcept {
+access prepare(int fd, fd_kind kind, mode_t type) noexcept {
   if (S_ISSOCK(type)) return access::message;
-  if (S_ISFIFO(type) || what == medium::terminal) {
-    const auto own = reopen(fd, what);
+  if (S_ISFIFO(type) || kind == fd_kind::terminal) {
+    const auto own = reopen(fd, kind);
     if (own.is_open() && ::dup3(own.get(), fd, O_CLOEXEC) == fd) return access::non_blocking;
   }
   return access::no_wait;
@@ -86,17 +86,17 @@ descriptor_stream descriptor_stream::adopt(int fd) {
   struct stat info;
   if (::fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || ::fstat(fd, &info) < 0)
     detail::raise(system_failure(errno));
-  medium what = medium::file;
+  fd_kind kind = fd_kind::file;
   access how = access::no_wait;
   if (is_pollable(fd)) {
-    what = S_ISCHR(info.st_mode) && detail::is_terminal(fd) ? medium::terminal : medium::other;
-    how = prepare(fd, what, info.st_mode);
+    kind = S_ISCHR(info.st_mode) && detail::is_terminal(fd) ? fd_kind::terminal : fd_kind::other;
+    how = prepare(fd, kind, info.st_mode);
   }
-  descriptor* const made = descriptor::open(loop, taken.release(), what, true);
+  descriptor* const made = descriptor::open(loop, taken.release(), kind, true);
   made->set_access(how);
   // A FIFO that was opened again does not report an end that came before. A terminal is not tried:
   // that stops a job in the background, which may have no intention to read.
-  if (what == medium::other) made->maybe_ready[detail::reading] = true;
+  if (kind == fd_kind::other) made->maybe_ready[detail::reading] = true;
   return descriptor_stream(made);
 }
 
@@ -200,7 +200,7 @@ ssize_t descriptor::read_shared(const iovec* pieces, std::size_t count) noexcept
     case access::thread: return check_read(blocking_->read(pieces, count));
     case access::non_blocking: break;
   }
-  if (what_ != medium::terminal) return plain();
+  if (kind_ != fd_kind::terminal) return plain();
   return check_read(without_handler(SIGTTIN, plain));
 }
 
@@ -221,7 +221,7 @@ ssize_t descriptor::write_shared(const iovec* pieces, std::size_t count) noexcep
     }
     case access::thread: break;
     case access::non_blocking:
-      if (what_ != medium::terminal) return without_sigpipe(plain);
+      if (kind_ != fd_kind::terminal) return without_sigpipe(plain);
       return check_write(without_handler(SIGTTOU, plain));
   }
   errno = EAGAIN;
@@ -229,7 +229,7 @@ ssize_t descriptor::write_shared(const iovec* pieces, std::size_t count) noexcep
 }
 
 ssize_t descriptor::check_read(ssize_t n) const noexcept {
-  if (what_ != medium::terminal || n > 0 || (n < 0 && errno != EIO)) return n;
+  if (kind_ != fd_kind::terminal || n > 0 || (n < 0 && errno != EIO)) return n;
   if (poll_now(fd_, POLLIN) & POLLHUP) return 0;
   errno = n < 0 ? EIO : EAGAIN;
   termios mode;
@@ -238,7 +238,7 @@ ssize_t descriptor::check_read(ssize_t n) const noexcept {
 }
 
 ssize_t descriptor::check_write(ssize_t n) const noexcept {
-  if (n < 0 && errno == EIO && what_ == medium::terminal)
+  if (n < 0 && errno == EIO && kind_ == fd_kind::terminal)
     errno = poll_now(fd_, POLLOUT) & POLLHUP ? EPIPE : EIO;
   return n;
 }

@@ -40,16 +40,16 @@ step basic_accept_operation::attempt() {
         ::accept4(from.fd(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (fd >= 0) {
       const int yes = 1;
-      if (what_ == medium::tcp) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+      if (kind_ == fd_kind::tcp) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
       try {
         scheduler& loop = scheduler::of(*from.loop);
-        if (what_ == medium::tcp) {
+        if (kind_ == fd_kind::tcp) {
           tcp_descriptor* const made = tcp_descriptor::open(loop, fd, false);
           made->peer = peer.to_endpoint();
           if (peer_) *peer_ = *made->peer;
           accepted_ = made;
         } else {
-          accepted_ = descriptor::open(loop, fd, what_, false);
+          accepted_ = descriptor::open(loop, fd, kind_, false);
         }
       } catch (const boost::system::system_error& e) {
         failure_ = to_failure(e.code());

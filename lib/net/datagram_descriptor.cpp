@@ -65,9 +65,9 @@ bool refused_to_split(int error) noexcept {
 
 }  // namespace
 
-datagram_descriptor::datagram_descriptor(scheduler& loop, int fd, medium what, bool shared,
+datagram_descriptor::datagram_descriptor(scheduler& loop, int fd, fd_kind kind, bool shared,
                                          int family) noexcept
-    : descriptor(loop, fd, what, shared), retry_(*this) {
+    : descriptor(loop, fd, kind, shared), retry_(*this) {
   traits.family = family;
   if (family == AF_UNIX) traits.unsplit_from = 0;
 }
@@ -92,11 +92,11 @@ step datagram_descriptor::transfer_datagrams(datagram_operation& op) {
     return op.failed(system_failure(std::exchange(error_later_, 0)));
   if (op.direction() == writing && traits.family == AF_UNIX) {
     // The system tells when the connected peer has room, and of no other.
-    const bool batch = op.what() == datagram_operation::kind::send_batch;
+    const bool batch = op.requested() == datagram_operation::kind::send_batch;
     polls_ = batch ? op.list().peer_at || op.list().peer : op.peer() != nullptr;
     if (std::exchange(sender_, &op) != &op) retry_.reset();
   }
-  switch (op.what()) {
+  switch (op.requested()) {
     case datagram_operation::kind::receive:
       return receive_message(op);
     case datagram_operation::kind::receive_batch:

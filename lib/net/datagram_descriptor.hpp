@@ -56,10 +56,10 @@ class datagram_descriptor final : public descriptor {
  public:
   /// As descriptor::open().
   static datagram_descriptor* open(scheduler& loop, int fd, int family, bool shared) {
-    return make<datagram_descriptor>(loop, fd, medium::datagrams, shared, family);
+    return make<datagram_descriptor>(loop, fd, fd_kind::datagrams, shared, family);
   }
   /// For open().
-  datagram_descriptor(scheduler& loop, int fd, medium what, bool shared, int family) noexcept;
+  datagram_descriptor(scheduler& loop, int fd, fd_kind kind, bool shared, int family) noexcept;
 
   void arm(io_direction) override;
   bool is_ready(io_direction) noexcept override;

@@ -35,7 +35,7 @@ void take_descriptors(msghdr& message, std::size_t most, received_with_descripto
 step descriptor_send_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   if (!enter(awaiting, parent)) return complete_or_yield();
   if (!may_begin(target_, writing)) return complete_or_yield();
-  const bool messages = static_cast<descriptor*>(target_)->what() != medium::socket;
+  const bool messages = static_cast<descriptor*>(target_)->kind() != fd_kind::socket;
   const bool empty = data_.size() == 0 && !messages;
   if (descriptors_.size() > most_descriptors || (empty && !descriptors_.empty())) {
     failure_ = system_failure(EINVAL);
@@ -47,7 +47,7 @@ step descriptor_send_operation::start(std::coroutine_handle<> awaiting, cancel_n
 step descriptor_send_operation::attempt() {
   auto& to = static_cast<descriptor&>(*object_);
   if ((failure_ = to.broken())) return step::done;
-  const bool messages = to.what() != medium::socket;
+  const bool messages = to.kind() != fd_kind::socket;
   for (;;) {
     const std::size_t left = data_.size() - moved_;
     iovec piece = {static_cast<char*>(const_cast<void*>(data_.data())) + moved_,
@@ -98,7 +98,7 @@ std::size_t descriptor_send_operation::result() {
 step descriptor_receive_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   if (!enter(awaiting, parent)) return complete_or_yield();
   if (!may_begin(target_, reading)) return complete_or_yield();
-  if (into_.size() == 0 && static_cast<descriptor*>(target_)->what() == medium::socket)
+  if (into_.size() == 0 && static_cast<descriptor*>(target_)->kind() == fd_kind::socket)
     return complete_or_yield();
   return launch(target_, reading);
 }
@@ -112,7 +112,7 @@ step descriptor_receive_operation::attempt() {
     failure_ = system_failure(ENOMEM);
     return step::done;
   }
-  const bool messages = from.what() != medium::socket;
+  const bool messages = from.kind() != fd_kind::socket;
   iovec piece = {into_.data(), into_.size()};
   // All that one send can bring, and stamps and credentials.
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * most_descriptors) + 256];
@@ -140,7 +140,7 @@ step descriptor_receive_operation::attempt() {
   result_.length = static_cast<std::size_t>(n);
   result_.size = std::min(result_.length, into_.size());
   result_.truncated = result_.length > result_.size;
-  if (n == 0 && from.what() == medium::socket) result_.end = true;
+  if (n == 0 && from.kind() == fd_kind::socket) result_.end = true;
   if (result_.end && !(failure_ = from.broken())) from.input_ended = true;
   return step::done;
 }

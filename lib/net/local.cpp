@@ -18,38 +18,38 @@ using detail::descriptor;
 using detail::scheduler;
 using detail::get;
 using detail::local_address;
-using detail::medium;
+using detail::fd_kind;
 using detail::set;
 using detail::system_failure;
 
 namespace {
 
-int type_of(medium what) noexcept {
-  return what == medium::messages ? SOCK_SEQPACKET : what == medium::datagrams ? SOCK_DGRAM : SOCK_STREAM;
+int type_of(fd_kind kind) noexcept {
+  return kind == fd_kind::messages ? SOCK_SEQPACKET : kind == fd_kind::datagrams ? SOCK_DGRAM : SOCK_STREAM;
 }
 
-int new_socket(medium what) noexcept {
+int new_socket(fd_kind kind) noexcept {
   return detail::above_standard(
-      ::socket(AF_UNIX, type_of(what) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+      ::socket(AF_UNIX, type_of(kind) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
 descriptor* of(detail::io_object* object) noexcept { return static_cast<descriptor*>(object); }
 
-descriptor* listen(scheduler& loop, medium what, const local_endpoint& at,
+descriptor* listen(scheduler& loop, fd_kind kind, const local_endpoint& at,
                    const local_acceptor_options& options) {
   std::unique_ptr<detail::local_binding> binding;
   const int fd =
-      detail::listen_local(what, at, options.backlog, options.mode, options.replace_stale, binding);
-  descriptor* const made = descriptor::open(loop, fd, what, false);
+      detail::listen_local(kind, at, options.backlog, options.mode, options.replace_stale, binding);
+  descriptor* const made = descriptor::open(loop, fd, kind, false);
   made->attach(std::move(binding));
   return made;
 }
 
 }  // namespace
 
-int detail::listen_local(medium what, const local_endpoint& at, int backlog, int mode,
+int detail::listen_local(fd_kind kind, const local_endpoint& at, int backlog, int mode,
                          bool replace_stale, std::unique_ptr<local_binding>& binding) {
-  auto socket = unique_descriptor::adopt(new_socket(what));
+  auto socket = unique_descriptor::adopt(new_socket(kind));
   if (socket.get() < 0) raise(system_failure(errno), at.to_string());
   binding = bind_local(socket.get(), at, mode, replace_stale);
   if (::listen(socket.get(), not_negative("backlog", backlog)) != 0) {
@@ -75,17 +75,17 @@ local_socket& local_socket::operator=(local_socket&& other) noexcept {
   return *this;
 }
 
-descriptor* local_socket::adopt(int fd, medium what) {
+descriptor* local_socket::adopt(int fd, fd_kind kind) {
   auto taken = unique_descriptor::adopt(fd);
   scheduler& loop = scheduler::required();
-  detail::prepare_adopted(fd, type_of(what), AF_UNIX);
-  return descriptor::open(loop, taken.release(), what, true);
+  detail::prepare_adopted(fd, type_of(kind), AF_UNIX);
+  return descriptor::open(loop, taken.release(), kind, true);
 }
 local_stream_socket local_stream_socket::adopt(int fd) {
-  return local_stream_socket(local_socket::adopt(fd, what));
+  return local_stream_socket(local_socket::adopt(fd, kind));
 }
 local_seqpacket_socket local_seqpacket_socket::adopt(int fd) {
-  return local_seqpacket_socket(local_socket::adopt(fd, what));
+  return local_seqpacket_socket(local_socket::adopt(fd, kind));
 }
 
 int local_socket::release() noexcept {
@@ -120,9 +120,9 @@ int local_socket::receive_buffer() const { return get(of(object_), SOL_SOCKET, S
 void local_socket::set_send_buffer(int bytes) { detail::set_buffer(of(object_), SO_SNDBUF, bytes); }
 int local_socket::send_buffer() const { return get(of(object_), SOL_SOCKET, SO_SNDBUF); }
 
-local_listener::local_listener(loop* loop, medium what, const cosock::local_endpoint& at,
+local_listener::local_listener(loop* loop, fd_kind kind, const cosock::local_endpoint& at,
                                const local_acceptor_options& options)
-    : of_(listen(loop ? detail::engine::of(*loop) : scheduler::required(), what, at, options)) {}
+    : of_(listen(loop ? detail::engine::of(*loop) : scheduler::required(), kind, at, options)) {}
 
 local_listener& local_listener::operator=(local_listener&& other) noexcept {
   if (this != &other) {
@@ -138,11 +138,11 @@ void local_listener::close() noexcept {
   if (of_) std::exchange(of_, nullptr)->close();
 }
 
-descriptor* local_listener::adopt(int fd, medium what) {
+descriptor* local_listener::adopt(int fd, fd_kind kind) {
   auto taken = unique_descriptor::adopt(fd);
   scheduler& loop = scheduler::required();
-  detail::prepare_adopted_listener(fd, type_of(what), AF_UNIX);
-  return descriptor::open(loop, taken.release(), what, true);
+  detail::prepare_adopted_listener(fd, type_of(kind), AF_UNIX);
+  return descriptor::open(loop, taken.release(), kind, true);
 }
 
 int local_listener::release() noexcept {
@@ -162,18 +162,18 @@ void ask_local(const kept_io_object& of, local_endpoint& into) {
   into = name_of<local_address>(dynamic_cast<const descriptor*>(of.current()), &::getsockname);
 }
 
-descriptor_pair make_local_pair(medium what) {
+descriptor_pair make_local_pair(fd_kind kind) {
   scheduler& loop = scheduler::required();
   int fds[2];
-  if (::socketpair(AF_UNIX, type_of(what) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
+  if (::socketpair(AF_UNIX, type_of(kind) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
     raise(system_failure(errno));
   auto first = unique_descriptor::adopt(above_standard(fds[0]));
   auto second = unique_descriptor::adopt(above_standard(fds[1]));
   if (!first.is_open() || !second.is_open()) raise(system_failure(errno));
   const auto open = [&](unique_descriptor& socket) -> descriptor* {
-    if (what == medium::datagrams)
+    if (kind == fd_kind::datagrams)
       return datagram_descriptor::open(loop, socket.release(), AF_UNIX, false);
-    return descriptor::open(loop, socket.release(), what, false);
+    return descriptor::open(loop, socket.release(), kind, false);
   };
   descriptor_pair made = {open(first), nullptr};
   try {
@@ -188,7 +188,7 @@ descriptor_pair make_local_pair(medium what) {
 step basic_local_connect_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   if (!enter(awaiting, parent)) {
     ended_ = true;
-  } else if ((socket_ = new_socket(what_)) < 0) {
+  } else if ((socket_ = new_socket(kind_)) < 0) {
     failure_ = system_failure(errno);
     ended_ = true;
   }
@@ -211,7 +211,7 @@ step basic_local_connect_operation::attempt() noexcept {
     return step::done;
   }
   try {
-    connected_ = descriptor::open(scheduler::of(*scope_->loop), std::exchange(socket_, -1), what_, false);
+    connected_ = descriptor::open(scheduler::of(*scope_->loop), std::exchange(socket_, -1), kind_, false);
   } catch (const boost::system::system_error& e) {
     failure_ = to_failure(e.code());
   } catch (...) {

@@ -18,7 +18,7 @@ using detail::descriptor;
 using detail::scheduler;
 using detail::get;
 using detail::local_address;
-using detail::medium;
+using detail::fd_kind;
 using detail::set;
 using detail::system_failure;
 
@@ -138,7 +138,7 @@ void local_datagram_socket::set_send_buffer(int bytes) {
 int local_datagram_socket::send_buffer() const { return get(of(), SOL_SOCKET, SO_SNDBUF); }
 
 std::pair<local_datagram_socket, local_datagram_socket> detail::make_local_datagram_pair() {
-  const descriptor_pair made = make_local_pair(medium::datagrams);
+  const descriptor_pair made = make_local_pair(fd_kind::datagrams);
   return {local_datagram_socket(made.ends[0]), local_datagram_socket(made.ends[1])};
 }
 

@@ -95,7 +95,7 @@ void prepare_adopted_listener(int fd, int type, int family);
 /// A new socket that is bound, but does not listen yet. Throws with the address in what().
 unique_descriptor bind_tcp(const endpoint& at, const acceptor_options& options);
 /// A new local socket that listens, and what has to be destroyed before it closes, see bind_local().
-int listen_local(medium what, const local_endpoint& at, int backlog, int mode, bool replace_stale,
+int listen_local(fd_kind kind, const local_endpoint& at, int backlog, int mode, bool replace_stale,
                  std::unique_ptr<local_binding>& binding);
 
 /// Has a socket that listens do it with another backlog.

@@ -19,7 +19,7 @@ using detail::descriptor;
 using detail::scheduler;
 using detail::get;
 using detail::handle_of;
-using detail::medium;
+using detail::fd_kind;
 using detail::name_of;
 using detail::set;
 using detail::system_failure;
@@ -29,7 +29,7 @@ namespace {
 descriptor* listen(scheduler& loop, const endpoint& at, const acceptor_options& options) {
   unique_descriptor socket = detail::bind_tcp(at, options);
   check(::listen(socket.get(), detail::not_negative("backlog", options.backlog)), at);
-  return descriptor::open(loop, socket.release(), medium::socket, false);
+  return descriptor::open(loop, socket.release(), fd_kind::socket, false);
 }
 
 }  // namespace
@@ -159,7 +159,7 @@ tcp_acceptor tcp_acceptor::adopt(int fd) {
   auto taken = unique_descriptor::adopt(fd);
   scheduler& loop = scheduler::required();
   detail::prepare_adopted_listener(fd, SOCK_STREAM, AF_UNSPEC);
-  return tcp_acceptor(descriptor::open(loop, taken.release(), medium::socket, true));
+  return tcp_acceptor(descriptor::open(loop, taken.release(), fd_kind::socket, true));
 }
 
 int tcp_acceptor::release() noexcept {
@@ -178,7 +178,7 @@ void ask_local(const kept_io_object& of, endpoint& into) {
 }
 
 tcp_accept_operation::tcp_accept_operation(descriptor* const& of, endpoint* peer) noexcept
-    : basic_accept_operation(of, medium::tcp, peer) {}
+    : basic_accept_operation(of, fd_kind::tcp, peer) {}
 
 }  // namespace detail
 }  // namespace cosock

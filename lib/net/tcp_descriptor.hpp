@@ -15,11 +15,11 @@ class tcp_descriptor final : public descriptor {
  public:
   /// As descriptor::open().
   static tcp_descriptor* open(scheduler& loop, int fd, bool shared) {
-    return make<tcp_descriptor>(loop, fd, medium::tcp, shared);
+    return make<tcp_descriptor>(loop, fd, fd_kind::tcp, shared);
   }
   /// For open().
-  tcp_descriptor(scheduler& loop, int fd, medium what, bool shared) noexcept
-      : descriptor(loop, fd, what, shared) {}
+  tcp_descriptor(scheduler& loop, int fd, fd_kind kind, bool shared) noexcept
+      : descriptor(loop, fd, kind, shared) {}
 
   /// The other end, as accept(2) or connect(2) knew it, so that it stays known when the connection is
   /// lost.

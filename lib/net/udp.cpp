@@ -27,7 +27,7 @@ using detail::descriptor;
 using detail::scheduler;
 using detail::get;
 using detail::handle_of;
-using detail::medium;
+using detail::fd_kind;
 using detail::set;
 using detail::system_failure;
 

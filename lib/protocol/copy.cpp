@@ -55,7 +55,7 @@ struct direction {
 /// The descriptor of a stream that is a socket, and nothing above one; otherwise -1.
 int socket_of(const byte_stream& s) noexcept {
   const auto* d = dynamic_cast<const descriptor*>(detail::stream_access::object_of(s));
-  return d && d->what() <= detail::medium::socket ? d->fd() : -1;
+  return d && d->kind() <= detail::fd_kind::socket ? d->fd() : -1;
 }
 
 /// A pipe through which bytes pass from socket to socket.

@@ -56,11 +56,11 @@ namespace detail {
 /// only note that there was something.
 class dealer {
  public:
-  dealer(medium what, const local_endpoint& wanted, unsigned n, int backlog, int mode,
+  dealer(fd_kind kind, const local_endpoint& wanted, unsigned n, int backlog, int mode,
          bool replace_stale)
-      : what(what), seats_(n) {
+      : kind(kind), seats_(n) {
     std::unique_ptr<local_binding> binding;
-    const int first = listen_local(what, wanted, backlog, mode, replace_stale, binding);
+    const int first = listen_local(kind, wanted, backlog, mode, replace_stale, binding);
     seats_[0].socket = unique_descriptor::adopt(first);
     const std::shared_ptr<local_binding> file = std::move(binding);
     local_address name;
@@ -117,7 +117,7 @@ class dealer {
     }
   }
 
-  const medium what;
+  const fd_kind kind;
   local_endpoint at;
 
  private:
@@ -142,7 +142,7 @@ struct dealt_part {
   dealt_part(std::shared_ptr<dealer> from, unsigned index) : of(std::move(from)), index(index) {
     std::shared_ptr<local_binding> file;
     const int fd = of->take_socket(index, bell.make_sender(), file);
-    listening = descriptor::open(scheduler::required(), fd, of->what, true);
+    listening = descriptor::open(scheduler::required(), fd, of->kind, true);
     listening->attach(std::move(file));
   }
   ~dealt_part() { close(); }
@@ -195,9 +195,9 @@ local_endpoint dealt_acceptor::local_endpoint() const {
   return part_->of->at;
 }
 
-dealing_listeners::dealing_listeners(medium what, const cosock::local_endpoint& at, unsigned n,
+dealing_listeners::dealing_listeners(fd_kind kind, const cosock::local_endpoint& at, unsigned n,
                                      int backlog, int mode, bool replace_stale)
-    : shared_(std::make_shared<dealer>(what, at, loop_count(n), backlog, mode, replace_stale)) {}
+    : shared_(std::make_shared<dealer>(kind, at, loop_count(n), backlog, mode, replace_stale)) {}
 
 dealing_listeners::~dealing_listeners() { shared_->close_rest(); }
 

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <cosock/detail/medium.hpp>
+#include <cosock/detail/fd_kind.hpp>
 #include <cosock/detail/stream_operation.hpp>
 
 namespace cosock {
@@ -20,10 +20,10 @@ class COSOCK_API basic_accept_operation : public io_operation {
   failure fail() noexcept { return failure_; }
 
  protected:
-  basic_accept_operation(descriptor* const& target, medium what, endpoint* peer = nullptr) noexcept
-      : target_(target), peer_(peer), what_(what) {}
+  basic_accept_operation(descriptor* const& target, fd_kind kind, endpoint* peer = nullptr) noexcept
+      : target_(target), peer_(peer), kind_(kind) {}
   basic_accept_operation(basic_accept_operation&& other) noexcept
-      : io_operation(), target_(other.target_), peer_(other.peer_), what_(other.what_) {}
+      : io_operation(), target_(other.target_), peer_(other.peer_), kind_(other.kind_) {}
   ~basic_accept_operation() {
     if (accepted_) [[unlikely]]
       discard();
@@ -40,7 +40,7 @@ class COSOCK_API basic_accept_operation : public io_operation {
   descriptor* const& target_;
   endpoint* peer_;
   descriptor* accepted_ = nullptr;
-  medium what_;
+  fd_kind kind_;
 };
 
 }  // namespace detail

@@ -4,7 +4,7 @@
 
 // What the listeners of local sockets for several loops (listeners.hpp) are made of.
 
-#include <cosock/detail/medium.hpp>
+#include <cosock/detail/fd_kind.hpp>
 #include <cosock/local_endpoint.hpp>
 #include <cosock/task.hpp>
 
@@ -63,7 +63,7 @@ class COSOCK_API dealing_listeners {
   [[nodiscard]] cosock::local_endpoint local_endpoint() const noexcept;
 
  protected:
-  dealing_listeners(medium what, const cosock::local_endpoint& at, unsigned n, int backlog, int mode,
+  dealing_listeners(fd_kind kind, const cosock::local_endpoint& at, unsigned n, int backlog, int mode,
                     bool replace_stale);
   ~dealing_listeners();
   dealing_listeners(const dealing_listeners&) = delete;

@@ -17,13 +17,13 @@ namespace cosock::detail {
 struct descriptor_pair {
   descriptor* ends[2];
 };
-COSOCK_API descriptor_pair make_local_pair(medium what);
+COSOCK_API descriptor_pair make_local_pair(fd_kind kind);
 
 /// What each type of local socket lets its makers do.
 struct local_access {
   template <class Socket>
-  static constexpr medium what() noexcept {
-    return Socket::what;
+  static constexpr fd_kind kind() noexcept {
+    return Socket::kind;
   }
   template <class Socket>
   static Socket make(descriptor* socket) noexcept {
@@ -31,7 +31,7 @@ struct local_access {
   }
   template <class Socket>
   static std::pair<Socket, Socket> make_pair() {
-    const descriptor_pair made = make_local_pair(Socket::what);
+    const descriptor_pair made = make_local_pair(Socket::kind);
     return {Socket(made.ends[0]), Socket(made.ends[1])};
   }
 };
@@ -42,7 +42,7 @@ class COSOCK_AWAITABLE local_accept_operation final
       public basic_accept_operation {
  public:
   explicit local_accept_operation(descriptor* const& target) noexcept
-      : basic_accept_operation(target, local_access::what<Socket>()) {}
+      : basic_accept_operation(target, local_access::kind<Socket>()) {}
   local_accept_operation(local_accept_operation&&) noexcept = default;
   Socket result() { return local_access::make<Socket>(take()); }
 };
@@ -58,10 +58,10 @@ class COSOCK_API basic_local_connect_operation : public awaited_operation, publi
   void expire() noexcept override;
 
  protected:
-  basic_local_connect_operation(const local_endpoint& to, medium what) noexcept
-      : to_(to), what_(what) {}
+  basic_local_connect_operation(const local_endpoint& to, fd_kind kind) noexcept
+      : to_(to), kind_(kind) {}
   basic_local_connect_operation(basic_local_connect_operation&& other) noexcept
-      : awaited_operation(), timer(), to_(other.to_), what_(other.what_) {}
+      : awaited_operation(), timer(), to_(other.to_), kind_(other.kind_) {}
   ~basic_local_connect_operation();
   /// The connection, or throws.
   descriptor* take();
@@ -72,7 +72,7 @@ class COSOCK_API basic_local_connect_operation : public awaited_operation, publi
   void close_socket() noexcept;
 
   local_endpoint to_;
-  medium what_;
+  fd_kind kind_;
   bool ended_ = false;
   int socket_ = -1;
   std::int64_t delay_ = 1'000'000;
@@ -85,7 +85,7 @@ class COSOCK_AWAITABLE local_connect_operation final
       public basic_local_connect_operation {
  public:
   explicit local_connect_operation(const local_endpoint& to) noexcept
-      : basic_local_connect_operation(to, local_access::what<Socket>()) {}
+      : basic_local_connect_operation(to, local_access::kind<Socket>()) {}
   local_connect_operation(local_connect_operation&&) noexcept = default;
   Socket result() { return local_access::make<Socket>(take()); }
 };

@@ -91,7 +91,7 @@ class COSOCK_API datagram_operation : public io_operation {
   bool has_details() const noexcept { return kind_ == kind::send_batch && moved_ != 0; }
 
   // For the object's transfer().
-  kind what() const noexcept { return kind_; }
+  kind requested() const noexcept { return kind_; }
   io_direction direction() const noexcept { return kind_ < kind::send ? reading : writing; }
   bool contiguous() const noexcept { return gather_ == nullptr; }
   void* data() const noexcept { return const_cast<void*>(memory_); }
@@ -118,9 +118,9 @@ class COSOCK_API datagram_operation : public io_operation {
   }
 
  protected:
-  datagram_operation(kind what, io_object* const& target, const void* memory, std::size_t size,
+  datagram_operation(kind requested, io_object* const& target, const void* memory, std::size_t size,
                     gather_function gather, const peer_codec* codec) noexcept
-      : target_(target), memory_(memory), size_(size), gather_(gather), codec_(codec), kind_(what) {}
+      : target_(target), memory_(memory), size_(size), gather_(gather), codec_(codec), kind_(requested) {}
   datagram_operation(datagram_operation&& other) noexcept
       : target_(other.target_), memory_(other.memory_), size_(other.size_), gather_(other.gather_),
         codec_(other.codec_), info_(other.info_), kind_(other.kind_) {}

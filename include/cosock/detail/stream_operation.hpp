@@ -56,7 +56,7 @@ class COSOCK_API stream_operation : public io_operation {
   bool contiguous() const noexcept { return gather_ == nullptr; }
   void* data() const noexcept { return static_cast<char*>(const_cast<void*>(memory_)) + moved_; }
   std::size_t left() const noexcept { return size_ - moved_; }
-  kind what() const noexcept { return kind_; }
+  kind requested() const noexcept { return kind_; }
   io_direction direction() const noexcept { return kind_ < kind::send ? reading : writing; }
   bool has_details() const noexcept { return moved_ != 0; }
 
@@ -79,15 +79,15 @@ class COSOCK_API stream_operation : public io_operation {
   }
 
  protected:
-  stream_operation(kind what, io_object* const& target, const void* data, std::size_t size) noexcept
-      : target_(target), memory_(data), size_(size), kind_(what) {}
-  stream_operation(kind what, io_object* const& target, const void* sequence,
+  stream_operation(kind requested, io_object* const& target, const void* data, std::size_t size) noexcept
+      : target_(target), memory_(data), size_(size), kind_(requested) {}
+  stream_operation(kind requested, io_object* const& target, const void* sequence,
                    gather_function gather) noexcept
       : target_(target),
         memory_(sequence),
         size_(static_cast<std::size_t>(-1)),
         gather_(gather),
-        kind_(what) {}
+        kind_(requested) {}
   stream_operation(stream_operation&& other) noexcept
       : target_(other.target_), memory_(other.memory_), size_(other.size_), gather_(other.gather_),
         kind_(other.kind_) {}
@@ -112,12 +112,12 @@ class COSOCK_AWAITABLE stream_transfer_operation final
     : public awaiter_of<stream_transfer_operation>,
       public stream_operation {
  public:
-  stream_transfer_operation(kind what, io_object* const& target, const void* data,
+  stream_transfer_operation(kind requested, io_object* const& target, const void* data,
                             std::size_t size) noexcept
-      : stream_operation(what, target, data, size) {}
-  stream_transfer_operation(kind what, io_object* const& target, const void* sequence,
+      : stream_operation(requested, target, data, size) {}
+  stream_transfer_operation(kind requested, io_object* const& target, const void* sequence,
                             gather_function gather) noexcept
-      : stream_operation(what, target, sequence, gather) {}
+      : stream_operation(requested, target, sequence, gather) {}
   stream_transfer_operation(stream_transfer_operation&& other) noexcept = default;
 
   step start(std::coroutine_handle<> awaiting, cancel_node& parent) {

@@ -5,7 +5,7 @@
 namespace cosock::detail {
 
 /// What a descriptor is: it decides how bytes move, and how much readiness tells.
-enum class medium : unsigned char {
+enum class fd_kind : unsigned char {
   tcp,       // recvmsg tells what is left (TCP_INQ), so that no call has to find out
   socket,    // any other socket that is a stream
   messages,  // a SOCK_SEQPACKET socket: each send is a message
