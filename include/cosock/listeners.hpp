@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <cosock/detail/dealing.hpp>
+#include <cosock/detail/shared_acceptor.hpp>
 #include <cosock/local.hpp>
 #include <cosock/loops.hpp>
 #include <cosock/tcp.hpp>
@@ -42,10 +42,10 @@ class COSOCK_API tcp_listeners {
 /// Accepts, in turn with those of other loops, the connections to one local socket. Belongs to one
 /// loop.
 template <class Socket>
-class basic_dealt_acceptor final : public detail::dealt_acceptor {
+class basic_shared_acceptor final : public detail::shared_acceptor_base {
  public:
   /// Closed.
-  basic_dealt_acceptor() noexcept = default;
+  basic_shared_acceptor() noexcept = default;
 
   /// Waits for its turn, and then for a connection. Throws what basic_local_acceptor::accept() does.
   /// Cancelled: no connection is lost, the next accept of any loop gets it.
@@ -54,16 +54,16 @@ class basic_dealt_acceptor final : public detail::dealt_acceptor {
  private:
   template <class>
   friend class basic_local_listeners;
-  using dealt_acceptor::dealt_acceptor;
-  static task<Socket> accept_in_turn(std::shared_ptr<detail::dealt_part> part) {
-    detail::dealt_turn turn(std::move(part));
+  using shared_acceptor_base::shared_acceptor_base;
+  static task<Socket> accept_in_turn(std::shared_ptr<detail::shared_acceptor_part> part) {
+    detail::accept_turn turn(std::move(part));
     co_await turn.wait();
     co_return co_await detail::local_accept_operation<Socket>(turn.listening());
   }
 };
 /// The acceptors for streams, and for sequenced packets.
-using dealt_acceptor = basic_dealt_acceptor<local_stream_socket>;
-using dealt_seqpacket_acceptor = basic_dealt_acceptor<local_seqpacket_socket>;
+using shared_local_acceptor = basic_shared_acceptor<local_stream_socket>;
+using shared_local_seqpacket_acceptor = basic_shared_acceptor<local_seqpacket_socket>;
 
 /// Listens on one local socket for several loops (loops.hpp), among which the connections are dealt
 /// round robin: to those that wait in accept(), so that one that has no room is passed over. One that
@@ -72,17 +72,17 @@ using dealt_seqpacket_acceptor = basic_dealt_acceptor<local_seqpacket_socket>;
 /// It belongs to no loop, and any thread may take its acceptors. It listens until every acceptor that
 /// was taken is closed, and this object destroyed or all of them taken; then its file is removed.
 template <class Socket>
-class basic_local_listeners final : public detail::dealing_listeners {
+class basic_local_listeners final : public detail::shared_listeners_base {
  public:
   /// Binds and listens, for `n` loops, for 0 usable_cores(). Throws as basic_local_acceptor does.
   explicit basic_local_listeners(const cosock::local_endpoint& at, unsigned n = 0,
                                  const local_acceptor_options& options = {})
-      : dealing_listeners(detail::local_access::kind<Socket>(), at, n, options.backlog,
+      : shared_listeners_base(detail::local_access::kind<Socket>(), at, n, options.backlog,
                           options.mode, options.replace_stale) {}
 
   /// The acceptor for the loop that runs on this thread. Throws as tcp_listeners::acceptor() does.
-  [[nodiscard]] basic_dealt_acceptor<Socket> acceptor(unsigned index) {
-    return basic_dealt_acceptor<Socket>(take(index));
+  [[nodiscard]] basic_shared_acceptor<Socket> acceptor(unsigned index) {
+    return basic_shared_acceptor<Socket>(take(index));
   }
 };
 /// The listeners for streams, and for sequenced packets.

@@ -54,19 +54,19 @@ namespace detail {
 /// Each loop has a descriptor of its own for the socket, and with it a share in the file. All of them
 /// are woken by a connection, which the reactor gives no way around; but those whose turn it is not
 /// only note that there was something.
-class dealer {
+class accept_rotation {
  public:
-  dealer(fd_kind kind, const local_endpoint& wanted, unsigned n, int backlog, int mode,
+  accept_rotation(fd_kind kind, const local_endpoint& wanted, unsigned n, int backlog, int mode,
          bool replace_stale)
-      : kind(kind), seats_(n) {
+      : kind(kind), slots_(n) {
     std::unique_ptr<local_binding> binding;
     const int first = listen_local(kind, wanted, backlog, mode, replace_stale, binding);
-    seats_[0].socket = unique_descriptor::adopt(first);
+    slots_[0].socket = unique_descriptor::adopt(first);
     const std::shared_ptr<local_binding> file = std::move(binding);
     local_address name;
     check(::getsockname(first, name.get(), &name.size), wanted);
     at = name.to_endpoint();
-    for (seat& each : seats_) {
+    for (slot& each : slots_) {
       if (!each.socket.is_open())
         each.socket = unique_descriptor::adopt(
             ::fcntl(first, F_DUPFD_CLOEXEC, last_standard_number + 1));
@@ -75,44 +75,44 @@ class dealer {
     }
   }
 
-  unsigned size() const noexcept { return static_cast<unsigned>(seats_.size()); }
+  unsigned size() const noexcept { return static_cast<unsigned>(slots_.size()); }
 
   /// The socket of this index, and what it shares; std::logic_error if somebody has it.
-  int take_socket(unsigned index, mailbox<char>::sender bell, std::shared_ptr<local_binding>& file) {
+  int take_socket(unsigned index, mailbox<char>::sender turn_signal, std::shared_ptr<local_binding>& file) {
     const std::lock_guard lock(mutex_);
-    if (index >= seats_.size() || !seats_[index].socket.is_open()) refuse_index();
-    seats_[index].bell = std::move(bell);
-    file = std::move(seats_[index].file);
-    return seats_[index].socket.release();
+    if (index >= slots_.size() || !slots_[index].socket.is_open()) refuse_index();
+    slots_[index].turn_signal = std::move(turn_signal);
+    file = std::move(slots_[index].file);
+    return slots_[index].socket.release();
   }
   /// Closes those that nobody has taken.
   void close_rest() noexcept {
     const std::lock_guard lock(mutex_);
-    for (seat& each : seats_) {
+    for (slot& each : slots_) {
       each.file.reset();
       each.socket.close();
     }
   }
 
-  void sit(unsigned index) noexcept {
+  void wait_for_turn(unsigned index) noexcept {
     const std::lock_guard lock(mutex_);
-    seats_[index].waits = true;
-    if (turn_ == nobody) turn_ = index;
+    slots_[index].waits = true;
+    if (turn_ == no_slot) turn_ = index;
   }
   bool has_turn(unsigned index) const noexcept {
     const std::lock_guard lock(mutex_);
     return turn_ == index;
   }
-  void leave(unsigned index) noexcept {
+  void pass_turn(unsigned index) noexcept {
     const std::lock_guard lock(mutex_);
-    seats_[index].waits = false;
+    slots_[index].waits = false;
     if (turn_ != index) return;
-    turn_ = nobody;
+    turn_ = no_slot;
     for (unsigned i = 1; i != size(); ++i) {
       const unsigned next = (index + i) % size();
-      if (!seats_[next].waits) continue;
+      if (!slots_[next].waits) continue;
       turn_ = next;
-      static_cast<void>(seats_[next].bell->try_send('!'));  // one that is full has rung
+      static_cast<void>(slots_[next].turn_signal->try_send('!'));  // one that is full has rung
       return;
     }
   }
@@ -125,88 +125,88 @@ class dealer {
     if (result != 0) raise(system_failure(errno), at.to_string());
   }
 
-  struct seat {
+  struct slot {
     unique_descriptor socket;             // until it is taken
     std::shared_ptr<local_binding> file;  // goes before it
-    std::optional<mailbox<char>::sender> bell;
+    std::optional<mailbox<char>::sender> turn_signal;
     bool waits = false;
   };
-  static constexpr unsigned nobody = static_cast<unsigned>(-1);
+  static constexpr unsigned no_slot = static_cast<unsigned>(-1);
   mutable std::mutex mutex_;
-  std::vector<seat> seats_;
-  unsigned turn_ = nobody;
+  std::vector<slot> slots_;
+  unsigned turn_ = no_slot;
 };
 
 /// What one loop has of it. Shared by its acceptor and a pending accept.
-struct dealt_part {
-  dealt_part(std::shared_ptr<dealer> from, unsigned index) : of(std::move(from)), index(index) {
+struct shared_acceptor_part {
+  shared_acceptor_part(std::shared_ptr<accept_rotation> rotation, unsigned index) : shared(std::move(rotation)), index(index) {
     std::shared_ptr<local_binding> file;
-    const int fd = of->take_socket(index, bell.make_sender(), file);
-    listening = descriptor::open(scheduler::required(), fd, of->kind, true);
+    const int fd = shared->take_socket(index, turn_signal.make_sender(), file);
+    listening = descriptor::open(scheduler::required(), fd, shared->kind, true);
     listening->attach(std::move(file));
   }
-  ~dealt_part() { close(); }
-  dealt_part(const dealt_part&) = delete;
-  dealt_part& operator=(const dealt_part&) = delete;
+  ~shared_acceptor_part() { close(); }
+  shared_acceptor_part(const shared_acceptor_part&) = delete;
+  shared_acceptor_part& operator=(const shared_acceptor_part&) = delete;
 
   bool is_open() const noexcept { return listening && listening->is_open(); }
   void close() noexcept {
     if (!listening) return;
     std::exchange(listening, nullptr)->close();
-    bell.close();
+    turn_signal.close();
   }
 
-  std::shared_ptr<dealer> of;
+  std::shared_ptr<accept_rotation> shared;
   unsigned index;
   descriptor* listening = nullptr;
-  mailbox<char> bell{1};
+  mailbox<char> turn_signal{1};
   bool accepts = false;
 };
 
-dealt_turn::dealt_turn(std::shared_ptr<dealt_part> of) : of_(std::move(of)) {
-  if (!of_ || !of_->is_open()) raise(closed_failure());
-  if (of_->accepts) raise(own_failure(error::busy));
-  of_->accepts = true;
-  of_->of->sit(of_->index);
+accept_turn::accept_turn(std::shared_ptr<shared_acceptor_part> part) : part_(std::move(part)) {
+  if (!part_ || !part_->is_open()) raise(closed_failure());
+  if (part_->accepts) raise(own_failure(error::busy));
+  part_->accepts = true;
+  part_->shared->wait_for_turn(part_->index);
 }
 
-dealt_turn::~dealt_turn() {
-  of_->accepts = false;
-  of_->of->leave(of_->index);
+accept_turn::~accept_turn() {
+  part_->accepts = false;
+  part_->shared->pass_turn(part_->index);
 }
 
-task<> dealt_turn::wait() {
-  while (!of_->of->has_turn(of_->index)) {
-    const std::optional<char> rung = co_await of_->bell.receive();
-    if (!rung) raise(closed_failure());
+task<> accept_turn::wait() {
+  while (!part_->shared->has_turn(part_->index)) {
+    const std::optional<char> signal = co_await part_->turn_signal.receive();
+    if (!signal) raise(closed_failure());
   }
 }
 
-descriptor* const& dealt_turn::listening() const noexcept { return of_->listening; }
+descriptor* const& accept_turn::listening() const noexcept { return part_->listening; }
 
-void dealt_acceptor::close() noexcept {
+void shared_acceptor_base::close() noexcept {
   if (part_) std::exchange(part_, nullptr)->close();
 }
 
-bool dealt_acceptor::is_open() const noexcept { return part_ && part_->is_open(); }
+bool shared_acceptor_base::is_open() const noexcept { return part_ && part_->is_open(); }
 
-local_endpoint dealt_acceptor::local_endpoint() const {
+local_endpoint shared_acceptor_base::local_endpoint() const {
   if (!is_open()) raise(closed_failure());
-  return part_->of->at;
+  return part_->shared->at;
 }
 
-dealing_listeners::dealing_listeners(fd_kind kind, const cosock::local_endpoint& at, unsigned n,
+shared_listeners_base::shared_listeners_base(fd_kind kind, const cosock::local_endpoint& at, unsigned n,
                                      int backlog, int mode, bool replace_stale)
-    : shared_(std::make_shared<dealer>(kind, at, loop_count(n), backlog, mode, replace_stale)) {}
+    : shared_(std::make_shared<accept_rotation>(kind, at, loop_count(n), backlog, mode, replace_stale)) {}
 
-dealing_listeners::~dealing_listeners() { shared_->close_rest(); }
+shared_listeners_base::~shared_listeners_base() { shared_->close_rest(); }
 
-std::shared_ptr<dealt_part> dealing_listeners::take(unsigned index) {
-  return std::make_shared<dealt_part>(shared_, index);
+std::shared_ptr<shared_acceptor_part> shared_listeners_base::take(unsigned index) {
+  return std::make_shared<shared_acceptor_part>(shared_, index);
 }
 
-unsigned dealing_listeners::size() const noexcept { return shared_->size(); }
-local_endpoint dealing_listeners::local_endpoint() const noexcept { return shared_->at; }
+unsigned shared_listeners_base::size() const noexcept { return shared_->size(); }
+local_endpoint shared_listeners_base::local_endpoint() const noexcept { return shared_->at; }
 
 }  // namespace detail
 }  // namespace cosock

@@ -26,7 +26,7 @@ using boost::system::system_error;
 using cosock::address;
 using cosock::as_result;
 using cosock::cancel_scope;
-using cosock::dealt_acceptor;
+using cosock::shared_local_acceptor;
 using cosock::endpoint;
 using cosock::local_listeners;
 using cosock::local_stream_socket;
@@ -120,7 +120,7 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE(local)
 
 /// Accepts until it is closed, and notes who it was.
-task<> accept_all(dealt_acceptor& from, std::vector<int>& who, int me, cosock::event& each) {
+task<> accept_all(shared_local_acceptor& from, std::vector<int>& who, int me, cosock::event& each) {
   for (;;) {
     const local_stream_socket accepted = co_await from.accept();
     who.push_back(me);
@@ -130,7 +130,7 @@ task<> accept_all(dealt_acceptor& from, std::vector<int>& who, int me, cosock::e
 
 COROUTINE_TEST_CASE(connections_are_dealt_round_robin) {
   local_listeners listeners(cosock::local_endpoint(), 3);
-  std::vector<dealt_acceptor> acceptors;
+  std::vector<shared_local_acceptor> acceptors;
   for (unsigned i = 0; i != 3; ++i) acceptors.push_back(listeners.acceptor(i));
   std::vector<int> who;
   co_await cosock::with_nursery([&](nursery& tasks) -> task<> {
@@ -150,8 +150,8 @@ COROUTINE_TEST_CASE(connections_are_dealt_round_robin) {
 
 COROUTINE_TEST_CASE(one_that_does_not_accept_is_passed_over) {
   local_listeners listeners(cosock::local_endpoint(), 3);
-  dealt_acceptor first = listeners.acceptor(0);
-  dealt_acceptor last = listeners.acceptor(2);
+  shared_local_acceptor first = listeners.acceptor(0);
+  shared_local_acceptor last = listeners.acceptor(2);
   for (int i = 0; i != 3; ++i) {
     const auto client = co_await cosock::connect(listeners.local_endpoint());
     static_cast<void>(co_await last.accept());
@@ -162,7 +162,7 @@ COROUTINE_TEST_CASE(one_that_does_not_accept_is_passed_over) {
 
 /// Runs accept() in a scope until it waits.
 struct pending_accept {
-  pending_accept(nursery& in, dealt_acceptor& from) {
+  pending_accept(nursery& in, shared_local_acceptor& from) {
     in.start([this, &from]() -> task<> {
       const auto made = co_await as_result(scope.run(from.accept()));
       if (!made) error = made.error();
@@ -176,8 +176,8 @@ struct pending_accept {
 
 COROUTINE_TEST_CASE(a_cancelled_accept_passes_its_turn_on_and_loses_no_connection) {
   local_listeners listeners(cosock::local_endpoint(), 2);
-  dealt_acceptor first = listeners.acceptor(0);
-  dealt_acceptor second = listeners.acceptor(1);
+  shared_local_acceptor first = listeners.acceptor(0);
+  shared_local_acceptor second = listeners.acceptor(1);
   co_await cosock::with_nursery([&](nursery& tasks) -> task<> {
     pending_accept has_turn(tasks, first);
     pending_accept waits(tasks, second);
@@ -193,9 +193,9 @@ COROUTINE_TEST_CASE(a_cancelled_accept_passes_its_turn_on_and_loses_no_connectio
 
 COROUTINE_TEST_CASE(one_cancelled_while_it_waits_for_its_turn_gets_none) {
   local_listeners listeners(cosock::local_endpoint(), 3);
-  dealt_acceptor first = listeners.acceptor(0);
-  dealt_acceptor second = listeners.acceptor(1);
-  dealt_acceptor third = listeners.acceptor(2);
+  shared_local_acceptor first = listeners.acceptor(0);
+  shared_local_acceptor second = listeners.acceptor(1);
+  shared_local_acceptor third = listeners.acceptor(2);
   co_await cosock::with_nursery([&](nursery& tasks) -> task<> {
     pending_accept a(tasks, first);
     pending_accept b(tasks, second);
@@ -215,8 +215,8 @@ COROUTINE_TEST_CASE(one_cancelled_while_it_waits_for_its_turn_gets_none) {
 
 COROUTINE_TEST_CASE(cancelled_before_it_starts_it_takes_no_turn) {
   local_listeners listeners(cosock::local_endpoint(), 2);
-  dealt_acceptor first = listeners.acceptor(0);
-  dealt_acceptor second = listeners.acceptor(1);
+  shared_local_acceptor first = listeners.acceptor(0);
+  shared_local_acceptor second = listeners.acceptor(1);
   const auto client = co_await cosock::connect(listeners.local_endpoint());
   cancel_scope scope;
   scope.cancel();
@@ -227,9 +227,9 @@ COROUTINE_TEST_CASE(cancelled_before_it_starts_it_takes_no_turn) {
 
 COROUTINE_TEST_CASE(closing_ends_a_pending_accept_and_passes_its_turn_on) {
   local_listeners listeners(cosock::local_endpoint(), 3);
-  dealt_acceptor first = listeners.acceptor(0);
-  dealt_acceptor second = listeners.acceptor(1);
-  dealt_acceptor third = listeners.acceptor(2);
+  shared_local_acceptor first = listeners.acceptor(0);
+  shared_local_acceptor second = listeners.acceptor(1);
+  shared_local_acceptor third = listeners.acceptor(2);
   co_await cosock::with_nursery([&](nursery& tasks) -> task<> {
     pending_accept a(tasks, first);
     pending_accept b(tasks, second);
@@ -254,7 +254,7 @@ COROUTINE_TEST_CASE(closing_ends_a_pending_accept_and_passes_its_turn_on) {
 
 COROUTINE_TEST_CASE(a_second_accept_at_the_same_time_is_refused) {
   local_listeners listeners(cosock::local_endpoint(), 1);
-  dealt_acceptor only = listeners.acceptor(0);
+  shared_local_acceptor only = listeners.acceptor(0);
   co_await cosock::with_nursery([&](nursery& tasks) -> task<> {
     pending_accept a(tasks, only);
     co_await cosock::yield();
@@ -271,8 +271,8 @@ COROUTINE_TEST_CASE(it_listens_until_the_last_one_closes_and_then_removes_its_fi
   const auto at = folder.at("socket");
   std::optional<local_listeners> listeners(std::in_place, at, 3);
   BOOST_TEST(listeners->local_endpoint() == at);
-  dealt_acceptor first = listeners->acceptor(0);
-  dealt_acceptor second = listeners->acceptor(1);
+  shared_local_acceptor first = listeners->acceptor(0);
+  shared_local_acceptor second = listeners->acceptor(1);
   BOOST_CHECK_THROW(static_cast<void>(listeners->acceptor(1)), std::logic_error);
   BOOST_CHECK_THROW(static_cast<void>(listeners->acceptor(3)), std::logic_error);
   first.close();
@@ -283,7 +283,7 @@ COROUTINE_TEST_CASE(it_listens_until_the_last_one_closes_and_then_removes_its_fi
     static_cast<void>(co_await second.accept());
   }
   BOOST_TEST(exists(folder / "socket"));
-  second = dealt_acceptor();
+  second = shared_local_acceptor();
   BOOST_TEST(!exists(folder / "socket"));
   BOOST_CHECK_EXCEPTION(static_cast<void>(co_await cosock::connect(at)), system_error,
                         is(errc::no_such_file_or_directory));
@@ -307,7 +307,7 @@ BOOST_AUTO_TEST_CASE(a_loop_that_ends_while_it_has_the_turn_passes_it_on) {
   const temporary_folder folder;
   local_listeners listeners(folder.at("socket"), 2);
   const auto accept = [&](unsigned index) -> task<> {
-    dealt_acceptor mine = listeners.acceptor(index);
+    shared_local_acceptor mine = listeners.acceptor(index);
     static_cast<void>(co_await mine.accept());
   };
   cosock::loop stays;
@@ -330,7 +330,7 @@ BOOST_AUTO_TEST_CASE(an_acceptor_that_outlives_its_loop_has_closed_with_it) {
   const temporary_folder folder;
   const std::size_t before = open_descriptors();
   std::optional<cosock::loop> loop(std::in_place);
-  dealt_acceptor acceptor = loop->run([](cosock::local_endpoint at) -> task<dealt_acceptor> {
+  shared_local_acceptor acceptor = loop->run([](cosock::local_endpoint at) -> task<shared_local_acceptor> {
     local_listeners listeners(at, 1);
     co_return listeners.acceptor(0);
   }(folder.at("socket")));
@@ -346,7 +346,7 @@ BOOST_AUTO_TEST_CASE(an_acceptor_that_outlives_its_loop_has_closed_with_it) {
 
 COROUTINE_TEST_CASE(sequenced_packets_are_dealt_too) {
   cosock::local_seqpacket_listeners listeners(cosock::local_endpoint(), 2);
-  cosock::dealt_seqpacket_acceptor acceptor = listeners.acceptor(1);
+  cosock::shared_local_seqpacket_acceptor acceptor = listeners.acceptor(1);
   auto client = co_await cosock::connect<cosock::local_seqpacket_socket>(listeners.local_endpoint());
   auto accepted = co_await acceptor.accept();
   co_await client.send("one");
@@ -411,7 +411,7 @@ COROUTINE_TEST_CASE(every_loop_gets_local_connections) {
 }
 
 /// Accepts with a limit that often passes first, and greets.
-task<> accept_impatiently(dealt_acceptor& from, unsigned seed) {
+task<> accept_impatiently(shared_local_acceptor& from, unsigned seed) {
   std::minstd_rand random(seed);
   for (;;) {
     const std::chrono::microseconds limit(random() % 300);
@@ -433,7 +433,7 @@ BOOST_AUTO_TEST_CASE(no_connection_is_lost_whatever_ends_around_it) {
       cosock::loop loop;
       loop.run([](local_listeners& from, unsigned seed) -> task<> {
         const auto accept = [&](unsigned index) -> task<> {
-          dealt_acceptor mine = from.acceptor(index + 1);
+          shared_local_acceptor mine = from.acceptor(index + 1);
           co_await cosock::with_nursery([&](nursery& tasks) -> task<> {
             tasks.start(accept_impatiently, std::ref(mine), 4 * seed + index);
             co_await cosock::sleep_for(std::chrono::microseconds(seed * 977 % 5000));
@@ -452,7 +452,7 @@ BOOST_AUTO_TEST_CASE(no_connection_is_lost_whatever_ends_around_it) {
     int greeted = 0;
     cosock::loop loop;
     loop.run([](local_listeners& from, unsigned seed, int& greeted) -> task<> {
-      dealt_acceptor mine = from.acceptor(0);
+      shared_local_acceptor mine = from.acceptor(0);
       co_await cosock::with_nursery([&](nursery& tasks) -> task<> {
         tasks.start(accept_impatiently, std::ref(mine), 4 * seed + 3);
         for (int i = 0; i != 50; ++i) {

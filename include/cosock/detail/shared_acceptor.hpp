@@ -1,0 +1,77 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+// What the listeners of local sockets for several loops (listeners.hpp) are made of.
+
+#include <cosock/detail/fd_kind.hpp>
+#include <cosock/local_endpoint.hpp>
+#include <cosock/task.hpp>
+
+#include <memory>
+
+namespace cosock::detail {
+
+class accept_rotation;
+struct shared_acceptor_part;
+class descriptor;
+
+/// The turn of one loop to accept: waits for it when told to, and passes it on in the end.
+class COSOCK_API accept_turn {
+ public:
+  /// Throws `closed`, or `busy` if there is one for this part.
+  explicit accept_turn(std::shared_ptr<shared_acceptor_part> part);
+  ~accept_turn();
+  accept_turn(const accept_turn&) = delete;
+  accept_turn& operator=(const accept_turn&) = delete;
+  task<> wait();
+  descriptor* const& listening() const noexcept;
+
+ private:
+  std::shared_ptr<shared_acceptor_part> part_;
+};
+
+/// The part of an acceptor of a shared socket that does not know the type of its connections.
+class COSOCK_API shared_acceptor_base {
+ public:
+  /// Ends the part of this loop. A pending accept ends with `error::closed`. The last one of all stops
+  /// listening, and removes the file. Idempotent.
+  void close() noexcept;
+  [[nodiscard]] bool is_open() const noexcept;
+  /// Throws `error::closed`.
+  [[nodiscard]] cosock::local_endpoint local_endpoint() const;
+
+ protected:
+  shared_acceptor_base() noexcept = default;
+  explicit shared_acceptor_base(std::shared_ptr<shared_acceptor_part> part) noexcept : part_(std::move(part)) {}
+  shared_acceptor_base(shared_acceptor_base&&) noexcept = default;
+  shared_acceptor_base& operator=(shared_acceptor_base&& other) noexcept {
+    if (this != &other) {
+      close();
+      part_ = std::move(other.part_);
+    }
+    return *this;
+  }
+  ~shared_acceptor_base() { close(); }
+  std::shared_ptr<shared_acceptor_part> part_;
+};
+
+/// The part of the listeners that does not know the type of the connections.
+class COSOCK_API shared_listeners_base {
+ public:
+  [[nodiscard]] unsigned size() const noexcept;
+  [[nodiscard]] cosock::local_endpoint local_endpoint() const noexcept;
+
+ protected:
+  shared_listeners_base(fd_kind kind, const cosock::local_endpoint& at, unsigned n, int backlog, int mode,
+                    bool replace_stale);
+  ~shared_listeners_base();
+  shared_listeners_base(const shared_listeners_base&) = delete;
+  shared_listeners_base& operator=(const shared_listeners_base&) = delete;
+  std::shared_ptr<shared_acceptor_part> take(unsigned index);
+
+ private:
+  std::shared_ptr<accept_rotation> shared_;
+};
+
+}  // namespace cosock::detail
