@@ -22,7 +22,7 @@ HEADERS = {
     "io": "stream detail/fd_kind detail/io_object detail/stream_operation",
     "net": "connection local_endpoint received detail/datagram detail/local detail/message",
     "service": "detail/shared_acceptor detail/reconnect detail/serving",
-    "asio": "detail/asio_async_stream detail/asio_home detail/asio_operation detail/asio_sockets "
+    "asio": "detail/asio_async_stream detail/asio_loop_executor detail/asio_operation detail/asio_sockets "
             "detail/asio_spawn detail/asio_stream",
 }
 

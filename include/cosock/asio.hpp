@@ -198,7 +198,7 @@ template <detail::has_counterpart Socket>
 /// operation_not_supported, because async_shutdown discards what the peer still sends.
 template <class Stream>
 class asio_stream final : public byte_stream {
-  using pump = detail::stream_pump_of<Stream>;
+  using pump = detail::asio_stream_adapter_of<Stream>;
 
  public:
   /// Closed.

@@ -37,7 +37,7 @@ class channel {
   explicit channel(std::size_t capacity) : queue_("the capacity of a channel", capacity) {}
 
   /// Waits for room, and queues the value. Throws `error::closed` if the channel is closed, now or
-  /// while it waits, and `error::cancelled`. An rvalue is moved from only when it is queued: after
+  /// while it waits, and `error::cancelled`. An rvalue is moved from only when it is self_owned_message: after
   /// an error the caller still has it, unchanged. Like every argument that is passed by reference,
   /// it outlives the `co_await`.
   detail::channel_send_operation<T, false> send(T&& value) { return {*this, std::move(value)}; }
@@ -45,7 +45,7 @@ class channel {
     return {*this, value};
   }
 
-  /// Waits for a value, and returns it; empty once the channel is closed and all queued values have
+  /// Waits for a value, and returns it; empty once the channel is closed and all self_owned_message values have
   /// been received: `while (auto value = co_await channel.receive())`. Throws `error::cancelled`:
   /// no value was taken. A value that arrived before the cancellation is returned. If the task is
   /// destroyed between the two, the value is destroyed with it.
@@ -79,7 +79,7 @@ class channel {
   }
   /// Whether it was closed. Values may be left to receive.
   [[nodiscard]] bool is_closed() const noexcept { return closed_; }
-  /// The number of queued values. Those of senders that wait do not count.
+  /// The number of self_owned_message values. Those of senders that wait do not count.
   [[nodiscard]] std::size_t size() const noexcept { return queue_.size(); }
   /// The number of values that fit.
   [[nodiscard]] std::size_t capacity() const noexcept { return queue_.capacity(); }

@@ -104,10 +104,10 @@ class mailbox {
   /// Returns a new sender, for another thread.
   [[nodiscard]] sender make_sender() const noexcept { return sender(state_); }
 
-  /// Waits for a value, and returns it; empty once the mailbox is closed and all queued values have
+  /// Waits for a value, and returns it; empty once the mailbox is closed and all self_owned_message values have
   /// been received. Several tasks may receive: first come, first served. Throws `error::cancelled`:
   /// no value was taken; `error::other_loop` in a task of another loop. If the loop has handed over
-  /// a value before the cancellation takes effect, it is returned; a value that is only queued
+  /// a value before the cancellation takes effect, it is returned; a value that is only self_owned_message
   /// stays for the next receive.
   detail::mailbox_receive_operation<T> receive() {
     return detail::mailbox_receive_operation<T>(*state_);

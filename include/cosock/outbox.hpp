@@ -114,14 +114,14 @@ class COSOCK_API outbox {
   explicit outbox(byte_stream& to, const outbox_options& options = {});
   outbox(const outbox&) = delete;
   outbox& operator=(const outbox&) = delete;
-  /// Not while run() runs. Pending sends end with `error::closed`; queued messages are not sent.
+  /// Not while run() runs. Pending sends end with `error::closed`; self_owned_message messages are not sent.
   ~outbox();
 
-  /// Queues a message. Completes when the message is queued, not when it is written: see flush().
+  /// Queues a message. Completes when the message is self_owned_message, not when it is written: see flush().
   /// Waits for room under the policy `wait`, first come, first served. Throws the error that ended
   /// run(); `error::closed` after close(), or if run() was cancelled; `error::slow_consumer` under
   /// the policy `close`, which closes the stream, after the last words if there are any. Cancelled
-  /// (`error::cancelled`): the message was not queued. Pass a non-null shared_ptr to share one
+  /// (`error::cancelled`): the message was not self_owned_message. Pass a non-null shared_ptr to share one
   /// message among peers without copying.
   detail::outbox_send_operation send(std::string message) {
     return {*this, detail::message(std::move(message))};
@@ -135,18 +135,18 @@ class COSOCK_API outbox {
     return try_queue(detail::message(std::move(message)));
   }
 
-  /// Waits until all messages that were queued before have been written to the stream or discarded,
+  /// Waits until all messages that were self_owned_message before have been written to the stream or discarded,
   /// and have left the buffer of the stream, if it has one (asio_stream). Throws the errors of
   /// send() for a stream that failed; `error::cancelled`.
   detail::outbox_flush_operation flush() noexcept { return detail::outbox_flush_operation(*this); }
 
-  /// Writes queued messages. Returns after close(), when all messages have left the stream. Throws
+  /// Writes self_owned_message messages. Returns after close(), when all messages have left the stream. Throws
   /// the errors of the stream's send, and `error::slow_consumer`. Cancelled: a message may have
   /// been sent in part, and nothing more is sent; use with_grace (cancel.hpp) to send the rest.
   /// Throws std::logic_error for a second call.
   task<> run();
 
-  /// Ends the messages: queued ones are written, then run() returns. Sends that wait for room end
+  /// Ends the messages: self_owned_message ones are written, then run() returns. Sends that wait for room end
   /// with `error::closed`. Leaves the stream open. Idempotent.
   void close() noexcept;
 

@@ -20,16 +20,16 @@ namespace detail {
 
 // The loop as an executor
 
-home_executor home_executor::current() { return home_executor(engine::required().asio_handle()); }
+loop_executor_impl loop_executor_impl::current() { return loop_executor_impl(engine::required().asio_handle()); }
 
-bool home_executor::is_here() const noexcept {
+bool loop_executor_impl::is_here() const noexcept {
   const scheduler* const running = scheduler::current();
   return running && running->handle() == to_;
 }
 
-bool home_executor::post(loop_message& m) const noexcept { return to_->post(m); }
+bool loop_executor_impl::post(loop_message& m) const noexcept { return to_->post(m); }
 
-asio::execution_context& home_executor::query(asio::execution::context_t) const noexcept {
+asio::execution_context& loop_executor_impl::query(asio::execution::context_t) const noexcept {
   if (asio::execution_context* const context = to_->context()) return *context;
   static asio::execution_context none;  // not the system's, which starts threads when it is made
   return none;
@@ -37,38 +37,38 @@ asio::execution_context& home_executor::query(asio::execution::context_t) const 
 
 // use_task
 
-asio_state::asio_state(basic_asio_operation& waiter) noexcept
-    : home_(home_executor::current()), waiter_(&waiter) {}
+asio_operation_state::asio_operation_state(basic_asio_operation& waiter) noexcept
+    : executor_impl_(loop_executor_impl::current()), waiter_(&waiter) {}
 
-void asio_state::completed() noexcept {
+void asio_operation_state::completed() noexcept {
   pending_ = false;
-  come_home();
+  post_result();
 }
 
-void asio_state::dropped() noexcept {
+void asio_operation_state::dropped() noexcept {
   dropped_ = true;
   completed();
 }
 
-void asio_state::come_home() noexcept {
-  if (home_.is_here())
+void asio_operation_state::post_result() noexcept {
+  if (executor_impl_.is_here())
     deliver();
-  else if (!home_.post(*this))
+  else if (!executor_impl_.post(*this))
     drop();
 }
 
-void asio_state::deliver() noexcept {
+void asio_operation_state::deliver() noexcept {
   if (waiter_) waiter_->arrive();
   drop();
 }
 
-void asio_state::cancel() noexcept {
+void asio_operation_state::cancel() noexcept {
   cancelled_ = true;
   // Anything that the operation can do: it takes of this what it understands.
   if (pending_) signal_.emit(asio::cancellation_type::all);
 }
 
-void asio_state::abandon() noexcept {
+void asio_operation_state::abandon() noexcept {
   waiter_ = nullptr;
   if (pending_) signal_.emit(asio::cancellation_type::all);
   drop();
@@ -126,10 +126,10 @@ bool is_strand(const asio::any_io_executor& e) {
 /// erasure of a type costs allocations.
 asio::any_io_executor strand_for(const asio::any_io_executor& e) {
   if (is_strand(e)) return e;
-  if (const auto* const of = e.target<asio::io_context::executor_type>())
-    return asio::make_strand(*of);
-  if (const auto* const of = e.target<asio::thread_pool::executor_type>())
-    return asio::make_strand(*of);
+  if (const auto* const known = e.target<asio::io_context::executor_type>())
+    return asio::make_strand(*known);
+  if (const auto* const known = e.target<asio::thread_pool::executor_type>())
+    return asio::make_strand(*known);
   return asio::make_strand(e);
 }
 
@@ -139,16 +139,16 @@ asio::any_io_executor without_work(const asio::any_io_executor& e) {
   return asio::prefer(e, asio::execution::outstanding_work.untracked);
 }
 
-class embeddings;
+class embedded_loops;
 
 }  // namespace
 
 /// A loop that lives in a context of the user's: everything that it does, it does in a strand, from
 /// where it polls. While it has tasks, the context waits for its descriptor.
-class embedding final : public embedded_loop_hook, public std::enable_shared_from_this<embedding> {
+class embedded_loop final : public embedded_loop_hook, public std::enable_shared_from_this<embedded_loop> {
  public:
-  embedding(embeddings& of, asio::execution_context& context, const asio::any_io_executor& given)
-      : of_(of),
+  embedded_loop(embedded_loops& loops, asio::execution_context& context, const asio::any_io_executor& given)
+      : loops_(loops),
         given_(given),
         executor_(strand_for(given)),
         permanent_(is_plain(given)) {
@@ -162,7 +162,7 @@ class embedding final : public embedded_loop_hook, public std::enable_shared_fro
   bool is_for(const asio::any_io_executor& e) const { return e == given_ || e == executor_; }
   bool is_of_context() const noexcept { return permanent_; }
   const asio::any_io_executor& executor() const noexcept { return executor_; }
-  std::shared_ptr<asio_loop_handle> to() { return engine::of(*loop_).asio_handle(); }
+  std::shared_ptr<asio_loop_handle> handle() { return engine::of(*loop_).asio_handle(); }
 
   void launch(std::unique_ptr<spawned> job) {
     post([self = shared_from_this(), job = std::move(job)]() mutable {
@@ -244,7 +244,7 @@ class embedding final : public embedded_loop_hook, public std::enable_shared_fro
     return !engine::of(*loop_).has_services();
   }
 
-  embeddings& of_;
+  embedded_loops& loops_;
   const asio::any_io_executor given_;
   const asio::any_io_executor executor_;
   const bool permanent_;
@@ -261,42 +261,42 @@ namespace {
 
 /// The loops of a context: one for the context itself, and one for each strand that has tasks, or had
 /// some lately.
-class embeddings final : public asio::execution_context::service {
+class embedded_loops final : public asio::execution_context::service {
  public:
   static inline asio::execution_context::id id;
 
-  explicit embeddings(asio::execution_context& of)
-      : asio::execution_context::service(of), context_(of) {
-    idle_.reserve(most_idle + 1);
+  explicit embedded_loops(asio::execution_context& context)
+      : asio::execution_context::service(context), context_(context) {
+    idle_.reserve(max_idle + 1);
   }
 
-  std::shared_ptr<embedding> get(const asio::any_io_executor& executor) {
+  std::shared_ptr<embedded_loop> get(const asio::any_io_executor& executor) {
     const bool plain = is_plain(executor);
     const std::lock_guard lock(mutex_);
-    auto at = std::find_if(all_.begin(), all_.end(), [&](const auto& each) {
-      return plain ? each->is_of_context() : each->is_for(executor);
+    auto found = std::find_if(all_.begin(), all_.end(), [&](const auto& entry) {
+      return plain ? entry->is_of_context() : entry->is_for(executor);
     });
-    if (at == all_.end())
-      at = all_.insert(all_.end(), std::make_shared<embedding>(*this, context_, executor));
-    if ((*at)->users++ == 0) std::erase(idle_, at->get());
-    return *at;
+    if (found == all_.end())
+      found = all_.insert(all_.end(), std::make_shared<embedded_loop>(*this, context_, executor));
+    if ((*found)->users++ == 0) std::erase(idle_, found->get());
+    return *found;
   }
 
-  void release(embedding& which) noexcept {
+  void release(embedded_loop& loop) noexcept {
     const std::lock_guard lock(mutex_);
-    --which.users;
+    --loop.users;
   }
   /// One with nothing on it: if it is not needed, it is kept for a while, because loops are dear.
-  void offer(embedding& which) noexcept {
-    std::shared_ptr<embedding> out;
+  void offer(embedded_loop& loop) noexcept {
+    std::shared_ptr<embedded_loop> out;
     {
       const std::lock_guard lock(mutex_);
-      if (which.users != 0 || which.is_of_context() || !find(&which) ||
-          std::find(idle_.begin(), idle_.end(), &which) != idle_.end())
+      if (loop.users != 0 || loop.is_of_context() || !find(&loop) ||
+          std::find(idle_.begin(), idle_.end(), &loop) != idle_.end())
         return;
-      idle_.push_back(&which);
-      if (idle_.size() <= most_idle) return;
-      std::shared_ptr<embedding>& oldest = *find(idle_.front());
+      idle_.push_back(&loop);
+      if (idle_.size() <= max_idle) return;
+      std::shared_ptr<embedded_loop>& oldest = *find(idle_.front());
       idle_.erase(idle_.begin());
       out = std::move(oldest);
       std::erase(all_, nullptr);
@@ -307,45 +307,45 @@ class embeddings final : public asio::execution_context::service {
   void notify_fork(asio::execution_context::fork_event event) override {
     if (event != asio::execution_context::fork_child) return;
     const std::lock_guard lock(mutex_);
-    for (const auto& each : all_) each->go_on_in_child();
+    for (const auto& entry : all_) entry->go_on_in_child();
   }
 
   void shutdown() override {
-    std::vector<std::shared_ptr<embedding>> all;
+    std::vector<std::shared_ptr<embedded_loop>> all;
     {
       const std::lock_guard lock(mutex_);
       all.swap(all_);
       idle_.clear();
     }
-    for (const auto& each : all) each->clear();
+    for (const auto& entry : all) entry->clear();
   }
 
  private:
-  static constexpr std::size_t most_idle = 4;
-  std::shared_ptr<embedding>* find(const embedding* which) noexcept {
-    const auto at = std::find_if(all_.begin(), all_.end(),
-                                 [&](const auto& each) { return each.get() == which; });
-    return at == all_.end() ? nullptr : &*at;
+  static constexpr std::size_t max_idle = 4;
+  std::shared_ptr<embedded_loop>* find(const embedded_loop* loop) noexcept {
+    const auto found = std::find_if(all_.begin(), all_.end(),
+                                 [&](const auto& entry) { return entry.get() == loop; });
+    return found == all_.end() ? nullptr : &*found;
   }
 
   asio::execution_context& context_;
   std::mutex mutex_;
-  std::vector<std::shared_ptr<embedding>> all_;
-  std::vector<embedding*> idle_;
+  std::vector<std::shared_ptr<embedded_loop>> all_;
+  std::vector<embedded_loop*> idle_;
 };
 
 }  // namespace
 
-void embedding::task_ended() noexcept {
+void embedded_loop::task_ended() noexcept {
   --tasks_;
-  of_.release(*this);
+  loops_.release(*this);
 }
 
-void embedding::offer() noexcept {
-  if (!ending_ && !is_busy() && is_empty()) of_.offer(*this);
+void embedded_loop::offer() noexcept {
+  if (!ending_ && !is_busy() && is_empty()) loops_.offer(*this);
 }
 
-void embedding::rest() {
+void embedded_loop::rest() {
   if (watching_) watch_->cancel();
   work_.reset();
   offer();
@@ -357,25 +357,25 @@ spawned::~spawned() {
   if (link_) link_->of = nullptr;
 }
 
-void spawned::find_home(const asio::any_io_executor& executor) {
+void spawned::attach_loop(const asio::any_io_executor& executor) {
   asio::execution_context& context = asio::query(executor, asio::execution::context);
   if (engine* const own = engine::of_context(context)) {
-    home_.emplace(own->asio_handle());
+    executor_impl_.emplace(own->asio_handle());
   } else {
-    // Made before ours, the service of the descriptor that an embedding watches ends after it.
-    if (!asio::has_service<embeddings>(context)) asio::posix::stream_descriptor{executor};
-    in_ = asio::use_service<embeddings>(context).get(without_work(executor));
-    home_.emplace(in_->to());
+    // Made before ours, the service of the descriptor that an embedded_loop watches ends after it.
+    if (!asio::has_service<embedded_loops>(context)) asio::posix::stream_descriptor{executor};
+    in_ = asio::use_service<embedded_loops>(context).get(without_work(executor));
+    executor_impl_.emplace(in_->handle());
   }
 }
 
-std::shared_ptr<spawn_link> spawned::make_link() {
-  return link_ = std::allocate_shared<spawn_link>(frame_allocator<spawn_link>(), *this);
+std::shared_ptr<spawn_cancellation> spawned::make_link() {
+  return link_ = std::allocate_shared<spawn_cancellation>(frame_allocator<spawn_cancellation>(), *this);
 }
 
 void spawned::launch(std::unique_ptr<spawned> job) {
   if (const auto in = job->in_) return in->launch(std::move(job));
-  const home_executor home = job->home_->require(asio::execution::blocking.never);
+  const loop_executor_impl home = job->executor_impl_->require(asio::execution::blocking.never);
   home.execute([job = std::move(job)]() mutable {
     job.release()->begin(*scheduler::current());
   });
@@ -401,12 +401,12 @@ std::exception_ptr spawned::task_root::error() noexcept {
 }
 
 void spawned::end(std::exception_ptr error) noexcept {
-  const std::shared_ptr<embedding> in = in_;
+  const std::shared_ptr<embedded_loop> in = in_;
   complete(std::move(error));
   if (in) in->task_ended();
 }
 
-void spawn_link::cancel() {
+void spawn_cancellation::cancel() {
   home.execute([self = shared_from_this()] {
     self->cancelled = true;
     if (self->of && self->of->root_) self->of->root_->cancel();
@@ -450,7 +450,7 @@ task<transferred> finish_for(byte_stream& stream, bool client) {
 boost::asio::any_io_executor loop_executor() {
   detail::engine& e = detail::engine::required();
   if (!e.embedded_) return e.context().get_executor();
-  return static_cast<detail::embedding*>(e.embedded_)->executor();
+  return static_cast<detail::embedded_loop*>(e.embedded_)->executor();
 }
 
 }  // namespace cosock

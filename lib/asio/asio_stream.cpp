@@ -47,19 +47,19 @@ step move_bytes(stream_operation& op, std::size_t most, std::size_t& moved, Copy
 
 void raise_closed() { raise(closed_failure()); }
 
-stream_pump::stream_pump()
+asio_stream_adapter::asio_stream_adapter()
     : loop_(&scheduler::required()), in_(new char[room_in]), out_(new char[room_out]) {
   loop = loop_;
   scheduler::of(*loop_).add_service(*this);
 }
 
-stream_pump::~stream_pump() = default;
+asio_stream_adapter::~asio_stream_adapter() = default;
 
-step stream_pump::transfer(stream_operation& op) {
+step asio_stream_adapter::transfer(stream_operation& op) {
   return op.direction() == reading ? receive(op) : send(op);
 }
 
-step stream_pump::receive(stream_operation& op) noexcept {
+step asio_stream_adapter::receive(stream_operation& op) noexcept {
   while (in_begin_ != in_end_) {
     std::size_t moved;
     const step reached =
@@ -82,7 +82,7 @@ step stream_pump::receive(stream_operation& op) noexcept {
   return step::pending;
 }
 
-step stream_pump::send(stream_operation& op) {
+step asio_stream_adapter::send(stream_operation& op) {
   for (;;) {
     if (out_failed_) return op.failed(out_failed_);
     if (farewell_ != farewell::none) return op.failed(system_failure(EPIPE));
@@ -101,12 +101,12 @@ step stream_pump::send(stream_operation& op) {
   }
 }
 
-bool stream_pump::is_ready(io_direction direction) noexcept {
+bool asio_stream_adapter::is_ready(io_direction direction) noexcept {
   return maybe_ready[direction] = direction == reading ? in_begin_ != in_end_ || in_ended_ || in_failed_
                                         : out_end_ != room_out || out_failed_;
 }
 
-bool stream_pump::is_flushed(failure& why) noexcept {
+bool asio_stream_adapter::is_flushed(failure& why) noexcept {
   if (out_failed_) {
     why = out_failed_;
     return true;
@@ -118,15 +118,15 @@ bool stream_pump::is_flushed(failure& why) noexcept {
   return false;
 }
 
-bool stream_pump::may_finish() noexcept { return !input_ended && !in_failed_ && !out_failed_; }
+bool asio_stream_adapter::may_finish() noexcept { return !input_ended && !in_failed_ && !out_failed_; }
 
-void stream_pump::arm(io_direction direction) {
+void asio_stream_adapter::arm(io_direction direction) {
   if (direction == writing || reads_) return;
   reads_ = true;
   start_read(in_.get(), room_in);
 }
 
-void stream_pump::has_read(const boost::system::error_code& ec, bool end_of_stream,
+void asio_stream_adapter::has_read(const boost::system::error_code& ec, bool end_of_stream,
                            std::size_t bytes) noexcept {
   reads_ = false;
   if (closing_) {
@@ -146,7 +146,7 @@ void stream_pump::has_read(const boost::system::error_code& ec, bool end_of_stre
     ready(reading);
 }
 
-void stream_pump::go_on_sending() noexcept {
+void asio_stream_adapter::go_on_sending() noexcept {
   if (writes_) return;
   if (out_begin_ != out_end_) {
     writes_ = true;
@@ -162,21 +162,21 @@ void stream_pump::go_on_sending() noexcept {
 
 /// Of closing, the second half. Over TLS the peer sends more than was asked for, tickets for instance,
 /// and a connection that is closed with unread input loses what is on the way.
-void stream_pump::all_sent() noexcept {
+void asio_stream_adapter::all_sent() noexcept {
   if (!waits_for_peer() || in_ended_ || input_ended || in_failed_) return finish_closing();
   discarding_ = true;
   start_timer(*loop_, later(steady_now(), discarding.timeout.count()));
   if (!reads_) discard(0);
 }
 
-void stream_pump::discard(std::size_t bytes) noexcept {
+void asio_stream_adapter::discard(std::size_t bytes) noexcept {
   discarded_ += bytes;
   if (in_ended_ || discarded_ > discarding.max_discard) return finish_closing();
   reads_ = true;
   start_read(in_.get(), room_in);
 }
 
-void stream_pump::expire() noexcept {
+void asio_stream_adapter::expire() noexcept {
   if (discarding_) return finish_closing();
   const int undelivered = this->undelivered();
   const bool moves = written_ != written_before_ || undelivered != undelivered_before_;
@@ -187,7 +187,7 @@ void stream_pump::expire() noexcept {
   start_timer(*loop_, later(steady_now(), one_second));
 }
 
-void stream_pump::has_written(const boost::system::error_code& ec, std::size_t bytes) noexcept {
+void asio_stream_adapter::has_written(const boost::system::error_code& ec, std::size_t bytes) noexcept {
   writes_ = false;
   out_begin_ += bytes;
   written_ += bytes;
@@ -200,7 +200,7 @@ void stream_pump::has_written(const boost::system::error_code& ec, std::size_t b
   if (!closing_ && is_ready(writing)) ready(writing);
 }
 
-void stream_pump::ended_sending(const boost::system::error_code& ec) noexcept {
+void asio_stream_adapter::ended_sending(const boost::system::error_code& ec) noexcept {
   farewell_ = farewell::done;
   if (ec) out_failed_ = to_failure(ec);
   if (closing_)
@@ -209,7 +209,7 @@ void stream_pump::ended_sending(const boost::system::error_code& ec) noexcept {
     ready(writing);
 }
 
-void stream_pump::shutdown_send() {
+void asio_stream_adapter::shutdown_send() {
   if (!loop) raise(closed_failure());
   if (waiter[writing]) raise(own_failure(error::busy));
   if (farewell_ != farewell::none) return;
@@ -223,7 +223,7 @@ void stream_pump::shutdown_send() {
   if (farewell_ == farewell::done && out_failed_) raise(out_failed_);
 }
 
-void stream_pump::leave(std::shared_ptr<stream_pump> self) noexcept {
+void asio_stream_adapter::leave(std::shared_ptr<asio_stream_adapter> self) noexcept {
   if (!loop || !keeper_ || !keeper_->keeps() || out_failed_ || !half_closes()) return close();
   abandon(closed_failure());
   try {
@@ -235,12 +235,12 @@ void stream_pump::leave(std::shared_ptr<stream_pump> self) noexcept {
   std::exchange(keeper_, nullptr)->leave();
 }
 
-void stream_pump::close_left() noexcept {
-  const std::shared_ptr<stream_pump> until_closed = std::move(self_);
+void asio_stream_adapter::close_left() noexcept {
+  const std::shared_ptr<asio_stream_adapter> until_closed = std::move(self_);
   close();
 }
 
-void stream_pump::close() noexcept {
+void asio_stream_adapter::close() noexcept {
   if (keeper_) std::exchange(keeper_, nullptr)->forget();
   if (!loop) return;
   abandon(closed_failure());
@@ -255,7 +255,7 @@ void stream_pump::close() noexcept {
   if (!discarding_) start_timer(*loop_, later(steady_now(), one_second));
 }
 
-void stream_pump::finish_closing() noexcept {
+void asio_stream_adapter::finish_closing() noexcept {
   if (std::exchange(closed_, true)) return;
   stop_timer();
   if (lingers_) --scheduler::of(*loop_).background_;
@@ -264,7 +264,7 @@ void stream_pump::finish_closing() noexcept {
   scheduler::of(*loop_).on_object_closed();
 }
 
-void stream_pump::on_loop_shutdown() noexcept {
+void asio_stream_adapter::on_loop_shutdown() noexcept {
   if (keeper_) std::exchange(keeper_, nullptr)->forget();
   if (loop) abandon(closed_failure());
   loop = nullptr;
@@ -280,7 +280,7 @@ boost::system::error_code to_asio(const boost::system::error_code& ec) noexcept 
   return ec;
 }
 
-task<transferred> receive_for(byte_stream& from, few_buffers<mutable_buffer> into) {
+task<transferred> receive_for(byte_stream& from, buffer_array<mutable_buffer> into) {
   const auto buffers = into.get();
   const auto got = co_await as_result(from.receive(buffers));
   if (!got) co_return transferred{to_asio(got.error()), 0};
@@ -288,7 +288,7 @@ task<transferred> receive_for(byte_stream& from, few_buffers<mutable_buffer> int
   co_return transferred{{}, *got};
 }
 
-task<transferred> send_for(byte_stream& to, few_buffers<const_buffer> from) {
+task<transferred> send_for(byte_stream& to, buffer_array<const_buffer> from) {
   const auto buffers = from.get();
   const auto gone = co_await as_result(to.send_some(buffers));
   co_return transferred{gone ? boost::system::error_code() : to_asio(gone.error()),

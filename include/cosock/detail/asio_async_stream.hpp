@@ -27,10 +27,10 @@ COSOCK_API boost::system::error_code to_asio(const boost::system::error_code&) n
 
 /// The first buffers of a sequence: an operation on "some" of it need not take more.
 template <class Buffer>
-class few_buffers {
+class buffer_array {
  public:
   template <class Sequence>
-  explicit few_buffers(const Sequence& all) {
+  explicit buffer_array(const Sequence& all) {
     const auto end = asio::buffer_sequence_end(all);
     for (auto at = asio::buffer_sequence_begin(all); at != end && count_ != all_.size(); ++at) {
       const std::conditional_t<std::is_same_v<Buffer, mutable_buffer>, asio::mutable_buffer,
@@ -46,8 +46,8 @@ class few_buffers {
   std::size_t count_ = 0;
 };
 
-COSOCK_API task<transferred> receive_for(byte_stream& from, few_buffers<mutable_buffer> into);
-COSOCK_API task<transferred> send_for(byte_stream& to, few_buffers<const_buffer> from);
+COSOCK_API task<transferred> receive_for(byte_stream& from, buffer_array<mutable_buffer> into);
+COSOCK_API task<transferred> send_for(byte_stream& to, buffer_array<const_buffer> from);
 /// Ends the sending direction, and discards what is received until the peer has ended the other; a
 /// client does so in the opposite order.
 COSOCK_API task<transferred> finish_for(byte_stream& stream, bool client);
@@ -81,11 +81,11 @@ struct transfer_initiation {
     transfer_handler<std::decay_t<Handler>, true> adapted{std::forward<Handler>(handler)};
     byte_stream& s = *stream;
     if constexpr (Receives)
-      spawn_initiation()(std::move(adapted), executor, [&s, b = few_buffers<mutable_buffer>(buffers)] {
+      spawn_initiation()(std::move(adapted), executor, [&s, b = buffer_array<mutable_buffer>(buffers)] {
         return receive_for(s, b);
       });
     else
-      spawn_initiation()(std::move(adapted), executor, [&s, b = few_buffers<const_buffer>(buffers)] {
+      spawn_initiation()(std::move(adapted), executor, [&s, b = buffer_array<const_buffer>(buffers)] {
         return send_for(s, b);
       });
   }

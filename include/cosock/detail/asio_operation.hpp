@@ -4,7 +4,7 @@
 
 // The awaitable behind use_task.
 
-#include <cosock/detail/asio_home.hpp>
+#include <cosock/detail/asio_loop_executor.hpp>
 #include <cosock/error.hpp>
 
 #include <boost/asio/async_result.hpp>
@@ -24,13 +24,13 @@ class basic_asio_operation;
 
 /// What a task that waits, and the handler of the operation that it waits for, have in common. Each
 /// may be gone before the other. It is also the message that brings the result to the loop.
-class COSOCK_API asio_state : public queued {
+class COSOCK_API asio_operation_state : public self_owned_message {
  public:
-  explicit asio_state(basic_asio_operation& waiter) noexcept;
-  asio_state(const asio_state&) = delete;
-  virtual ~asio_state() = default;
+  explicit asio_operation_state(basic_asio_operation& waiter) noexcept;
+  asio_operation_state(const asio_operation_state&) = delete;
+  virtual ~asio_operation_state() = default;
 
-  const home_executor& home() const noexcept { return home_; }
+  const loop_executor_impl& home() const noexcept { return executor_impl_; }
   asio::cancellation_slot slot() noexcept { return signal_.slot(); }
 
   /// By the handler, once, from any thread: the result is there.
@@ -46,14 +46,14 @@ class COSOCK_API asio_state : public queued {
   void abandon() noexcept;
 
  private:
-  void come_home() noexcept;
+  void post_result() noexcept;
   void deliver() noexcept override;
   void discard() noexcept override { drop(); }
   void drop() noexcept {
     if (shares_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
 
-  home_executor home_;
+  loop_executor_impl executor_impl_;
   basic_asio_operation* waiter_;  // touched on the loop only
   asio::cancellation_signal signal_;
   std::atomic<int> shares_ = 2;
@@ -82,7 +82,7 @@ class COSOCK_API basic_asio_operation : public awaited_operation {
   failure failure_of_code(const boost::system::error_code&) const noexcept;
   [[noreturn]] void rethrow(const std::exception_ptr&) const;
 
-  asio_state* state_ = nullptr;
+  asio_operation_state* state_ = nullptr;
 
  private:
   bool arrived_ = false;
@@ -90,9 +90,9 @@ class COSOCK_API basic_asio_operation : public awaited_operation {
 };
 
 template <class... Values>
-class asio_result final : public asio_state {
+class asio_result final : public asio_operation_state {
  public:
-  using asio_state::asio_state;
+  using asio_operation_state::asio_operation_state;
   std::optional<std::tuple<Values...>> values;
 };
 
@@ -112,7 +112,7 @@ class use_task_handler {
     std::exchange(of_, nullptr)->completed();
   }
 
-  using executor_type = home_executor;
+  using executor_type = loop_executor_impl;
   executor_type get_executor() const noexcept { return of_->home(); }
   using cancellation_slot_type = asio::cancellation_slot;
   cancellation_slot_type get_cancellation_slot() const noexcept { return of_->slot(); }

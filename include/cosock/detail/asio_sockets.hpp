@@ -4,7 +4,7 @@
 
 // Which socket of Asio's goes with which of ours.
 
-#include <cosock/detail/asio_home.hpp>
+#include <cosock/detail/asio_loop_executor.hpp>
 #include <cosock/local_datagram.hpp>
 #include <cosock/tcp.hpp>
 #include <cosock/udp.hpp>

@@ -4,7 +4,7 @@
 
 // What spawn() is made of.
 
-#include <cosock/detail/asio_home.hpp>
+#include <cosock/detail/asio_loop_executor.hpp>
 #include <cosock/serve.hpp>
 
 #include <boost/asio/associated_allocator.hpp>
@@ -22,8 +22,8 @@
 
 namespace cosock::detail {
 
-class embedding;
-struct spawn_link;
+class embedded_loop;
+struct spawn_cancellation;
 
 /// A task that code of Asio's has started: it owns itself, and the handler that waits for it.
 class COSOCK_API spawned {
@@ -33,9 +33,9 @@ class COSOCK_API spawned {
   static void operator delete(void* p, std::size_t size) { release_frame(p, size); }
 
   /// On any thread, first: finds the loop for this executor, or makes it.
-  void find_home(const asio::any_io_executor& executor);
+  void attach_loop(const asio::any_io_executor& executor);
   /// Then, if it can be cancelled: what does that, from any thread.
-  std::shared_ptr<spawn_link> make_link();
+  std::shared_ptr<spawn_cancellation> make_link();
   /// Then: has it begin soon.
   static void launch(std::unique_ptr<spawned>);
 
@@ -51,8 +51,8 @@ class COSOCK_API spawned {
   void finish() noexcept { root_.reset(); }
 
  private:
-  friend class embedding;
-  friend struct spawn_link;
+  friend class embedded_loop;
+  friend struct spawn_cancellation;
   struct task_root final : root {
     task_root(loop_state& loop, spawned& owner) noexcept : root(loop), of(owner) {}
     ~task_root() { finish(); }
@@ -73,22 +73,22 @@ class COSOCK_API spawned {
   void end(std::exception_ptr error) noexcept;
 
   std::optional<task_root> root_;
-  std::optional<home_executor> home_;
-  std::shared_ptr<embedding> in_;
-  std::shared_ptr<spawn_link> link_;
+  std::optional<loop_executor_impl> executor_impl_;
+  std::shared_ptr<embedded_loop> in_;
+  std::shared_ptr<spawn_cancellation> link_;
 };
 
-struct COSOCK_API spawn_link : std::enable_shared_from_this<spawn_link> {
-  explicit spawn_link(spawned& task) : home(*task.home_), of(&task) {}
+struct COSOCK_API spawn_cancellation : std::enable_shared_from_this<spawn_cancellation> {
+  explicit spawn_cancellation(spawned& task) : home(*task.executor_impl_), of(&task) {}
   void cancel();
-  home_executor home;
+  loop_executor_impl home;
   spawned* of;  // touched on the loop only; null: has ended
   bool cancelled = false;
 };
 
 /// What the cancellation slot of the handler gets.
 struct spawn_canceller {
-  std::shared_ptr<spawn_link> link;
+  std::shared_ptr<spawn_cancellation> link;
   void operator()(asio::cancellation_type) const { link->cancel(); }
 };
 
@@ -207,7 +207,7 @@ struct spawn_initiation {
     auto slot = asio::get_associated_cancellation_slot(handler);
     auto job = std::make_unique<spawned_with<T, Function, handler_type>>(
         std::move(function), std::forward<Handler>(handler), executor);
-    job->find_home(executor);
+    job->attach_loop(executor);
     if (slot.is_connected()) slot.template emplace<spawn_canceller>(job->make_link());
     spawned::launch(std::move(job));
   }

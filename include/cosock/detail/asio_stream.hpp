@@ -6,7 +6,7 @@
 // what to do.
 
 #include <cosock/descriptors.hpp>
-#include <cosock/detail/asio_home.hpp>
+#include <cosock/detail/asio_loop_executor.hpp>
 #include <cosock/detail/timer.hpp>
 #include <cosock/finish.hpp>
 
@@ -22,15 +22,15 @@ namespace cosock::detail {
 
 /// The two buffers between a stream of Asio's and our operations. Bytes wait in them, so an operation
 /// that is cancelled leaves neither a read that would lose bytes nor a write of memory that is gone.
-class COSOCK_API stream_pump : public io_object, private loop_service, private timer {
+class COSOCK_API asio_stream_adapter : public io_object, private loop_service, private timer {
  public:
-  stream_pump();
-  virtual ~stream_pump();
+  asio_stream_adapter();
+  virtual ~asio_stream_adapter();
 
   void shutdown_send();
   void close() noexcept;
   /// The stream is destroyed: closes, unless somebody keeps this to close it in order.
-  void leave(std::shared_ptr<stream_pump> self) noexcept;
+  void leave(std::shared_ptr<asio_stream_adapter> self) noexcept;
 
   void arm(io_direction) override;
   step transfer(stream_operation&) override;
@@ -77,7 +77,7 @@ class COSOCK_API stream_pump : public io_object, private loop_service, private t
 
   loop_state* loop_;
   kept_io_object* keeper_ = nullptr;
-  std::shared_ptr<stream_pump> self_;  // while it is left
+  std::shared_ptr<asio_stream_adapter> self_;  // while it is left
   std::unique_ptr<char[]> in_;
   std::unique_ptr<char[]> out_;
   std::size_t in_begin_ = 0;
@@ -145,11 +145,11 @@ void close_lowest(Stream& s) {
 }
 
 template <class Stream>
-class stream_pump_of final : public stream_pump,
-                             public std::enable_shared_from_this<stream_pump_of<Stream>> {
+class asio_stream_adapter_of final : public asio_stream_adapter,
+                             public std::enable_shared_from_this<asio_stream_adapter_of<Stream>> {
  public:
   template <class... Args>
-  explicit stream_pump_of(std::in_place_t, Args&&... args)
+  explicit asio_stream_adapter_of(std::in_place_t, Args&&... args)
       : stream_(std::make_shared<Stream>(std::forward<Args>(args)...)) {
     needs_close_notify = is_secure;
   }
@@ -159,34 +159,34 @@ class stream_pump_of final : public stream_pump,
   /// Keeps both alive, the memory and the stream.
   template <class F>
   struct handler {
-    std::shared_ptr<stream_pump_of> pump;
+    std::shared_ptr<asio_stream_adapter_of> pump;
     std::shared_ptr<Stream> stream;
-    home_executor home;
+    loop_executor_impl home;
     F function;
     void operator()(const boost::system::error_code& ec, std::size_t bytes = 0) {
       function(*pump, ec, bytes);
     }
-    using executor_type = home_executor;
+    using executor_type = loop_executor_impl;
     executor_type get_executor() const noexcept { return home; }
     using allocator_type = frame_allocator<void>;
     allocator_type get_allocator() const noexcept { return {}; }
   };
   template <class F>
   handler<F> make_handler(F f) {
-    return handler<F>{this->shared_from_this(), stream_, home_, f};
+    return handler<F>{this->shared_from_this(), stream_, executor_impl_, f};
   }
 
   void start_read(char* into, std::size_t size) override {
     stream_->async_read_some(
         asio::buffer(into, size),
-        make_handler([](stream_pump_of& p, const boost::system::error_code& ec, std::size_t n) {
+        make_handler([](asio_stream_adapter_of& p, const boost::system::error_code& ec, std::size_t n) {
           p.has_read(ec, ec == asio::error::eof, n);
         }));
   }
   void start_write(const char* from, std::size_t size) override {
     stream_->async_write_some(
         asio::buffer(from, size),
-        make_handler([](stream_pump_of& p, const boost::system::error_code& ec, std::size_t n) {
+        make_handler([](asio_stream_adapter_of& p, const boost::system::error_code& ec, std::size_t n) {
           p.has_written(ec, n);
         }));
   }
@@ -198,7 +198,7 @@ class stream_pump_of final : public stream_pump,
     if constexpr (is_secure) {
       const auto say_end = [this] {
         stream_->async_shutdown(
-            make_handler([](stream_pump_of& p, const boost::system::error_code& ec, std::size_t) {
+            make_handler([](asio_stream_adapter_of& p, const boost::system::error_code& ec, std::size_t) {
               p.ended_sending(ec);
             }));
       };
@@ -238,7 +238,7 @@ class stream_pump_of final : public stream_pump,
   }
 
   std::shared_ptr<Stream> stream_;
-  home_executor home_ = home_executor::current();
+  loop_executor_impl executor_impl_ = loop_executor_impl::current();
 };
 
 }  // namespace cosock::detail

@@ -47,19 +47,19 @@ class frame_allocator<void> {
 };
 
 /// A message to a loop that owns itself.
-class queued : public loop_message {
+class self_owned_message : public loop_message {
  public:
   static void* operator new(std::size_t size) { return allocate_frame(size); }
   static void operator delete(void* p, std::size_t size) { release_frame(p, size); }
 
  protected:
-  ~queued() = default;
+  ~self_owned_message() = default;
 };
 
 template <class F>
-class queued_function final : public queued {
+class posted_function final : public self_owned_message {
  public:
-  explicit queued_function(F&& f) : f_(std::move(f)) {}
+  explicit posted_function(F&& f) : f_(std::move(f)) {}
   void deliver() override {
     F f(std::move(f_));
     delete this;
@@ -73,17 +73,17 @@ class queued_function final : public queued {
 
 /// The loop of a task as handlers see it: an executor that may outlive its loop, and drops what it is
 /// given from then on.
-class COSOCK_API home_executor {
+class COSOCK_API loop_executor_impl {
  public:
-  explicit home_executor(std::shared_ptr<asio_loop_handle> to) noexcept : to_(std::move(to)) {}
+  explicit loop_executor_impl(std::shared_ptr<asio_loop_handle> to) noexcept : to_(std::move(to)) {}
   /// Of the loop that runs on this thread; std::logic_error if none does.
-  static home_executor current();
+  static loop_executor_impl current();
 
   template <class F>
   void execute(F&& f) const {
     std::decay_t<F> function(std::forward<F>(f));
     if (!posts_ && is_here()) return std::move(function)();
-    loop_message* const m = new queued_function<std::decay_t<F>>(std::move(function));
+    loop_message* const m = new posted_function<std::decay_t<F>>(std::move(function));
     if (!post(*m)) m->discard();
   }
   asio::execution_context& query(asio::execution::context_t) const noexcept;
@@ -91,18 +91,18 @@ class COSOCK_API home_executor {
     return posts_ ? asio::execution::blocking_t(asio::execution::blocking.never)
                   : asio::execution::blocking_t(asio::execution::blocking.possibly);
   }
-  home_executor require(asio::execution::blocking_t::possibly_t) const noexcept {
-    return home_executor(to_);
+  loop_executor_impl require(asio::execution::blocking_t::possibly_t) const noexcept {
+    return loop_executor_impl(to_);
   }
-  home_executor require(asio::execution::blocking_t::never_t) const noexcept {
-    home_executor other(to_);
+  loop_executor_impl require(asio::execution::blocking_t::never_t) const noexcept {
+    loop_executor_impl other(to_);
     other.posts_ = true;
     return other;
   }
-  bool operator==(const home_executor& other) const noexcept {
+  bool operator==(const loop_executor_impl& other) const noexcept {
     return to_ == other.to_ && posts_ == other.posts_;
   }
-  bool operator!=(const home_executor& other) const noexcept { return !(*this == other); }
+  bool operator!=(const loop_executor_impl& other) const noexcept { return !(*this == other); }
 
   /// Whether the loop runs on this thread right now.
   bool is_here() const noexcept;
