@@ -95,7 +95,7 @@ class COSOCK_API loop {
 namespace detail {
 
 /// The root of a tree of tasks: no task awaits it, the loop runs it.
-class COSOCK_API root : public group, public link {
+class COSOCK_API root : public task_group, public link {
  public:
   bool done() const noexcept { return active_ == 0; }
   /// Whether the scope around the task was cancelled.
@@ -108,14 +108,14 @@ class COSOCK_API root : public group, public link {
   ~root() { finish(); }
   /// For derived classes too: nothing of the task is left after it.
   void finish() noexcept;
-  void begin(branch started);
+  void begin(child_coroutine started);
   void check_done() const;
   /// Called when it has been destroyed with its loop.
   virtual void dropped() noexcept {}
   cancel_node scope_;
 
  private:
-  void all_ended() noexcept override;
+  void on_all_done() noexcept override;
   loop_state& loop_;
   bool dropped_ = false;
 };
@@ -134,7 +134,7 @@ class [[nodiscard]] running final : private detail::root {
   /// Cancels the scope around the task. The task ends later, on the loop.
   void cancel() noexcept override {
     scope_.cancelled = true;
-    group::cancel();
+    task_group::cancel();
   }
   /// Returns the result of a task that is done, or rethrows its exception; once. Throws
   /// std::logic_error for a task that is not done, or that was destroyed with its loop.

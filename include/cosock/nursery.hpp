@@ -18,7 +18,7 @@ class nursery_awaiter;
 /// `with_nursery` when they have ended. If others failed with errors of their own,
 /// `multiple_errors` (error.hpp) is thrown and carries all of them. A nursery and its children
 /// belong to one loop.
-class COSOCK_API nursery : protected detail::group {
+class COSOCK_API nursery : protected detail::task_group {
  public:
   /// Starts a child: `function(arguments...)`, which returns a task. The function and its arguments
   /// are moved or copied into the child, so a lambda may capture, and the arguments reach the
@@ -35,7 +35,7 @@ class COSOCK_API nursery : protected detail::group {
                   "const reference");
     static_assert(detail::awaitable<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>,
                   "a child is a function that returns cosock::task<>");
-    add(detail::run_branch<std::decay_t<F>, std::decay_t<Args>...>(
+    add(detail::run_child<std::decay_t<F>, std::decay_t<Args>...>(
         {std::forward<F>(function)}, std::forward<Args>(arguments)...));
   }
 
@@ -43,7 +43,7 @@ class COSOCK_API nursery : protected detail::group {
   /// then returns normally, unless there is an error to throw. Idempotent.
   void cancel_all() noexcept {
     cancelled_ = true;
-    cancel_branches();
+    cancel_children();
   }
   /// Whether cancel_all(), an error, or an enclosing scope has cancelled the nursery.
   [[nodiscard]] bool is_cancelled() const noexcept { return cancelled_; }
@@ -72,15 +72,15 @@ class COSOCK_AWAITABLE detail::nursery_awaiter final : public awaiter_of<nursery
   }
   void result() {
     rethrow_errors();
-    if (unwound()) raise(cancelled_failure());
+    if (is_cancelled_from_outside()) raise(cancelled_failure());
   }
   failure fail() noexcept {
-    return has_errors() ? error_code() : unwound() ? cancelled_failure() : failure{0, nullptr};
+    return has_errors() ? error_code() : is_cancelled_from_outside() ? cancelled_failure() : failure{0, nullptr};
   }
   bool has_details() const noexcept { return has_errors(); }
 
  private:
-  static branch run_body(nursery_awaiter& self) {
+  static child_coroutine run_body(nursery_awaiter& self) {
     co_await self.body_(static_cast<nursery&>(self));
   }
   Body body_;

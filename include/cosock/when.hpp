@@ -124,11 +124,11 @@ struct operands_of_vector {
 };
 
 template <bool Any, class Operands>
-class COSOCK_AWAITABLE join_awaiter final : public awaiter_of<join_awaiter<Any, Operands>>, group {
+class COSOCK_AWAITABLE join_awaiter final : public awaiter_of<join_awaiter<Any, Operands>>, task_group {
  public:
   template <class... From>
   explicit join_awaiter(From&&... from) : of_(std::forward<From>(from)...) {}
-  join_awaiter(join_awaiter&& other) noexcept : group(), of_(std::move(other.of_)) {}
+  join_awaiter(join_awaiter&& other) noexcept : task_group(), of_(std::move(other.of_)) {}
 
   ~join_awaiter() { leave(); }
 
@@ -143,17 +143,17 @@ class COSOCK_AWAITABLE join_awaiter final : public awaiter_of<join_awaiter<Any, 
   auto result() {
     rethrow_errors();
     if constexpr (Any) {
-      if (first_ == nobody && !unwound()) raise_empty_when_any();
+      if (first_ == nobody && !is_cancelled_from_outside()) raise_empty_when_any();
       if (first_ == nobody) raise(cancelled_failure());
       return any_result<decltype(of_.results)>{first_, std::move(of_.results)};
     } else {
-      if (unwound()) raise(cancelled_failure());
+      if (is_cancelled_from_outside()) raise(cancelled_failure());
       return of_.all();
     }
   }
   failure fail() noexcept {
     if (has_errors()) return error_code();
-    if (unwound() && (!Any || first_ == nobody)) return cancelled_failure();
+    if (is_cancelled_from_outside() && (!Any || first_ == nobody)) return cancelled_failure();
     return {0, nullptr};
   }
   bool has_details() const noexcept { return has_errors(); }

@@ -18,34 +18,34 @@ struct error_list {
 
 namespace {
 
-branch::promise_type& promise_of(link& sibling) noexcept {
-  return static_cast<branch::sibling_link&>(sibling).of;
+child_coroutine::promise_type& promise_of(link& sibling) noexcept {
+  return static_cast<child_coroutine::sibling_link&>(sibling).promise;
 }
 
 }  // namespace
 
-group::group() noexcept { make_circular(branches_); }
+task_group::task_group() noexcept { make_circular(children_); }
 
-group::~group() {
+task_group::~task_group() {
   leave();
   delete more_errors_;
 }
 
-void group::leave() noexcept {
-  if (branches_.following != &branches_ && scheduler::of(*loop_).is_left_by_exit()) return;
+void task_group::leave() noexcept {
+  if (children_.following != &children_ && scheduler::of(*loop_).is_left_by_exit()) return;
   if constexpr (checks_captures)  // all end at once, none before another
-    for (link* l = branches_.following; l != &branches_; l = l->following)
+    for (link* l = children_.following; l != &children_; l = l->following)
       child_gone(&promise_of(*l));
-  while (branches_.following != &branches_) {
-    auto& promise = promise_of(*branches_.following);
+  while (children_.following != &children_) {
+    auto& promise = promise_of(*children_.following);
     promise.sibling.unlink();
-    std::coroutine_handle<branch::promise_type>::from_promise(promise).destroy();
+    std::coroutine_handle<child_coroutine::promise_type>::from_promise(promise).destroy();
     --active_;
   }
   if (outer_ && outer_->pending == this) outer_->pending = nullptr;
 }
 
-void group::enter(std::coroutine_handle<> awaiting, cancel_node& outer) noexcept {
+void task_group::enter(std::coroutine_handle<> awaiting, cancel_node& outer) noexcept {
   awaiting_ = awaiting;
   outer_ = &outer;
   loop_ = outer.loop;
@@ -53,25 +53,25 @@ void group::enter(std::coroutine_handle<> awaiting, cancel_node& outer) noexcept
   outer.pending = this;  // the body of a nursery may cancel the outer scope before it first waits
 }
 
-std::coroutine_handle<branch::promise_type> group::adopt(branch& started) noexcept {
+std::coroutine_handle<child_coroutine::promise_type> task_group::adopt(child_coroutine& started) noexcept {
   const auto handle = started.take();
   auto& promise = handle.promise();
-  promise.in = this;
+  promise.owner = this;
   promise.parent = &promise.own;
   promise.own.loop = loop_;
   promise.own.cancelled = cancelled_;
-  promise.sibling.insert_before(branches_);
+  promise.sibling.insert_before(children_);
   ++active_;
   if constexpr (checks_captures)
     if (promise.function) child_made(&promise, promise.function, promise.function_size);
   return handle;
 }
 
-void group::add(branch started) {
+void task_group::add(child_coroutine started) {
   scheduler::of(*loop_).make_ready(adopt(started).promise());
 }
 
-void group::add_now(branch started) {
+void task_group::add_now(child_coroutine started) {
   const auto handle = adopt(started);
   if (loop_->depth >= max_depth) {
     scheduler::of(*loop_).make_ready(handle.promise());
@@ -82,7 +82,7 @@ void group::add_now(branch started) {
   --loop_->depth;
 }
 
-step group::wait() noexcept {
+step task_group::wait() noexcept {
   if (active_ == 0) {
     outer_->pending = nullptr;
     return step::done;
@@ -91,17 +91,17 @@ step group::wait() noexcept {
   return step::pending;
 }
 
-void group::cancel() noexcept {
+void task_group::cancel() noexcept {
   cancelled_ = true;
-  cancel_branches();
+  cancel_children();
 }
 
-void group::cancel_branches() noexcept {
-  for (link* l = branches_.following; l != &branches_; l = l->following)
+void task_group::cancel_children() noexcept {
+  for (link* l = children_.following; l != &children_; l = l->following)
     promise_of(*l).own.cancel();
 }
 
-void group::keep_error(const std::exception_ptr& error) noexcept {
+void task_group::keep_error(const std::exception_ptr& error) noexcept {
   if (!has_errors()) {
     first_error_ = error;
     return;
@@ -114,12 +114,12 @@ void group::keep_error(const std::exception_ptr& error) noexcept {
   }
 }
 
-void group::ended(std::coroutine_handle<branch::promise_type> which) noexcept {
-  auto& promise = which.promise();
+void task_group::on_child_done(std::coroutine_handle<child_coroutine::promise_type> child) noexcept {
+  auto& promise = child.promise();
   bool stop = first_end_cancels_;
   if (promise.error) {
     if (promise.own.cancelled && is_cancelled(failure_of(promise.error))) {
-      unwound_ = true;
+      child_cancelled_ = true;
     } else {
       keep_error(promise.error);
       stop = true;
@@ -127,21 +127,21 @@ void group::ended(std::coroutine_handle<branch::promise_type> which) noexcept {
   }
   promise.sibling.unlink();
   if constexpr (checks_captures) child_gone(&promise);
-  which.destroy();
+  child.destroy();
   --active_;
   if (stop && !cancelled_) {
     cancelled_ = true;
-    cancel_branches();
+    cancel_children();
   }
   if (active_ == 0 && waiting_) {
     waiting_ = false;
     outer_->pending = nullptr;
     loop_->next = awaiting_;
-    all_ended();
+    on_all_done();
   }
 }
 
-void group::rethrow_errors() {
+void task_group::rethrow_errors() {
   if (errors_taken_) throw std::logic_error("cosock: the result was taken before");
   if (!first_error_) return;
   errors_taken_ = true;
@@ -156,7 +156,7 @@ void group::rethrow_errors() {
   }
 }
 
-failure group::error_code() const noexcept {
+failure task_group::error_code() const noexcept {
   if (!first_error_) return {};
   const failure first = failure_of(first_error_);
   if (first || !more_errors_) return first;

@@ -197,13 +197,13 @@ root::root(loop_state& loop) noexcept : loop_(loop) {
   insert_before(engine::of(loop).roots_);
 }
 
-void root::begin(branch started) {
+void root::begin(child_coroutine started) {
   enter(nullptr, scope_);
   add(std::move(started));
   wait();
 }
 
-void root::all_ended() noexcept {
+void root::on_all_done() noexcept {
   engine& e = engine::of(loop_);
   if (e.running_root_ == this) e.stop();
 }
@@ -223,7 +223,7 @@ void root::finish() noexcept {
 void root::check_done() const {
   if (dropped_) throw std::logic_error("cosock: the task was destroyed with its loop");
   if (!done()) throw std::logic_error("cosock: the task has not ended");
-  if (!has_errors() && unwound()) raise(cancelled_failure());
+  if (!has_errors() && is_cancelled_from_outside()) raise(cancelled_failure());
 }
 
 }  // namespace detail

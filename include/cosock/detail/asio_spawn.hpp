@@ -44,7 +44,7 @@ class COSOCK_API spawned {
   virtual ~spawned();
   friend struct std::default_delete<spawned>;
 
-  virtual branch make() = 0;
+  virtual child_coroutine make() = 0;
   /// Hands over the result, and destroys this.
   virtual void complete(std::exception_ptr error) = 0;
   /// In the destructor of a derived class: nothing of the task is left after it.
@@ -56,15 +56,15 @@ class COSOCK_API spawned {
   struct task_root final : root {
     task_root(loop_state& loop, spawned& owner) noexcept : root(loop), of(owner) {}
     ~task_root() { finish(); }
-    void start(branch started, bool cancelled) {
+    void start(child_coroutine started, bool cancelled) {
       scope_.cancelled = cancelled;
       begin(std::move(started));
     }
     void cancel() noexcept override {
       scope_.cancelled = true;
-      group::cancel();
+      task_group::cancel();
     }
-    void all_ended() noexcept override { of.end(error()); }
+    void on_all_done() noexcept override { of.end(error()); }
     void dropped() noexcept override { delete &of; }
     std::exception_ptr error() noexcept;
     spawned& of;
@@ -173,7 +173,7 @@ class spawned_with final : public spawned {
   ~spawned_with() override { finish(); }
 
  private:
-  branch make() override { return fill_slot(function_().operator co_await(), slot_, 0, first_); }
+  child_coroutine make() override { return fill_slot(function_().operator co_await(), slot_, 0, first_); }
 
   void complete(std::exception_ptr error) override {
     auto work = std::move(work_);

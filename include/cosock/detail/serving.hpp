@@ -121,7 +121,7 @@ concept gives_task = requires(Handler& h, Arguments&&... arguments) {
 class nursery_access final : nursery {
  public:
   nursery_access() = delete;
-  static void start(nursery& in, branch child) {
+  static void start(nursery& in, child_coroutine child) {
     (in.*&nursery_access::add)(std::move(child));
   }
 };
@@ -134,7 +134,7 @@ class serving_of : public serving {
   using serving::serving;
   ~serving_of() = default;
   /// A child of the nursery itself: each connection has its frame, and that of its handler.
-  virtual branch handle(ticket, Connection) = 0;
+  virtual child_coroutine handle(ticket, Connection) = 0;
   void start(nursery& handlers, ticket counted, Connection accepted) {
     nursery_access::start(handlers, handle(std::move(counted), std::move(accepted)));
   }
@@ -184,7 +184,7 @@ class serving_with final : public serving_of<connection_of<Acceptor>> {
   }
 
   // What the handler returns is awaited here, where the connection and the handler outlive it.
-  branch handle(ticket, connection accepted) override {
+  child_coroutine handle(ticket, connection accepted) override {
     kept_io_object kept(stream_access::object_of(accepted), this->keeps());
     try {
       if constexpr (with_facts) {

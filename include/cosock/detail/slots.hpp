@@ -25,7 +25,7 @@ using storable = std::conditional_t<
 inline constexpr std::size_t nobody = static_cast<std::size_t>(-1);
 
 template <class A, class Slot>
-branch fill_slot(A of, Slot& slot, std::size_t index, std::size_t& first) {
+child_coroutine fill_slot(A of, Slot& slot, std::size_t index, std::size_t& first) {
   if constexpr (std::is_void_v<decltype(of.result())>) {
     co_await std::move(of);
     slot.emplace();
