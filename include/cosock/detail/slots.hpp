@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <cosock/detail/group.hpp>
+#include <cosock/detail/task_group.hpp>
 
 #include <functional>
 #include <optional>

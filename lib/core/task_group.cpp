@@ -1,6 +1,6 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
-#include <cosock/detail/group.hpp>
+#include <cosock/detail/task_group.hpp>
 
 #include "core/capture_check.hpp"
 #include "core/failure.hpp"
