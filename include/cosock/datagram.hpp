@@ -159,7 +159,7 @@ class batch_datagram {
     Endpoint e;
     unsigned size;
     const void* name = of_->name(slot_, size);
-    detail::peers<Endpoint>::codec.decode(name, size, &e);
+    detail::sockaddr_traits<Endpoint>::codec.decode(name, size, &e);
     return e;
   }
   /// What the socket was told to ask for (udp_options).

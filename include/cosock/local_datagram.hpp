@@ -14,8 +14,8 @@ using outgoing_local_datagram = basic_outgoing<local_endpoint>;
 
 namespace detail {
 template <>
-struct COSOCK_API peers<local_endpoint> {
-  static const peer_codec codec;
+struct COSOCK_API sockaddr_traits<local_endpoint> {
+  static const sockaddr_codec codec;
 };
 COSOCK_API std::pair<local_datagram_socket, local_datagram_socket> make_local_datagram_pair();
 }  // namespace detail

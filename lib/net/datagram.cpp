@@ -18,7 +18,7 @@ void decode(const void* from, unsigned size, void* into) noexcept {
 
 }  // namespace
 
-const peer_codec peers<endpoint>::codec = {&encode, &decode};
+const sockaddr_codec sockaddr_traits<endpoint>::codec = {&encode, &decode};
 
 step datagram_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   bool nothing_to_do = false;
@@ -37,7 +37,7 @@ step datagram_operation::start(std::coroutine_handle<> awaiting, cancel_node& pa
 
 void datagram_operation::raise_failure() const {
   // The address, where it is what the error is about: a scope id that names no interface.
-  if (kind_ == kind::send && codec_ == &peers<endpoint>::codec && peer_ &&
+  if (kind_ == kind::send && codec_ == &sockaddr_traits<endpoint>::codec && peer_ &&
       to_error_code(failure_) == boost::system::errc::no_such_device)
     detail::raise(failure_, static_cast<const endpoint*>(peer_)->to_string());
   raise(failure_);

@@ -34,7 +34,7 @@ std::size_t size_of(const iovec* pieces, std::size_t count) noexcept {
 }
 
 /// One datagram of those that were joined, into memory.
-void take_joined(joined_datagrams& from, const iovec* into, std::size_t count, std::size_t& size,
+void take_joined(gro_datagrams& from, const iovec* into, std::size_t count, std::size_t& size,
                  std::size_t& length) noexcept {
   length = std::min(from.segment, from.size - from.at);
   size = 0;
@@ -69,21 +69,21 @@ datagram_descriptor::datagram_descriptor(scheduler& loop, int fd, fd_kind kind, 
                                          int family) noexcept
     : descriptor(loop, fd, kind, shared), retry_(*this) {
   traits.family = family;
-  if (family == AF_UNIX) traits.unsplit_from = 0;
+  if (family == AF_UNIX) traits.gso_size_limit = 0;
 }
 
 void datagram_descriptor::on_events(unsigned events) noexcept {
   // The reports would not end: a failing send makes its own socket writable again.
-  descriptor::on_events(polls_ ? events & ~unsigned{writable} : events);
+  descriptor::on_events(retries_by_timer_ ? events & ~unsigned{writable} : events);
 }
 
 void datagram_descriptor::arm(io_direction direction) {
   descriptor::arm(direction);
-  if (direction == writing && polls_) retry_.start(*loop);
+  if (direction == writing && retries_by_timer_) retry_.start(*loop);
 }
 
 bool datagram_descriptor::is_ready(io_direction direction) noexcept {
-  if (direction == reading && (has_joined() || error_later_)) return maybe_ready[direction] = true;
+  if (direction == reading && (has_gro_data() || error_later_)) return maybe_ready[direction] = true;
   return descriptor::is_ready(direction);
 }
 
@@ -93,7 +93,7 @@ step datagram_descriptor::transfer_datagrams(datagram_operation& op) {
   if (op.direction() == writing && traits.family == AF_UNIX) {
     // The system tells when the connected peer has room, and of no other.
     const bool batch = op.requested() == datagram_operation::kind::send_batch;
-    polls_ = batch ? op.list().peer_at || op.list().peer : op.peer() != nullptr;
+    retries_by_timer_ = batch ? op.list().peer_at || op.list().peer : op.peer() != nullptr;
     if (std::exchange(sender_, &op) != &op) retry_.reset();
   }
   switch (op.requested()) {
@@ -137,13 +137,13 @@ ssize_t datagram_descriptor::receive_control(iovec* pieces, std::size_t count, n
 }
 
 /// Makes sure that there is something joined to take from.
-bool datagram_descriptor::fill_joined() {
-  if (!joined_) joined_.reset(new (std::nothrow) joined_datagrams);
-  if (!joined_) {
+bool datagram_descriptor::receive_gro_data() {
+  if (!gro_data_) gro_data_.reset(new (std::nothrow) gro_datagrams);
+  if (!gro_data_) {
     errno = ENOMEM;
     return false;
   }
-  joined_datagrams& j = *joined_;
+  gro_datagrams& j = *gro_data_;
   if (j.full) return true;
   iovec all = {j.memory, sizeof j.memory};
   const ssize_t n = receive_control(&all, 1, j.name, j.name_size, j.control, j.control_size);
@@ -157,7 +157,7 @@ bool datagram_descriptor::fill_joined() {
 }
 
 step datagram_descriptor::receive_message(datagram_operation& op) {
-  if (op.contiguous() && !op.info() && !joins) [[likely]] {
+  if (op.contiguous() && !op.info() && !uses_gro) [[likely]] {
     name_buffer name;
     socklen_t name_size = sizeof name;
     void* const peer = op.peer();
@@ -172,9 +172,9 @@ step datagram_descriptor::receive_message(datagram_operation& op) {
   }
   iovec pieces[max_message_pieces + 1];
   const std::size_t count = std::min(memory_of(op, pieces), max_message_pieces);
-  if (joins) {
-    if (!fill_joined()) return message_failed(op, errno);
-    joined_datagrams& j = *joined_;
+  if (uses_gro) {
+    if (!receive_gro_data()) return message_failed(op, errno);
+    gro_datagrams& j = *gro_data_;
     if (op.peer()) op.codec().decode(j.name.bytes, j.name_size, op.peer());
     if (op.info()) read_packet_info(j.control.bytes, j.control_size, *op.info());
     std::size_t size;
@@ -197,7 +197,7 @@ step datagram_descriptor::receive_message(datagram_operation& op) {
 step datagram_descriptor::receive_messages(datagram_operation& op) {
   batch_memory& into = op.batch();
   const message_slots& s = into.system();
-  if (joins && (has_joined() || s.smallest < largest_datagram)) return receive_split(op);
+  if (uses_gro && (has_gro_data() || s.smallest < largest_datagram)) return receive_split(op);
   while (into.messages != s.capacity) {
     const std::size_t most = std::min(s.capacity - into.messages, max_messages_received);
     mmsghdr* const headers = s.headers.get() + into.messages;
@@ -205,7 +205,7 @@ step datagram_descriptor::receive_messages(datagram_operation& op) {
       msghdr& m = headers[i].msg_hdr;
       const std::size_t at = into.messages + i;
       m = {s.names[at].bytes, sizeof(name_buffer), &s.pieces[at], 1, nullptr, 0, 0};
-      if (controls) {
+      if (wants_control) {
         m.msg_control = s.controls[at].bytes;
         m.msg_controllen = sizeof(control_buffer);
       }
@@ -234,13 +234,13 @@ step datagram_descriptor::receive_messages(datagram_operation& op) {
 void datagram_descriptor::describe_slot(batch_memory& into, std::size_t i) const noexcept {
   const message_slots& s = into.system();
   const mmsghdr& header = s.headers[i];
-  if (traits.family == AF_UNIX && controls)
+  if (traits.family == AF_UNIX && wants_control)
     close_passed(s.controls[i].bytes, header.msg_hdr.msg_controllen);
   batch_slot& slot = into.slot_array()[i];
   slot.data = static_cast<const char*>(s.pieces[i].iov_base);
   slot.length = header.msg_len;
   slot.size = std::min<std::size_t>(header.msg_len, s.pieces[i].iov_len);
-  slot.segment = joins ? read_segment_size(s.controls[i].bytes, header.msg_hdr.msg_controllen) : 0;
+  slot.segment = uses_gro ? read_segment_size(s.controls[i].bytes, header.msg_hdr.msg_controllen) : 0;
   if (slot.segment == 0) slot.segment = slot.size;
   into.datagrams += slot.size == 0 ? 1 : (slot.size + slot.segment - 1) / slot.segment;
 }
@@ -250,7 +250,7 @@ step datagram_descriptor::receive_split(datagram_operation& op) {
   batch_memory& into = op.batch();
   const message_slots& s = into.system();
   while (into.messages != s.capacity) {
-    if (!fill_joined()) {
+    if (!receive_gro_data()) {
       if (into.messages == 0) return message_failed(op, errno);
       if (!would_block(errno))
         error_later_ = errno;
@@ -258,7 +258,7 @@ step datagram_descriptor::receive_split(datagram_operation& op) {
         maybe_ready[reading] = false;
       break;
     }
-    joined_datagrams& j = *joined_;
+    gro_datagrams& j = *gro_data_;
     const std::size_t i = into.messages++;
     batch_slot& slot = into.slot_array()[i];
     take_joined(j, &s.pieces[i], 1, slot.size, slot.length);
@@ -318,11 +318,11 @@ step datagram_descriptor::send_messages(datagram_operation& op) {
     if (n < 0) {
       if (errno == EINTR) continue;
       if (out.datagrams(0) > 1 && refused_to_split(errno)) {
-        refused = std::exchange(traits.unsplit_from, errno == EIO ? 0 : out.segment(0));
+        refused = std::exchange(traits.gso_size_limit, errno == EIO ? 0 : out.segment(0));
         continue;
       }
       // It was something else.
-      if (refused && !would_block(errno)) traits.unsplit_from = refused;
+      if (refused && !would_block(errno)) traits.gso_size_limit = refused;
       const msghdr& first = out.headers()[0].msg_hdr;
       return message_failed(op, send_failure(errno, fd(), first.msg_name, first.msg_namelen));
     }

@@ -18,7 +18,7 @@ namespace cosock::detail {
 inline constexpr std::size_t largest_datagram = 65535;
 
 /// Datagrams that the system had joined, on their way to somebody who takes one at a time.
-struct joined_datagrams {
+struct gro_datagrams {
   char memory[largest_datagram + 1];
   std::size_t size = 0;
   std::size_t at = 0;
@@ -66,8 +66,8 @@ class datagram_descriptor final : public descriptor {
   step transfer_datagrams(datagram_operation&) override;
 
   datagram_traits traits;
-  bool controls = false;  // there may be control messages
-  bool joins = false;     // UDP_GRO
+  bool wants_control = false;  // there may be control messages
+  bool uses_gro = false;     // UDP_GRO
   memberships groups;
 
  private:
@@ -81,15 +81,15 @@ class datagram_descriptor final : public descriptor {
   step send_message(datagram_operation&);
   step send_messages(datagram_operation&);
   step message_failed(datagram_operation&, int error) noexcept;
-  bool has_joined() const noexcept { return joined_ && joined_->full; }
-  bool fill_joined();
+  bool has_gro_data() const noexcept { return gro_data_ && gro_data_->full; }
+  bool receive_gro_data();
   ssize_t receive_control(iovec* pieces, std::size_t count, name_buffer&, unsigned& name_size,
                           control_buffer&, std::size_t& control_size) noexcept;
   void describe_slot(batch_memory&, std::size_t) const noexcept;
 
-  bool polls_ = false;   // readiness for what is being sent is not reported
+  bool retries_by_timer_ = false;   // readiness for what is being sent is not reported
   int error_later_ = 0;  // met after a part of a batch
-  std::unique_ptr<joined_datagrams> joined_;
+  std::unique_ptr<gro_datagrams> gro_data_;
   retry_timer retry_;
   const void* sender_ = nullptr;  // the operation that retry_ is for
 };

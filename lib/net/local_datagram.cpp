@@ -55,13 +55,13 @@ descriptor* open(scheduler& loop, const local_endpoint& at, const local_datagram
   auto binding = detail::bind_local(socket.get(), at, options.mode, options.replace_stale);
   datagram_descriptor* const d = datagram_descriptor::open(loop, socket.release(), AF_UNIX, false);
   d->attach(std::move(binding));
-  d->controls = options.receive_time;
+  d->wants_control = options.receive_time;
   return d;
 }
 
 }  // namespace
 
-const detail::peer_codec detail::peers<local_endpoint>::codec = {&encode, &decode};
+const detail::sockaddr_codec detail::sockaddr_traits<local_endpoint>::codec = {&encode, &decode};
 
 local_datagram_socket::local_datagram_socket(descriptor* of) noexcept : basic_datagram_socket(of) {}
 descriptor* local_datagram_socket::of() const noexcept {
@@ -90,7 +90,7 @@ local_datagram_socket local_datagram_socket::adopt(int fd) {
   scheduler& loop = scheduler::required();
   detail::prepare_adopted(fd, SOCK_DGRAM, AF_UNIX);
   datagram_descriptor* const d = datagram_descriptor::open(loop, taken.release(), AF_UNIX, true);
-  d->controls = true;
+  d->wants_control = true;
   return local_datagram_socket(d);
 }
 

@@ -15,7 +15,7 @@ constexpr std::size_t max_joined_bytes = 65000;  // in a message, with room for 
 
 }  // namespace
 
-outgoing_messages::outgoing_messages(const outgoing_list& list, const peer_codec* codec,
+outgoing_messages::outgoing_messages(const outgoing_list& list, const sockaddr_codec* codec,
                                      const datagram_traits& socket, int fd) noexcept
     : list_(list), codec_(codec), socket_(socket), fd_(fd) {
   if (!list.peer_at && list.peer)
@@ -43,7 +43,7 @@ std::size_t outgoing_messages::add(std::size_t i) noexcept {
   set_destination(m, i);
   pieces_[used_pieces_++] = {const_cast<void*>(list_.data(i).data()), size};
   ++i;
-  if (size != 0 && size < socket_.unsplit_from)
+  if (size != 0 && size < socket_.gso_size_limit)
     i = list_.peer_at || list_.info_at ? join<true>(first, size) : join<false>(first, size);
   m.msg_iovlen = static_cast<std::size_t>(pieces_ + used_pieces_ - m.msg_iov);
   const std::uint32_t destination_interface =

@@ -26,7 +26,7 @@ inline constexpr std::size_t max_message_pieces = IOV_MAX;
 struct datagram_traits {
   int family = AF_INET;
   /// Datagrams from this size on are not left to the system to split: it has refused.
-  std::size_t unsplit_from = std::numeric_limits<std::size_t>::max();
+  std::size_t gso_size_limit = std::numeric_limits<std::size_t>::max();
 };
 
 /// The messages of one sendmmsg: as many datagrams of a list as it carries.
@@ -34,7 +34,7 @@ class outgoing_messages {
  public:
   /// All of them outlive this. The codec is that of the list's endpoints; null without any. `fd`: the
   /// socket, for the family of its peer.
-  outgoing_messages(const outgoing_list& list, const peer_codec* codec,
+  outgoing_messages(const outgoing_list& list, const sockaddr_codec* codec,
                     const datagram_traits& socket, int fd) noexcept;
 
   /// Takes datagrams from this one on.
@@ -55,7 +55,7 @@ class outgoing_messages {
   bool has_same_destination(std::size_t a, std::size_t b) const noexcept;
 
   const outgoing_list& list_;
-  const peer_codec* codec_;
+  const sockaddr_codec* codec_;
   const datagram_traits& socket_;
   int fd_;
   std::size_t count_ = 0;

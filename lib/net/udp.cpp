@@ -93,7 +93,7 @@ datagram_descriptor* prepare(scheduler& loop, int fd, bool v6, bool shared) {
   // An old system would take what is to be split for one large datagram.
   int segment = 0;
   socklen_t size = sizeof segment;
-  if (::getsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, &size) != 0) d->traits.unsplit_from = 0;
+  if (::getsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, &size) != 0) d->traits.gso_size_limit = 0;
   return d;
 }
 
@@ -106,15 +106,15 @@ descriptor* open(scheduler& loop, const endpoint& at, const udp_options& options
   hear_own_groups_only(socket.get(), v6);
   ask_for_info(socket.get(), v6, options, at);
   // An old system does not join; the results are the same.
-  const bool joins = options.receive_offload &&
+  const bool gro = options.receive_offload &&
                      ::setsockopt(socket.get(), SOL_UDP, UDP_GRO, &yes, sizeof yes) == 0;
   detail::system_address name(at);
   if (bound) check(::bind(socket.get(), name.get(), name.size), at);
   datagram_descriptor* const d = prepare(loop, socket.release(), v6, false);
-  d->joins = joins;
-  d->controls = joins || options.receive_address || options.receive_traffic_class ||
+  d->uses_gro = gro;
+  d->wants_control = gro || options.receive_address || options.receive_traffic_class ||
                 options.receive_hops || options.receive_time || options.receive_dropped;
-  if (!options.send_offload) d->traits.unsplit_from = 0;
+  if (!options.send_offload) d->traits.gso_size_limit = 0;
   return d;
 }
 
@@ -202,11 +202,11 @@ udp_socket udp_socket::adopt(int fd) {
   if (family != AF_INET && family != AF_INET6) detail::raise(system_failure(EAFNOSUPPORT));
   if (get(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_UDP) detail::raise(system_failure(EPROTOTYPE));
   datagram_descriptor* const d = prepare(loop, taken.release(), family == AF_INET6, true);
-  int joins = 0;  // an old system does not know
-  socklen_t size = sizeof joins;
-  ::getsockopt(fd, SOL_UDP, UDP_GRO, &joins, &size);
-  d->joins = joins != 0;
-  d->controls = true;
+  int gro = 0;  // an old system does not know
+  socklen_t size = sizeof gro;
+  ::getsockopt(fd, SOL_UDP, UDP_GRO, &gro, &size);
+  d->uses_gro = gro != 0;
+  d->wants_control = true;
   return udp_socket(d);
 }
 

@@ -79,7 +79,7 @@ class filled {
       : list_(b.list(connected)),
         traits_(traits),
         messages_(std::make_unique<outgoing_messages>(
-            list_, &cosock::detail::peers<endpoint>::codec, traits_, -1)) {
+            list_, &cosock::detail::sockaddr_traits<endpoint>::codec, traits_, -1)) {
     messages_->fill(first);
   }
   std::vector<unsigned> datagrams() const {
@@ -215,10 +215,10 @@ BOOST_AUTO_TEST_CASE(an_ipv6_socket_has_mapped_destinations) {
 
 BOOST_AUTO_TEST_CASE(what_the_system_refused_to_split_is_not_joined) {
   datagram_traits t;
-  t.unsplit_from = 100;
+  t.gso_size_limit = 100;
   const filled f(batch().add(100).add(100).add(99).add(99), 0, t);
   BOOST_TEST(f.datagrams() == counts({1, 1, 2}), boost::test_tools::per_element());
-  t.unsplit_from = 0;
+  t.gso_size_limit = 0;
   const filled none(batch().add(1).add(1), 0, t);
   BOOST_TEST(none.datagrams() == counts({1, 1}), boost::test_tools::per_element());
 }

@@ -10,8 +10,8 @@ namespace cosock {
 namespace detail {
 
 template <>
-struct COSOCK_API peers<endpoint> {
-  static const peer_codec codec;
+struct COSOCK_API sockaddr_traits<endpoint> {
+  static const sockaddr_codec codec;
 };
 
 class COSOCK_AWAITABLE datagram_receive_operation final
@@ -35,7 +35,7 @@ class COSOCK_AWAITABLE datagram_receive_from_operation final
  public:
   datagram_receive_from_operation(io_object* const& target, const void* memory, std::size_t size,
                        gather_function gather, packet_info* info) noexcept
-      : datagram_operation(kind::receive, target, memory, size, gather, &peers<Endpoint>::codec) {
+      : datagram_operation(kind::receive, target, memory, size, gather, &sockaddr_traits<Endpoint>::codec) {
     info_ = info;
   }
   datagram_receive_from_operation(datagram_receive_from_operation&&) noexcept = default;
@@ -78,7 +78,7 @@ class COSOCK_AWAITABLE datagram_send_operation final
   datagram_send_operation(io_object* const& target, const void* memory, std::size_t size,
                           gather_function gather, const Endpoint* to,
                           const packet_info* as) noexcept
-      : datagram_operation(kind::send, target, memory, size, gather, &peers<Endpoint>::codec) {
+      : datagram_operation(kind::send, target, memory, size, gather, &sockaddr_traits<Endpoint>::codec) {
     info_ = const_cast<packet_info*>(as);
     if (to) to_ = *to;
     addressed_ = to != nullptr;
@@ -105,7 +105,7 @@ class COSOCK_AWAITABLE datagram_send_batch_operation final
  public:
   datagram_send_batch_operation(io_object* const& target, const outgoing_list& list,
                                 const Endpoint* to) noexcept
-      : datagram_operation(kind::send_batch, target, nullptr, 0, nullptr, &peers<Endpoint>::codec),
+      : datagram_operation(kind::send_batch, target, nullptr, 0, nullptr, &sockaddr_traits<Endpoint>::codec),
         list_(list) {
     if (to) to_ = *to;
     addressed_ = to != nullptr;

@@ -14,14 +14,14 @@ struct packet_info;
 namespace cosock::detail {
 
 /// How the addresses of one family are written for the system.
-struct COSOCK_API peer_codec {
+struct COSOCK_API sockaddr_codec {
   /// Into a sockaddr_storage; gives its size. `mapped`: the socket is IPv6, IPv4 addresses are mapped.
   unsigned (*encode)(const void* endpoint, void* storage, bool mapped) noexcept;
   void (*decode)(const void* storage, unsigned size, void* endpoint) noexcept;
 };
 /// One for each type of endpoint.
 template <class Endpoint>
-struct peers;
+struct sockaddr_traits;
 
 /// The datagrams of a batch that is sent, whatever they are stored in: each has a const_buffer at its
 /// start, and perhaps an endpoint and a pointer to a packet_info.
@@ -101,7 +101,7 @@ class COSOCK_API datagram_operation : public io_operation {
   batch_memory& batch() const noexcept { return *static_cast<batch_memory*>(data()); }
   /// The endpoint to write to, or to send to, or null.
   void* peer() const noexcept { return peer_; }
-  const peer_codec& codec() const noexcept { return *codec_; }
+  const sockaddr_codec& codec() const noexcept { return *codec_; }
   packet_info* info() const noexcept { return info_; }
 
   /// For the object's transfer(): so many bytes, of so many. Always done.
@@ -119,7 +119,7 @@ class COSOCK_API datagram_operation : public io_operation {
 
  protected:
   datagram_operation(kind requested, io_object* const& target, const void* memory, std::size_t size,
-                    gather_function gather, const peer_codec* codec) noexcept
+                    gather_function gather, const sockaddr_codec* codec) noexcept
       : target_(target), memory_(memory), size_(size), gather_(gather), codec_(codec), kind_(requested) {}
   datagram_operation(datagram_operation&& other) noexcept
       : target_(other.target_), memory_(other.memory_), size_(other.size_), gather_(other.gather_),
@@ -139,7 +139,7 @@ class COSOCK_API datagram_operation : public io_operation {
   std::size_t size_;
   gather_function gather_;
   void* peer_ = nullptr;
-  const peer_codec* codec_;
+  const sockaddr_codec* codec_;
   packet_info* info_ = nullptr;
   std::size_t moved_ = 0;
   std::size_t length_ = 0;
