@@ -12,7 +12,7 @@ namespace cosock {
 
 namespace detail {
 template <class Acceptor, class Handler>
-class serving_with;
+class serve_run;
 COSOCK_API void ask_local(const kept_io_object& of, endpoint& into);
 COSOCK_API void ask_local(const kept_io_object& of, local_endpoint& into);
 }  // namespace detail
@@ -43,7 +43,7 @@ class basic_connection {
 
  private:
   template <class Acceptor, class Handler>
-  friend class detail::serving_with;
+  friend class detail::serve_run;
   template <class Stream>
   basic_connection(const Stream& of, const detail::kept_io_object& kept) : kept_(kept) {
     try {

@@ -105,8 +105,8 @@ class COSOCK_API reconnecting_client {
   /// connection is closed. Both functions are moved into the task.
   template <class Connect, class Session>
   task<> run(Connect connect, Session session) {
-    detail::rounds_of<Connect, Session> rounds(std::move(connect), std::move(session));
-    co_await run_rounds(rounds);
+    detail::reconnect_session_of<Connect, Session> reconnect_session(std::move(connect), std::move(session));
+    co_await run_session(reconnect_session);
   }
   /// The same with cosock::connect(host, service), the name being looked up each time.
   template <class Session>
@@ -132,8 +132,8 @@ class COSOCK_API reconnecting_client {
   [[nodiscard]] bool is_stopped() const noexcept { return stopped_; }
 
  private:
-  task<> run_rounds(detail::rounds&);
-  task<> keep_up(detail::rounds&);
+  task<> run_session(detail::reconnect_session&);
+  task<> run_loop(detail::reconnect_session&);
   std::chrono::nanoseconds delay_after(const std::exception_ptr& why, bool success);
   std::chrono::nanoseconds next_delay() noexcept;
   reconnect_options options_;

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cosock/address.hpp>
-#include <cosock/detail/serving.hpp>
+#include <cosock/detail/serve_state.hpp>
 #include <cosock/duration.hpp>
 #include <cosock/finish.hpp>
 
@@ -96,8 +96,8 @@ class COSOCK_API server {
   [[nodiscard]] serve_counters counters() const noexcept;
 
  private:
-  friend class detail::serving;
-  detail::serving* serving_ = nullptr;
+  friend class detail::serve_state;
+  detail::serve_state* state_ = nullptr;
   serve_counters counters_;
   bool stopping_ = false;
 };
@@ -132,13 +132,13 @@ class COSOCK_API server {
 /// set_backlog(), if a backlog is asked for (std::logic_error).
 template <class Acceptor, class Handler>
 task<> serve(Acceptor& acceptor, Handler handler, server& handle, serve_options options = {}) {
-  detail::serving_with<Acceptor, Handler> all(acceptor, handler, handle, options);
+  detail::serve_run<Acceptor, Handler> all(acceptor, handler, handle, options);
   co_await all.run();
 }
 template <class Acceptor, class Handler>
 task<> serve(Acceptor& acceptor, Handler handler, serve_options options = {}) {
   server handle;
-  detail::serving_with<Acceptor, Handler> all(acceptor, handler, handle, options);
+  detail::serve_run<Acceptor, Handler> all(acceptor, handler, handle, options);
   co_await all.run();
 }
 

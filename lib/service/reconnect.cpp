@@ -49,7 +49,7 @@ std::uint64_t random_seed() {
 
 }  // namespace
 
-detail::rounds::~rounds() = default;
+detail::reconnect_session::~reconnect_session() = default;
 backoff_clock::~backoff_clock() = default;
 
 reconnecting_client::reconnecting_client(const reconnect_options& options)
@@ -60,11 +60,11 @@ void reconnecting_client::stop() noexcept {
   if (running_) running_->cancel();
 }
 
-task<> reconnecting_client::run_rounds(detail::rounds& of) {
+task<> reconnecting_client::run_session(detail::reconnect_session& session) {
   if (running_) throw std::logic_error("cosock: a reconnecting_client holds one run() at a time");
-  struct scope_awaiter {
-    explicit scope_awaiter(cancel_scope*& at) noexcept : at(at) { at = &scope; }
-    ~scope_awaiter() { at = nullptr; }
+  struct current_scope {
+    explicit current_scope(cancel_scope*& at) noexcept : at(at) { at = &scope; }
+    ~current_scope() { at = nullptr; }
     cancel_scope*& at;
     cancel_scope scope;
   } inside(running_);
@@ -72,7 +72,7 @@ task<> reconnecting_client::run_rounds(detail::rounds& of) {
   failed_ = 0;
   waits_ = 0;
   try {
-    co_await inside.scope.run(keep_up(of));
+    co_await inside.scope.run(run_loop(session));
     co_return;
   } catch (const boost::system::system_error& e) {
     if (!stopped_ || e.code() != error::cancelled) throw;
@@ -80,19 +80,19 @@ task<> reconnecting_client::run_rounds(detail::rounds& of) {
   co_await detail::checkpoint();  // perhaps cancelled from outside, too
 }
 
-task<> reconnecting_client::keep_up(detail::rounds& of) {
+task<> reconnecting_client::run_loop(detail::reconnect_session& session) {
   backoff_clock& clock = clock_of(options_);
   for (;;) {
     co_await detail::checkpoint();
     std::exception_ptr why;
     std::optional<steady_clock::time_point> since;
     try {
-      co_await of.connect();
+      co_await session.connect();
       // Connected although it was cancelled.
       if (running_->is_cancelled()) detail::raise(detail::cancelled_failure());
       since = clock.now();
       succeeded_ = false;
-      const after_session next = co_await of.session();
+      const after_session next = co_await session.session();
       if (next == after_session::done) co_return;
       detail::raise_as(detail::own_failure(error::end_of_stream), "the connection has ended");
     } catch (...) {
@@ -100,7 +100,7 @@ task<> reconnecting_client::keep_up(detail::rounds& of) {
     }
     const bool success =
         since && (succeeded_ || clock.now() - *since >= options_.stable);
-    of.close();
+    session.close();
     const nanoseconds delay = delay_after(std::exchange(why, nullptr), success);
     co_await clock.sleep_for(delay);
   }

@@ -50,10 +50,10 @@ std::size_t room_for_connections() noexcept {
 }
 
 /// What an error of accept() is about.
-enum class trouble { connection, room, passing, acceptor };
+enum class accept_error_kind { connection, room, passing, acceptor };
 
-trouble trouble_of(const boost::system::error_code& e) noexcept {
-  if (e.category() != boost::system::system_category()) return trouble::acceptor;
+accept_error_kind kind_of_accept_error(const boost::system::error_code& e) noexcept {
+  if (e.category() != boost::system::system_category()) return accept_error_kind::acceptor;
   switch (e.value()) {
     case ECONNABORTED:
     case ECONNRESET:
@@ -65,30 +65,30 @@ trouble trouble_of(const boost::system::error_code& e) noexcept {
     case ENONET:
     case ENOPROTOOPT:
     case EPROTO:
-    case ETIMEDOUT: return trouble::connection;
+    case ETIMEDOUT: return accept_error_kind::connection;
     case EMFILE:
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
-    case ENOSPC: return trouble::room;
+    case ENOSPC: return accept_error_kind::room;
     case EBADF:
     case EFAULT:
     case EINVAL:
     case ENOSYS:
-    case ENOTSOCK: return trouble::acceptor;
-    default: return trouble::passing;  // EPERM, ENOSR
+    case ENOTSOCK: return accept_error_kind::acceptor;
+    default: return accept_error_kind::passing;  // EPERM, ENOSR
   }
 }
 
 /// As many in a row are skipped; then an error of one connection is taken for one that stays.
-constexpr int most_skipped = 64;
+constexpr int max_skipped = 64;
 
 /// A stream that a handler has destroyed. Its sending side is shut down already.
-class left_stream final : public byte_stream {
+class kept_stream final : public byte_stream {
  public:
-  explicit left_stream(detail::io_object*& left) noexcept : byte_stream(std::exchange(left, nullptr)) {}
-  left_stream(const left_stream&) = delete;
-  ~left_stream() override { close(); }
+  explicit kept_stream(detail::io_object*& left) noexcept : byte_stream(std::exchange(left, nullptr)) {}
+  kept_stream(const kept_stream&) = delete;
+  ~kept_stream() override { close(); }
   void shutdown_send() override {}
   void close() noexcept override {
     if (object_) std::exchange(object_, nullptr)->close_left();
@@ -108,69 +108,69 @@ void error_observer::operator()(const std::exception_ptr& error) const {
 
 void server::stop() noexcept {
   if (std::exchange(stopping_, true)) return;
-  if (serving_) serving_->stop();
+  if (state_) state_->stop();
 }
 
 serve_counters server::counters() const noexcept {
-  if (serving_) serving_->count_bytes();
+  if (state_) state_->count_bytes();
   return counters_;
 }
 
 namespace detail {
 
-serving::serving(server& handle, const serve_options& options)
+serve_state::serve_state(server& handle, const serve_options& options)
     : handle_(handle),
       options_(options),
-      most_(options.max_connections ? options.max_connections : room_for_connections()),
+      max_connections_(options.max_connections ? options.max_connections : room_for_connections()),
       bytes_(new byte_counter) {
-  if (handle.serving_) {
+  if (handle.state_) {
     bytes_->drop();
     throw std::logic_error("cosock: a server handle is for one serve()");
   }
-  handle.serving_ = this;
+  handle.state_ = this;
   if (handle.stopping_) accepting_.cancel();
 }
 
-serving::~serving() {
+serve_state::~serve_state() {
   report_rest();
   count_bytes();
-  handle_.serving_ = nullptr;
+  handle_.state_ = nullptr;
   bytes_->drop();
 }
 
-void serving::count_bytes() noexcept {
+void serve_state::count_bytes() noexcept {
   handle_.counters_.bytes_in = bytes_->in;
   handle_.counters_.bytes_out = bytes_->out;
 }
 
-void serving::refuse_backlog() {
+void serve_state::refuse_backlog() {
   throw std::logic_error("cosock: serve_options::backlog is for acceptors with set_backlog()");
 }
 
-void serving::stop() noexcept { accepting_.cancel(); }
+void serve_state::stop() noexcept { accepting_.cancel(); }
 
-serving::ticket::ticket(serving& of, const byte_stream& connection) noexcept : of_(&of) {
+serve_state::connection_guard::connection_guard(serve_state& of, const byte_stream& connection) noexcept : of_(&of) {
   serve_counters& all = of.handle_.counters_;
   ++all.accepted;
   all.peak = std::max(all.peak, ++all.active);
   if (io_object* const s = stream_access::object_of(connection)) s->count_into(*of.bytes_);
 }
 
-void serving::ended() noexcept {
+void serve_state::connection_ended() noexcept {
   --handle_.counters_.active;
   room_.set();
 }
 
-void serving::handler_failed() noexcept {
+void serve_state::handler_failed() noexcept {
   const std::exception_ptr e = std::current_exception();
   if (is_cancelled(failure_of(e))) return;
   ++handle_.counters_.failed;
   report(e);
 }
 
-bool serving::keeps() const noexcept { return options_.finish_timeout.count() > 0; }
+bool serve_state::keeps() const noexcept { return options_.finish_timeout.count() > 0; }
 
-bool serving::may_finish(const byte_stream& connection, kept_io_object& kept) const noexcept {
+bool serve_state::may_finish(const byte_stream& connection, kept_io_object& kept) const noexcept {
   if (!keeps()) return false;
   if (kept.left()) return true;
   io_object* const open = stream_access::object_of(connection);
@@ -178,17 +178,17 @@ bool serving::may_finish(const byte_stream& connection, kept_io_object& kept) co
   return open && open->loop && (!open->input_ended || open->needs_close_notify || !open->is_flushed(lost));
 }
 
-task<> serving::finish(byte_stream& connection, kept_io_object& kept) {
+task<> serve_state::finish(byte_stream& connection, kept_io_object& kept) {
   const finish_options how{options_.finish_timeout, options_.max_discard};
   if (kept.left()) {
-    left_stream rest(kept.left());
+    kept_stream rest(kept.left());
     co_await rest.finish(how);
   } else {
     co_await connection.finish(how);
   }
 }
 
-void serving::report(const std::exception_ptr& e) noexcept {
+void serve_state::report(const std::exception_ptr& e) noexcept {
   if (options_.max_reports) {
     const std::int64_t now = steady_now();
     if (second_ == 0 || now - second_ >= 1'000'000'000) {
@@ -207,7 +207,7 @@ void serving::report(const std::exception_ptr& e) noexcept {
 }
 
 /// Says how many errors it was silent about.
-void serving::report_rest() noexcept {
+void serve_state::report_rest() noexcept {
   if (left_out_ == 0 || options_.max_reports == 0u) return;
   std::exception_ptr sum;
   try {
@@ -219,19 +219,19 @@ void serving::report_rest() noexcept {
   options_.on_error(sum);
 }
 
-bool serving::has_room() const noexcept { return handle_.counters_.active < most_; }
+bool serve_state::has_room() const noexcept { return handle_.counters_.active < max_connections_; }
 
-void serving::accepted() noexcept {
+void serve_state::accepted() noexcept {
   delay_ = first_delay;
   skipped_ = 0;
 }
 
 /// Around accepting and the handlers: a cancellation from outside ends the former, and leaves the
 /// handlers their time.
-class serving::stop_on_cancellation final : public awaiter_of<stop_on_cancellation>,
+class serve_state::stop_on_cancellation final : public awaiter_of<stop_on_cancellation>,
                                             public shield_scope {
  public:
-  stop_on_cancellation(serving& of, task<> inside)
+  stop_on_cancellation(serve_state& of, task<> inside)
       : shield_scope(INT64_MAX), of_(of), inside_(operand(std::move(inside))) {}
   stop_on_cancellation(const stop_on_cancellation&) = delete;
 
@@ -252,21 +252,21 @@ class serving::stop_on_cancellation final : public awaiter_of<stop_on_cancellati
   failure fail() noexcept { return {0, nullptr}; }
 
  private:
-  serving& of_;
+  serve_state& of_;
   bool cancelled_ = false;
   task_awaiter<void> inside_;
 };
 
-task<> serving::run() { co_await stop_on_cancellation(*this, accept_and_drain()); }
+task<> serve_state::run() { co_await stop_on_cancellation(*this, accept_and_drain()); }
 
-task<> serving::accept_and_drain() {
+task<> serve_state::accept_and_drain() {
   std::exception_ptr failed;  // the acceptor
   try {
     co_await connections_.run(with_nursery([&](nursery& handlers) -> task<> {
       try {
         // However it ends: nobody waits in a backlog that nobody serves.
         struct closing {
-          serving& of;
+          serve_state& of;
           ~closing() { of.close(); }
         } const at_end{*this};
         co_await accepting_.run(accept_all(handlers));
@@ -283,7 +283,7 @@ task<> serving::accept_and_drain() {
   if (failed) std::rethrow_exception(failed);
 }
 
-task<> serving::accept_all(nursery& handlers) {
+task<> serve_state::accept_all(nursery& handlers) {
   if (options_.backlog) set_backlog(options_.backlog);
   accepted();
   for (;;) {
@@ -291,32 +291,32 @@ task<> serving::accept_all(nursery& handlers) {
       room_.reset();
       co_await room_.wait();
     }
-    trouble why;
+    accept_error_kind why;
     try {
       co_await accept_some(handlers);
       continue;
     } catch (const boost::system::system_error& e) {
-      why = trouble_of(e.code());
-      if (why == trouble::acceptor) throw;
+      why = kind_of_accept_error(e.code());
+      if (why == accept_error_kind::acceptor) throw;
       accept_failed(e.code().value());
     } catch (const std::bad_alloc&) {
-      why = trouble::room;
+      why = accept_error_kind::room;
       accept_failed(ENOMEM);
     }
-    if (why == trouble::room) ++handle_.counters_.rejected;
-    if (why == trouble::connection && ++skipped_ <= most_skipped) {
+    if (why == accept_error_kind::room) ++handle_.counters_.rejected;
+    if (why == accept_error_kind::connection && ++skipped_ <= max_skipped) {
       co_await yield();  // there may be many
       continue;
     }
     room_.reset();
-    const auto ended = co_await as_result(with_timeout(delay_, room_.wait()));
-    if (!ended && ended.error() == error::cancelled) raise(cancelled_failure());
+    const auto connection_ended = co_await as_result(with_timeout(delay_, room_.wait()));
+    if (!connection_ended && connection_ended.error() == error::cancelled) raise(cancelled_failure());
     delay_ = std::min(2 * delay_, last_delay);
   }
 }
 
 /// For a catch block around accept(): reports each number once.
-void serving::accept_failed(int error) noexcept {
+void serve_state::accept_failed(int error) noexcept {
   ++handle_.counters_.accept_errors;
   const auto number = static_cast<std::size_t>(error);
   if (number < reported_.size() && reported_[number]) return;

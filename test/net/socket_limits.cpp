@@ -107,11 +107,11 @@ COROUTINE_TEST_CASE(the_number_of_connections_of_a_server) {
       co_await client.receive_exactly(cosock::buffer(&byte, 1));
       co_await client.send(cosock::const_buffer(&byte, 1));
     };
-    const auto serving = [&]() -> task<> {
+    const auto serve_state = [&]() -> task<> {
       co_await cosock::serve(acceptor, handler, handle, {.max_connections = each});
     };
     co_await cosock::with_nursery([&](cosock::nursery& n) -> task<> {
-      n.start(serving);
+      n.start(serve_state);
       n.start(clients);
       co_return;
     });

@@ -376,7 +376,7 @@ task<> ask(Endpoint at) {
 template <class Listeners>
 task<> serve_on_all(Listeners& listeners) {
   std::vector<std::atomic<int>> served(listeners.size());
-  cancel_scope serving;
+  cancel_scope serve_state;
   const auto servers = [&]() -> task<> {
     const auto one = [&](unsigned index) -> task<> {
       auto acceptor = listeners.acceptor(index);
@@ -385,7 +385,7 @@ task<> serve_on_all(Listeners& listeners) {
         co_await answer(client);
       });
     };
-    const auto ended = co_await as_result(serving.run(cosock::run_loops(listeners.size(), one)));
+    const auto ended = co_await as_result(serve_state.run(cosock::run_loops(listeners.size(), one)));
     BOOST_TEST((!ended && ended.error() == cosock::error::cancelled));
   };
   int asked = 0;
@@ -394,7 +394,7 @@ task<> serve_on_all(Listeners& listeners) {
       co_await ask(listeners.local_endpoint());
       ++asked;
     }
-    serving.cancel();
+    serve_state.cancel();
   };
   co_await cosock::when_all(servers(), asking());
   BOOST_TEST(std::accumulate(served.begin(), served.end(), 0) == asked);

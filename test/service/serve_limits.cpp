@@ -188,11 +188,11 @@ COROUTINE_TEST_CASE(other_errors_end_it_after_the_drain) {
       while (!acceptor.closed) co_await cosock::yield();
       served = co_await round_trip(s, "drained");
     };
-    const auto serving = [&]() -> task<> {
+    const auto serve_state = [&]() -> task<> {
       const auto ended = co_await as_result(cosock::serve(acceptor, &echo, handle));
       BOOST_TEST(ended.error() == error_code(error, boost::system::system_category()));
     };
-    co_await cosock::when_all(serving(), client());
+    co_await cosock::when_all(serve_state(), client());
     BOOST_TEST(served);
   }
 }

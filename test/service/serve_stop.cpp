@@ -78,7 +78,7 @@ task<> drains(Stop stop, bool cancelled) {
   options.on_error = told;
   cancel_scope scope;
   error_code how;
-  const auto serving = [&]() -> task<> {
+  const auto serve_state = [&]() -> task<> {
     const auto ended =
         co_await as_result(scope.run(cosock::serve(acceptor, &echo, handle, options)));
     if (!ended) how = ended.error();
@@ -98,7 +98,7 @@ task<> drains(Stop stop, bool cancelled) {
     BOOST_TEST(co_await has_ended(slow));  // at the limit
     stop(scope, handle);
   };
-  co_await cosock::when_all(serving(), clients());
+  co_await cosock::when_all(serve_state(), clients());
   BOOST_TEST(how == (cancelled ? make_error_code(cosock::error::cancelled) : error_code()));
   BOOST_TEST(told.errors.empty());
   BOOST_TEST(handle.counters().failed == 0u);

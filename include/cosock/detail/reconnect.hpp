@@ -14,21 +14,21 @@ enum class after_session;
 namespace detail {
 
 /// What a client that reconnects does over and over, whatever the kind of connection.
-class COSOCK_API rounds {
+class COSOCK_API reconnect_session {
  public:
   virtual task<> connect() = 0;
   virtual task<after_session> session() = 0;
   virtual void close() noexcept = 0;
 
  protected:
-  rounds() = default;
-  rounds(const rounds&) = delete;
-  rounds& operator=(const rounds&) = delete;
-  virtual ~rounds();
+  reconnect_session() = default;
+  reconnect_session(const reconnect_session&) = delete;
+  reconnect_session& operator=(const reconnect_session&) = delete;
+  virtual ~reconnect_session();
 };
 
 template <class Connect, class Session>
-class rounds_of final : public rounds {
+class reconnect_session_of final : public reconnect_session {
   static_assert(std::is_invocable_v<Connect&>, "connect() is called without arguments");
   using connection = std::remove_cvref_t<result_of<std::invoke_result_t<Connect&>>>;
   static_assert(std::is_invocable_v<Session&, connection&>,
@@ -38,7 +38,7 @@ class rounds_of final : public rounds {
                 "session() returns cosock::task<> or cosock::task<cosock::after_session>");
 
  public:
-  rounds_of(Connect&& connect, Session&& session)
+  reconnect_session_of(Connect&& connect, Session&& session)
       : connect_(std::move(connect)), session_(std::move(session)) {}
 
   task<> connect() override {

@@ -27,29 +27,29 @@ namespace detail {
 struct byte_counter;
 
 /// The part of serve() that is the same for all types.
-class COSOCK_API serving {
+class COSOCK_API serve_state {
  public:
   task<> run();
   void stop() noexcept;
   void count_bytes() noexcept;
 
  protected:
-  serving(server& handle, const serve_options& options);
-  ~serving();
-  serving(const serving&) = delete;
-  serving& operator=(const serving&) = delete;
+  serve_state(server& handle, const serve_options& options);
+  ~serve_state();
+  serve_state(const serve_state&) = delete;
+  serve_state& operator=(const serve_state&) = delete;
 
   /// A connection that is being served, from its acceptance on.
-  class COSOCK_API ticket {
+  class COSOCK_API connection_guard {
    public:
-    explicit ticket(serving& of, const byte_stream& connection) noexcept;
-    ticket(ticket&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
-    ~ticket() {
-      if (of_) of_->ended();
+    explicit connection_guard(serve_state& of, const byte_stream& connection) noexcept;
+    connection_guard(connection_guard&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
+    ~connection_guard() {
+      if (of_) of_->connection_ended();
     }
 
    private:
-    serving* of_;
+    serve_state* of_;
   };
 
   /// Accepts connections and starts their handlers, until there is no room, or an error.
@@ -73,14 +73,14 @@ class COSOCK_API serving {
   task<> accept_and_drain();
   task<> accept_all(nursery& handlers);
   void accept_failed(int error) noexcept;
-  void ended() noexcept;
+  void connection_ended() noexcept;
   /// Tells the observer, within the limit of reports.
   void report(const std::exception_ptr&) noexcept;
   void report_rest() noexcept;
 
   server& handle_;
   const serve_options& options_;
-  std::size_t most_;
+  std::size_t max_connections_;
   std::int64_t second_ = 0;   // when the current second of reports began
   std::size_t reports_ = 0;   // in it
   std::uint64_t left_out_ = 0;  // reports, since the last one
@@ -95,24 +95,24 @@ class COSOCK_API serving {
 
 /// What a handler may take as its second argument, for connections that know their peer.
 template <class Connection>
-struct facts_for {
+struct connection_info_for {
   struct type {};
 };
 template <class Connection>
 requires requires(const Connection& c) { c.remote_endpoint(); }
-struct facts_for<Connection> {
+struct connection_info_for<Connection> {
   using type = basic_connection<
       std::remove_cvref_t<decltype(std::declval<const Connection&>().remote_endpoint())>>;
 };
 template <class Connection>
-using facts_of = typename facts_for<Connection>::type;
+using connection_info_of = typename connection_info_for<Connection>::type;
 
 template <class Handler, class Connection>
-concept takes_facts = std::invocable<Handler&, Connection, const facts_of<Connection>&> ||
-    std::invocable<Handler&, Connection&, const facts_of<Connection>&>;
+concept takes_connection_info = std::invocable<Handler&, Connection, const connection_info_of<Connection>&> ||
+    std::invocable<Handler&, Connection&, const connection_info_of<Connection>&>;
 
 template <class Handler, class... Arguments>
-concept gives_task = requires(Handler& h, Arguments&&... arguments) {
+concept returns_task = requires(Handler& h, Arguments&&... arguments) {
   { h(std::forward<Arguments>(arguments)...) } -> awaitable;
 };
 
@@ -129,13 +129,13 @@ class nursery_access final : nursery {
 /// The part that knows the type of the connections. It names neither acceptor nor handler, which may
 /// be of a type without linkage: GCC warns of coroutines that take such.
 template <class Connection>
-class serving_of : public serving {
+class serve_connections : public serve_state {
  protected:
-  using serving::serving;
-  ~serving_of() = default;
+  using serve_state::serve_state;
+  ~serve_connections() = default;
   /// A child of the nursery itself: each connection has its frame, and that of its handler.
-  virtual child_coroutine handle(ticket, Connection) = 0;
-  void start(nursery& handlers, ticket counted, Connection accepted) {
+  virtual child_coroutine handle(connection_guard, Connection) = 0;
+  void start(nursery& handlers, connection_guard counted, Connection accepted) {
     nursery_access::start(handlers, handle(std::move(counted), std::move(accepted)));
   }
 };
@@ -144,33 +144,33 @@ template <class Acceptor>
 using connection_of = result_of<decltype(std::declval<Acceptor&>().accept())>;
 
 template <class Acceptor, class Handler>
-class serving_with final : public serving_of<connection_of<Acceptor>> {
+class serve_run final : public serve_connections<connection_of<Acceptor>> {
   using connection = connection_of<Acceptor>;
-  using typename serving::ticket;
+  using typename serve_state::connection_guard;
   static_assert(std::derived_from<connection, byte_stream>,
                 "serve() takes an acceptor whose accept() gives a byte_stream");
   static constexpr bool by_value = std::invocable<Handler&, connection>;
   static constexpr bool by_reference = std::invocable<Handler&, connection&>;
-  using facts = facts_of<connection>;
-  static constexpr bool with_facts = takes_facts<Handler, connection>;
-  static_assert(by_value || by_reference || with_facts,
+  using info_type = connection_info_of<connection>;
+  static constexpr bool with_info = takes_connection_info<Handler, connection>;
+  static_assert(by_value || by_reference || with_info,
                 "a handler takes the stream, by value or by reference, and perhaps a const "
                 "cosock::connection& (cosock::local_connection& for local sockets), and returns "
                 "cosock::task<>");
-  static_assert(gives_task<Handler, connection> || gives_task<Handler, connection&> ||
-                    gives_task<Handler, connection, const facts&> ||
-                    gives_task<Handler, connection&, const facts&>,
+  static_assert(returns_task<Handler, connection> || returns_task<Handler, connection&> ||
+                    returns_task<Handler, connection, const info_type&> ||
+                    returns_task<Handler, connection&, const info_type&>,
                 "a handler returns cosock::task<>: this one returns something else");
 
  public:
-  serving_with(Acceptor& acceptor, Handler& handler, server& handle, const serve_options& options)
-      : serving_of<connection>(handle, options), acceptor_(acceptor), handler_(handler) {}
+  serve_run(Acceptor& acceptor, Handler& handler, server& handle, const serve_options& options)
+      : serve_connections<connection>(handle, options), acceptor_(acceptor), handler_(handler) {}
 
  private:
   task<> accept_some(nursery& handlers) override {
     while (this->has_room()) {
       connection accepted = co_await acceptor_.accept();
-      ticket counted(*this, accepted);
+      connection_guard counted(*this, accepted);
       this->start(handlers, std::move(counted), std::move(accepted));
       this->accepted();
     }
@@ -184,15 +184,15 @@ class serving_with final : public serving_of<connection_of<Acceptor>> {
   }
 
   // What the handler returns is awaited here, where the connection and the handler outlive it.
-  child_coroutine handle(ticket, connection accepted) override {
+  child_coroutine handle(connection_guard, connection accepted) override {
     kept_io_object kept(stream_access::object_of(accepted), this->keeps());
     try {
-      if constexpr (with_facts) {
-        const facts about(accepted, kept);
-        if constexpr (std::invocable<Handler&, connection, const facts&>)
-          co_await handler_(std::move(accepted), about);
+      if constexpr (with_info) {
+        const info_type info(accepted, kept);
+        if constexpr (std::invocable<Handler&, connection, const info_type&>)
+          co_await handler_(std::move(accepted), info);
         else
-          co_await handler_(accepted, about);
+          co_await handler_(accepted, info);
       } else if constexpr (by_value) {
         co_await handler_(std::move(accepted));
       } else {
