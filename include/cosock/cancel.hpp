@@ -29,8 +29,8 @@ class COSOCK_API timeout_scope : public cancellable, public timer {
   void leave() noexcept {
     if (!outer_) return;
     if (outer_->pending == this) outer_->pending = nullptr;
-    if (rest_) [[unlikely]]
-      rest_->cancel();
+    if (yielding_) [[unlikely]]
+      yielding_->cancel();
     // If the outer scope was cancelled too, that is the reason, and not this deadline.
     if (outer_->cancelled) expired_ = false;
     outer_ = nullptr;
@@ -39,7 +39,7 @@ class COSOCK_API timeout_scope : public cancellable, public timer {
   /// For start(), if the operand has ended without a wait. If that is because the deadline had
   /// passed before it began, other tasks run now and then.
   step complete_or_yield(std::coroutine_handle<> awaiting) {
-    return expired_ ? rest(awaiting) : step::done;
+    return expired_ ? yield_in_scope(awaiting) : step::done;
   }
   failure translated(failure inner) const noexcept;
   /// For a catch block: rethrows the exception, `cancelled` as `timed_out`.
@@ -62,9 +62,9 @@ class COSOCK_API timeout_scope : public cancellable, public timer {
   bool expired_ = false;
 
  private:
-  class resting;
-  step rest(std::coroutine_handle<> awaiting);
-  cancellable* rest_ = nullptr;
+  class yielding;
+  step yield_in_scope(std::coroutine_handle<> awaiting);
+  cancellable* yielding_ = nullptr;
 };
 
 /// The awaitable that with_timeout and with_deadline return.

@@ -151,7 +151,7 @@ class [[nodiscard]] running final : private detail::root {
     begin(detail::fill_slot(std::move(work).operator co_await(), slot_, 0, first_));
   }
   std::optional<detail::storable<T>> slot_;
-  std::size_t first_ = detail::nobody;
+  std::size_t first_ = detail::no_winner;
 };
 
 // Implementation

@@ -22,7 +22,7 @@ struct promise;
 
 /// An awaitable of the program, which any coroutine may await.
 template <class A>
-concept foreign = requires(A a, std::coroutine_handle<promise<void>> h) {
+concept external_awaitable = requires(A a, std::coroutine_handle<promise<void>> h) {
   a.await_suspend(h);
 }
 || requires(A a) {
@@ -74,11 +74,11 @@ struct promise_base {
       return await_in_place<std::remove_reference_t<A>>{awaited};
     } else if constexpr (requires { std::forward<A>(awaited).operator co_await(); }) {
       return std::forward<A>(awaited).operator co_await();
-    } else if constexpr (foreign<A>) {
+    } else if constexpr (external_awaitable<A>) {
       return static_cast<A&&>(awaited);
     } else {
       static_assert(
-          never<A>,
+          always_false<A>,
           "this cannot be awaited in a cosock::task: an operation of Asio needs the token "
           "cosock::use_task (cosock/asio.hpp)");
       return std::suspend_never{};
@@ -218,7 +218,7 @@ class [[nodiscard("a task does nothing until it is awaited: is co_await missing?
   /// Compile-time error: a task is awaited once, as an rvalue (`std::move`).
   template <class U = T>
   detail::task_awaiter<U> operator co_await()& {
-    static_assert(detail::never<U>,
+    static_assert(detail::always_false<U>,
                   "a task is awaited once: co_await std::move(it), which leaves it empty");
     return std::move(*this).operator co_await();
   }

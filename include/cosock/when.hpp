@@ -143,8 +143,8 @@ class COSOCK_AWAITABLE join_awaiter final : public awaiter_of<join_awaiter<Any, 
   auto result() {
     rethrow_errors();
     if constexpr (Any) {
-      if (first_ == nobody && !is_cancelled_from_outside()) raise_empty_when_any();
-      if (first_ == nobody) raise(cancelled_failure());
+      if (first_ == no_winner && !is_cancelled_from_outside()) raise_empty_when_any();
+      if (first_ == no_winner) raise(cancelled_failure());
       return any_result<decltype(of_.results)>{first_, std::move(of_.results)};
     } else {
       if (is_cancelled_from_outside()) raise(cancelled_failure());
@@ -153,14 +153,14 @@ class COSOCK_AWAITABLE join_awaiter final : public awaiter_of<join_awaiter<Any, 
   }
   failure fail() noexcept {
     if (has_errors()) return error_code();
-    if (is_cancelled_from_outside() && (!Any || first_ == nobody)) return cancelled_failure();
+    if (is_cancelled_from_outside() && (!Any || first_ == no_winner)) return cancelled_failure();
     return {0, nullptr};
   }
   bool has_details() const noexcept { return has_errors(); }
 
  private:
   Operands of_;
-  std::size_t first_ = nobody;
+  std::size_t first_ = no_winner;
 };
 
 }  // namespace detail

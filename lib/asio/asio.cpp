@@ -76,7 +76,7 @@ void asio_operation_state::abandon() noexcept {
 
 void basic_asio_operation::arrive() noexcept {
   arrived_ = true;
-  if (waiting_) scheduler::of(*scope_->loop).make_ready(*this);
+  if (waiting_) scheduler::of(*scope_->loop).schedule(*this);
 }
 
 step basic_asio_operation::started(cancel_node& parent) noexcept {
@@ -84,7 +84,7 @@ step basic_asio_operation::started(cancel_node& parent) noexcept {
   suspend();
   waiting_ = true;
   if (arrived_)
-    scheduler::of(*parent.loop).make_ready_later(*this);
+    scheduler::of(*parent.loop).schedule_next_turn(*this);
   else if (parent.cancelled)
     cancel();
   return step::pending;

@@ -12,31 +12,31 @@ namespace cosock {
 namespace detail {
 
 /// The coroutine around a limit that waits for no more than its turn. Owns itself.
-class timeout_scope::resting final : public operation {
+class timeout_scope::yielding final : public operation {
  public:
-  resting(std::coroutine_handle<> what, timeout_scope& of) noexcept : what_(what), of_(of) {
-    of_.rest_ = this;
-    scheduler::of(*of_.inner_.loop).make_ready_later(*this);
+  yielding(std::coroutine_handle<> awaiting, timeout_scope& scope) noexcept : awaiting_(awaiting), timeout_(scope) {
+    timeout_.yielding_ = this;
+    scheduler::of(*timeout_.inner_.loop).schedule_next_turn(*this);
   }
   void fire() override {
-    of_.inner_.loop->next = what_;
+    timeout_.inner_.loop->next = awaiting_;
     cancel();
   }
   /// The coroutine is being destroyed, if it has not been resumed: nobody else calls this.
   void cancel() noexcept override {
-    of_.rest_ = nullptr;
+    timeout_.yielding_ = nullptr;
     unlink();
     delete this;
   }
 
  private:
-  std::coroutine_handle<> what_;
-  timeout_scope& of_;
+  std::coroutine_handle<> awaiting_;
+  timeout_scope& timeout_;
 };
 
-step timeout_scope::rest(std::coroutine_handle<> awaiting) {
+step timeout_scope::yield_in_scope(std::coroutine_handle<> awaiting) {
   if (inner_.loop->take_turn()) return step::done;
-  new resting(awaiting, *this);
+  new yielding(awaiting, *this);
   return step::pending;
 }
 

@@ -35,7 +35,7 @@ bool is_empty(const link& head) noexcept { return head.following == &head; }
 
 step awaited_operation::yield() noexcept {
   suspend();
-  scheduler::of(*scope_->loop).make_ready_later(*this);
+  scheduler::of(*scope_->loop).schedule_next_turn(*this);
   return step::pending;
 }
 
@@ -89,7 +89,7 @@ scheduler& scheduler::required() {
 
 scheduler::scheduler(reactor& io, std::shared_ptr<loop_handle> handle)
     : reactor_(io), handle_(std::move(handle)) {
-  for (link* head : {&ready_, &later_, &services_}) make_circular(*head);
+  for (link* head : {&ready_queue_, &next_turn_, &services_}) make_circular(*head);
   handle_->to_ = this;
 }
 
@@ -116,8 +116,8 @@ void scheduler::discard_messages() noexcept {
 }
 
 void scheduler::clear_queues() noexcept {
-  clear(ready_);
-  clear(later_);
+  clear(ready_queue_);
+  clear(next_turn_);
 }
 
 bool scheduler::is_running() const noexcept { return inside_ || running_scheduler == this; }
@@ -136,14 +136,14 @@ bool scheduler::turn(bool may_wait) {
   const unsigned found = reactor_.wait(deadline(), may_wait && !has_ready() && !messages_);
   int fired = deliver_messages();
   // What waited for this look follows what the look has found.
-  if (!is_empty(later_)) {
-    link& first = *later_.following;
-    link& last = *later_.previous;
-    first.previous = ready_.previous;
-    ready_.previous->following = &first;
-    last.following = &ready_;
-    ready_.previous = &last;
-    make_circular(later_);
+  if (!is_empty(next_turn_)) {
+    link& first = *next_turn_.following;
+    link& last = *next_turn_.previous;
+    first.previous = ready_queue_.previous;
+    ready_queue_.previous->following = &first;
+    last.following = &ready_queue_;
+    ready_queue_.previous = &last;
+    make_circular(next_turn_);
   }
   fired = run_ready(fired);
   if (found & reactor::time_passed) notice_due_timers();
@@ -153,8 +153,8 @@ bool scheduler::turn(bool may_wait) {
 
 int scheduler::run_ready(int fired) {
   const int end = fired + max_fired;
-  for (; !is_empty(ready_) && fired != end; ++fired) {
-    auto& op = static_cast<operation&>(*ready_.following);
+  for (; !is_empty(ready_queue_) && fired != end; ++fired) {
+    auto& op = static_cast<operation&>(*ready_queue_.following);
     op.unlink();
     budget = operations_per_turn;
     op.fire();
@@ -189,7 +189,7 @@ void scheduler::notice_due_timers() noexcept {
 bool scheduler::fire_timers(unsigned found) noexcept {
   if (++looks_ == 1 && (found & reactor::more_input)) ++wanted_looks_;
   const bool delivered =
-      looks_ >= wanted_looks_ && is_empty(ready_) && (is_empty(later_) || !held_up_);
+      looks_ >= wanted_looks_ && is_empty(ready_queue_) && (is_empty(next_turn_) || !held_up_);
   if (!delivered && looks_ < wanted_looks_ + spare_looks) return false;
   wheel_.advance(due_, [](timer& t) { t.expire(); });
   timers_due_ = false;

@@ -66,14 +66,14 @@ class scheduler : public loop_state {
   static scheduler& required();
 
   /// Fires the operation soon, before the loop next waits.
-  void make_ready(operation& op) noexcept {
-    op.insert_before(ready_);
+  void schedule(operation& op) noexcept {
+    op.insert_before(ready_queue_);
     if (!in_turn_) [[unlikely]]
       reactor_.wake();
   }
   /// Fires the operation after the loop has looked for events.
-  void make_ready_later(operation& op) noexcept {
-    op.insert_before(later_);
+  void schedule_next_turn(operation& op) noexcept {
+    op.insert_before(next_turn_);
     if (!in_turn_) [[unlikely]]
       reactor_.wake();
   }
@@ -94,7 +94,7 @@ class scheduler : public loop_state {
   bool turn(bool may_wait);
   /// Whether the next turn would not wait.
   bool has_ready() const noexcept {
-    return ready_.following != &ready_ || later_.following != &later_ || timers_due_ ||
+    return ready_queue_.following != &ready_queue_ || next_turn_.following != &next_turn_ || timers_due_ ||
            handle_->has_messages_.load(std::memory_order_relaxed);
   }
   /// When the next turn has something to do, if nothing happens: INT64_MAX for never.
@@ -168,8 +168,8 @@ class scheduler : public loop_state {
 
   reactor& reactor_;
   const std::shared_ptr<loop_handle> handle_;
-  link ready_;
-  link later_;
+  link ready_queue_;
+  link next_turn_;
   link services_;
   loop_message* messages_ = nullptr;  // taken from the handle, to be delivered
   std::unique_ptr<char[]> discarded_;

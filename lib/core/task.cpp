@@ -27,49 +27,49 @@ namespace cosock::detail {
 
 namespace {
 
-constexpr std::size_t granule = 64;
-constexpr std::size_t classes = 32;  // frames of up to 2 KiB
-constexpr unsigned kept = 64;        // of each size, on each thread
+constexpr std::size_t size_step = 64;
+constexpr std::size_t size_classes = 32;  // frames of up to 2 KiB
+constexpr unsigned max_kept = 64;        // of each size, on each thread
 
 struct free_frame {
   free_frame* next;
 };
 
-struct cache {
-  free_frame* first[classes] = {};
-  unsigned count[classes] = {};
+struct thread_cache {
+  free_frame* first[size_classes] = {};
+  unsigned count[size_classes] = {};
   bool closed = false;  // the thread ends: frames released by other destructors are not kept
 
-  ~cache() {
+  ~thread_cache() {
     closed = true;
     for (free_frame*& list : first)
       while (list) ::operator delete(std::exchange(list, list->next));
   }
 };
 
-thread_local cache frames;
+thread_local thread_cache frame_cache;
 
-constexpr std::size_t class_of(std::size_t size) noexcept { return (size - 1) / granule; }
+constexpr std::size_t class_of(std::size_t size) noexcept { return (size - 1) / size_step; }
 
 }  // namespace
 
-static void* take_memory(std::size_t size) {
+static void* allocate_memory(std::size_t size) {
   const std::size_t c = class_of(size);
-  if (c >= classes) return ::operator new(size);
-  cache& own = frames;
+  if (c >= size_classes) return ::operator new(size);
+  thread_cache& own = frame_cache;
   if (free_frame* f = own.first[c]) {
     own.first[c] = f->next;
     --own.count[c];
     return f;
   }
-  return ::operator new((c + 1) * granule);
+  return ::operator new((c + 1) * size_step);
 }
 
-static void give_memory(void* frame, std::size_t size) noexcept {
+static void release_memory(void* frame, std::size_t size) noexcept {
   const std::size_t c = class_of(size);
-  if (c < classes) {
-    cache& own = frames;
-    if (own.count[c] < kept && !own.closed) {
+  if (c < size_classes) {
+    thread_cache& own = frame_cache;
+    if (own.count[c] < max_kept && !own.closed) {
       own.first[c] = new (frame) free_frame{own.first[c]};
       ++own.count[c];
       return;
@@ -80,13 +80,13 @@ static void give_memory(void* frame, std::size_t size) noexcept {
 
 #else
 
-static void* take_memory(std::size_t size) { return ::operator new(size); }
-static void give_memory(void* frame, std::size_t) noexcept { ::operator delete(frame); }
+static void* allocate_memory(std::size_t size) { return ::operator new(size); }
+static void release_memory(void* frame, std::size_t) noexcept { ::operator delete(frame); }
 
 #endif
 
 void* allocate_frame(std::size_t size) {
-  void* const frame = take_memory(size);
+  void* const frame = allocate_memory(size);
   if constexpr (checks_captures) {
     std::memset(frame, 0, size);  // nothing stale that looks like a reference
     frame_made(frame, size);
@@ -96,7 +96,7 @@ void* allocate_frame(std::size_t size) {
 
 void release_frame(void* frame, std::size_t size) noexcept {
   if constexpr (checks_captures) frame_gone(frame);
-  give_memory(frame, size);
+  release_memory(frame, size);
 }
 
 void raise_empty_task() {

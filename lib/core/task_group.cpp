@@ -68,13 +68,13 @@ std::coroutine_handle<child_coroutine::promise_type> task_group::adopt(child_cor
 }
 
 void task_group::add(child_coroutine started) {
-  scheduler::of(*loop_).make_ready(adopt(started).promise());
+  scheduler::of(*loop_).schedule(adopt(started).promise());
 }
 
 void task_group::add_now(child_coroutine started) {
   const auto handle = adopt(started);
   if (loop_->depth >= max_depth) {
-    scheduler::of(*loop_).make_ready(handle.promise());
+    scheduler::of(*loop_).schedule(handle.promise());
     return;
   }
   ++loop_->depth;

@@ -25,18 +25,18 @@ step sleep_operation::start(std::coroutine_handle<> awaiting, cancel_node& paren
   const std::int64_t at = absolute_ ? ns_ : later(now, ns_);
   suspend();
   if (at <= now)
-    scheduler::of(*parent.loop).make_ready_later(*this);
+    scheduler::of(*parent.loop).schedule_next_turn(*this);
   else
     start_timer(*parent.loop, at);
   return step::pending;
 }
 
-void sleep_operation::expire() noexcept { scheduler::of(*scope_->loop).make_ready(*this); }
+void sleep_operation::expire() noexcept { scheduler::of(*scope_->loop).schedule(*this); }
 
 void sleep_operation::cancel() noexcept {
   failure_ = cancelled_failure();
   stop_timer();
-  if (!operation::linked()) scheduler::of(*scope_->loop).make_ready(*this);
+  if (!operation::linked()) scheduler::of(*scope_->loop).schedule(*this);
 }
 
 }  // namespace cosock::detail

@@ -15,7 +15,7 @@ namespace detail {
 void io_object::ready(io_direction direction) noexcept {
   maybe_ready[direction] = true;
   io_operation* op = waiter[direction];
-  if (op && !op->linked()) scheduler::of(*loop).make_ready(*op);
+  if (op && !op->linked()) scheduler::of(*loop).schedule(*op);
 }
 
 void io_object::abandon(failure why) noexcept {

@@ -21,7 +21,7 @@ step io_operation::wait(io_object* object, io_direction direction, bool yields) 
   object->waiter[direction] = this;
   suspend();
   if (yields)
-    scheduler::of(*object->loop).make_ready_later(*this);
+    scheduler::of(*object->loop).schedule_next_turn(*this);
   else
     object->arm(direction);
   return step::pending;
@@ -44,7 +44,7 @@ void io_operation::fire() {
   if (object_) {
     if (attempt() == step::pending) {
       if (object_->maybe_ready[direction_])  // could go on, but has had its turn
-        scheduler::of(*object_->loop).make_ready_later(*this);
+        scheduler::of(*object_->loop).schedule_next_turn(*this);
       else
         object_->arm(direction_);
       return;
@@ -61,7 +61,7 @@ void io_operation::end_with(failure why) noexcept {
   loop_state& loop = *object_->loop;
   failure_ = why;
   leave();
-  if (!linked()) scheduler::of(loop).make_ready(*this);
+  if (!linked()) scheduler::of(loop).schedule(*this);
 }
 
 std::size_t stream_operation::pieces(piece* out, std::size_t most) const {

@@ -189,7 +189,7 @@ void engine::go_on_in_child() {
   if (!of_parent_) return;
   asio->go_on_in_child();
   of_parent_ = false;
-  if (!going_on_.linked()) make_ready_later(going_on_);
+  if (!going_on_.linked()) schedule_next_turn(going_on_);
 }
 
 root::root(loop_state& loop) noexcept : loop_(loop) {

@@ -118,13 +118,13 @@ class job_operation final : public awaiter_of<job_operation>, public awaited_ope
     if (!waits_) return;  // has its answer, and will be resumed
     failure_ = cancelled_failure();
     leave();
-    scheduler::of(*scope_->loop).make_ready(*this);
+    scheduler::of(*scope_->loop).schedule(*this);
   }
 
  private:
   void job_completed() noexcept override {
     waits_ = false;
-    scheduler::of(*scope_->loop).make_ready(*this);
+    scheduler::of(*scope_->loop).schedule(*this);
   }
   void leave() noexcept {
     if (std::exchange(waits_, false)) job_->abandon();

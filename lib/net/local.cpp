@@ -226,7 +226,7 @@ void basic_local_connect_operation::pause() noexcept {
 }
 
 void basic_local_connect_operation::expire() noexcept {
-  scheduler::of(*scope_->loop).make_ready(*this);
+  scheduler::of(*scope_->loop).schedule(*this);
 }
 
 void basic_local_connect_operation::fire() {
@@ -241,7 +241,7 @@ void basic_local_connect_operation::cancel() noexcept {
   failure_ = cancelled_failure();
   ended_ = true;
   stop_timer();
-  if (!operation::linked()) scheduler::of(*scope_->loop).make_ready(*this);
+  if (!operation::linked()) scheduler::of(*scope_->loop).schedule(*this);
 }
 
 void basic_local_connect_operation::close_socket() noexcept {

@@ -196,7 +196,7 @@ class spawned_with final : public spawned {
   asio::any_io_executor before_;
   asio::executor_work_guard<executor> work_;
   std::optional<storable<T>> slot_;
-  std::size_t first_ = nobody;
+  std::size_t first_ = no_winner;
 };
 
 struct spawn_initiation {

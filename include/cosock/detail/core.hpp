@@ -229,7 +229,7 @@ concept awaitable = startable<std::remove_reference_t<A>> || requires {
 
 /// False, in a way that only an instantiation finds out.
 template <class...>
-inline constexpr bool never = false;
+inline constexpr bool always_false = false;
 
 /// For what is awaited: its result cannot be had without that. (The static_assert names the
 /// mistake, where a missing conversion would name a type of the library.)
@@ -237,7 +237,7 @@ struct needs_co_await {
   template <class T>
   requires std::is_arithmetic_v<T>
   operator T() const {
-    static_assert(never<T>, "an operation is not its result: co_await is missing");
+    static_assert(always_false<T>, "an operation is not its result: co_await is missing");
     return T();
   }
 };

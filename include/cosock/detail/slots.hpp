@@ -22,7 +22,7 @@ using storable = std::conditional_t<
     std::conditional_t<std::is_reference_v<T>,
                        std::reference_wrapper<std::remove_reference_t<T>>, T>>;
 
-inline constexpr std::size_t nobody = static_cast<std::size_t>(-1);
+inline constexpr std::size_t no_winner = static_cast<std::size_t>(-1);
 
 template <class A, class Slot>
 child_coroutine fill_slot(A of, Slot& slot, std::size_t index, std::size_t& first) {
@@ -32,7 +32,7 @@ child_coroutine fill_slot(A of, Slot& slot, std::size_t index, std::size_t& firs
   } else {
     slot.emplace(co_await std::move(of));
   }
-  if (first == nobody) first = index;
+  if (first == no_winner) first = index;
 }
 
 }  // namespace detail
