@@ -33,7 +33,7 @@ cosock::task<> listen_to(cosock::tcp_socket& socket, room& members) {
 cosock::task<> join(cosock::tcp_socket& socket, room& members) {
   cosock::outbox_options options;
   options.max_messages = 1024;
-  options.policy = cosock::when_full::close;
+  options.policy = cosock::overflow_policy::close;
   cosock::outbox out(socket, options);
   co_await cosock::with_nursery([&](cosock::nursery& n) -> cosock::task<> {
     n.start([&] { return out.run(); });

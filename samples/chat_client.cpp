@@ -66,7 +66,7 @@ cosock::task<> chat(std::string host, std::string port, std::string name) {
   co_await cosock::with_nursery([&](cosock::nursery& tasks) -> cosock::task<> {
     tasks.start([&] { return send_input(server, name); });
     co_await print_lines(server);
-    tasks.cancel_all();  // the server has closed the connection: no more input
+    tasks.cancel();  // the server has closed the connection: no more input
   });
   if (!server.quit) throw std::runtime_error("the server closed the connection");
 }

@@ -36,8 +36,8 @@ using namespace std::chrono_literals;
 constexpr const char* lobby = "lobby";  // the room that every member enters first
 constexpr const char* command_list = "/join ROOM, /leave, /who, /quit";
 constexpr std::size_t max_line = 4096;
-constexpr cosock::outbox_options outbox_limits{.policy = cosock::when_full::close,
-                                               .last_words = "! disconnected: too slow\n",
+constexpr cosock::outbox_options outbox_limits{.policy = cosock::overflow_policy::close,
+                                               .close_message = "! disconnected: too slow\n",
                                                .last_words_time = 15s};
 
 /// The part of the server that belongs to one loop.

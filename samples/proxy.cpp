@@ -49,7 +49,7 @@ location parse(const std::string& text) {
 }
 
 cosock::task<> forward_connection(cosock::byte_stream& client, const location& target) {
-  cosock::copied result;
+  cosock::copy_result result;
   if (target.is_local()) {
     cosock::local_stream_socket server = co_await cosock::connect(target.local);
     result = co_await cosock::copy_both(client, server);

@@ -28,7 +28,7 @@ namespace {
   int* local = nullptr;
   cosock::loop loop;
   {
-    cosock::running<void> task = loop.start(note_address(&local));
+    cosock::task_handle<void> task = loop.start(note_address(&local));
     loop.poll();
     std::printf("before: %d\n", *static_cast<volatile int*>(local));
   }

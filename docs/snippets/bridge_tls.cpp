@@ -73,7 +73,7 @@ task<> ask_a_server(const char* certificate, const char* key) {
   server_context.use_private_key_file(key, asio::ssl::context::pem);
   cosock::tcp_acceptor acceptor({cosock::address::loopback_v4(), 0});
   const std::string port = std::to_string(acceptor.local_endpoint().port());
-  cosock::server server;
+  cosock::server_handle server;
   int refused = 0;
   const auto observer = [&](const std::exception_ptr&) { ++refused; };
   cosock::serve_options options;

@@ -16,7 +16,7 @@ constexpr const char* lobby = "lobby";
 //! [limits]
 constexpr std::size_t max_line = 4096;
 constexpr cosock::outbox_options outbox_limits{
-    .max_messages = 256, .max_bytes = 1 << 20, .policy = cosock::when_full::close};
+    .max_messages = 256, .max_bytes = 1 << 20, .policy = cosock::overflow_policy::close};
 //! [limits]
 
 /// A client that is connected.

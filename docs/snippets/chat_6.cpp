@@ -18,7 +18,7 @@ constexpr const char* lobby = "lobby";
 
 constexpr std::size_t max_line = 4096;
 constexpr cosock::outbox_options outbox_limits{
-    .max_messages = 256, .max_bytes = 1 << 20, .policy = cosock::when_full::close};
+    .max_messages = 256, .max_bytes = 1 << 20, .policy = cosock::overflow_policy::close};
 
 /// A client that is connected.
 struct chat_member {

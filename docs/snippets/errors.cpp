@@ -95,8 +95,8 @@ task<> several_errors() {
     co_await cosock::when_all(fails_with("the disk is full"), fails_when_cancelled("no backup"));
   } catch (const cosock::multiple_errors& e) {
     error_count = e.errors().size();
-    check(cosock::describe(e.errors()[0]) == "the disk is full");
-    check(cosock::describe(e.errors()[1]) == "no backup");
+    check(cosock::error_message(e.errors()[0]) == "the disk is full");
+    check(cosock::error_message(e.errors()[1]) == "no backup");
   }
   check(error_count == 2);
 }

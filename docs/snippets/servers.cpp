@@ -33,9 +33,9 @@ task<> echo(cosock::tcp_socket& client) {
 //! [idle]
 
 //! [options]
-task<> serve_with_limits(cosock::tcp_acceptor& acceptor, cosock::server& handle,
+task<> serve_with_limits(cosock::tcp_acceptor& acceptor, cosock::server_handle& handle,
                          std::vector<std::string>& log) {
-  auto observer = [&](const std::exception_ptr& e) { log.push_back(cosock::describe(e)); };
+  auto observer = [&](const std::exception_ptr& e) { log.push_back(cosock::error_message(e)); };
   cosock::serve_options options;
   options.max_connections = 1000;
   options.drain = 30s;
@@ -46,7 +46,7 @@ task<> serve_with_limits(cosock::tcp_acceptor& acceptor, cosock::server& handle,
 
 task<> stops() {
   cosock::tcp_acceptor acceptor(any_port);
-  cosock::server handle;
+  cosock::server_handle handle;
   std::vector<std::string> log;
   const cosock::endpoint endpoint = acceptor.local_endpoint();
   //! [stop]
@@ -75,9 +75,9 @@ task<> refuse(cosock::tcp_socket& client, const cosock::connection& connection) 
 
 task<> fails() {
   cosock::tcp_acceptor acceptor(any_port);
-  cosock::server handle;
+  cosock::server_handle handle;
   std::vector<std::string> log;
-  auto observer = [&](const std::exception_ptr& e) { log.push_back(cosock::describe(e)); };
+  auto observer = [&](const std::exception_ptr& e) { log.push_back(cosock::error_message(e)); };
   const cosock::serve_options options{.on_error = observer};
   const auto client = [&]() -> task<> {
     cosock::tcp_socket socket = co_await cosock::connect(acceptor.local_endpoint());
@@ -143,14 +143,14 @@ task<> ticker(cosock::outbox& outbox) {
 }
 
 task<> answers_and_ticks(cosock::byte_stream& client) {
-  cosock::outbox outbox(client, {.max_messages = 32, .policy = cosock::when_full::drop_oldest});
+  cosock::outbox outbox(client, {.max_messages = 32, .policy = cosock::overflow_policy::drop_oldest});
   cosock::buffered_reader lines(client);
   co_await cosock::with_nursery([&](cosock::nursery& tasks) -> task<> {
     tasks.start([&] { return outbox.run(); });
     tasks.start([&] { return ticker(outbox); });
     while (const auto line = co_await lines.read_line()) co_await outbox.send("yes\n");
     co_await outbox.flush();
-    tasks.cancel_all();
+    tasks.cancel();
   });
 }
 //! [outbox]
@@ -185,7 +185,7 @@ task<> forward_connection(cosock::byte_stream& client, cosock::endpoint target) 
 
 task<> proxy() {
   cosock::tcp_acceptor target(any_port), front(any_port);
-  cosock::server target_server, front_server;
+  cosock::server_handle target_server, front_server;
   const auto handler = [&](cosock::tcp_socket& client) {
     return forward_connection(client, target.local_endpoint());
   };
@@ -206,15 +206,15 @@ task<> proxy() {
 //! [reconnect]
 task<> follow(std::string host, std::uint16_t port, std::vector<std::string>& messages) {
   cosock::reconnecting_client client({.base = 10ms, .cap = 10s});
-  const auto session = [&](cosock::tcp_socket& server) -> task<cosock::after_session> {
+  const auto session = [&](cosock::tcp_socket& server) -> task<cosock::session_result> {
     co_await server.send("subscribe\n");
     cosock::buffered_reader lines(server);
     while (const auto line = co_await lines.read_line()) {
       client.succeeded();
       messages.emplace_back(*line);
-      if (*line == "the end") co_return cosock::after_session::done;
+      if (*line == "the end") co_return cosock::session_result::done;
     }
-    co_return cosock::after_session::reconnect;
+    co_return cosock::session_result::reconnect;
   };
   co_await client.run(host, port, session);
 }
@@ -240,7 +240,7 @@ task<> reconnect() {
 
 //! [activation]
 // systemd passes listening sockets as descriptors 3 and up; LISTEN_FDS is their number.
-task<> serve_passed_descriptor(int descriptor, cosock::server& handle) {
+task<> serve_passed_descriptor(int descriptor, cosock::server_handle& handle) {
   cosock::tcp_acceptor acceptor = cosock::tcp_acceptor::adopt(descriptor);
   co_await cosock::serve(acceptor, echo, handle);
 }
@@ -249,7 +249,7 @@ task<> serve_passed_descriptor(int descriptor, cosock::server& handle) {
 task<> activation() {
   cosock::tcp_acceptor passed(any_port);
   const cosock::endpoint endpoint = passed.local_endpoint();
-  cosock::server handle;
+  cosock::server_handle handle;
   const auto client = [&]() -> task<> {
     cosock::tcp_socket socket = co_await cosock::connect(endpoint);
     co_await socket.send("x");

@@ -158,7 +158,7 @@ COROUTINE_TEST_CASE(client_stops_after_three_attempts) {
 //! [port]
 COROUTINE_TEST_CASE(greets_over_tcp) {
   cosock::tcp_acceptor acceptor({cosock::address::loopback_v4(), 0});  // the system picks a port
-  cosock::server handle;
+  cosock::server_handle handle;
   const auto client = [&]() -> cosock::task<> {
     auto peer = co_await cosock::connect(acceptor.local_endpoint());
     cosock::buffered_reader lines(peer);

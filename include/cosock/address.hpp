@@ -31,7 +31,7 @@ class COSOCK_API address {
       : bytes_(bytes), scope_id_(scope_id), v6_(true) {}
 
   /// Parses `192.0.2.1`, `2001:db8::1`, `fe80::1%eth0` or `fe80::1%2`. Throws system_error with
-  /// `error::not_an_address`, and the text in what(), for anything else: no names, no ports, no
+  /// `error::invalid_address`, and the text in what(), for anything else: no names, no ports, no
   /// short or octal forms, no name of an interface that does not exist. A number is taken as it is.
   [[nodiscard]] static address parse(std::string_view text);
   /// The same without a throw: false, and `into` unchanged, for what is no address.
@@ -94,7 +94,7 @@ class COSOCK_API endpoint {
 
   /// Parses `192.0.2.1:80`, `[2001:db8::1]:80` or `[fe80::1%eth0]:80`. Throws system_error with the
   /// text in what() for anything else: `error::service_not_found` where only the port is wrong,
-  /// `error::not_an_address` otherwise.
+  /// `error::invalid_address` otherwise.
   [[nodiscard]] static endpoint parse(std::string_view text);
 
   /// What it is made of.

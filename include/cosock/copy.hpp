@@ -31,7 +31,7 @@ struct copy_options {
 COSOCK_API task<std::uint64_t> copy(byte_stream& from, byte_stream& to, copy_options options = {});
 
 /// What copy_both came to.
-struct copied {
+struct copy_result {
   std::uint64_t first_to_second = 0;  ///< bytes that were sent
   std::uint64_t second_to_first = 0;  ///< likewise
   boost::system::error_code error;  ///< the first error; none if both directions ended in order
@@ -48,7 +48,7 @@ struct copied {
 /// Returns the numbers of bytes, and the first error: errors of streams and cancellation are not
 /// thrown. `error::timed_out` where the idle limit has passed. Bytes that were received and not sent
 /// are lost, as in copy().
-COSOCK_API task<copied> copy_both(byte_stream& first, byte_stream& second,
+COSOCK_API task<copy_result> copy_both(byte_stream& first, byte_stream& second,
                                   copy_options options = {});
 
 }  // namespace cosock

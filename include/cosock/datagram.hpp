@@ -27,7 +27,7 @@ struct packet_info {
 
 /// A datagram, and where it came from.
 template <class Endpoint>
-struct received_from : received {
+struct receive_from_result : receive_result {
   Endpoint from = {};  ///< who sent it
 };
 

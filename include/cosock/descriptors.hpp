@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cosock/detail/stream_operation.hpp>
-#include <cosock/received.hpp>
+#include <cosock/receive_result.hpp>
 #include <cosock/unique_descriptor.hpp>
 
 #include <span>
@@ -12,11 +12,11 @@
 namespace cosock {
 
 /// How many descriptors one send can take along: the system's limit.
-inline constexpr std::size_t most_descriptors = 253;
+inline constexpr std::size_t max_descriptors = 253;
 
 /// What came of receiving bytes, or a message, and the descriptors that were sent with them.
-struct received_with_descriptors : received {
-  received_with_descriptors() noexcept {}  // GCC 12 destroys aggregates twice, see docs/gcc-12.md
+struct receive_descriptors_result : receive_result {
+  receive_descriptors_result() noexcept {}  // GCC 12 destroys aggregates twice, see docs/gcc-12.md
 
   /// In the order in which they were sent; close-on-exec.
   std::vector<unique_descriptor> descriptors;
@@ -58,11 +58,11 @@ class COSOCK_AWAITABLE descriptor_receive_operation final
       public io_operation {
  public:
   descriptor_receive_operation(io_object* const& target, mutable_buffer into, std::size_t most) noexcept
-      : target_(target), into_(into), most_(most < most_descriptors ? most : most_descriptors) {}
+      : target_(target), into_(into), most_(most < max_descriptors ? most : max_descriptors) {}
   descriptor_receive_operation(descriptor_receive_operation&& other) noexcept
       : io_operation(), target_(other.target_), into_(other.into_), most_(other.most_) {}
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
-  received_with_descriptors result() {
+  receive_descriptors_result result() {
     if (failure_) raise(failure_);
     return std::move(result_);
   }
@@ -73,7 +73,7 @@ class COSOCK_AWAITABLE descriptor_receive_operation final
   io_object* const& target_;
   mutable_buffer into_;
   std::size_t most_;
-  received_with_descriptors result_;
+  receive_descriptors_result result_;
 };
 
 }  // namespace detail

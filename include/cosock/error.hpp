@@ -30,13 +30,13 @@ enum class error {
                       ///< (no_message_available)
   host_not_found,     ///< no such host, or it has no address (host_unreachable)
   service_not_found,  ///< neither a port from 0 to 65535 nor a known service (invalid_argument)
-  name_server,        ///< the name server failed or did not answer (resource_unavailable_try_again)
-  not_an_address,     ///< the text is no address or endpoint (invalid_argument)
-  other_loop,         ///< the object belongs to another loop (operation_not_permitted)
+  resolver_failed,        ///< the name server failed or did not answer (resource_unavailable_try_again)
+  invalid_address,     ///< the text is no address or endpoint (invalid_argument)
+  wrong_loop,         ///< the object belongs to another loop (operation_not_permitted)
   message_truncated,  ///< a message did not fit into the buffer; its rest is lost (message_size)
   line_too_long,      ///< a line, or the text before a delimiter, is over its limit (message_size)
   frame_too_long,     ///< a frame, or a block, is over its limit (message_size)
-  bad_frame,          ///< the length prefix of a frame is malformed (bad_message)
+  malformed_frame,          ///< the length prefix of a frame is malformed (bad_message)
   slow_consumer,      ///< the peer does not read, and its connection was closed (no_buffer_space)
 };
 
@@ -131,9 +131,9 @@ using result = boost::system::result<T, operation_error>;
 
 /// Whether trying again cannot help, because the error is one of the program or of the machine:
 ///
-///   invalid_argument              `service_not_found`, `not_an_address`, EINVAL
+///   invalid_argument              `service_not_found`, `invalid_address`, EINVAL
 ///   permission_denied             EACCES
-///   operation_not_permitted       EPERM, `other_loop`
+///   operation_not_permitted       EPERM, `wrong_loop`
 ///   address_family_not_supported  EAFNOSUPPORT; likewise protocol_not_supported
 ///   wrong_protocol_type           EPROTOTYPE: a local socket of another kind
 ///   filename_too_long             ENAMETOOLONG: a path no local socket can have
@@ -144,9 +144,9 @@ using result = boost::system::result<T, operation_error>;
 [[nodiscard]] COSOCK_API bool is_permanent(const boost::system::error_code&) noexcept;
 
 /// The text of an exception, "unknown error" for one that has none.
-[[nodiscard]] COSOCK_API std::string describe(const std::exception_ptr&);
+[[nodiscard]] COSOCK_API std::string error_message(const std::exception_ptr&);
 /// The text of the exception behind an error of as_result.
-[[nodiscard]] COSOCK_API std::string describe(const operation_error&);
+[[nodiscard]] COSOCK_API std::string error_message(const operation_error&);
 
 namespace detail {
 

@@ -59,7 +59,7 @@ class COSOCK_API local_socket : public byte_stream {
   /// `descriptors` outlive the `co_await`. On a stream, `data` is not empty. Takes the place of a
   /// sender.
   ///
-  /// Errors: invalid_argument for more than `most_descriptors`, and for no data; bad_file_descriptor;
+  /// Errors: invalid_argument for more than `max_descriptors`, and for no data; bad_file_descriptor;
   /// too_many_references (ETOOMANYREFS) if too many are on the way; those of send(). Cancelled or
   /// failed after a part: transfer_error; the descriptors have gone with the part. Otherwise nothing
   /// has gone.

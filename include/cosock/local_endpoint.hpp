@@ -21,12 +21,12 @@ struct local_address;
 class COSOCK_API local_endpoint {
  public:
   /// How many bytes a name may have.
-  static constexpr std::size_t most = 107;
+  static constexpr std::size_t max_size = 107;
 
   constexpr local_endpoint() noexcept = default;
 
   /// A socket in the file system. Throws system_error, with the name, its length and the limit in
-  /// what(): filename_too_long beyond `most` bytes; invalid_argument for an empty path, and for one
+  /// what(): filename_too_long beyond `max_size` bytes; invalid_argument for an empty path, and for one
   /// with a NUL inside.
   [[nodiscard]] static local_endpoint path(std::string_view path);
   /// A socket in the abstract namespace, named without the leading NUL that the system puts there;
@@ -63,7 +63,7 @@ class COSOCK_API local_endpoint {
   enum class kind : unsigned char { unnamed, path, abstract };
   static local_endpoint make(kind which, std::string_view name);
 
-  char name_[most + 1] = {};  // the system may give one more byte than it should be given
+  char name_[max_size + 1] = {};  // the system may give one more byte than it should be given
   unsigned char size_ = 0;
   kind kind_ = kind::unnamed;
 };

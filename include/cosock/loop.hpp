@@ -7,7 +7,7 @@
 namespace cosock {
 
 template <class T>
-class running;
+class task_handle;
 
 namespace detail {
 
@@ -56,7 +56,7 @@ class COSOCK_API loop {
 
   /// Starts a task without running the loop. The returned object owns it.
   template <class T>
-  [[nodiscard]] running<T> start(task<T> work);
+  [[nodiscard]] task_handle<T> start(task<T> work);
 
   /// Runs everything that is ready, without waiting. Returns the number of turns and handlers: 0 if
   /// nothing was ready, at most 4096, so that it returns even if tasks yield without end. Throws
@@ -125,9 +125,9 @@ class COSOCK_API root : public task_group, public link {
 /// A task that was started on a loop, and its result. Destroying the object destroys the suspended
 /// task; it cannot be detached.
 template <class T>
-class [[nodiscard]] running final : private detail::root {
+class [[nodiscard]] task_handle final : private detail::root {
  public:
-  ~running() { finish(); }
+  ~task_handle() { finish(); }
 
   /// Whether the task has ended.
   [[nodiscard]] bool done() const noexcept { return root::done(); }
@@ -147,7 +147,7 @@ class [[nodiscard]] running final : private detail::root {
  private:
   friend class loop;
   friend class detail::engine;
-  running(detail::loop_state& loop, task<T> work) : root(loop) {
+  task_handle(detail::loop_state& loop, task<T> work) : root(loop) {
     begin(detail::fill_slot(std::move(work).operator co_await(), slot_, 0, first_));
   }
   std::optional<detail::storable<T>> slot_;
@@ -157,13 +157,13 @@ class [[nodiscard]] running final : private detail::root {
 // Implementation
 
 template <class T>
-running<T> loop::start(task<T> work) {
-  return running<T>(state(), std::move(work));
+task_handle<T> loop::start(task<T> work) {
+  return task_handle<T>(state(), std::move(work));
 }
 
 template <class T>
 T loop::run(task<T> work) {
-  running<T> root = start(std::move(work));
+  task_handle<T> root = start(std::move(work));
   run_root(root);
   return root.result();
 }

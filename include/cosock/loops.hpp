@@ -17,7 +17,7 @@ inline constexpr unsigned max_loops = 4096;
 [[nodiscard]] COSOCK_API unsigned usable_cores() noexcept;
 
 /// Options of run_loops().
-struct loops_options {
+struct run_loops_options {
   /// Binds each thread to one of the processors of the calling thread's affinity mask, in turn.
   /// Threads that are started from such a thread inherit that.
   bool pin = false;
@@ -39,7 +39,7 @@ template <class F>
 class loop_body_of;
 
 COSOCK_API task<> run_loop_bodies(std::vector<std::unique_ptr<loop_body>> bodies,
-                                  loops_options options);
+                                  run_loops_options options);
 
 }  // namespace detail
 
@@ -56,7 +56,7 @@ COSOCK_API task<> run_loop_bodies(std::vector<std::unique_ptr<loop_body>> bodies
 /// system_error if the system has no more threads, or no descriptors for the loops;
 /// std::invalid_argument, from the call, for more than max_loops.
 template <class F>
-task<> run_loops(unsigned n, F&& f, loops_options options = {}) {
+task<> run_loops(unsigned n, F&& f, run_loops_options options = {}) {
   using body = detail::loop_body_of<std::decay_t<F>>;
   static_assert(body::with_index || body::without,
                 "run_loops() takes a function of the loop's index, or of nothing, that returns "

@@ -106,7 +106,7 @@ class mailbox {
 
   /// Waits for a value, and returns it; empty once the mailbox is closed and all self_owned_message values have
   /// been received. Several tasks may receive: first come, first served. Throws `error::cancelled`:
-  /// no value was taken; `error::other_loop` in a task of another loop. If the loop has handed over
+  /// no value was taken; `error::wrong_loop` in a task of another loop. If the loop has handed over
   /// a value before the cancellation takes effect, it is returned; a value that is only self_owned_message
   /// stays for the next receive.
   detail::mailbox_receive_operation<T> receive() {
@@ -193,7 +193,7 @@ class COSOCK_AWAITABLE mailbox_receive_operation final
 template <class T>
 step mailbox_state<T>::wait_or_take(mailbox_receive_operation<T>& op) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (!is_on(*op.scope_->loop)) return op.fail_other_loop();
+  if (!is_on(*op.scope_->loop)) return op.fail_wrong_loop();
   const bool free = receivers_.empty();
   if (free && queue_.size() != 0) {
     op.value_.emplace(queue_.pop());

@@ -41,11 +41,8 @@ class COSOCK_API nursery : protected detail::task_group {
 
   /// Cancels the body and every child, including children that are started later. `with_nursery`
   /// then returns normally, unless there is an error to throw. Idempotent.
-  void cancel_all() noexcept {
-    cancelled_ = true;
-    cancel_children();
-  }
-  /// Whether cancel_all(), an error, or an enclosing scope has cancelled the nursery.
+  void cancel() noexcept override { task_group::cancel(); }
+  /// Whether cancel(), an error, or an enclosing scope has cancelled the nursery.
   [[nodiscard]] bool is_cancelled() const noexcept { return cancelled_; }
 
   /// The number of tasks that have not ended: the children and the body.

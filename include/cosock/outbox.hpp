@@ -21,7 +21,7 @@ namespace cosock {
 class outbox;
 
 /// The policy for a message that does not fit into an outbox.
-enum class when_full : unsigned char {
+enum class overflow_policy : unsigned char {
   wait,         ///< its sender waits
   drop_oldest,  ///< the oldest messages are discarded
   close,        ///< the stream is closed: its peer is too slow
@@ -31,12 +31,12 @@ enum class when_full : unsigned char {
 struct outbox_options {
   std::size_t max_messages = 128;  ///< messages that wait to be written; 0 counts as 1
   std::size_t max_bytes = 1 << 18;  ///< bytes of all messages; a larger message waits alone
-  when_full policy = when_full::wait;  ///< for a message that does not fit
+  overflow_policy policy = overflow_policy::wait;  ///< for a message that does not fit
   /// Text that is sent before the stream is closed under the policy `close`. Queued messages are
   /// discarded; the write in progress and this text are sent, and the stream ends in order
   /// (byte_stream::finish()), all within last_words_time. Receiving goes on in the meantime; while
   /// a receive is pending, the end of the peer is not waited for. Copied. Empty: closed at once.
-  std::string_view last_words = {};
+  std::string_view close_message = {};
   time_span last_words_time = std::chrono::seconds(5);  ///< zero or less: closed at once
 };
 
@@ -183,7 +183,7 @@ class COSOCK_API outbox {
 
   byte_stream& to_;
   outbox_options options_;
-  std::string last_words_;
+  std::string close_message_;
   detail::ring<detail::message> queue_;
   detail::ring<detail::message> writing_;
   std::size_t bytes_ = 0;

@@ -162,7 +162,7 @@ class COSOCK_API buffered_reader {
   /// Reads a frame (frame.hpp) and gives what is in it; an empty frame gives an empty view. One
   /// that is longer than the format's maximum, or than memory can be (PTRDIFF_MAX bytes with its
   /// prefix), is `error::frame_too_long`, as soon as its length is
-  /// there; `error::bad_frame` is a varint that is longer than it need be, or does not fit 64 bits.
+  /// there; `error::malformed_frame` is a varint that is longer than it need be, or does not fit 64 bits.
   detail::reader_view_operation read_frame(const frame_format& format = {});
 
   /// Gives what is in the buffer, or else receives as byte_stream::receive does: at least 1 byte,

@@ -12,40 +12,40 @@
 namespace cosock {
 
 /// What a session that returns asks for. One that returns nothing asks to reconnect.
-enum class after_session { reconnect, done };
+enum class session_result { reconnect, done };
 
 /// What an observer is told before each wait.
-struct retry_notice {
+struct retry_event {
   boost::system::error_code error;  ///< `end_of_stream` where the session returned
   std::string_view text;            ///< what the error says; valid during the call
   std::chrono::nanoseconds delay;   ///< how long the wait will be
   std::size_t attempt;              ///< which wait in a row it is; 1 after a success
 };
 
-/// A reference to something to call with a retry_notice: a function, a lambda that captures
+/// A reference to something to call with a retry_event: a function, a lambda that captures
 /// nothing, or an object, which it does not own and which outlives it. Empty by default.
 class retry_observer {
  public:
   /// What it can call without referring to an object.
-  using function = void (*)(const retry_notice&);
+  using function = void (*)(const retry_event&);
   constexpr retry_observer() noexcept = default;
   /// Keeps the address of a function, or that of an object.
   template <class F>
     requires(!std::same_as<std::remove_cvref_t<F>, retry_observer> &&
-             std::invocable<F&, const retry_notice&> &&
+             std::invocable<F&, const retry_event&> &&
              (std::is_lvalue_reference_v<F> || std::convertible_to<F, function>))
   retry_observer(F&& of) noexcept {
     if constexpr (std::convertible_to<F, function>) {
       function_ = of;
     } else {
       object_ = __builtin_addressof(of);
-      call_ = [](const void* object, const retry_notice& notice) {
+      call_ = [](const void* object, const retry_event& notice) {
         (*static_cast<std::remove_reference_t<F>*>(const_cast<void*>(object)))(notice);
       };
     }
   }
   /// Calls it, if there is something to call.
-  void operator()(const retry_notice& notice) const {
+  void operator()(const retry_event& notice) const {
     if (function_) function_(notice);
     if (call_) call_(object_, notice);
   }
@@ -53,7 +53,7 @@ class retry_observer {
  private:
   function function_ = nullptr;
   const void* object_ = nullptr;
-  void (*call_)(const void*, const retry_notice&) = nullptr;
+  void (*call_)(const void*, const retry_event&) = nullptr;
 };
 
 /// Where a client takes the time from, and how it waits: for tests that want to do neither.
@@ -93,11 +93,11 @@ class COSOCK_API reconnecting_client {
   reconnecting_client& operator=(const reconnecting_client&) = delete;
 
   /// Calls `connect()`, which returns a task or an operation that gives a socket, then
-  /// `session(socket&)`, which returns `task<>` or `task<after_session>`, and so on. The session is
+  /// `session(socket&)`, which returns `task<>` or `task<session_result>`, and so on. The session is
   /// called for each new connection: it is the place to log in, or to subscribe, again. Its socket
   /// is closed as soon as it has ended.
   ///
-  /// Returns when a session gives `after_session::done`, or after stop(). A session that returns
+  /// Returns when a session gives `session_result::done`, or after stop(). A session that returns
   /// otherwise, and a system_error that leaves it or `connect`, lead to the next connection;
   /// `cancelled` too, if the session cancelled itself. Throws that error if is_permanent() (of
   /// multiple_errors, any), or if `max_attempts` in a row have failed (`end_of_stream` where the session

@@ -40,7 +40,7 @@ struct resolve_options {
 ///
 /// Throws system_error with the host or the service in what(): `error::host_not_found`, also for a
 /// host that is refused, and for an address that is not of the wanted family;
-/// `error::service_not_found`; `error::name_server`; no_buffer_space if more than 4096 look-ups
+/// `error::service_not_found`; `error::resolver_failed`; no_buffer_space if more than 4096 look-ups
 /// wait for a thread. Cancelled: returns at once, even while the name server is silent; the look-up
 /// ends on its thread, and holds up neither the loop nor the end of the process.
 COSOCK_API task<std::vector<endpoint>> resolve(std::string host, std::string service,
@@ -49,7 +49,7 @@ COSOCK_API task<std::vector<endpoint>> resolve(std::string host, std::uint16_t p
                                                resolve_options options = {});
 
 /// Looks up the name of an address through getnameinfo(3). Throws system_error with the address in
-/// what(): `error::host_not_found` if it has none, `error::name_server`. Cancellation as in
+/// what(): `error::host_not_found` if it has none, `error::resolver_failed`. Cancellation as in
 /// resolve.
 COSOCK_API task<std::string> reverse_resolve(address of);
 

@@ -81,11 +81,11 @@ struct serve_counters {
 
 /// The handle of a server: stops it, and tells what it does. Outlives the serve() it is given to, and
 /// belongs to its loop. For one serve() only.
-class COSOCK_API server {
+class COSOCK_API server_handle {
  public:
-  server() noexcept = default;
-  server(const server&) = delete;
-  server& operator=(const server&) = delete;
+  server_handle() noexcept = default;
+  server_handle(const server_handle&) = delete;
+  server_handle& operator=(const server_handle&) = delete;
 
   /// Closes the acceptor, and gives the handlers their time to end: serve() then returns. Idempotent;
   /// before serve() begins it has that return at once.
@@ -131,13 +131,13 @@ class COSOCK_API server {
 /// `acceptor` outlives the call; any type will do that has accept() and close() as tcp_acceptor, and
 /// set_backlog(), if a backlog is asked for (std::logic_error).
 template <class Acceptor, class Handler>
-task<> serve(Acceptor& acceptor, Handler handler, server& handle, serve_options options = {}) {
+task<> serve(Acceptor& acceptor, Handler handler, server_handle& handle, serve_options options = {}) {
   detail::serve_run<Acceptor, Handler> all(acceptor, handler, handle, options);
   co_await all.run();
 }
 template <class Acceptor, class Handler>
 task<> serve(Acceptor& acceptor, Handler handler, serve_options options = {}) {
-  server handle;
+  server_handle handle;
   detail::serve_run<Acceptor, Handler> all(acceptor, handler, handle, options);
   co_await all.run();
 }

@@ -38,7 +38,7 @@ class COSOCK_API signal_set {
 
   /// Waits for a signal, and returns its number: a signal that arrived since the set was made, and
   /// that no wait has returned yet. Throws `error::cancelled`: no signal was taken;
-  /// `error::other_loop` in a task of another loop.
+  /// `error::wrong_loop` in a task of another loop.
   detail::signal_wait_operation wait() noexcept;
 
  private:

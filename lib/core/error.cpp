@@ -32,13 +32,13 @@ class category final : public boost::system::error_category {
       case error::end_of_stream: return make(errc::no_message_available);
       case error::host_not_found: return make(errc::host_unreachable);
       case error::service_not_found: return make(errc::invalid_argument);
-      case error::name_server: return make(errc::resource_unavailable_try_again);
-      case error::not_an_address: return make(errc::invalid_argument);
-      case error::other_loop: return make(errc::operation_not_permitted);
+      case error::resolver_failed: return make(errc::resource_unavailable_try_again);
+      case error::invalid_address: return make(errc::invalid_argument);
+      case error::wrong_loop: return make(errc::operation_not_permitted);
       case error::message_truncated: return make(errc::message_size);
       case error::line_too_long: return make(errc::message_size);
       case error::frame_too_long: return make(errc::message_size);
-      case error::bad_frame: return make(errc::bad_message);
+      case error::malformed_frame: return make(errc::bad_message);
       case error::slow_consumer: return make(errc::no_buffer_space);
     }
     return {code, *this};
@@ -57,13 +57,13 @@ class category final : public boost::system::error_category {
       case error::end_of_stream: return "the stream ended before all was received";
       case error::host_not_found: return "no such host, or it has no address";
       case error::service_not_found: return "not a port from 0 to 65535";
-      case error::name_server: return "the name server failed or did not answer";
-      case error::not_an_address: return "not an address";
-      case error::other_loop: return "the object belongs to another loop";
+      case error::resolver_failed: return "the name server failed or did not answer";
+      case error::invalid_address: return "not an address";
+      case error::wrong_loop: return "the object belongs to another loop";
       case error::message_truncated: return "the message does not fit into the buffer";
       case error::line_too_long: return "the line is too long";
       case error::frame_too_long: return "the frame is too long";
-      case error::bad_frame: return "the length of the frame is malformed";
+      case error::malformed_frame: return "the length of the frame is malformed";
       case error::slow_consumer: return "slow consumer: the peer is not reading";
     }
     return "unknown error";
@@ -89,7 +89,7 @@ const boost::system::error_category& category_of(const detail::failure& f) noexc
 
 std::string list(const std::vector<std::exception_ptr>& errors) {
   std::string text = std::to_string(errors.size()) + " tasks failed";
-  for (const auto& each : errors) text += (&each == &errors.front() ? ": " : "; ") + describe(each);
+  for (const auto& each : errors) text += (&each == &errors.front() ? ": " : "; ") + error_message(each);
   return text;
 }
 
@@ -141,9 +141,9 @@ void throw_exception_from_error(const operation_error& e, const boost::source_lo
   std::rethrow_exception(e.exception());
 }
 
-std::string describe(const operation_error& e) { return describe(e.exception()); }
+std::string error_message(const operation_error& e) { return error_message(e.exception()); }
 
-std::string describe(const std::exception_ptr& e) {
+std::string error_message(const std::exception_ptr& e) {
   try {
     if (e) std::rethrow_exception(e);
     return "no error";

@@ -30,7 +30,7 @@ void print_message(std::string_view message) noexcept {
 
 void print_error(const std::exception_ptr& error) noexcept {
   try {
-    print_message(describe(error));
+    print_message(error_message(error));
     return;
   } catch (const std::bad_alloc&) {
   }

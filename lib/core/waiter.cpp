@@ -17,7 +17,7 @@ void waiter::complete_closed() noexcept { complete(closed_failure()); }
 step waiter::fail_closed() noexcept { return fail_with(closed_failure()); }
 
 step waiter::fail_busy() noexcept { return fail_with(own_failure(error::busy)); }
-step waiter::fail_other_loop() noexcept { return fail_with(own_failure(error::other_loop)); }
+step waiter::fail_wrong_loop() noexcept { return fail_with(own_failure(error::wrong_loop)); }
 void waiter::fail_later() noexcept { failure_ = closed_failure(); }
 
 wait_list::~wait_list() { close_all(); }

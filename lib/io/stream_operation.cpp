@@ -12,7 +12,7 @@ void io_operation::refuse(io_object* object, io_direction direction) noexcept {
     failure_ = closed_failure();
   else
     failure_ = own_failure(object->waiter[direction] && object->loop == scope_->loop ? error::busy
-                                                                           : error::other_loop);
+                                                                           : error::wrong_loop);
 }
 
 step io_operation::wait(io_object* object, io_direction direction, bool yields) {

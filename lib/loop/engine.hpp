@@ -46,7 +46,7 @@ class engine final : private engine_reactor, public scheduler {
   /// Runs until the root task has ended, or the loop is abandoned.
   void run_until(class root& r);
   template <class T>
-  void run_until(running<T>& r) {
+  void run_until(task_handle<T>& r) {
     run_until(static_cast<root&>(r));
   }
   /// Has run_until() return soon, whatever goes on. From any thread, as long as the engine exists.

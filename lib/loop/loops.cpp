@@ -169,7 +169,7 @@ unsigned detail::loop_count(unsigned n) {
 }
 
 task<> detail::run_loop_bodies(std::vector<std::unique_ptr<loop_body>> bodies,
-                               loops_options options) {
+                               run_loops_options options) {
   std::vector<int> processors;
   if (options.pin) processors = allowed_processors();
   const auto n = static_cast<unsigned>(bodies.size());

@@ -21,7 +21,7 @@ task<int> with_status(task<void> program) {
 /// process ignores it goes on to ignore.
 class stopper {
  public:
-  stopper(detail::engine& loop, running<int>& program) : signals_(loop), program_(program) {
+  stopper(detail::engine& loop, task_handle<int>& program) : signals_(loop), program_(program) {
     for (const int number : {SIGINT, SIGTERM})
       if (!detail::is_ignored(number)) signals_.add(number);
     signals_.async_wait([this](const boost::system::error_code& ec, int) {
@@ -35,7 +35,7 @@ class stopper {
 
  private:
   detail::caught_signals signals_;
-  running<int>& program_;
+  task_handle<int>& program_;
   bool stopped_ = false;
 };
 
@@ -43,7 +43,7 @@ class stopper {
 
 int run(task<int> program) {
   cosock::loop loop;
-  running<int> root = loop.start(std::move(program));
+  task_handle<int> root = loop.start(std::move(program));
   detail::engine& engine = detail::engine::of(loop);
   stopper signals(engine, root);
   engine.run_until(root);

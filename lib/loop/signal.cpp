@@ -33,7 +33,7 @@ class signal_state final : public std::enable_shared_from_this<signal_state>,
   }
 
   step start(signal_wait_operation& op, loop_state& loop) {
-    if (!signals_ || &loop != &loop_) return op.fail_other_loop();
+    if (!signals_ || &loop != &loop_) return op.fail_wrong_loop();
     if (unclaimed_ == 0) {
       arm();
       return op.wait_in(waiters_.end());

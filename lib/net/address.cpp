@@ -69,7 +69,7 @@ bool address::try_parse(std::string_view text, address& into) noexcept {
 address address::parse(std::string_view text) {
   address parsed;
   if (try_parse(text, parsed)) return parsed;
-  const detail::failure why = detail::own_failure(error::not_an_address);
+  const detail::failure why = detail::own_failure(error::invalid_address);
   if (const std::string missing = missing_interface(text); !missing.empty())
     detail::raise_as(why, detail::quoted(text) + missing);
   detail::raise(why, detail::quoted(text));
@@ -119,7 +119,7 @@ endpoint endpoint::parse(std::string_view text) {
       detail::raise(detail::own_failure(error::service_not_found), detail::quoted(text));
     }
   }
-  const detail::failure why = detail::own_failure(error::not_an_address);
+  const detail::failure why = detail::own_failure(error::invalid_address);
   if (text.starts_with('['))
     if (const std::string missing = missing_interface(text.substr(1, text.find(']') - 1));
         !missing.empty())

@@ -237,7 +237,7 @@ task<> race::try_one(std::size_t which) {
   auto result = co_await as_result(connect(begun_[which].to, options_));
   if (result.has_value()) {
     if (!winner_.is_open()) winner_ = std::move(*result);
-    attempts_->cancel_all();
+    attempts_->cancel();
     co_return;
   }
   if (result.error() == error::cancelled) detail::raise(detail::cancelled_failure());

@@ -17,7 +17,7 @@ namespace detail {
 namespace {
 
 /// Takes what a message brought: everything that came is owned before anything can fail.
-void take_descriptors(msghdr& message, std::size_t most, received_with_descriptors& into) noexcept {
+void take_descriptors(msghdr& message, std::size_t most, receive_descriptors_result& into) noexcept {
   for_each_passed(message, [&](int type, int fd) {
     auto owner = unique_descriptor::adopt(above_standard(fd));
     if (type != SCM_RIGHTS) return;
@@ -37,7 +37,7 @@ step descriptor_send_operation::start(std::coroutine_handle<> awaiting, cancel_n
   if (!may_begin(target_, writing)) return complete_or_yield();
   const bool messages = static_cast<descriptor*>(target_)->kind() != fd_kind::socket;
   const bool empty = data_.size() == 0 && !messages;
-  if (descriptors_.size() > most_descriptors || (empty && !descriptors_.empty())) {
+  if (descriptors_.size() > max_descriptors || (empty && !descriptors_.empty())) {
     failure_ = system_failure(EINVAL);
     return complete_or_yield();
   }
@@ -52,7 +52,7 @@ step descriptor_send_operation::attempt() {
     const std::size_t left = data_.size() - moved_;
     iovec piece = {static_cast<char*>(const_cast<void*>(data_.data())) + moved_,
                    messages ? left : std::min(left, descriptor::most_bytes)};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * most_descriptors)];
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * max_descriptors)];
     msghdr message = {};
     message.msg_iov = &piece;
     message.msg_iovlen = 1;
@@ -87,8 +87,8 @@ step descriptor_send_operation::attempt() {
 std::size_t descriptor_send_operation::result() {
   if (!failure_) return moved_;
   if (moved_ != 0) throw transfer_error(to_error_code(failure_), moved_);
-  if (descriptors_.size() > most_descriptors)
-    raise(failure_, "one send takes " + std::to_string(most_descriptors) + " descriptors along, not " +
+  if (descriptors_.size() > max_descriptors)
+    raise(failure_, "one send takes " + std::to_string(max_descriptors) + " descriptors along, not " +
                         std::to_string(descriptors_.size()));
   if (!descriptors_.empty() && data_.size() == 0)
     raise(failure_, "descriptors are sent with at least one byte");
@@ -107,7 +107,7 @@ step descriptor_receive_operation::attempt() {
   auto& from = static_cast<descriptor&>(*object_);
   try {
     // Sooner than anything is taken, which would be lost.
-    result_.descriptors.reserve(std::min(most_, most_descriptors));
+    result_.descriptors.reserve(std::min(most_, max_descriptors));
   } catch (...) {
     failure_ = system_failure(ENOMEM);
     return step::done;
@@ -115,7 +115,7 @@ step descriptor_receive_operation::attempt() {
   const bool messages = from.kind() != fd_kind::socket;
   iovec piece = {into_.data(), into_.size()};
   // All that one send can bring, and stamps and credentials.
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * most_descriptors) + 256];
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * max_descriptors) + 256];
   msghdr message;
   ssize_t n;
   do {

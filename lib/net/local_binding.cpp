@@ -25,8 +25,8 @@ local_endpoint local_endpoint::make(kind which, std::string_view name) {
                      detail::quoted(name) + ": " + what + " of a local socket " + why);
   };
   if (name.empty()) refuse(EINVAL, "is not empty");
-  if (name.size() > most)
-    refuse(ENAMETOOLONG, "has " + std::to_string(most) + " bytes at most, this one has " +
+  if (name.size() > max_size)
+    refuse(ENAMETOOLONG, "has " + std::to_string(max_size) + " bytes at most, this one has " +
                              std::to_string(name.size()));
   if (which == kind::path && name.find('\0') != name.npos)
     refuse(EINVAL, "has no NUL inside");
@@ -179,7 +179,7 @@ std::unique_ptr<local_binding> bind_local(int fd, const local_endpoint& at, int 
     if (!bound()) raise(system_failure(errno), at.to_string());
     return nullptr;
   }
-  if (at.name().size() > local_endpoint::most) raise(system_failure(ENAMETOOLONG), at.to_string());
+  if (at.name().size() > local_endpoint::max_size) raise(system_failure(ENAMETOOLONG), at.to_string());
   // Sooner than anything that would have to be undone.
   auto binding = std::make_unique<local_binding>(at);
   // The file inherits the mode of the socket, less what the umask forbids.

@@ -51,7 +51,7 @@ failure failure_of_lookup(int code) noexcept {
     case 0: return {};
     case EAI_SERVICE: return own_failure(error::service_not_found);
     case EAI_AGAIN:
-    case EAI_FAIL: return own_failure(error::name_server);
+    case EAI_FAIL: return own_failure(error::resolver_failed);
     case EAI_MEMORY: return system_failure(ENOMEM);
     case EAI_SYSTEM: return system_failure(errno ? errno : EIO);
     default: return own_failure(error::host_not_found);

@@ -352,7 +352,7 @@ task<udp_socket> connect_udp(std::string host, std::string service, udp_options 
         failure = std::current_exception();
       }
     }
-    in.cancel_all();
+    in.cancel();
   };
   co_await with_nursery(body);
   if (connected.is_open()) co_return connected;

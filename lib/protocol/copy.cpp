@@ -228,7 +228,7 @@ task<std::uint64_t> copy(byte_stream& from, byte_stream& to, copy_options option
   throw transfer_error(done.error(), d.bytes);
 }
 
-task<copied> copy_both(byte_stream& first, byte_stream& second, copy_options options) {
+task<copy_result> copy_both(byte_stream& first, byte_stream& second, copy_options options) {
   cancel_scope idle;
   const bool limited = !options.idle.is_unlimited();
   const std::size_t buffer = buffer_size(options);
@@ -237,7 +237,7 @@ task<copied> copy_both(byte_stream& first, byte_stream& second, copy_options opt
              {second, first, buffer, 0, limit, options.idle}};
   if (limited) all.there.sent(0);
   const auto done = co_await as_result(idle.run(copy_both_ways(all)));
-  copied result;
+  copy_result result;
   result.first_to_second = all.there.bytes;
   result.second_to_first = all.back.bytes;
   result.error = all.error;

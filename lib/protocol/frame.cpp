@@ -17,7 +17,7 @@ frame_head read_varint(const unsigned char* from, std::size_t size) noexcept {
     const bool last = byte < 0x80;
     // A tenth byte holds the highest bit; a last byte of zero adds nothing to those before it.
     if ((i == most_prefix - 1 && byte > 1) || (last && byte == 0 && i != 0)) {
-      head.why = own_failure(error::bad_frame);
+      head.why = own_failure(error::malformed_frame);
       return head;
     }
     head.length |= static_cast<std::uint64_t>(byte & 0x7f) << (7 * i);

@@ -30,7 +30,7 @@ struct outbox::run_end {
 outbox::outbox(byte_stream& to, const outbox_options& options)
     : to_(to),
       options_(options),
-      last_words_(options.last_words),
+      close_message_(options.close_message),
       queue_("outbox_options::max_messages", std::max<std::size_t>(options.max_messages, 1)),
       writing_("messages of one write", most_written) {
   options_.max_messages = std::max<std::size_t>(options.max_messages, 1);
@@ -66,7 +66,7 @@ task<> outbox::write_all() {
     if (ends) co_return;
     if (batch.empty() && queue_.size() == 0) co_await work_.wait();
   }
-  if (giving_up_ && co_await as_result(to_.send(last_words_)))
+  if (giving_up_ && co_await as_result(to_.send(close_message_)))
     static_cast<void>(co_await as_result(to_.finish()));
   detail::raise(broken_);
 }
@@ -96,7 +96,7 @@ bool outbox::has_room(std::size_t bytes) const noexcept {
 /// False where the sender has to wait.
 bool outbox::queue(detail::message& what) noexcept {
   const std::size_t size = what.text().size();
-  if (options_.policy == when_full::drop_oldest)
+  if (options_.policy == overflow_policy::drop_oldest)
     while (!has_room(size)) drop_oldest();
   if (!senders_.empty() || !has_room(size)) return false;
   queue_.push(std::move(what));
@@ -109,7 +109,7 @@ bool outbox::queue(detail::message& what) noexcept {
 bool outbox::try_queue(detail::message what) {
   if (refusal()) return false;
   if (queue(what)) return true;
-  if (options_.policy == when_full::close) give_up();
+  if (options_.policy == overflow_policy::close) give_up();
   return false;
 }
 
@@ -169,7 +169,7 @@ void outbox::break_with(detail::failure why) noexcept {
 /// The peer is too slow.
 void outbox::give_up() noexcept {
   break_with(detail::own_failure(error::slow_consumer));
-  giving_up_ = started_ && !last_words_.empty();
+  giving_up_ = started_ && !close_message_.empty();
   if (!giving_up_) return to_.close();
   queue_.clear();
   bytes_ = 0;
@@ -186,7 +186,7 @@ step outbox_send_operation::start(std::coroutine_handle<> awaiting, cancel_node&
   if (!enter(awaiting, parent)) return complete_or_yield();
   if (const failure why = to_.refusal()) return fail_with(why);
   if (to_.queue(message_)) return complete_or_yield();
-  if (to_.options_.policy == when_full::wait) return wait_in(to_.senders_.end());
+  if (to_.options_.policy == overflow_policy::wait) return wait_in(to_.senders_.end());
   to_.give_up();
   return fail_with(to_.broken_);
 }

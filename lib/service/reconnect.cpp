@@ -92,8 +92,8 @@ task<> reconnecting_client::run_loop(detail::reconnect_session& session) {
       if (running_->is_cancelled()) detail::raise(detail::cancelled_failure());
       since = clock.now();
       succeeded_ = false;
-      const after_session next = co_await session.session();
-      if (next == after_session::done) co_return;
+      const session_result next = co_await session.session();
+      if (next == session_result::done) co_return;
       detail::raise_as(detail::own_failure(error::end_of_stream), "the connection has ended");
     } catch (...) {
       why = std::current_exception();
@@ -115,7 +115,7 @@ nanoseconds reconnecting_client::delay_after(const std::exception_ptr& why, bool
   else if (++failed_ == options_.max_attempts)
     std::rethrow_exception(why);
   const nanoseconds delay = next_delay();
-  const std::string text = describe(why);
+  const std::string text = error_message(why);
   options_.on_retry({detail::to_error_code(detail::failure_of(why)), text, delay, waits_});
   return delay;
 }

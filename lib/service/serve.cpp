@@ -106,19 +106,19 @@ void error_observer::operator()(const std::exception_ptr& error) const {
     detail::print_error(error);
 }
 
-void server::stop() noexcept {
+void server_handle::stop() noexcept {
   if (std::exchange(stopping_, true)) return;
   if (state_) state_->stop();
 }
 
-serve_counters server::counters() const noexcept {
+serve_counters server_handle::counters() const noexcept {
   if (state_) state_->count_bytes();
   return counters_;
 }
 
 namespace detail {
 
-serve_state::serve_state(server& handle, const serve_options& options)
+serve_state::serve_state(server_handle& handle, const serve_options& options)
     : handle_(handle),
       options_(options),
       max_connections_(options.max_connections ? options.max_connections : room_for_connections()),

@@ -190,7 +190,7 @@ COROUTINE_TEST_CASE(serve_ends_them_in_order) {
   };
   asio_acceptor acceptor;
   const tcp::endpoint at = acceptor.of.local_endpoint();
-  cosock::server handle;
+  cosock::server_handle handle;
   const auto by_value = [](stream s) -> task<> { co_await s.send(std::string(size, 'a')); };
   const auto client = [&]() -> task<> {
     stream s = co_await connected(at);
@@ -225,7 +225,7 @@ BOOST_AUTO_TEST_CASE(flush_of_an_outbox_reaches_the_system) {
         n.start([&] { return out.run(); });
         co_await out.send(std::string(size, 'x'));
         co_await out.flush();
-        n.cancel_all();
+        n.cancel();
       });
     }(peer.at()));
     while (!running.done()) on.run_some();

@@ -105,7 +105,7 @@ BOOST_AUTO_TEST_CASE(errors_reach_the_handler) {
 BOOST_AUTO_TEST_CASE(nobody_waits) {
   asio::io_context context;
   std::vector<std::string> told;
-  auto push = [&](const std::exception_ptr& e) { told.push_back(cosock::describe(e)); };
+  auto push = [&](const std::exception_ptr& e) { told.push_back(cosock::error_message(e)); };
   const cosock::error_observer tell(push);
   spawn(context, []() -> task<> { throw std::out_of_range("told"); co_return; }, tell);
   spawn(context, []() -> task<> { co_return; }, tell);

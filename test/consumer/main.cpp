@@ -20,7 +20,7 @@ cosock::task<> echo(cosock::tcp_socket socket) {
     co_await socket.send(cosock::buffer(buffer, n));
 }
 
-cosock::task<> ask(cosock::tcp_acceptor& acceptor, cosock::server& server) {
+cosock::task<> ask(cosock::tcp_acceptor& acceptor, cosock::server_handle& server) {
   auto socket = co_await cosock::connect("127.0.0.1", acceptor.local_endpoint().port());
   co_await socket.send("consumed\n");
   char answer[9];
@@ -31,7 +31,7 @@ cosock::task<> ask(cosock::tcp_acceptor& acceptor, cosock::server& server) {
 
 cosock::task<int> consume() {
   cosock::tcp_acceptor acceptor({cosock::address::loopback_v4(), 0});
-  cosock::server server;
+  cosock::server_handle server;
   co_await cosock::with_timeout(60s, cosock::when_all(cosock::serve(acceptor, echo, server),
                                                       ask(acceptor, server)));
 

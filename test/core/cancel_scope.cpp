@@ -176,7 +176,7 @@ struct pending_scope {
   }
   cancel_scope scope;
   cosock::loop loop;
-  cosock::running<void> root = loop.start(run_in(scope, wait_for_ever()));
+  cosock::task_handle<void> root = loop.start(run_in(scope, wait_for_ever()));
 };
 
 void wait_out(cosock::loop& loop, std::chrono::nanoseconds time) {

@@ -152,7 +152,7 @@ COROUTINE_TEST_CASE(a_shield_inside_a_cancelled_task_is_for_clean_up) {
   co_await with_nursery([&](nursery& n) -> task<> {
     n.start(worker);
     co_await cosock::yield();
-    n.cancel_all();
+    n.cancel();
   });
   order.push_back("left");
   BOOST_TEST((order == std::vector<std::string>{"cleaned up", "left"}));

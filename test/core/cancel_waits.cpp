@@ -232,7 +232,7 @@ BOOST_AUTO_TEST_CASE(a_yield_is_cancelled_while_it_waits) {
 BOOST_AUTO_TEST_CASE(a_yield_is_cancelled_in_the_turn_in_which_it_would_go_on) {
   bool passed = false;
   cosock::loop loop;
-  cosock::running<void>* second = nullptr;
+  cosock::task_handle<void>* second = nullptr;
   const auto canceller = [&]() -> task<> {
     co_await cosock::yield();
     second->cancel();
@@ -267,7 +267,7 @@ BOOST_AUTO_TEST_CASE(a_yield_is_destroyed_with_its_task_and_with_its_loop) {
 BOOST_AUTO_TEST_CASE(a_sleep_is_cancelled_in_the_turn_in_which_it_expires) {
   before_a_deadline([](clock::time_point at) {
     cosock::loop loop;
-    cosock::running<void>* sleeping = nullptr;
+    cosock::task_handle<void>* sleeping = nullptr;
     const auto canceller = [&]() -> task<> {
       co_await cosock::sleep_until(at);
       sleeping->cancel();

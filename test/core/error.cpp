@@ -48,13 +48,13 @@ BOOST_AUTO_TEST_CASE(errors_equal_their_portable_conditions) {
       {error::end_of_stream, errc::no_message_available},
       {error::host_not_found, errc::host_unreachable},
       {error::service_not_found, errc::invalid_argument},
-      {error::name_server, errc::resource_unavailable_try_again},
-      {error::not_an_address, errc::invalid_argument},
-      {error::other_loop, errc::operation_not_permitted},
+      {error::resolver_failed, errc::resource_unavailable_try_again},
+      {error::invalid_address, errc::invalid_argument},
+      {error::wrong_loop, errc::operation_not_permitted},
       {error::message_truncated, errc::message_size},
       {error::line_too_long, errc::message_size},
       {error::frame_too_long, errc::message_size},
-      {error::bad_frame, errc::bad_message},
+      {error::malformed_frame, errc::bad_message},
       {error::slow_consumer, errc::no_buffer_space},
   };
   for (const auto& [e, condition] : table) {
@@ -141,7 +141,7 @@ BOOST_AUTO_TEST_CASE(multiple_errors_keep_all_and_name_all) {
       {of(system_error(error::busy)), of(std::runtime_error("second"))});
   BOOST_TEST(e.errors().size() == 2u);
   BOOST_TEST((e.code() == error::busy));
-  const std::string text = cosock::describe(of(e));
+  const std::string text = cosock::error_message(of(e));
   BOOST_TEST(text.find("2 tasks failed: ") == 0u);
   BOOST_TEST(text.find("another operation is pending") != text.npos);
   BOOST_TEST(text.find("second") != text.npos);
@@ -165,11 +165,11 @@ BOOST_AUTO_TEST_CASE(errors_are_caught_as_system_errors_and_as_themselves) {
 BOOST_AUTO_TEST_CASE(several_errors_inside_several_errors_are_all_named) {
   const cosock::multiple_errors inner({of(std::runtime_error("a")), of(std::runtime_error("b"))});
   const cosock::multiple_errors outer({of(std::runtime_error("c")), of(inner)});
-  BOOST_TEST(cosock::describe(of(outer)) == "2 tasks failed: c; 2 tasks failed: a; b");
+  BOOST_TEST(cosock::error_message(of(outer)) == "2 tasks failed: c; 2 tasks failed: a; b");
 }
 
 BOOST_AUTO_TEST_CASE(describe_takes_any_exception) {
-  BOOST_TEST(cosock::describe(of(std::runtime_error("text"))) == "text");
-  BOOST_TEST(cosock::describe(of(7)) == "unknown error");
-  BOOST_TEST(cosock::describe(nullptr) == "no error");
+  BOOST_TEST(cosock::error_message(of(std::runtime_error("text"))) == "text");
+  BOOST_TEST(cosock::error_message(of(7)) == "unknown error");
+  BOOST_TEST(cosock::error_message(nullptr) == "no error");
 }

@@ -94,8 +94,8 @@ COROUTINE_TEST_CASE(errors_of_the_cleanup_are_not_lost) {
     co_await finally(fails("operation"), cleanup);
     BOOST_ERROR("both failed");
   } catch (const cosock::multiple_errors& e) {
-    BOOST_TEST(cosock::describe(e.errors().at(0)) == "operation");
-    BOOST_TEST(cosock::describe(e.errors().at(1)) == "cleanup");
+    BOOST_TEST(cosock::error_message(e.errors().at(0)) == "operation");
+    BOOST_TEST(cosock::error_message(e.errors().at(1)) == "cleanup");
   }
 }
 

@@ -104,7 +104,7 @@ task<> ask(std::uint16_t port) {
 
 task<> serve_and_ask() {
   tcp_acceptor acceptor(any_port);
-  cosock::server handle;
+  cosock::server_handle handle;
   co_await with_nursery([&](nursery& n) -> task<> {
     n.start([&] { return cosock::serve(acceptor, echo, handle, {.drain = 0s}); });
     co_await ask(acceptor.local_endpoint().port());
@@ -128,7 +128,7 @@ task<> through_a_proxy() {
       co_await echo(client);
     });
     co_await ask(front.local_endpoint().port());
-    n.cancel_all();
+    n.cancel();
   });
 }
 
@@ -183,7 +183,7 @@ BOOST_AUTO_TEST_CASE(a_server_goes_on_when_there_is_memory_again) {
   cosock::loop loop;
   loop.run([]() -> task<> {
     tcp_acceptor acceptor(any_port);
-    cosock::server handle;
+    cosock::server_handle handle;
     int handled = 0;
     const auto handler = [&](tcp_socket& socket) -> task<> {
       if (++handled != 1) co_return co_await echo(socket);

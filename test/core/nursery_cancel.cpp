@@ -1,7 +1,7 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// cancel_all, and nurseries that are cancelled from outside.
+// cancel, and nurseries that are cancelled from outside.
 
 #include <cosock/nursery.hpp>
 
@@ -48,8 +48,8 @@ COROUTINE_TEST_CASE(cancel_all_ends_everybody_and_returns_normally) {
     n.start(wait_for_ever);
     co_await cosock::yield();
     BOOST_TEST(!n.is_cancelled());
-    n.cancel_all();
-    n.cancel_all();
+    n.cancel();
+    n.cancel();
     BOOST_TEST(n.is_cancelled());
     BOOST_TEST(n.active() == 3u);
     co_await cosock::yield();
@@ -64,7 +64,7 @@ COROUTINE_TEST_CASE(a_child_cancels_all) {
   co_await with_nursery([&](nursery& n) -> task<> {
     n.start(wait_for_ever);
     n.start([&]() -> task<> {
-      n.cancel_all();
+      n.cancel();
       reached = true;
       co_return;
     });
@@ -76,7 +76,7 @@ COROUTINE_TEST_CASE(a_child_cancels_all) {
 COROUTINE_TEST_CASE(a_child_started_after_cancel_all_runs_to_its_first_wait) {
   strings order;
   co_await with_nursery([&](nursery& n) -> task<> {
-    n.cancel_all();
+    n.cancel();
     n.start([&]() -> task<> {
       order.push_back("began");
       co_await cosock::yield();
@@ -93,7 +93,7 @@ COROUTINE_TEST_CASE(an_error_after_cancel_all_is_thrown) {
   BOOST_CHECK_THROW(co_await with_nursery([](nursery& n) -> task<> {
                       n.start(fail_when_cancelled, text("x"));
                       co_await cosock::yield();
-                      n.cancel_all();
+                      n.cancel();
                     }),
                     std::runtime_error);
 }
@@ -206,7 +206,7 @@ COROUTINE_TEST_CASE(cancelling_an_inner_nursery_leaves_the_outer_one_alone) {
     });
     co_await with_nursery([](nursery& inner) -> task<> {
       inner.start(wait_for_ever);
-      inner.cancel_all();
+      inner.cancel();
       co_return;
     });
     BOOST_TEST(!outer.is_cancelled());
@@ -230,7 +230,7 @@ COROUTINE_TEST_CASE(cancelling_an_outer_nursery_reaches_the_inner_ones) {
       });
     });
     for (int i = 0; i != 3; ++i) co_await cosock::yield();
-    outer.cancel_all();
+    outer.cancel();
   });
   BOOST_TEST(counted::alive == before);
 }

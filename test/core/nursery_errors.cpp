@@ -38,7 +38,7 @@ using strings = std::vector<std::string>;
 
 strings texts_of(const multiple_errors& e) {
   strings all;
-  for (const auto& each : e.errors()) all.push_back(cosock::describe(each));
+  for (const auto& each : e.errors()) all.push_back(cosock::error_message(each));
   return all;
 }
 auto failed_with(strings texts) {

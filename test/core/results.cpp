@@ -21,13 +21,13 @@ namespace {
 
 using boost::system::system_error;
 using cosock::as_result;
-using cosock::describe;
+using cosock::error_message;
 using cosock::error;
 using cosock::task;
 namespace errc = boost::system::errc;
 using namespace std::chrono_literals;
 
-std::string text_of(const std::exception_ptr& e) { return describe(e); }
+std::string text_of(const std::exception_ptr& e) { return error_message(e); }
 
 /// What value() throws, as an exception_ptr.
 template <class Result>
@@ -55,7 +55,7 @@ COROUTINE_TEST_CASE(the_text_of_a_failed_connect_is_kept) {
         BOOST_REQUIRE(r.has_error());
         code = r.error();
         thrown = thrown_by(r);
-        BOOST_TEST(describe(r.error()) == text_of(thrown));
+        BOOST_TEST(error_message(r.error()) == text_of(thrown));
       };
       if (way == 0) keep(co_await as_result(cosock::connect(to)));
       if (way == 1) keep(co_await as_result(cosock::connect("127.0.0.1", to.port())));
@@ -145,7 +145,7 @@ COROUTINE_TEST_CASE(several_errors_are_kept) {
     BOOST_ERROR("two tasks failed");
   } catch (const cosock::multiple_errors& e) {
     BOOST_REQUIRE(e.errors().size() == 2u);
-    BOOST_TEST(describe(e.errors()[1]) == "another");
+    BOOST_TEST(error_message(e.errors()[1]) == "another");
   }
 }
 
@@ -182,7 +182,7 @@ COROUTINE_TEST_CASE(an_error_that_is_a_code_only_has_the_text_of_the_code) {
   char into[1];
   const auto r = co_await as_result(cosock::with_timeout(1ms, from.receive(into)));
   BOOST_TEST((r.error() == error::timed_out));
-  BOOST_TEST(describe(r.error()) == "the time limit has passed");
+  BOOST_TEST(error_message(r.error()) == "the time limit has passed");
   BOOST_CHECK_EXCEPTION((void)r.value(), system_error, [](const system_error& e) {
     return e.code() == error::timed_out && std::string(e.what()) == "the time limit has passed";
   });

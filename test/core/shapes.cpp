@@ -286,7 +286,7 @@ COROUTINE_TEST_CASE(handlers_and_limits_are_safe_where_they_are_used) {
   static_assert(std::is_trivially_destructible_v<cosock::serve_options>);
   const counted all;
   cosock::tcp_acceptor acceptor({cosock::address::loopback_v4(), 0});
-  cosock::server handle;
+  cosock::server_handle handle;
   const auto handler = [kept = traced(), &handle](cosock::tcp_socket s,
                                                   const cosock::connection& c) -> cosock::task<> {
     BOOST_TEST(kept.value == 7);

@@ -50,7 +50,7 @@ task<> fail() {
 task<> serve_two() {
   tcp_acceptor acceptor(cosock::endpoint::parse("127.0.0.1:0"));
   const cosock::endpoint at = acceptor.local_endpoint();
-  cosock::server handle;
+  cosock::server_handle handle;
   int served = 0;
   const auto handler = [&](tcp_socket& client) -> task<> {
     if (++served == 1) throw std::runtime_error("the reason");

@@ -181,7 +181,7 @@ BOOST_AUTO_TEST_CASE(what_is_destroyed_at_the_head_lets_those_behind_it_go_on) {
   cosock::loop loop;
   semaphore s(1);
   std::vector<int> order;
-  auto* many = new cosock::running<void>(loop.start(hold(s, 5, order, 1)));
+  auto* many = new cosock::task_handle<void>(loop.start(hold(s, 5, order, 1)));
   settle(loop);
   auto few = loop.start(hold(s, 1, order, 2));
   settle(loop);

@@ -121,7 +121,7 @@ COROUTINE_TEST_CASE(a_sleep_of_zero_or_less_lets_others_run_once) {
     order.push_back("minimum");
     co_await sleep_until(clock::now());
     order.push_back("now");
-    n.cancel_all();
+    n.cancel();
   });
   strings expected;
   for (const char* each : {"zero", "negative", "hours", "infinity", "past", "minimum", "now"}) {
@@ -196,7 +196,7 @@ COROUTINE_TEST_CASE(a_shorter_sleep_ends_before_a_longer_one_that_began_earlier)
     co_await yield();
     co_await sleep_for(1ms);
     ended = true;
-    n.cancel_all();
+    n.cancel();
   });
   BOOST_TEST(ended);
 }
@@ -291,7 +291,7 @@ task<> cancel_many_sleeps(int many) {
           },
           i);
     co_await yield();
-    n.cancel_all();
+    n.cancel();
   });
 }
 

@@ -59,7 +59,7 @@ task<> wait_for(test::gate& g) { co_await g.wait(); }
 /// Whether a server that is stopped while a handler waits goes on until the handler ends.
 bool drains(time_span drain) {
   cosock::loop loop;
-  cosock::server handle;
+  cosock::server_handle handle;
   test::gate opened;
   bool waits = false;
   bool finished = false;
@@ -144,14 +144,14 @@ COROUTINE_TEST_CASE(the_time_without_a_byte_in_a_copy) {
   const auto first = co_await test::make_scripted_stream();
   const auto second = co_await test::make_scripted_stream();
   for (const time_span each : past) {
-    const cosock::copied result = co_await cosock::copy_both(*first, *second, {.idle = each});
+    const cosock::copy_result result = co_await cosock::copy_both(*first, *second, {.idle = each});
     BOOST_TEST((result.error == error::timed_out));
   }
   first->end();
   second->end();
   for (const time_span each : endless) {
     first->push("hello");
-    const cosock::copied result = co_await cosock::copy_both(*first, *second, {.idle = each});
+    const cosock::copy_result result = co_await cosock::copy_both(*first, *second, {.idle = each});
     BOOST_TEST(!result.error, result.error.message());
     BOOST_TEST(result.first_to_second == 5u);
   }
@@ -164,8 +164,8 @@ BOOST_AUTO_TEST_CASE(the_time_for_last_words) {
       const auto stream = loop.run(test::make_scripted_stream());
       stream->set_room(0);
       cosock::outbox out(*stream, {.max_messages = 1,
-                                   .policy = cosock::when_full::close,
-                                   .last_words = "slow",
+                                   .policy = cosock::overflow_policy::close,
+                                   .close_message = "slow",
                                    .last_words_time = each});
       auto writer = loop.start(out.run());
       settle(loop);
@@ -232,8 +232,8 @@ BOOST_AUTO_TEST_CASE(how_long_a_connection_is_stable) {
       cosock::reconnecting_client client({.stable = each, .max_attempts = 3, .clock = &clock});
       int sessions = 0;
       const auto connect = []() -> task<int> { co_return 0; };
-      const auto session = [&](int&) -> task<cosock::after_session> {
-        co_return ++sessions == 10 ? cosock::after_session::done : cosock::after_session::reconnect;
+      const auto session = [&](int&) -> task<cosock::session_result> {
+        co_return ++sessions == 10 ? cosock::session_result::done : cosock::session_result::reconnect;
       };
       if (all == &past)
         loop.run(client.run(connect, session));

@@ -185,7 +185,7 @@ COROUTINE_TEST_CASE(the_first_error_cancels_the_others_and_is_thrown) {
 COROUTINE_TEST_CASE(when_all_keeps_all_errors_in_their_order) {
   const auto both = [](const multiple_errors& e) {
     return e.errors().size() == 2 && e.code() == error::busy &&
-           cosock::describe(e.errors()[1]) == "when cancelled";
+           cosock::error_message(e.errors()[1]) == "when cancelled";
   };
   BOOST_CHECK_EXCEPTION(
       co_await when_all(fail_when_cancelled(), fail_after(1, system_error(error::busy))),

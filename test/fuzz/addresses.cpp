@@ -27,7 +27,7 @@ void check_address(std::string_view text) {
   if (text.find('%') == text.npos && text.find('\0') == text.npos)
     REQUIRE(good == system_parses(std::string(text)));
   const auto error = fuzz::error_of([&] { REQUIRE(address::parse(text) == parsed); });
-  REQUIRE(good ? !error : error == cosock::error::not_an_address);
+  REQUIRE(good ? !error : error == cosock::error::invalid_address);
   if (!good) return;
   REQUIRE(address::parse(parsed.to_string()) == parsed);
   REQUIRE(parsed.unmapped().bytes().size() == 16);
@@ -36,7 +36,7 @@ void check_address(std::string_view text) {
 void check_endpoint(std::string_view text) {
   endpoint parsed;
   const auto error = fuzz::error_of([&] { parsed = endpoint::parse(text); });
-  REQUIRE(!error || error == cosock::error::not_an_address ||
+  REQUIRE(!error || error == cosock::error::invalid_address ||
           error == cosock::error::service_not_found);
   if (!error) REQUIRE(endpoint::parse(parsed.to_string()) == parsed);
 }

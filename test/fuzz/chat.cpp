@@ -59,7 +59,7 @@ cosock::task<> check_chat(fuzz::input in) {
       }
       for (auto& client : clients) client->end();
     });
-    delivery.cancel_all();
+    delivery.cancel();
   });
   REQUIRE(context.members.empty());
   REQUIRE(rooms.member_names(lobby).empty());

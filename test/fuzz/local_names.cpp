@@ -17,7 +17,7 @@ namespace {
 
 void check(const local_endpoint& made, std::string_view name) {
   REQUIRE(made.name() == name);
-  REQUIRE(name.size() <= local_endpoint::most);
+  REQUIRE(name.size() <= local_endpoint::max_size);
   REQUIRE(cosock::detail::local_address(made).to_endpoint() == made);
   const std::string shown = made.to_string();
   REQUIRE(std::none_of(shown.begin(), shown.end(), [](char c) {
@@ -42,7 +42,7 @@ void fuzz_one(fuzz::input in) {
   const std::size_t kind = in.below(4);
   const std::string_view text = in.rest();
   const auto fits = [](std::string_view name) {
-    return !name.empty() && name.size() <= local_endpoint::most;
+    return !name.empty() && name.size() <= local_endpoint::max_size;
   };
   const bool good_path = fits(text) && text.find('\0') == text.npos;
   if (kind == 0) return check_made(local_endpoint::path, text, good_path, text);

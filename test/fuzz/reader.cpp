@@ -69,9 +69,9 @@ expected frame_of(std::string_view rest, const frame_format& format) {
       if (size == rest.size()) return end_or(rest);
       const auto byte = static_cast<unsigned char>(rest[size]);
       length |= static_cast<unsigned __int128>(byte & 0x7f) << (7 * size);
-      if (length > UINT64_MAX || (size == 9 && byte > 1)) return failed(error::bad_frame);
+      if (length > UINT64_MAX || (size == 9 && byte > 1)) return failed(error::malformed_frame);
       if (byte < 0x80) {
-        if (byte == 0 && size != 0) return failed(error::bad_frame);
+        if (byte == 0 && size != 0) return failed(error::malformed_frame);
         ++size;
         break;
       }

@@ -131,7 +131,7 @@ int main() {
   asio::io_context context;
   cosock::spawn(context, nothing_given());
   const auto print = [](const std::exception_ptr& error) {
-    static_cast<void>(cosock::describe(error));
+    static_cast<void>(cosock::error_message(error));
   };
   cosock::spawn(context, nothing_given, print);
   cosock::spawn(asio::make_strand(context), [] { return number(1); },

@@ -36,7 +36,7 @@ cosock::task<> errors() {
   const auto referred = co_await cosock::as_result(reference(value));
   if (referred) referred.value().get() = 1;
   const auto slept = co_await cosock::as_result(cosock::sleep_for(1ms));
-  if (!slept) static_cast<void>(cosock::describe(slept.error()));
+  if (!slept) static_cast<void>(cosock::error_message(slept.error()));
   static_cast<void>(co_await cosock::as_result(cosock::with_timeout(1s, cosock::yield())));
   static_cast<void>(co_await cosock::as_result(cosock::when_any(number(1), owner())));
   try {
@@ -102,7 +102,7 @@ cosock::task<> children() {
   co_await cosock::with_nursery([&](cosock::nursery& nursery) -> cosock::task<> {
     nursery.start(nothing_given);
     nursery.start(count, std::string("name"), 1);
-    if (nursery.active() > 1 && !nursery.is_cancelled()) nursery.cancel_all();
+    if (nursery.active() > 1 && !nursery.is_cancelled()) nursery.cancel();
     co_return;
   });
   const auto body = [](cosock::nursery&) -> cosock::task<> { co_return; };
@@ -194,7 +194,7 @@ cosock::task<> streams(cosock::byte_stream& stream) {
   static_cast<void>(reader.buffered().size() + reader.capacity());
   co_await cosock::send_frame(stream, "frame");
 
-  cosock::outbox outbox(stream, {.max_messages = 16, .policy = cosock::when_full::drop_oldest});
+  cosock::outbox outbox(stream, {.max_messages = 16, .policy = cosock::overflow_policy::drop_oldest});
   co_await outbox.send("message");
   co_await outbox.send(std::make_shared<const std::string>("shared"));
   if (outbox.try_send("message")) co_await outbox.flush();
@@ -301,9 +301,9 @@ cosock::task<> any_stream(cosock::byte_stream& stream) {
 }
 
 cosock::task<> servers() {
-  cosock::server server;
+  cosock::server_handle server;
   const auto print = [](const std::exception_ptr& error) {
-    static_cast<void>(cosock::describe(error));
+    static_cast<void>(cosock::error_message(error));
   };
   cosock::tcp_acceptor acceptor({cosock::address::any_v6(), 0}, {.reuse_port = true});
   co_await cosock::serve(acceptor, by_value, server, {.drain = 1s, .on_error = print});
@@ -346,14 +346,14 @@ cosock::task<> clients() {
     static_cast<void>(found < at || found.address() >= at.address());
   static_cast<void>(cosock::local_endpoint() <=> cosock::local_endpoint::path("/path"));
 
-  const auto observer = [](const cosock::retry_notice& notice) {
+  const auto observer = [](const cosock::retry_event& notice) {
     static_cast<void>(notice.attempt);
   };
   cosock::reconnecting_client client({.cap = 1s, .on_retry = observer});
   co_await client.run("localhost", 80, by_reference);
   co_await client.run("localhost", "http",
-                      [](cosock::tcp_socket&) -> cosock::task<cosock::after_session> {
-                        co_return cosock::after_session::done;
+                      [](cosock::tcp_socket&) -> cosock::task<cosock::session_result> {
+                        co_return cosock::session_result::done;
                       });
   co_await client.run([] { return cosock::connect(cosock::local_endpoint::path("/path")); },
                       [](cosock::local_stream_socket&) -> cosock::task<> { co_return; });

@@ -159,7 +159,7 @@ COROUTINE_TEST_CASE(operations_end_with_their_stream) {
             s.in->close();
             s.out->close();
           } else {
-            n.cancel_all();
+            n.cancel();
           }
         });
         BOOST_TEST(op.result.is(closes ? error::closed : error::cancelled));
@@ -239,7 +239,7 @@ COROUTINE_TEST_CASE(a_full_stream_stops_nobody_else) {
         for (;; ++turns) co_await cosock::yield();
       });
       l.sent(co_await outcome_of(cosock::with_timeout(50ms, s.out->send(l.next(8 << 20)))));
-      n.cancel_all();
+      n.cancel();
     });
     BOOST_TEST(turns > 10);
     BOOST_TEST(l.in != 0u);

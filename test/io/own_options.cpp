@@ -66,7 +66,7 @@ task<> pass_one(local_seqpacket_socket& through) {
 task<> pass_text(local_seqpacket_socket& from, local_seqpacket_socket& to) {
   char into[8];
   co_await from.send("some");
-  const cosock::received got = co_await to.receive_message(into);
+  const cosock::receive_result got = co_await to.receive_message(into);
   BOOST_TEST(std::string_view(into, got.size) == "some");
 }
 

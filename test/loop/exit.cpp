@@ -23,7 +23,7 @@ using cosock::endpoint;
 using cosock::loop;
 using cosock::nursery;
 using cosock::resolve;
-using cosock::running;
+using cosock::task_handle;
 using cosock::task;
 using namespace std::chrono_literals;
 
@@ -95,15 +95,15 @@ EXIT_TEST_CASE(in_a_static_loop) {
 
 EXIT_TEST_CASE(in_a_static_loop_that_is_polled) {
   static loop l;
-  static running<void> work = l.start(program(7));
+  static task_handle<void> work = l.start(program(7));
   for (;;) l.poll();
 }
 
 EXIT_TEST_CASE(in_a_static_task_of_a_static_loop) {
   static loop l;
-  static running<void> other =
+  static task_handle<void> other =
       l.start([]() -> task<> { co_await cosock::sleep_for(1h); }());
-  static running<void> work = l.start(program(7));
+  static task_handle<void> work = l.start(program(7));
   for (;;) l.run_some();
 }
 

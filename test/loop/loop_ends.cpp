@@ -55,17 +55,17 @@ BOOST_AUTO_TEST_CASE(a_loop_destroyed_first_destroys_the_tasks_that_wait) {
 BOOST_AUTO_TEST_CASE(tasks_that_refer_to_each_other_are_destroyed_with_their_loop) {
   const int before = counted::alive;
   auto loop = std::make_unique<cosock::loop>();
-  std::unique_ptr<cosock::running<void>> second;
+  std::unique_ptr<cosock::task_handle<void>> second;
   const auto owner = [&]() -> task<> {
     struct owns {
-      std::unique_ptr<cosock::running<void>>& what;
+      std::unique_ptr<cosock::task_handle<void>>& what;
       ~owns() { what.reset(); }
     } last{second};
     const counted local;
     co_await forever();
   };
   auto first = loop->start(owner());
-  second.reset(new cosock::running<void>(loop->start(never())));
+  second.reset(new cosock::task_handle<void>(loop->start(never())));
   settle(*loop);
   BOOST_TEST(counted::alive == before + 2);
   loop.reset();
@@ -194,8 +194,8 @@ BOOST_AUTO_TEST_CASE(a_loop_moves_from_thread_to_thread) {
   const int before = counted::alive;
   auto loop = std::make_unique<cosock::loop>();
   gate g;
-  auto root = std::unique_ptr<cosock::running<int>>(
-      new cosock::running<int>(loop->start(wait_and_give(g, 3))));
+  auto root = std::unique_ptr<cosock::task_handle<int>>(
+      new cosock::task_handle<int>(loop->start(wait_and_give(g, 3))));
   int result = 0;
   std::thread([&] { settle(*loop); }).join();
   BOOST_TEST(!root->done());
@@ -206,7 +206,7 @@ BOOST_AUTO_TEST_CASE(a_loop_moves_from_thread_to_thread) {
   }).join();
   BOOST_TEST(result == 3);
   auto waiting =
-      std::unique_ptr<cosock::running<void>>(new cosock::running<void>(loop->start(never())));
+      std::unique_ptr<cosock::task_handle<void>>(new cosock::task_handle<void>(loop->start(never())));
   settle(*loop);
   std::thread([&] { loop.reset(); }).join();
   std::thread([&] { waiting.reset(); }).join();

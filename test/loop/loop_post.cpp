@@ -57,12 +57,12 @@ BOOST_AUTO_TEST_CASE(a_posted_function_may_be_moved_only_and_is_destroyed_after_
 BOOST_AUTO_TEST_CASE(a_posted_function_may_post_again_and_start_tasks) {
   cosock::loop loop;
   int calls = 0;
-  std::unique_ptr<cosock::running<int>> started;
+  std::unique_ptr<cosock::task_handle<int>> started;
   loop.post([&] {
     ++calls;
     loop.post([&] {
       ++calls;
-      started.reset(new cosock::running<int>(loop.start(give(9))));
+      started.reset(new cosock::task_handle<int>(loop.start(give(9))));
     });
   });
   settle(loop);
@@ -136,7 +136,7 @@ BOOST_AUTO_TEST_CASE(other_threads_post_while_the_loop_runs) {
 
 BOOST_AUTO_TEST_CASE(a_post_from_another_thread_wakes_a_loop_that_waits) {
   cosock::loop loop;
-  cosock::running<void>* to_cancel = nullptr;
+  cosock::task_handle<void>* to_cancel = nullptr;
   for (int i = 0; i != 10; ++i) {
     auto waiting = loop.start(never());
     to_cancel = &waiting;

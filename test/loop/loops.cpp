@@ -43,7 +43,7 @@ using namespace test;
 using boost::system::system_error;
 using cosock::as_result;
 using cosock::cancel_scope;
-using cosock::loops_options;
+using cosock::run_loops_options;
 using cosock::mailbox;
 using cosock::run_loops;
 using cosock::task;
@@ -224,7 +224,7 @@ COROUTINE_TEST_CASE(no_error_is_lost) {
     thrown = std::current_exception();
   }
   BOOST_REQUIRE(thrown);
-  const std::string text = cosock::describe(thrown);
+  const std::string text = cosock::error_message(thrown);
   BOOST_TEST(text.find("number 0") != text.npos);
   BOOST_TEST(text.find("number 1") != text.npos);
 }
@@ -313,7 +313,7 @@ COROUTINE_TEST_CASE(pinned_threads_have_one_processor_each_in_turn) {
     theirs[index] = affinity();
     co_return;
   };
-  loops_options options;
+  run_loops_options options;
   options.pin = true;
   co_await run_loops(3, note, options);
   for (std::size_t i = 0; i != 3; ++i) {

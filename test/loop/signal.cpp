@@ -132,7 +132,7 @@ BOOST_AUTO_TEST_CASE(signals_are_afterwards_what_they_were_before) {
       return shorter.run(make_set(SIGUSR1));
     }();
     BOOST_TEST((handler_of(SIGUSR1) == before));
-    BOOST_CHECK_EXCEPTION(loop.run(wait_for(*outlives, 0)), system_error, is(error::other_loop));
+    BOOST_CHECK_EXCEPTION(loop.run(wait_for(*outlives, 0)), system_error, is(error::wrong_loop));
   }
   ::signal(SIGUSR1, SIG_DFL);
 }

@@ -136,7 +136,7 @@ BOOST_AUTO_TEST_CASE(an_interface_that_does_not_exist_is_named) {
     try {
       parse();
     } catch (const boost::system::system_error& e) {
-      BOOST_TEST(test::is(error::not_an_address)(e));
+      BOOST_TEST(test::is(error::invalid_address)(e));
       return std::string(e.what());
     }
     return std::string();
@@ -242,7 +242,7 @@ BOOST_AUTO_TEST_CASE(addresses_and_endpoints_have_an_order) {
 
 BOOST_AUTO_TEST_CASE(what_is_no_address_is_refused_with_its_text) {
   for (const std::string& text : no_addresses) {
-    const std::string message = message_of(text, &address::parse, error::not_an_address);
+    const std::string message = message_of(text, &address::parse, error::invalid_address);
     BOOST_TEST(message.find(shown(text)) == 0u, message);
     BOOST_TEST(message.find("not an address") != message.npos, message);
     BOOST_TEST(message.size() < 700u);
@@ -323,7 +323,7 @@ BOOST_AUTO_TEST_CASE(what_is_no_endpoint_is_refused_with_its_text) {
     try {
       BOOST_ERROR("accepted " << endpoint::parse(text));
     } catch (const boost::system::system_error& e) {
-      BOOST_TEST(test::is(error::not_an_address)(e), e.what());
+      BOOST_TEST(test::is(error::invalid_address)(e), e.what());
       BOOST_TEST(std::string(e.what()).find(shown(text)) == 0u, e.what());
       BOOST_TEST(std::string(e.what()).find("not an address") != std::string::npos, e.what());
     }

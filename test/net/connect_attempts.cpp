@@ -21,7 +21,7 @@ using cosock::connect_options;
 using cosock::endpoint;
 using cosock::error;
 using cosock::loop;
-using cosock::running;
+using cosock::task_handle;
 using cosock::task;
 using cosock::tcp_socket;
 using std::chrono::steady_clock;
@@ -35,7 +35,7 @@ using test::settle;
 using test::with_delay;
 using namespace std::chrono_literals;
 
-using connecting = running<tcp_socket>;
+using connecting = task_handle<tcp_socket>;
 
 namespace {
 

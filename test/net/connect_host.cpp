@@ -23,7 +23,7 @@ using cosock::endpoint;
 using cosock::error;
 using cosock::family;
 using cosock::loop;
-using cosock::running;
+using cosock::task_handle;
 using cosock::task;
 using cosock::tcp_socket;
 using cosock::with_timeout;
@@ -42,7 +42,7 @@ using test::to_one;
 using test::with_delay;
 using namespace std::chrono_literals;
 
-using connecting = running<tcp_socket>;
+using connecting = task_handle<tcp_socket>;
 
 // connect(host, port) and connect(endpoints), on loopback
 

@@ -19,7 +19,7 @@ namespace {
 using namespace test;
 using namespace test::datagram_kinds;
 using boost::system::error_code;
-using cosock::received;
+using cosock::receive_result;
 using cosock::task;
 
 DATAGRAM_CHECK(close_wakes_what_waits) {
@@ -65,7 +65,7 @@ DATAGRAM_CHECK(a_second_receiver_is_refused) {
   error_code second;
   const auto first = [&]() -> task<std::size_t> {
     char into[16];
-    const received got = co_await b.receive(into);
+    const receive_result got = co_await b.receive(into);
     co_return got.size;
   };
   const auto other = [&]() -> task<> {
@@ -85,7 +85,7 @@ DATAGRAM_CHECK(may_be_moved_while_it_waits) {
   const endpoint_of<Kind> to = b.local_endpoint();
   const auto receive = [&]() -> task<std::size_t> {
     char into[16];
-    const received got = co_await b.receive(into);
+    const receive_result got = co_await b.receive(into);
     co_return got.size;
   };
   const auto move = [&]() -> task<> {

@@ -20,7 +20,7 @@ using namespace test::datagram_kinds;
 using cosock::as_result;
 using cosock::buffer;
 using cosock::mutable_buffer;
-using cosock::received;
+using cosock::receive_result;
 
 DATAGRAM_CHECK(send_receive) {
   socket_of<Kind> a = Kind::make();
@@ -33,7 +33,7 @@ DATAGRAM_CHECK(send_receive) {
   BOOST_TEST(!question.truncated);
   BOOST_TEST(question.from == a.local_endpoint());
   BOOST_TEST(co_await b.send_to("answer", question.from) == 6u);
-  const received answer = co_await a.receive(into);
+  const receive_result answer = co_await a.receive(into);
   BOOST_TEST(text(into, answer.size) == "answer");
 }
 
@@ -48,7 +48,7 @@ DATAGRAM_CHECK(connected) {
   BOOST_TEST((a.remote_endpoint() == b.local_endpoint()));
   char into[16];
   co_await a.send("one");
-  received got = co_await b.receive(into);
+  receive_result got = co_await b.receive(into);
   BOOST_TEST(text(into, got.size) == "one");
   // What comes from others is refused, or never seen.
   (void)co_await as_result(other.send_to("intruder", to));
@@ -88,7 +88,7 @@ DATAGRAM_CHECK(truncation_reported) {
     BOOST_TEST_INFO_SCOPE("room for " << room);
     co_await a.send_to("12345", b.local_endpoint());
     co_await a.send_to("rest", b.local_endpoint());
-    const received cut = co_await b.receive(buffer(into, room));
+    const receive_result cut = co_await b.receive(buffer(into, room));
     BOOST_TEST(cut.size == room);
     BOOST_TEST(cut.length == 5u);
     BOOST_TEST(cut.truncated == (room < 5));
@@ -128,7 +128,7 @@ DATAGRAM_CHECK(scatter_and_gather) {
   char third[20];
   const std::array<mutable_buffer, 3> pieces = {buffer(first, 3), buffer(second, 5),
                                                 buffer(third, 20)};
-  received got = co_await b.receive(pieces);
+  receive_result got = co_await b.receive(pieces);
   BOOST_TEST(got.size == 15u);
   BOOST_TEST(text(first, 3) + text(second, 5) + text(third, 7) == "header and body");
   a.connect(b.local_endpoint());
@@ -151,7 +151,7 @@ DATAGRAM_CHECK(max_datagram) {
   const std::string large(65507, 'x');
   std::string into(70000, '\0');
   BOOST_TEST(co_await a.send_to(large, b.local_endpoint()) == large.size());
-  const received got = co_await b.receive(into);
+  const receive_result got = co_await b.receive(into);
   BOOST_TEST(got.size == large.size());
   BOOST_TEST((into.substr(0, got.size) == large));
   const std::string too_large(1 << 20, 'x');

@@ -21,7 +21,7 @@ using namespace test::datagram_kinds;
 using boost::system::error_code;
 using cosock::as_result;
 using cosock::const_buffer;
-using cosock::received;
+using cosock::receive_result;
 using cosock::task;
 
 DATAGRAM_CHECK(waits_until_a_datagram_comes) {
@@ -29,7 +29,7 @@ DATAGRAM_CHECK(waits_until_a_datagram_comes) {
   socket_of<Kind> b = Kind::make();
   char into[16];
   const auto receive = [&]() -> task<std::string> {
-    const received got = co_await b.receive(into);
+    const receive_result got = co_await b.receive(into);
     co_return text(into, got.size);
   };
   const auto send = [&]() -> task<> {
@@ -103,7 +103,7 @@ DATAGRAM_CHECK(cancel_in_the_turn_of_the_datagram) {
     cosock::cancel_scope scope;
     std::size_t taken = 0;
     const auto waiter = [&]() -> task<> {
-      const received got = co_await b.receive(into);
+      const receive_result got = co_await b.receive(into);
       taken = got.size;
     };
     const auto inside = [&]() -> task<> { (void)co_await as_result(scope.run(waiter())); };
@@ -115,7 +115,7 @@ DATAGRAM_CHECK(cancel_in_the_turn_of_the_datagram) {
     };
     co_await cosock::when_all(inside(), both());
     if (taken == 0) {
-      const received got = co_await b.receive(into);
+      const receive_result got = co_await b.receive(into);
       taken = got.size;
     }
     BOOST_TEST(taken == 4u);

@@ -20,8 +20,8 @@ using boost::system::system_error;
 using cosock::local_pair;
 using cosock::local_seqpacket_socket;
 using cosock::local_stream_socket;
-using cosock::most_descriptors;
-using cosock::received_with_descriptors;
+using cosock::max_descriptors;
+using cosock::receive_descriptors_result;
 using cosock::unique_descriptor;
 
 /// Sends as a peer that is not ours does.
@@ -83,7 +83,7 @@ COROUTINE_TEST_CASE(descriptors_arrive_in_order_and_close_on_exec) {
       for (std::size_t i = 0; i != count; ++i) sent.push_back(i % 3 ? one.ends[0] : other.ends[1]);
       BOOST_TEST(co_await a.send_with_descriptors("data", sent) == 4u);
       char into[8];
-      const received_with_descriptors got = co_await b.receive_with_descriptors(into, 1000);
+      const receive_descriptors_result got = co_await b.receive_with_descriptors(into, 1000);
       BOOST_TEST(std::string_view(into, got.size) == "data");
       BOOST_TEST(got.length == 4u);
       BOOST_TEST(got.refused == 0u);
@@ -100,7 +100,7 @@ COROUTINE_TEST_CASE(descriptors_arrive_in_order_and_close_on_exec) {
 
 COROUTINE_TEST_CASE(more_than_the_limit_is_an_error_that_gives_it) {
   co_await with_each_type([](auto& a, auto& b) -> task<> {
-    const std::vector<int> many(most_descriptors + 1, 0);
+    const std::vector<int> many(max_descriptors + 1, 0);
     BOOST_CHECK_EXCEPTION(co_await a.send_with_descriptors("data", many), system_error,
                           [](const system_error& e) {
                             return e.code() == errc::invalid_argument &&
@@ -123,13 +123,13 @@ COROUTINE_TEST_CASE(descriptors_need_a_byte_on_a_stream_and_none_in_a_message) {
                           is(errc::invalid_argument));
     BOOST_TEST(co_await a.send_with_descriptors("", {}) == 0u);
     co_await round_trip(a, b);
-    const received_with_descriptors nothing =
+    const receive_descriptors_result nothing =
         co_await b.receive_with_descriptors(mutable_buffer(), 1);
     BOOST_TEST((nothing.size == 0u && !nothing.end));
   }
   auto [a, b] = local_pair<local_seqpacket_socket>();
   BOOST_TEST(co_await a.send_with_descriptors("", fds) == 0u);
-  const received_with_descriptors got = co_await b.receive_with_descriptors(into, 1);
+  const receive_descriptors_result got = co_await b.receive_with_descriptors(into, 1);
   BOOST_TEST((got.size == 0u && !got.end));
   BOOST_TEST(got.descriptors.size() == 1u);
 }
@@ -155,7 +155,7 @@ COROUTINE_TEST_CASE(what_is_not_asked_for_is_closed_and_counted) {
       co_await a.send_with_descriptors("data", sent);
       pipe.close_writing();
       char into[8];
-      const received_with_descriptors got = co_await b.receive_with_descriptors(into, most);
+      const receive_descriptors_result got = co_await b.receive_with_descriptors(into, most);
       BOOST_TEST(got.size == 4u);
       BOOST_TEST(got.descriptors.size() == most);
       BOOST_TEST(got.refused == 5 - most);
@@ -193,7 +193,7 @@ COROUTINE_TEST_CASE(what_comes_unasked_is_closed) {
   };
   const auto as_message = [](local_seqpacket_socket& from) -> task<> {
     char into[8];
-    const cosock::received got = co_await from.receive_message(into);
+    const cosock::receive_result got = co_await from.receive_message(into);
     BOOST_TEST((got.size == 4u && !got.truncated));
   };
   const auto cut = [](local_seqpacket_socket& from) -> task<> {
@@ -222,7 +222,7 @@ COROUTINE_TEST_CASE(what_else_the_system_sends_along_does_not_leak) {
       char into[8];
       for (int i = 0; i != 2; ++i) {
         BOOST_REQUIRE(send_raw(from, "data", {0, 0}));
-        const received_with_descriptors got = co_await s.receive_with_descriptors(into, 8);
+        const receive_descriptors_result got = co_await s.receive_with_descriptors(into, 8);
         BOOST_TEST(got.size == 4u);
         BOOST_TEST(got.descriptors.size() == 2u);
         BOOST_TEST((got.refused == 0u && !got.incomplete));
@@ -249,7 +249,7 @@ COROUTINE_TEST_CASE(descriptors_the_process_has_no_room_for_are_reported_missing
       co_await a.send_with_descriptors("data", sent);
       std::vector<unique_descriptor> spare;
       for (int i = 0; i != room; ++i) spare.push_back(unique_descriptor::adopt(::dup(0)));
-      received_with_descriptors got;
+      receive_descriptors_result got;
       {
         const no_more_descriptors full;
         spare.clear();
@@ -280,7 +280,7 @@ COROUTINE_TEST_CASE(without_memory_nothing_is_taken_and_nothing_leaks) {
     BOOST_TEST(failed.error() == errc::not_enough_memory);
     BOOST_TEST(open_descriptors() == before);
     {
-      const received_with_descriptors got = co_await b.receive_with_descriptors(into, 3);
+      const receive_descriptors_result got = co_await b.receive_with_descriptors(into, 3);
       BOOST_TEST(got.size == 4u);
       BOOST_TEST(got.descriptors.size() == 3u);
     }
@@ -290,7 +290,7 @@ COROUTINE_TEST_CASE(without_memory_nothing_is_taken_and_nothing_leaks) {
     co_await settle();
     allocations_until_failure = 0;
     co_await a.send_with_descriptors("data", sent);
-    const received_with_descriptors none = co_await b.receive_with_descriptors(into, 0);
+    const receive_descriptors_result none = co_await b.receive_with_descriptors(into, 0);
     const bool none_asked_for = allocations_until_failure.exchange(-1) == 0;
     BOOST_TEST(none_asked_for);
     BOOST_TEST(none.refused == 3u);
@@ -306,7 +306,7 @@ COROUTINE_TEST_CASE(a_socket_with_data_in_it_travels) {
     near.close();
     co_await far.send("after");
     char into[16];
-    received_with_descriptors got = co_await b.receive_with_descriptors(into, 1);
+    receive_descriptors_result got = co_await b.receive_with_descriptors(into, 1);
     BOOST_REQUIRE(got.descriptors.size() == 1u);
     auto arrived = local_stream_socket::adopt(got.descriptors[0].release());
     char text[12];

@@ -22,7 +22,7 @@ using cosock::cancel_scope;
 using cosock::local_pair;
 using cosock::local_seqpacket_socket;
 using cosock::local_stream_socket;
-using cosock::received_with_descriptors;
+using cosock::receive_descriptors_result;
 
 }  // namespace
 
@@ -38,7 +38,7 @@ COROUTINE_TEST_CASE(descriptors_go_once_though_the_bytes_go_in_parts) {
     std::vector<char> into(100'000);
     bool first = true;
     while (l.on_the_way() != 0) {
-      const received_with_descriptors got = co_await b.receive_with_descriptors(into, 8);
+      const receive_descriptors_result got = co_await b.receive_with_descriptors(into, 8);
       BOOST_REQUIRE(l.received(into.data(), got.size));
       BOOST_TEST(got.refused == 0u);
       if (first) BOOST_TEST(got.descriptors.size() == 2u);
@@ -80,7 +80,7 @@ COROUTINE_TEST_CASE(a_send_cancelled_after_a_part_has_sent_its_descriptors_once)
   std::size_t arrived = 0;
   std::vector<char> into(100'000);
   while (l.on_the_way() != 0) {
-    const received_with_descriptors got = co_await b.receive_with_descriptors(into, 8);
+    const receive_descriptors_result got = co_await b.receive_with_descriptors(into, 8);
     BOOST_REQUIRE(l.received(into.data(), got.size));
     arrived += got.descriptors.size();
   }
@@ -102,7 +102,7 @@ COROUTINE_TEST_CASE(what_one_send_takes_along_is_not_mixed_with_that_of_the_next
   std::vector<std::size_t> counts;
   char into[64];
   while (text.size() < 13) {
-    const received_with_descriptors got = co_await b.receive_with_descriptors(into, 8);
+    const receive_descriptors_result got = co_await b.receive_with_descriptors(into, 8);
     text.append(into, got.size);
     if (!got.descriptors.empty()) counts.push_back(got.descriptors.size());
   }
@@ -116,7 +116,7 @@ COROUTINE_TEST_CASE(a_message_that_does_not_fit_brings_its_descriptors_all_the_s
   char into[8];
   for (const std::size_t room : {0, 3, 4}) {
     co_await a.send_with_descriptors("data", fds);
-    const received_with_descriptors got =
+    const receive_descriptors_result got =
         co_await b.receive_with_descriptors(cosock::buffer(into, room), 2);
     BOOST_TEST(got.size == room);
     BOOST_TEST(got.length == 4u);
@@ -133,7 +133,7 @@ COROUTINE_TEST_CASE(descriptors_and_the_end_of_the_peer) {
     char into[8];
     co_await a.send_with_descriptors("last", fds);
     a.close();
-    received_with_descriptors got = co_await b.receive_with_descriptors(into, 8);
+    receive_descriptors_result got = co_await b.receive_with_descriptors(into, 8);
     BOOST_TEST((got.size == 4u && got.descriptors.size() == 1u && !got.end));
     for (int i = 0; i != 2; ++i) {
       got = co_await b.receive_with_descriptors(into, 8);
@@ -203,7 +203,7 @@ COROUTINE_TEST_CASE(a_receive_dropped_when_it_completes_leaks_nothing) {
     for (int round = 0; round != 50; ++round) {
       const std::size_t now = open_descriptors();
       char into[1];
-      std::unique_ptr<cosock::running<outcome>> receiving;
+      std::unique_ptr<cosock::task_handle<outcome>> receiving;
       const auto drop = [&]() -> task<> {
         char byte[1];
         co_await told.receive(byte);

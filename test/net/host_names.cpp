@@ -24,7 +24,7 @@ using cosock::family;
 using cosock::loop;
 using cosock::resolve;
 using cosock::reverse_resolve;
-using cosock::running;
+using cosock::task_handle;
 using cosock::task;
 using std::chrono::steady_clock;
 using test::settle;
@@ -33,7 +33,7 @@ using namespace std::chrono_literals;
 namespace {
 
 using endpoints = std::vector<endpoint>;
-using pending = std::unique_ptr<running<endpoints>>;
+using pending = std::unique_ptr<task_handle<endpoints>>;
 
 std::string joined(const endpoints& all) {
   std::string text;
@@ -42,7 +42,7 @@ std::string joined(const endpoints& all) {
 }
 
 pending started(loop& on, std::string host, family which = family::any) {
-  return pending(new running<endpoints>(on.start(resolve(std::move(host), 80, {.family = which}))));
+  return pending(new task_handle<endpoints>(on.start(resolve(std::move(host), 80, {.family = which}))));
 }
 
 std::string answer(loop& on, std::string host, family which = family::any) {

@@ -172,7 +172,7 @@ COROUTINE_TEST_CASE(a_cancelled_accept_loses_no_connection) {
     start(n, none_left, [&] { return acceptor.accept(); });
     co_await settle();
     BOOST_TEST(!none_left.done);
-    n.cancel_all();
+    n.cancel();
   });
   BOOST_TEST(open_descriptors() == before + 2);
 }
@@ -231,7 +231,7 @@ BOOST_AUTO_TEST_CASE(an_acceptor_of_another_loop_is_refused) {
   loop one;
   loop two;
   local_acceptor acceptor(one, local_endpoint());
-  BOOST_TEST(two.run(outcome_of_accept(acceptor)).is(cosock::error::other_loop));
+  BOOST_TEST(two.run(outcome_of_accept(acceptor)).is(cosock::error::wrong_loop));
   const std::size_t before = open_descriptors();
   BOOST_CHECK_THROW(local_acceptor{local_endpoint()}, std::logic_error);
   BOOST_CHECK_THROW((void)local_pair(), std::logic_error);

@@ -194,7 +194,7 @@ COROUTINE_TEST_CASE(a_socket_that_is_alive_is_left_in_peace) {
     start(n, accept, [&] { return outcome_of_accept(alive); });
     co_await settle();
     BOOST_TEST(!accept.done);
-    n.cancel_all();
+    n.cancel();
   });
   auto c = co_await connect_over(alive);
   co_await round_trip(c.client, c.server);

@@ -133,7 +133,7 @@ COROUTINE_TEST_CASE(a_connect_cancelled_before_it_starts_asks_nobody) {
     start(n, accept, [&] { return outcome_of_accept(acceptor); });
     co_await settle();
     BOOST_TEST(!accept.done);
-    n.cancel_all();
+    n.cancel();
   });
 }
 

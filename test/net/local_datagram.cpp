@@ -46,7 +46,7 @@ struct directory {
 
 task<std::string> next_text(local_datagram_socket& s) {
   char into[64];
-  const cosock::received got = co_await s.receive(into);
+  const cosock::receive_result got = co_await s.receive(into);
   co_return std::string(into, got.size);
 }
 

@@ -94,7 +94,7 @@ COROUTINE_TEST_CASE(receive_message_tells_the_size_a_message_had) {
   for (const std::size_t room : {0, 1, 4, 5, 8}) {
     BOOST_TEST_INFO_SCOPE("room for " << room);
     co_await a.send("12345");
-    const cosock::received r = co_await b.receive_message(cosock::buffer(into, room));
+    const cosock::receive_result r = co_await b.receive_message(cosock::buffer(into, room));
     BOOST_TEST(r.size == std::min<std::size_t>(room, 5));
     BOOST_TEST(r.length == 5u);
     BOOST_TEST(r.truncated == (room < 5));
@@ -124,16 +124,16 @@ COROUTINE_TEST_CASE(an_empty_message_is_not_the_end) {
     BOOST_REQUIRE(peer.send("12345678"));
     BOOST_TEST(co_await b.receive_exactly(into) == 8u);
     BOOST_REQUIRE(peer.send(""));
-    const cosock::received empty = co_await b.receive_message(into);
+    const cosock::receive_result empty = co_await b.receive_message(into);
     BOOST_TEST(empty.size == 0u);
     BOOST_TEST(!empty.end);
     BOOST_REQUIRE(peer.send(""));
     peer.close();
-    const cosock::received last = co_await b.receive_message(mutable_buffer());
+    const cosock::receive_result last = co_await b.receive_message(mutable_buffer());
     BOOST_TEST(!last.end);
     BOOST_TEST(!last.truncated);
     for (int i = 0; i != 2; ++i) {
-      const cosock::received end = co_await b.receive_message(into);
+      const cosock::receive_result end = co_await b.receive_message(into);
       BOOST_TEST(end.end);
       BOOST_TEST(end.length == 0u);
       BOOST_TEST(co_await b.receive(into) == 0u);
@@ -152,7 +152,7 @@ COROUTINE_TEST_CASE(empty_messages_without_end_let_others_have_their_turn) {
       for (;;) (void)co_await a.send_message(const_buffer());
     });
     for (; turns != 100; ++turns) co_await cosock::yield();
-    n.cancel_all();
+    n.cancel();
   });
   BOOST_TEST(turns == 100);
 }
@@ -162,14 +162,14 @@ COROUTINE_TEST_CASE(send_message_sends_empty_ones_too) {
   char into[8];
   BOOST_TEST(co_await a.send_message(const_buffer()) == 0u);
   BOOST_TEST(co_await a.send_message("data") == 4u);
-  const cosock::received empty = co_await b.receive_message(into);
+  const cosock::receive_result empty = co_await b.receive_message(into);
   BOOST_TEST((empty.length == 0u && !empty.end));
-  const cosock::received data = co_await b.receive_message(into);
+  const cosock::receive_result data = co_await b.receive_message(into);
   BOOST_TEST(data.size == 4u);
   // While send() of nothing does nothing.
   BOOST_TEST(co_await a.send("") == 0u);
   co_await a.send("data");
-  const cosock::received next = co_await b.receive_message(into);
+  const cosock::receive_result next = co_await b.receive_message(into);
   BOOST_TEST(next.size == 4u);
 }
 

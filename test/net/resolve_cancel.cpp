@@ -26,7 +26,7 @@ using cosock::family;
 using cosock::loop;
 using cosock::resolve;
 using cosock::reverse_resolve;
-using cosock::running;
+using cosock::task_handle;
 using cosock::task;
 using cosock::with_timeout;
 using test::code_of;
@@ -43,7 +43,7 @@ using endpoints = std::vector<endpoint>;
 
 namespace {
 
-using pending = std::unique_ptr<running<endpoints>>;
+using pending = std::unique_ptr<task_handle<endpoints>>;
 
 /// How long the function takes: the least of a few times, because the machine may be busy.
 template <class F>

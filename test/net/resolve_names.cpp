@@ -164,7 +164,7 @@ NETWORK_COROUTINE_TEST_CASE(an_unknown_host_is_not_found) {
 NETWORK_COROUTINE_TEST_CASE(a_name_server_that_fails_is_told_from_an_unknown_host) {
   name_server names;
   for (const char* host : {"broken.test", "refused.test"}) {
-    const std::string text = co_await failure_of(resolve(host, 80), error::name_server);
+    const std::string text = co_await failure_of(resolve(host, 80), error::resolver_failed);
     BOOST_TEST(contains(text, host), text);
     BOOST_TEST(contains(text, "name server"), text);
   }
@@ -173,7 +173,7 @@ NETWORK_COROUTINE_TEST_CASE(a_name_server_that_fails_is_told_from_an_unknown_hos
 }
 
 NETWORK_COROUTINE_TEST_CASE(no_name_server_at_all_is_an_error_of_the_name_server) {
-  (void)co_await failure_of(resolve("dual.test", 80), error::name_server);
+  (void)co_await failure_of(resolve("dual.test", 80), error::resolver_failed);
 }
 
 NETWORK_COROUTINE_TEST_CASE(reverse_resolve_gives_the_name_of_an_address) {
@@ -190,7 +190,7 @@ NETWORK_COROUTINE_TEST_CASE(reverse_resolve_of_an_address_without_a_name_fails) 
         co_await failure_of(reverse_resolve(address::parse(of)), error::host_not_found);
     BOOST_TEST(contains(text, of), text);
   }
-  (void)co_await failure_of(reverse_resolve(address::parse("127.0.0.9")), error::name_server);
+  (void)co_await failure_of(reverse_resolve(address::parse("127.0.0.9")), error::resolver_failed);
 }
 
 NETWORK_COROUTINE_TEST_CASE(many_look_ups_at_once_each_get_their_own_answer) {

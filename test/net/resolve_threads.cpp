@@ -26,7 +26,7 @@ using cosock::family;
 using cosock::loop;
 using cosock::resolve;
 using cosock::reverse_resolve;
-using cosock::running;
+using cosock::task_handle;
 using cosock::task;
 using test::contains;
 using test::finish;
@@ -39,7 +39,7 @@ using endpoints = std::vector<endpoint>;
 
 namespace {
 
-using pending = std::unique_ptr<running<endpoints>>;
+using pending = std::unique_ptr<task_handle<endpoints>>;
 
 }  // namespace
 
@@ -108,7 +108,7 @@ NETWORK_TEST_CASE(more_look_ups_than_the_queue_takes_are_refused) {
   name_server names;
   loop l;
   std::vector<pending> look_ups;
-  const auto start = [&](std::string host) -> running<endpoints>& {
+  const auto start = [&](std::string host) -> task_handle<endpoints>& {
     return *look_ups.emplace_back(started(l, std::move(host)));
   };
   for (int i = 0; i != 16; ++i) start("gate" + std::to_string(i) + ".test");

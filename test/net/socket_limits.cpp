@@ -92,7 +92,7 @@ COROUTINE_TEST_CASE(numbers_of_a_tcp_acceptor) {
 COROUTINE_TEST_CASE(the_number_of_connections_of_a_server) {
   for (const std::size_t each : {std::size_t{0}, std::size_t{1}, SIZE_MAX - 1, SIZE_MAX}) {
     cosock::tcp_acceptor acceptor(any_port);
-    cosock::server handle;
+    cosock::server_handle handle;
     const auto clients = [&]() -> task<> {
       for (int i = 0; i != 2; ++i) {
         auto client = co_await cosock::connect(acceptor.local_endpoint());

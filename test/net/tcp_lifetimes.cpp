@@ -31,7 +31,7 @@ namespace {
 using namespace test;
 using cosock::endpoint;
 using cosock::loop;
-using cosock::running;
+using cosock::task_handle;
 using cosock::tcp_acceptor;
 using cosock::tcp_socket;
 
@@ -145,7 +145,7 @@ COROUTINE_TEST_CASE(an_operation_is_dropped_in_the_turn_in_which_it_completes) {
   ledger l;
   for (int round = 0; round != 100; ++round) {
     char into[8];
-    std::unique_ptr<running<outcome>> task;
+    std::unique_ptr<task_handle<outcome>> task;
     const auto drop = [&]() -> cosock::task<> {
       co_await signal.server.receive(into);
       task.reset();

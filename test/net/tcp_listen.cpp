@@ -132,7 +132,7 @@ COROUTINE_TEST_CASE(two_acceptors_share_a_port) {
     for (;;) {
       (void)co_await from.accept();
       ++count;
-      if (accepted[0] + accepted[1] == all) n.cancel_all();
+      if (accepted[0] + accepted[1] == all) n.cancel();
     }
   };
   std::vector<raw_socket> clients;

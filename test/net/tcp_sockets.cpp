@@ -235,9 +235,9 @@ BOOST_AUTO_TEST_CASE(a_socket_of_another_loop_is_refused) {
       ledger l;
       char into[8];
       const outcome o = co_await perform(which, c.client, into, l, 8);
-      BOOST_TEST(o.is(cosock::error::other_loop));
+      BOOST_TEST(o.is(cosock::error::wrong_loop));
     }
-    BOOST_TEST((co_await outcome_of_accept(acceptor)).is(cosock::error::other_loop));
+    BOOST_TEST((co_await outcome_of_accept(acceptor)).is(cosock::error::wrong_loop));
   }(c, acceptor));
   one.run(round_trip(c.client, c.server));
 }

@@ -26,7 +26,7 @@ namespace {
 using namespace std::chrono_literals;
 using boost::system::system_error;
 using cosock::as_result;
-using cosock::copied;
+using cosock::copy_result;
 using cosock::copy_both;
 using cosock::error;
 using cosock::nursery;
@@ -182,7 +182,7 @@ COROUTINE_TEST_CASE(much_is_copied_between_sockets_in_both_directions) {
   static constexpr std::size_t much = 48 << 20;
   ledger there;
   ledger back;
-  copied result;
+  copy_result result;
   const auto send_all = [](tcp_socket& to, ledger& l) -> task<> {
     co_await test::send(to, l, much);
     to.shutdown_send();
@@ -221,7 +221,7 @@ COROUTINE_TEST_CASE(of_many_copies_at_once_only_some_have_large_pipes) {
         c.server.shutdown_send();
       });
       n.start([&] { return test::drain_to_end(c.server, there); });
-      const copied result = co_await copy_both(c.front, c.back);
+      const copy_result result = co_await copy_both(c.front, c.back);
       BOOST_TEST(!result.error);
     });
   };
@@ -243,7 +243,7 @@ COROUTINE_TEST_CASE(one_direction_goes_on_after_the_other_has_ended) {
   co_await make(c);
   co_await with_nursery([&](nursery& n) -> task<> {
     n.start([&]() -> task<> {
-      const copied result = co_await copy_both(c.front, c.back);
+      const copy_result result = co_await copy_both(c.front, c.back);
       BOOST_TEST(!result.error);
       BOOST_TEST(result.first_to_second == 7u);
       BOOST_TEST(result.second_to_first == 6u);
@@ -275,7 +275,7 @@ COROUTINE_TEST_CASE(a_stream_that_cannot_be_shut_down_goes_on_receiving) {
         n.start([&]() -> task<> {
           cosock::byte_stream& socket = front;
           cosock::byte_stream& end = terminal;
-          const copied result = co_await copy_both(first ? socket : end, first ? end : socket);
+          const copy_result result = co_await copy_both(first ? socket : end, first ? end : socket);
           BOOST_TEST(!result.error);
           BOOST_TEST((first ? result.second_to_first : result.first_to_second) == 6u);
         });
@@ -305,7 +305,7 @@ COROUTINE_TEST_CASE(an_error_in_one_direction_ends_both_and_the_numbers_are_kept
   b->push("de");
   co_await with_nursery([&](nursery& n) -> task<> {
     n.start([&]() -> task<> {
-      const copied result = co_await copy_both(*a, *b);
+      const copy_result result = co_await copy_both(*a, *b);
       BOOST_TEST(result.error == test::reset_by_peer());
       BOOST_TEST(result.first_to_second == 3u);
       BOOST_TEST(result.second_to_first == 2u);
@@ -333,7 +333,7 @@ COROUTINE_TEST_CASE(a_peer_that_goes_in_the_middle_of_much_is_an_error_and_no_si
         if (resets) c.server.abort();
         c.server.close();
       });
-      const copied result = co_await copy_both(c.front, c.back);
+      const copy_result result = co_await copy_both(c.front, c.back);
       BOOST_TEST(test::is_broken(result.error));
       BOOST_TEST(result.first_to_second >= 2u << 20);
       c.front.close();
@@ -362,7 +362,7 @@ COROUTINE_TEST_CASE(a_connection_that_was_lost_in_a_copy_stays_lost) {
     BOOST_TEST((end.error() == errc::connection_reset));
     const auto again = co_await as_result(cosock::copy(to, from));
     BOOST_TEST((again.error() == errc::connection_reset));
-    n.cancel_all();
+    n.cancel();
   });
 }
 
@@ -383,7 +383,7 @@ COROUTINE_TEST_CASE(a_proxy_that_is_idle_for_too_long_ends) {
         co_await cosock::sleep_for(5ms);
       }
     });
-    const copied result = co_await copy_both(*a, *b, {.idle = 50ms});
+    const copy_result result = co_await copy_both(*a, *b, {.idle = 50ms});
     ended = true;
     BOOST_TEST((result.error == error::timed_out));
     BOOST_TEST(result.first_to_second + result.second_to_first == pushed);
@@ -400,7 +400,7 @@ COROUTINE_TEST_CASE(a_proxy_that_is_cancelled_gives_its_numbers) {
     if (before) scope.cancel();
     co_await with_nursery([&](nursery& n) -> task<> {
       n.start([&]() -> task<> {
-        const copied result = co_await scope.run(copy_both(*a, *b));
+        const copy_result result = co_await scope.run(copy_both(*a, *b));
         BOOST_TEST((result.error == error::cancelled));
         BOOST_TEST(result.first_to_second == (before ? 0u : 3u));
       });

@@ -152,7 +152,7 @@ COROUTINE_TEST_CASE(a_length_of_all_ones_is_refused) {
     }
   }
   const frame_format varint = {.prefix = frame_prefix::varint};
-  const auto refused = make_error_code(error::bad_frame);
+  const auto refused = make_error_code(error::malformed_frame);
   BOOST_TEST((co_await read_error(std::string(10, '\xff'), varint)) == refused);
   BOOST_TEST((co_await read_error(std::string(9, '\xff') + "\1", varint)) ==
              make_error_code(error::frame_too_long));
@@ -163,7 +163,7 @@ COROUTINE_TEST_CASE(a_varint_that_is_longer_than_it_need_be_is_refused) {
   const frame_format varint = {.prefix = frame_prefix::varint};
   for (const std::string& bytes :
        {"\x80\0"s, "\xff\0"s, "\x81\x80\0"s, std::string(9, '\x80') + "\0"s})
-    BOOST_TEST((co_await read_error(bytes, varint)) == make_error_code(error::bad_frame));
+    BOOST_TEST((co_await read_error(bytes, varint)) == make_error_code(error::malformed_frame));
 }
 
 COROUTINE_TEST_CASE(a_length_takes_no_memory_before_its_bytes_come) {

@@ -75,7 +75,7 @@ task<> copy_hello(std::size_t buffer, bool both) {
   from->end();
   to->end();
   if (both) {
-    const cosock::copied all = co_await cosock::copy_both(*from, *to, {.buffer = buffer});
+    const cosock::copy_result all = co_await cosock::copy_both(*from, *to, {.buffer = buffer});
     BOOST_TEST(!all.error, all.error.message());
     BOOST_TEST(all.first_to_second == 5u);
   } else {

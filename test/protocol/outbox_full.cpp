@@ -24,7 +24,7 @@ using cosock::error;
 using cosock::outbox;
 using cosock::outbox_options;
 using cosock::task;
-using cosock::when_full;
+using cosock::overflow_policy;
 using test::is;
 using test::run;
 using test::scripted_stream;
@@ -55,7 +55,7 @@ BOOST_AUTO_TEST_CASE(the_oldest_are_dropped_but_not_what_is_being_written) {
   cosock::loop loop;
   const auto s = loop.run(test::make_scripted_stream());
   s->set_room(1);
-  outbox out(*s, {.max_messages = 3, .policy = when_full::drop_oldest});
+  outbox out(*s, {.max_messages = 3, .policy = overflow_policy::drop_oldest});
   auto writer = loop.start(run(out));
   settle(loop);
   BOOST_TEST(out.try_send("[first]"));
@@ -81,7 +81,7 @@ BOOST_AUTO_TEST_CASE(a_slow_consumer_is_cut_off_if_one_says_so) {
       cosock::loop loop;
       const auto s = loop.run(test::make_scripted_stream());
       s->set_room(0);
-      outbox out(*s, {.max_messages = 1, .policy = when_full::close});
+      outbox out(*s, {.max_messages = 1, .policy = overflow_policy::close});
       auto writer = running ? loop.start(run(out)) : loop.start([]() -> task<> { co_return; }());
       settle(loop);
       BOOST_TEST(out.try_send("a"));
@@ -107,7 +107,7 @@ BOOST_AUTO_TEST_CASE(a_slow_consumer_is_told_so_behind_what_is_being_written) {
     const auto s = loop.run(test::make_scripted_stream());
     s->set_room(3);
     std::string words = "[slow]";
-    outbox out(*s, {.max_messages = 1, .policy = when_full::close, .last_words = words});
+    outbox out(*s, {.max_messages = 1, .policy = overflow_policy::close, .close_message = words});
     words = "[late]";
     auto writer = loop.start(run(out));
     settle(loop);
@@ -152,8 +152,8 @@ BOOST_AUTO_TEST_CASE(a_slow_consumer_that_does_not_listen_is_cut_off) {
     if (how == in_time) time = 1ms;
     if (how == at_once) time = 0ms;
     outbox out(*s, {.max_messages = 1,
-                    .policy = when_full::close,
-                    .last_words = "slow",
+                    .policy = overflow_policy::close,
+                    .close_message = "slow",
                     .last_words_time = time});
     auto writer = loop.start(run(out));
     settle(loop);
@@ -180,7 +180,7 @@ BOOST_AUTO_TEST_CASE(a_loop_that_is_destroyed_takes_last_words_with_it) {
   s = loop->run(test::make_scripted_stream());
   s->set_room(0);
   out = std::make_unique<outbox>(
-      *s, outbox_options{.max_messages = 1, .policy = when_full::close, .last_words = "slow"});
+      *s, outbox_options{.max_messages = 1, .policy = overflow_policy::close, .close_message = "slow"});
   auto writer = loop->start(run(*out));
   settle(*loop);
   BOOST_TEST(out->try_send("a"));

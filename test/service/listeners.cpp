@@ -143,7 +143,7 @@ COROUTINE_TEST_CASE(connections_are_dealt_round_robin) {
       co_await each.wait();
       each.reset();
     }
-    tasks.cancel_all();
+    tasks.cancel();
   });
   BOOST_TEST(who == (std::vector{0, 1, 2, 0, 1, 2, 0}), boost::test_tools::per_element());
 }
@@ -437,7 +437,7 @@ BOOST_AUTO_TEST_CASE(no_connection_is_lost_whatever_ends_around_it) {
           co_await cosock::with_nursery([&](nursery& tasks) -> task<> {
             tasks.start(accept_impatiently, std::ref(mine), 4 * seed + index);
             co_await cosock::sleep_for(std::chrono::microseconds(seed * 977 % 5000));
-            index == 0 ? mine.close() : index == 1 ? tasks.cancel_all() : void();
+            index == 0 ? mine.close() : index == 1 ? tasks.cancel() : void();
           });
         };
         const std::chrono::microseconds end(seed * 1777 % 10000);
@@ -460,7 +460,7 @@ BOOST_AUTO_TEST_CASE(no_connection_is_lost_whatever_ends_around_it) {
           char one[1];
           greeted += static_cast<int>(co_await client.receive(one));
         }
-        tasks.cancel_all();
+        tasks.cancel();
       });
     }(listeners, seed, greeted));
     others.join();

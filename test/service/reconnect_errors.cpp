@@ -19,10 +19,10 @@ namespace {
 using namespace std::chrono_literals;
 using boost::system::error_code;
 using boost::system::system_error;
-using cosock::after_session;
+using cosock::session_result;
 using cosock::error;
 using cosock::reconnect_options;
-using cosock::retry_notice;
+using cosock::retry_event;
 using test::counted;
 using test::fail;
 using test::is;
@@ -34,8 +34,8 @@ namespace errc = boost::system::errc;
 
 BOOST_AUTO_TEST_CASE(errors_that_no_retry_can_cure_end_it) {
   const error_code permanent[] = {
-      error::service_not_found,   error::not_an_address,
-      error::other_loop,          error::busy,
+      error::service_not_found,   error::invalid_address,
+      error::wrong_loop,          error::busy,
       system_code(EACCES),          system_code(EPERM),
       system_code(EAFNOSUPPORT),    system_code(EINVAL),
       system_code(EPROTONOSUPPORT), system_code(ENAMETOOLONG),
@@ -46,7 +46,7 @@ BOOST_AUTO_TEST_CASE(errors_that_no_retry_can_cure_end_it) {
       BOOST_TEST(cosock::is_permanent(why));
       for (const bool in_session : {false, true}) {
         machine m;
-        m.in_session = [&]() -> after_session { fail(why, "with this text"); };
+        m.in_session = [&]() -> session_result { fail(why, "with this text"); };
         if (!in_session) m.connecting = [&] { fail(why, "with this text"); };
         cosock::loop loop;
         BOOST_CHECK_EXCEPTION(loop.run(m.run()), system_error, [&](const system_error& e) {
@@ -62,10 +62,10 @@ BOOST_AUTO_TEST_CASE(errors_that_no_retry_can_cure_end_it) {
 
 BOOST_AUTO_TEST_CASE(errors_that_may_pass_are_retried) {
   const error_code passing[] = {
-      error::host_not_found,    error::name_server,        error::timed_out,
+      error::host_not_found,    error::resolver_failed,        error::timed_out,
       error::end_of_stream,     error::closed,             error::cancelled,
       error::message_truncated, error::line_too_long,      error::frame_too_long,
-      error::bad_frame,         error::slow_consumer,      system_code(ECONNREFUSED),
+      error::malformed_frame,         error::slow_consumer,      system_code(ECONNREFUSED),
       system_code(ECONNRESET),  system_code(EPIPE),        system_code(ETIMEDOUT),
       system_code(ENETUNREACH), system_code(EHOSTUNREACH), system_code(EADDRNOTAVAIL),
       system_code(EMFILE),      system_code(ENOBUFS),      system_code(ENOENT),
@@ -79,7 +79,7 @@ BOOST_AUTO_TEST_CASE(errors_that_may_pass_are_retried) {
       };
       m.in_session = [&] {
         if (m.sessions == 1) fail(why);
-        return after_session::done;
+        return session_result::done;
       };
       cosock::loop loop;
       loop.run(m.run());
@@ -94,8 +94,8 @@ BOOST_AUTO_TEST_CASE(several_errors_are_retried_if_each_may_pass) {
   const std::exception_ptr reset = of(system_error(system_code(ECONNRESET)));
   const auto runs = [&](const std::exception_ptr& other) {
     machine m;
-    m.in_session = [&]() -> after_session {
-      if (m.sessions == 2) return after_session::done;
+    m.in_session = [&]() -> session_result {
+      if (m.sessions == 2) return session_result::done;
       throw cosock::multiple_errors({reset, other});
     };
     cosock::loop loop;
@@ -110,7 +110,7 @@ BOOST_AUTO_TEST_CASE(several_errors_are_retried_if_each_may_pass) {
 BOOST_AUTO_TEST_CASE(exceptions_that_are_no_system_error_end_it) {
   struct oddity {};
   for (const int where : {0, 1, 2, 3}) {
-    auto observe = [&](const retry_notice&) {
+    auto observe = [&](const retry_event&) {
       if (where >= 2) throw oddity();
     };
     reconnect_options options;
@@ -119,10 +119,10 @@ BOOST_AUTO_TEST_CASE(exceptions_that_are_no_system_error_end_it) {
     m.connecting = [&] {
       if (where == 0) throw oddity();
     };
-    m.in_session = [&]() -> after_session {
+    m.in_session = [&]() -> session_result {
       if (where == 1) throw oddity();
       if (where == 2) fail(system_code(EPIPE));
-      return after_session::reconnect;
+      return session_result::reconnect;
     };
     cosock::loop loop;
     BOOST_CHECK_THROW(loop.run(m.run()), oddity);
@@ -134,7 +134,7 @@ BOOST_AUTO_TEST_CASE(exceptions_that_are_no_system_error_end_it) {
 
 BOOST_AUTO_TEST_CASE(a_session_that_is_done_ends_it) {
   machine m;
-  m.in_session = [] { return after_session::done; };
+  m.in_session = [] { return session_result::done; };
   cosock::loop loop;
   loop.run(m.run());
   BOOST_TEST(m.sessions == 1);
@@ -167,7 +167,7 @@ BOOST_AUTO_TEST_CASE(a_connection_that_has_lasted_is_no_attempt_that_failed) {
   machine m(options);
   m.in_session = [&] {
     if (m.sessions == 2 || m.sessions == 5) m.clock.advance(30s);
-    return after_session::reconnect;
+    return session_result::reconnect;
   };
   cosock::loop loop;
   BOOST_CHECK_EXCEPTION(loop.run(m.run()), system_error, [](const system_error& e) {

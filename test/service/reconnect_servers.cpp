@@ -23,10 +23,10 @@ namespace {
 
 using namespace std::chrono_literals;
 using boost::system::system_error;
-using cosock::after_session;
+using cosock::session_result;
 using cosock::error;
 using cosock::reconnecting_client;
-using cosock::retry_notice;
+using cosock::retry_event;
 using cosock::task;
 using cosock::tcp_socket;
 using test::closed_port;
@@ -47,7 +47,7 @@ COROUTINE_TEST_CASE(a_server_may_come_and_go) {
   closed_port nobody;
   std::optional<cosock::tcp_acceptor> acceptor;
   std::vector<std::string> events;
-  auto observe = [&](const retry_notice& n) {
+  auto observe = [&](const retry_event& n) {
     events.push_back(n.error.message());
     if (n.attempt == 2) acceptor.emplace(any_port());
   };
@@ -92,11 +92,11 @@ COROUTINE_TEST_CASE(a_host_and_a_port_will_do) {
   const std::size_t before = test::open_descriptors();
   for (const bool text : {false, true}) {
     reconnecting_client client({.clock = &clock});
-    const auto session = [](tcp_socket& socket) -> task<after_session> {
+    const auto session = [](tcp_socket& socket) -> task<session_result> {
       BOOST_TEST(socket.no_delay() == false);
       char into[1];
       const std::size_t n = co_await socket.receive(into);
-      co_return n == 0 ? after_session::reconnect : after_session::done;
+      co_return n == 0 ? session_result::reconnect : session_result::done;
     };
     co_await cosock::with_nursery([&](cosock::nursery& n) -> task<> {
       n.start([&]() -> task<> {
@@ -129,7 +129,7 @@ COROUTINE_TEST_CASE(a_port_or_a_path_that_cannot_be_ends_it) {
                         is(errc::filename_too_long));
   const auto text = [] { return cosock::connect(cosock::endpoint::parse("nowhere")); };
   BOOST_CHECK_EXCEPTION(co_await client.run(text, session), system_error,
-                        is(error::not_an_address));
+                        is(error::invalid_address));
   BOOST_TEST(clock.waits.empty());
 }
 
@@ -156,11 +156,11 @@ COROUTINE_TEST_CASE(a_connection_may_be_anything_that_closes_when_destroyed) {
     made->end();
     co_return std::move(made);
   };
-  const auto session = [&](std::unique_ptr<cosock::byte_stream>& s) -> task<after_session> {
+  const auto session = [&](std::unique_ptr<cosock::byte_stream>& s) -> task<session_result> {
     of_last = &s;
     char into[1];
     BOOST_TEST((co_await s->receive(into)) == 0u);
-    co_return ++sessions == 3 ? after_session::done : after_session::reconnect;
+    co_return ++sessions == 3 ? session_result::done : session_result::reconnect;
   };
   co_await client.run(connect, session);
   BOOST_TEST(sessions == 3);

@@ -16,10 +16,10 @@
 
 namespace {
 
-using cosock::after_session;
+using cosock::session_result;
 using cosock::error;
 using cosock::reconnect_options;
-using cosock::retry_notice;
+using cosock::retry_event;
 using cosock::task;
 using std::chrono::steady_clock;
 using test::counted;
@@ -130,7 +130,7 @@ BOOST_AUTO_TEST_CASE(a_connection_that_was_made_although_it_is_cancelled_is_clos
 BOOST_AUTO_TEST_CASE(what_ends_in_a_cancelled_scope_is_not_retried_but_done_counts) {
   for (const int ends : {0, 1, 2, 3}) {
     int notices = 0;
-    auto observe = [&](const retry_notice&) { ++notices; };
+    auto observe = [&](const retry_event&) { ++notices; };
     reconnect_options options;
     options.on_retry = observe;
     machine m(options);
@@ -140,7 +140,7 @@ BOOST_AUTO_TEST_CASE(what_ends_in_a_cancelled_scope_is_not_retried_but_done_coun
       scope.cancel();
       if (ends == 1) fail(system_code(ECONNRESET));
       if (ends == 3) throw std::runtime_error("a bug");
-      return ends == 2 ? after_session::done : after_session::reconnect;
+      return ends == 2 ? session_result::done : session_result::reconnect;
     };
     auto running = loop.start([](cosock::cancel_scope& scope, machine& m) -> task<> {
       co_await scope.run(m.run());
@@ -161,14 +161,14 @@ BOOST_AUTO_TEST_CASE(what_ends_in_a_cancelled_scope_is_not_retried_but_done_coun
 BOOST_AUTO_TEST_CASE(the_observer_and_the_session_may_stop_it) {
   for (const bool session : {false, true}) {
     machine* running = nullptr;
-    auto observe = [&](const retry_notice&) { running->client.stop(); };
+    auto observe = [&](const retry_event&) { running->client.stop(); };
     reconnect_options options;
     options.on_retry = observe;
     machine m(options);
     running = &m;
     m.in_session = [&] {
       if (session) m.client.stop();
-      return after_session::reconnect;
+      return session_result::reconnect;
     };
     cosock::loop loop;
     loop.run(m.run());

@@ -14,10 +14,10 @@ namespace {
 
 using namespace std::chrono_literals;
 using boost::system::system_error;
-using cosock::after_session;
+using cosock::session_result;
 using cosock::reconnect_options;
 using cosock::reconnecting_client;
-using cosock::retry_notice;
+using cosock::retry_event;
 using cosock::task;
 using std::chrono::nanoseconds;
 using std::chrono::steady_clock;
@@ -44,7 +44,7 @@ enum class ending { in_order, with_an_error };
 template <class Session>
 std::vector<std::size_t> attempts_of(Session session, reconnect_options options = {}) {
   std::vector<std::size_t> attempts;
-  auto observe = [&](const retry_notice& n) {
+  auto observe = [&](const retry_event& n) {
     attempts.push_back(n.attempt);
     if (n.attempt == 1) BOOST_TEST((n.delay <= options.base));
   };
@@ -54,8 +54,8 @@ std::vector<std::size_t> attempts_of(Session session, reconnect_options options 
   reconnecting_client client(options);
   int sessions = 0;
   const auto connect = []() -> task<connection> { co_return connection{}; };
-  const auto one = [&](connection&) -> task<after_session> {
-    co_return session(client, ++sessions) ? after_session::done : after_session::reconnect;
+  const auto one = [&](connection&) -> task<session_result> {
+    co_return session(client, ++sessions) ? session_result::done : session_result::reconnect;
   };
   cosock::loop loop;
   loop.run(client.run(connect, one));
@@ -120,7 +120,7 @@ BOOST_AUTO_TEST_CASE(a_success_cures_no_permanent_error) {
 BOOST_AUTO_TEST_CASE(without_a_session_it_has_no_effect) {
   std::vector<std::size_t> attempts;
   reconnecting_client* running = nullptr;
-  auto observe = [&](const retry_notice& n) {
+  auto observe = [&](const retry_event& n) {
     attempts.push_back(n.attempt);
     running->succeeded();
   };

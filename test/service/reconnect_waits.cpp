@@ -20,10 +20,10 @@ namespace {
 using namespace std::chrono_literals;
 using boost::system::error_code;
 using boost::system::system_error;
-using cosock::after_session;
+using cosock::session_result;
 using cosock::error;
 using cosock::reconnect_options;
-using cosock::retry_notice;
+using cosock::retry_event;
 using std::chrono::nanoseconds;
 using test::counted;
 using test::fail;
@@ -104,7 +104,7 @@ BOOST_AUTO_TEST_CASE(no_base_and_no_cap_is_too_small_or_too_large) {
 BOOST_AUTO_TEST_CASE(the_waits_begin_anew_after_a_connection_that_has_lasted) {
   for (const bool lasts : {false, true}) {
     std::vector<std::size_t> attempts;
-    auto observe = [&](const retry_notice& n) { attempts.push_back(n.attempt); };
+    auto observe = [&](const retry_event& n) { attempts.push_back(n.attempt); };
     reconnect_options options;
     options.base = 1s;
     options.stable = 60s;
@@ -112,7 +112,7 @@ BOOST_AUTO_TEST_CASE(the_waits_begin_anew_after_a_connection_that_has_lasted) {
     machine m(options);
     m.in_session = [&] {
       if (m.sessions == 5) m.clock.advance(lasts ? 60s : 60s - 1ns);
-      return m.sessions == 8 ? after_session::done : after_session::reconnect;
+      return m.sessions == 8 ? session_result::done : session_result::reconnect;
     };
     cosock::loop loop;
     loop.run(m.run());
@@ -142,7 +142,7 @@ BOOST_AUTO_TEST_CASE(the_observer_is_told_the_error_the_delay_and_the_attempt) {
   };
   std::vector<seen> all;
   machine* running = nullptr;
-  auto observe = [&](const retry_notice& n) {
+  auto observe = [&](const retry_event& n) {
     all.push_back({n.error, std::string(n.text), n.delay, n.attempt});
     BOOST_TEST(counted::alive == 0);  // the connection is closed
     BOOST_TEST(running->clock.waits.size() == all.size() - 1);
@@ -155,14 +155,14 @@ BOOST_AUTO_TEST_CASE(the_observer_is_told_the_error_the_delay_and_the_attempt) {
     if (m.connects == 1) fail(system_code(ECONNREFUSED), "nobody there");
   };
   m.in_session = [&] {
-    if (m.sessions == 1) fail(error::bad_frame, "what is that");
-    return m.sessions == 2 ? after_session::reconnect : after_session::done;
+    if (m.sessions == 1) fail(error::malformed_frame, "what is that");
+    return m.sessions == 2 ? session_result::reconnect : session_result::done;
   };
   cosock::loop loop;
   loop.run(m.run());
   BOOST_REQUIRE(all.size() == 3u);
   BOOST_TEST((all[0].error == errc::connection_refused));
-  BOOST_TEST((all[1].error == error::bad_frame));
+  BOOST_TEST((all[1].error == error::malformed_frame));
   BOOST_TEST((all[2].error == error::end_of_stream));
   BOOST_TEST(all[0].text.starts_with("nobody there"));
   BOOST_TEST(all[1].text.starts_with("what is that"));
@@ -176,22 +176,22 @@ BOOST_AUTO_TEST_CASE(the_observer_is_told_the_error_the_delay_and_the_attempt) {
 BOOST_AUTO_TEST_CASE(anything_that_can_be_called_observes) {
   static int calls = 0;
   struct functor {
-    void operator()(const retry_notice&) const { ++calls; }
+    void operator()(const retry_event&) const { ++calls; }
   };
   const functor constant;
-  const std::function<void(const retry_notice&)> wrapped = [](const retry_notice&) { ++calls; };
-  const retry_notice notice{{}, "", 0ns, 1};
-  void (*const plain)(const retry_notice&) = [](const retry_notice&) { ++calls; };
+  const std::function<void(const retry_event&)> wrapped = [](const retry_event&) { ++calls; };
+  const retry_event notice{{}, "", 0ns, 1};
+  void (*const plain)(const retry_event&) = [](const retry_event&) { ++calls; };
   cosock::retry_observer().operator()(notice);
   BOOST_TEST(calls == 0);
   for (const cosock::retry_observer& each :
        {cosock::retry_observer(constant), cosock::retry_observer(wrapped),
         cosock::retry_observer(plain), cosock::retry_observer(*plain),
-        cosock::retry_observer([](const retry_notice&) { ++calls; }),
+        cosock::retry_observer([](const retry_event&) { ++calls; }),
         cosock::retry_observer([](const auto&) { ++calls; })})
     each(notice);
   BOOST_TEST(calls == 6);
-  const reconnect_options options{.on_retry = [](const retry_notice&) { ++calls; }};
+  const reconnect_options options{.on_retry = [](const retry_event&) { ++calls; }};
   options.on_retry(notice);
   BOOST_TEST(calls == 7);
   static_assert(!std::constructible_from<cosock::retry_observer, functor>);  // it would dangle

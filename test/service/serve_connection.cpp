@@ -22,7 +22,7 @@ using cosock::connection;
 using cosock::endpoint;
 using cosock::local_connection;
 using cosock::local_stream_socket;
-using cosock::server;
+using cosock::server_handle;
 using cosock::task;
 using cosock::tcp_acceptor;
 using cosock::tcp_socket;
@@ -41,7 +41,7 @@ task<endpoint> reset_before(endpoint at) {
 
 template <class Acceptor, class Handler>
 task<> serve_one(Acceptor& acceptor, Handler handler, bool& called) {
-  server handle;
+  server_handle handle;
   const cosock::serve_options options{.finish_timeout = 0ns, .max_reports = 0};
   const auto stop = [&]() -> task<> {
     while (!called) co_await cosock::yield();

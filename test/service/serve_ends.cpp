@@ -40,7 +40,7 @@ using cosock::endpoint;
 using cosock::event;
 using cosock::local_stream_socket;
 using cosock::serve_options;
-using cosock::server;
+using cosock::server_handle;
 using cosock::task;
 using cosock::tcp_acceptor;
 using cosock::tcp_socket;
@@ -52,7 +52,7 @@ const serve_options patient{.finish_timeout = 1min, .max_reports = 0};
 task<> settle() {
   for (int i = 0; i != 8; ++i) co_await cosock::yield();
 }
-task<> until_nobody_is_served(const server& handle) {
+task<> until_nobody_is_served(const server_handle& handle) {
   while (handle.counters().active != 0) co_await cosock::yield();
 }
 
@@ -81,7 +81,7 @@ task<> answer(byte_stream& s) {
 /// Whether the answer arrives with the end, although a byte was not read.
 template <class Acceptor, class Connect, class Handler>
 task<> last_answer_arrives(Acceptor& acceptor, Connect connect, Handler& handler, event& ended) {
-  server handle;
+  server_handle handle;
   const auto client = [&]() -> task<> {
     auto s = co_await connect();
     co_await s.send("get\n");
@@ -172,7 +172,7 @@ COROUTINE_TEST_CASE(local_streams_too) {
 COROUTINE_TEST_CASE(sequenced_packets_too) {
   using socket = cosock::local_seqpacket_socket;
   event ended;
-  server handle;
+  server_handle handle;
   const auto handler = [&](socket s) -> task<> {
     co_await s.send("answer");
     ended.set();
@@ -196,7 +196,7 @@ COROUTINE_TEST_CASE(sequenced_packets_too) {
 template <class Handler, class Check>
 task<> with_silent_client(Handler handler, serve_options options, Check check) {
   tcp_acceptor acceptor(any_port);
-  server handle;
+  server_handle handle;
   const auto client = [&]() -> task<> {
     tcp_socket s = co_await cosock::connect(acceptor.local_endpoint());
     co_await s.send("x");
@@ -208,14 +208,14 @@ task<> with_silent_client(Handler handler, serve_options options, Check check) {
 }
 
 const auto nothing = [](tcp_socket) -> task<> { co_return; };
-const auto is_let_go = [](tcp_socket&, server& handle, endpoint) -> task<> {
+const auto is_let_go = [](tcp_socket&, server_handle& handle, endpoint) -> task<> {
   co_await until_nobody_is_served(handle);
 };
 
 COROUTINE_TEST_CASE(it_counts_until_it_is_closed) {
   serve_options options = patient;
   options.max_connections = 1;
-  const auto check = [](tcp_socket& first, server& handle, endpoint at) -> task<> {
+  const auto check = [](tcp_socket& first, server_handle& handle, endpoint at) -> task<> {
     tcp_socket second = co_await cosock::connect(at);
     char into[1];
     BOOST_TEST(co_await first.receive(into) == 0u);
@@ -241,7 +241,7 @@ COROUTINE_TEST_CASE(time_limits_it) {
 COROUTINE_TEST_CASE(bytes_limit_it) {
   serve_options options = patient;
   options.max_discard = 1000;
-  const auto check = [](tcp_socket& s, server& handle, endpoint) -> task<> {
+  const auto check = [](tcp_socket& s, server_handle& handle, endpoint) -> task<> {
     co_await s.send(std::string(998, 'x'));
     co_await settle();
     BOOST_TEST(handle.counters().active == 1u);
@@ -267,7 +267,7 @@ COROUTINE_TEST_CASE(no_time_closes_at_once) {
 COROUTINE_TEST_CASE(a_cancellation_skips_the_wait) {
   serve_options options = patient;
   options.drain = 0ns;
-  const auto check = [](tcp_socket& s, server&, endpoint) -> task<> {
+  const auto check = [](tcp_socket& s, server_handle&, endpoint) -> task<> {
     char into[1];
     BOOST_TEST(co_await s.receive(into) == 0u);
   };
@@ -287,7 +287,7 @@ COROUTINE_TEST_CASE(a_reset_that_the_handler_wants_is_one) {
     s.set_linger(0);
     co_return;
   };
-  const auto check = [](tcp_socket& s, server& handle, endpoint) -> task<> {
+  const auto check = [](tcp_socket& s, server_handle& handle, endpoint) -> task<> {
     char into[1];
     BOOST_TEST((co_await as_result(s.receive(into))).error() == errc::connection_reset);
     co_await until_nobody_is_served(handle);
@@ -305,7 +305,7 @@ COROUTINE_TEST_CASE(what_the_handler_gave_away_is_left_alone) {
       released = s.release();
     co_return;
   };
-  const auto check = [&](tcp_socket& first, server& handle, endpoint at) -> task<> {
+  const auto check = [&](tcp_socket& first, server_handle& handle, endpoint at) -> task<> {
     co_await until_nobody_is_served(handle);
     tcp_socket second = co_await cosock::connect(at);
     while (released < 0) co_await cosock::yield();
@@ -329,7 +329,7 @@ COROUTINE_TEST_CASE(the_peer_learns_of_the_end_while_the_handler_goes_on) {
     { const tcp_socket own = std::move(s); }
     co_await let_go.wait();
   };
-  const auto check = [&](tcp_socket& s, server& handle, endpoint) -> task<> {
+  const auto check = [&](tcp_socket& s, server_handle& handle, endpoint) -> task<> {
     char into[1];
     BOOST_TEST(co_await s.receive(into) == 0u);
     BOOST_TEST(handle.counters().active == 1u);
@@ -342,7 +342,7 @@ COROUTINE_TEST_CASE(the_peer_learns_of_the_end_while_the_handler_goes_on) {
 
 COROUTINE_TEST_CASE(where_the_end_was_read_it_costs_nothing) {
   const auto reads_all = [](tcp_socket s) -> task<> { co_await receive_all(s); };
-  const auto check = [](tcp_socket& s, server& handle, endpoint) -> task<> {
+  const auto check = [](tcp_socket& s, server_handle& handle, endpoint) -> task<> {
     s.close();
     co_await until_nobody_is_served(handle);
   };
@@ -358,7 +358,7 @@ BOOST_AUTO_TEST_CASE(a_loop_that_is_destroyed_meanwhile) {
   {
     cosock::loop on;
     auto running = on.start([]() -> task<> {
-      const auto waits = [](tcp_socket& s, server&, endpoint) -> task<> {
+      const auto waits = [](tcp_socket& s, server_handle&, endpoint) -> task<> {
         co_await s.wait_readable();
         event never;
         co_await never.wait();

@@ -42,7 +42,7 @@ using cosock::byte_stream;
 using cosock::endpoint;
 using cosock::local_stream_socket;
 using cosock::serve_options;
-using cosock::server;
+using cosock::server_handle;
 using cosock::task;
 using cosock::tcp_acceptor;
 using cosock::tcp_socket;
@@ -50,7 +50,7 @@ using cosock::tcp_socket;
 const endpoint any_port(cosock::address::loopback_v4(), 0);
 
 struct observed {
-  void operator()(const std::exception_ptr& e) { errors.push_back(cosock::describe(e)); }
+  void operator()(const std::exception_ptr& e) { errors.push_back(cosock::error_message(e)); }
   std::vector<std::string> errors;
 };
 
@@ -59,7 +59,7 @@ task<> hello(byte_stream& s) { co_await s.send("hello"); }
 /// Every error of accept(2) that is not about the acceptor, before a client comes.
 template <class Acceptor, class Connect>
 task<> goes_on(Acceptor& acceptor, Connect connect) {
-  server handle;
+  server_handle handle;
   observed told;
   serve_options options{.on_error = told, .max_reports = {}};
   const auto clients = [&]() -> task<> {
@@ -114,7 +114,7 @@ COROUTINE_TEST_CASE(errors_that_stay_do_not_make_it_spin) {
   for (const int error : {EPERM, ECONNABORTED}) {
     fake_acceptor acceptor;
     for (int i = 0; i != 500; ++i) acceptor.fail(error);
-    server handle;
+    server_handle handle;
     const serve_options options{.max_reports = 0};
     const auto ended = co_await as_result(
         cosock::with_timeout(50ms, cosock::serve(acceptor, &hello, handle, options)));
@@ -128,7 +128,7 @@ COROUTINE_TEST_CASE(errors_that_stay_do_not_make_it_spin) {
 task<std::vector<std::string>> many_failures(std::optional<std::uint32_t> max_reports, int many,
                                              cosock::serve_counters& counters) {
   fake_acceptor acceptor;
-  server handle;
+  server_handle handle;
   observed told;
   const serve_options options{.on_error = told, .max_reports = max_reports};
   const auto fails = [](local_stream_socket&) -> task<> {
@@ -173,7 +173,7 @@ COROUTINE_TEST_CASE(reports_without_a_limit_and_none) {
 /// Once a second has passed, the number of those left out comes first.
 COROUTINE_TEST_CASE(the_number_left_out_is_reported_before_the_next_error) {
   fake_acceptor acceptor;
-  server handle;
+  server_handle handle;
   observed told;
   const serve_options options{.on_error = told, .max_reports = 1};
   const auto fails = [](local_stream_socket&) -> task<> {

@@ -27,7 +27,7 @@ using cosock::byte_stream;
 using cosock::endpoint;
 using cosock::local_stream_socket;
 using cosock::serve_options;
-using cosock::server;
+using cosock::server_handle;
 using cosock::task;
 using cosock::tcp_acceptor;
 using cosock::tcp_socket;
@@ -39,7 +39,7 @@ template <class Handler>
 task<> serves(Handler handler) {
   tcp_acceptor acceptor(any_port);
   const endpoint at = acceptor.local_endpoint();
-  server handle;
+  server_handle handle;
   const auto client = [&]() -> task<> {
     tcp_socket s = co_await cosock::connect(at);
     BOOST_TEST(co_await round_trip(s));
@@ -89,7 +89,7 @@ COROUTINE_TEST_CASE(any_form_of_handler) {
 COROUTINE_TEST_CASE(local_acceptors_too) {
   cosock::local_acceptor acceptor{cosock::local_endpoint()};
   const auto at = acceptor.local_endpoint();
-  server handle;
+  server_handle handle;
   const auto client = [&]() -> task<> {
     local_stream_socket s = co_await cosock::connect(at);
     BOOST_TEST(co_await round_trip(s));
@@ -100,7 +100,7 @@ COROUTINE_TEST_CASE(local_acceptors_too) {
 
 COROUTINE_TEST_CASE(what_leaves_a_handler_costs_its_connection_only) {
   fake_acceptor acceptor;
-  server handle;
+  server_handle handle;
   observed told;
   serve_options options;
   options.on_error = told;
@@ -132,7 +132,7 @@ COROUTINE_TEST_CASE(what_leaves_a_handler_costs_its_connection_only) {
 
 COROUTINE_TEST_CASE(a_handler_may_close_its_stream_itself) {
   fake_acceptor acceptor;
-  server handle;
+  server_handle handle;
   const auto handler = [](local_stream_socket& s) -> task<> {
     s.close();
     co_await cosock::yield();

@@ -34,7 +34,7 @@ using cosock::endpoint;
 using cosock::local_stream_socket;
 using cosock::nursery;
 using cosock::serve_options;
-using cosock::server;
+using cosock::server_handle;
 using cosock::task;
 using cosock::tcp_acceptor;
 using cosock::tcp_socket;
@@ -44,7 +44,7 @@ BOOST_AUTO_TEST_SUITE(limits)
 COROUTINE_TEST_CASE(no_more_connections_than_it_is_told) {
   tcp_acceptor acceptor(any_port);
   const endpoint at = acceptor.local_endpoint();
-  server handle;
+  server_handle handle;
   serve_options options;
   options.max_connections = 2;
   const auto clients = [&]() -> task<> {
@@ -71,7 +71,7 @@ COROUTINE_TEST_CASE(no_more_connections_than_it_is_told) {
 COROUTINE_TEST_CASE(the_backlog_is_as_asked_for) {
   tcp_acceptor acceptor(any_port);
   const int fd = acceptor.native_handle();
-  server handle;
+  server_handle handle;
   serve_options options;
   options.backlog = 11;
   const auto check = [&]() -> task<> {
@@ -97,7 +97,7 @@ COROUTINE_TEST_CASE(the_default_limit_is_shared_by_several_loops) {
   std::array<std::size_t, 2> peak = {};
   const auto one = [&](unsigned index) -> task<> {
     fake_acceptor acceptor;
-    server handle;
+    server_handle handle;
     // As many as it takes at once, of descriptors that come from elsewhere.
     const auto clients = [&]() -> task<> {
       for (int i = 0; i != 60; ++i) acceptor.give(local_stream_socket());
@@ -120,7 +120,7 @@ COROUTINE_TEST_CASE(the_default_limit_is_shared_by_several_loops) {
 
 COROUTINE_TEST_CASE(errors_that_pass_are_waited_out) {
   fake_acceptor acceptor;
-  server handle;
+  server_handle handle;
   const auto clients = [&]() -> task<> {
     for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM}) {
       acceptor.fail(error);
@@ -136,7 +136,7 @@ COROUTINE_TEST_CASE(errors_that_pass_are_waited_out) {
 
 COROUTINE_TEST_CASE(connections_that_died_while_they_waited_are_skipped) {
   fake_acceptor acceptor;
-  server handle;
+  server_handle handle;
   const auto clients = [&]() -> task<> {
     for (const int error : {ECONNABORTED, EPROTO, ECONNABORTED}) acceptor.fail(error);
     local_stream_socket s = acceptor.connect();
@@ -160,7 +160,7 @@ COROUTINE_TEST_CASE(it_does_not_spin) {
 
 COROUTINE_TEST_CASE(room_ends_the_wait) {
   fake_acceptor acceptor;
-  server handle;
+  server_handle handle;
   const auto clients = [&]() -> task<> {
     local_stream_socket first = acceptor.connect();
     BOOST_TEST(co_await round_trip(first));
@@ -179,7 +179,7 @@ COROUTINE_TEST_CASE(room_ends_the_wait) {
 COROUTINE_TEST_CASE(other_errors_end_it_after_the_drain) {
   for (const int error : {EBADF, EINVAL, ENOTSOCK, ENOSYS}) {
     fake_acceptor acceptor;
-    server handle;
+    server_handle handle;
     bool served = false;
     const auto client = [&]() -> task<> {
       local_stream_socket s = acceptor.connect();
@@ -224,7 +224,7 @@ CHILD_COROUTINE_TEST_CASE(few_descriptors_and_many_clients) {
   limit.rlim_cur = 64;
   BOOST_REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
   {
-    server handle;
+    server_handle handle;
     serve_options options;
     const auto watch = [&]() -> task<> {
       int status = -1;
@@ -243,7 +243,7 @@ CHILD_COROUTINE_TEST_CASE(few_descriptors_and_many_clients) {
 CHILD_COROUTINE_TEST_CASE(the_system_refuses_for_real) {
   tcp_acceptor acceptor(any_port);
   const endpoint at = acceptor.local_endpoint();
-  server handle;
+  server_handle handle;
   serve_options options;
   options.max_connections = 10'000;
   std::vector<tcp_socket> clients;

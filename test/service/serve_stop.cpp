@@ -30,7 +30,7 @@ using cosock::endpoint;
 using cosock::event;
 using cosock::local_stream_socket;
 using cosock::serve_options;
-using cosock::server;
+using cosock::server_handle;
 using cosock::task;
 using cosock::tcp_acceptor;
 using cosock::tcp_socket;
@@ -39,7 +39,7 @@ BOOST_AUTO_TEST_SUITE(stopping)
 
 COROUTINE_TEST_CASE(stop_while_nothing_happens_returns) {
   tcp_acceptor acceptor(any_port);
-  server handle;
+  server_handle handle;
   const auto stop = [&]() -> task<> {
     co_await cosock::yield();
     handle.stop();
@@ -52,7 +52,7 @@ COROUTINE_TEST_CASE(stop_while_nothing_happens_returns) {
 
 COROUTINE_TEST_CASE(stop_before_it_begins_returns_at_once) {
   tcp_acceptor acceptor(any_port);
-  server handle;
+  server_handle handle;
   handle.stop();
   co_await cosock::serve(acceptor, &echo, handle);
   BOOST_TEST(!acceptor.is_open());
@@ -71,7 +71,7 @@ COROUTINE_TEST_CASE(cancelled_before_it_begins) {
 template <class Stop>
 task<> drains(Stop stop, bool cancelled) {
   fake_acceptor acceptor;
-  server handle;
+  server_handle handle;
   observed told;
   serve_options options;
   options.drain = 50ms;
@@ -106,15 +106,15 @@ task<> drains(Stop stop, bool cancelled) {
 }
 
 COROUTINE_TEST_CASE(stop_drains) {
-  co_await drains([](cancel_scope&, server& handle) { handle.stop(); }, false);
+  co_await drains([](cancel_scope&, server_handle& handle) { handle.stop(); }, false);
 }
 COROUTINE_TEST_CASE(cancellation_drains) {
-  co_await drains([](cancel_scope& scope, server&) { scope.cancel(); }, true);
+  co_await drains([](cancel_scope& scope, server_handle&) { scope.cancel(); }, true);
 }
 
 COROUTINE_TEST_CASE(no_drain_cancels_at_once) {
   fake_acceptor acceptor;
-  server handle;
+  server_handle handle;
   serve_options options;
   options.drain = 0ns;
   const auto client = [&]() -> task<> {
@@ -129,7 +129,7 @@ COROUTINE_TEST_CASE(no_drain_cancels_at_once) {
 /// A handler that does not listen to cancellation holds the server up, and is not left behind.
 COROUTINE_TEST_CASE(a_handler_that_refuses_to_end_is_waited_for) {
   fake_acceptor acceptor;
-  server handle;
+  server_handle handle;
   serve_options options;
   options.drain = 0ns;
   event let_go;
@@ -154,7 +154,7 @@ COROUTINE_TEST_CASE(many_connections_drain) {
   constexpr int many = COSOCK_TEST_SANITIZED ? 200 : 1000;
   tcp_acceptor acceptor(any_port);
   const endpoint at = acceptor.local_endpoint();
-  server handle;
+  server_handle handle;
   serve_options options;
   options.drain = 200ms;
   int finished = 0;
@@ -192,7 +192,7 @@ BOOST_AUTO_TEST_CASE(a_loop_that_ends_first) {
     auto on = std::make_unique<cosock::loop>();
     tcp_acceptor acceptor(*on, any_port);
     auto running = on->start([](tcp_acceptor& acceptor) -> task<> {
-      server handle;
+      server_handle handle;
       const auto client = [&]() -> task<> {
         tcp_socket s = co_await cosock::connect(acceptor.local_endpoint());
         co_await round_trip(s);
@@ -210,7 +210,7 @@ BOOST_AUTO_TEST_CASE(a_loop_that_ends_first) {
 COROUTINE_TEST_CASE(a_handle_is_for_one_server) {
   tcp_acceptor one(any_port);
   tcp_acceptor two(any_port);
-  server handle;
+  server_handle handle;
   const auto second = [&]() -> task<> {
     co_await cosock::yield();
     bool refused = false;

@@ -17,7 +17,7 @@ namespace test::datagram_kinds {
 using boost::system::error_code;
 using cosock::as_result;
 using cosock::const_buffer;
-using cosock::received;
+using cosock::receive_result;
 using cosock::task;
 
 /// A case for every kind of socket, as a coroutine.
@@ -62,7 +62,7 @@ task<error_code> failure_of(A operation) {
 template <class Socket>
 task<std::size_t> size_of_next(Socket& s) {
   char into[64];
-  const received got = co_await s.receive(into);
+  const receive_result got = co_await s.receive(into);
   co_return got.size;
 }
 

@@ -83,7 +83,7 @@ void check_loops(bool sends, Make make) {
     cosock::loop one;
     cosock::loop two;
     const auto pair = one.run(new_pair(false));
-    BOOST_TEST(two.run(outcome_of(make(pair->first))).is(cosock::error::other_loop));
+    BOOST_TEST(two.run(outcome_of(make(pair->first))).is(cosock::error::wrong_loop));
   }
   BOOST_TEST(open_descriptors() == before);
 }
@@ -147,7 +147,7 @@ task<> check_races(Make receive, Send send) {
     start(n, none_left, receive);
     co_await settle();
     BOOST_TEST(!none_left.done);
-    n.cancel_all();
+    n.cancel();
   });
 }
 

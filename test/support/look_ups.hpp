@@ -26,7 +26,7 @@ using cosock::error;
 using cosock::family;
 using cosock::loop;
 using cosock::resolve;
-using cosock::running;
+using cosock::task_handle;
 using cosock::task;
 using endpoints = std::vector<endpoint>;
 
@@ -68,12 +68,12 @@ task<std::string> failure_of(task<T> look_up, error e) {
   co_return text;
 }
 
-using pending = std::unique_ptr<running<endpoints>>;
+using pending = std::unique_ptr<task_handle<endpoints>>;
 
 /// Starts a look-up that stays where it is, of IPv4 addresses only: that is one question.
 inline pending started(loop& on, std::string host) {
   return pending(
-      new running<endpoints>(on.start(resolve(std::move(host), 80, {.family = family::v4}))));
+      new task_handle<endpoints>(on.start(resolve(std::move(host), 80, {.family = family::v4}))));
 }
 
 }  // namespace test

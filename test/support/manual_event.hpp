@@ -37,12 +37,12 @@ inline void settle(cosock::loop& loop) {
 
 /// Runs the loop until the task has ended.
 template <class T>
-void finish(cosock::loop& on, cosock::running<T>& work) {
+void finish(cosock::loop& on, cosock::task_handle<T>& work) {
   while (!work.done()) on.run_some();
 }
 
 template <class T>
-boost::system::error_code code_of(cosock::running<T>& work) {
+boost::system::error_code code_of(cosock::task_handle<T>& work) {
   try {
     (void)work.result();
   } catch (const boost::system::system_error& e) {

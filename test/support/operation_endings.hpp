@@ -23,7 +23,7 @@ struct waitable {
 };
 using make_waitable = std::function<waitable()>;
 
-inline bool ended_with(cosock::running<void>& task, cosock::error e) {
+inline bool ended_with(cosock::task_handle<void>& task, cosock::error e) {
   if (!task.done()) return false;
   try {
     task.result();

@@ -17,7 +17,7 @@ namespace test {
 
 using boost::system::error_code;
 using boost::system::system_error;
-using cosock::after_session;
+using cosock::session_result;
 using cosock::reconnect_options;
 using cosock::reconnecting_client;
 using cosock::task;
@@ -59,11 +59,11 @@ struct machine {
     if (connecting) connecting();
     co_return line{};
   }
-  task<after_session> session(line&) {
+  task<session_result> session(line&) {
     ++sessions;
     BOOST_TEST(counted::alive == 1);
     if (stands == place::in_session) co_await test::forever();
-    co_return in_session ? in_session() : after_session::reconnect;
+    co_return in_session ? in_session() : session_result::reconnect;
   }
   task<> run() {
     return client.run([this] { return connect(); }, [this](line& l) { return session(l); });
@@ -80,7 +80,7 @@ struct machine {
   stub_clock clock;
   place stands = place::nowhere;
   std::function<void()> connecting;
-  std::function<after_session()> in_session;
+  std::function<session_result()> in_session;
   int connects = 0;
   int sessions = 0;
   reconnecting_client client;

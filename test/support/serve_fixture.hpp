@@ -43,7 +43,7 @@ inline task<bool> has_ended(byte_stream& s) {
 
 /// An observer that keeps what it is told.
 struct observed {
-  void operator()(const std::exception_ptr& e) { errors.push_back(cosock::describe(e)); }
+  void operator()(const std::exception_ptr& e) { errors.push_back(cosock::error_message(e)); }
   std::vector<std::string> errors;
 };
 

@@ -178,7 +178,7 @@ STREAM_CHECK(CloseAfterCancelledOp, &kind::bounded, &kind::delivers_after_close)
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, op, [&] { return perform(which, a, into, l, 1000); });
       co_await settle();
-      n.cancel_all();
+      n.cancel();
     });
     BOOST_TEST(op.result.is(cosock::error::cancelled));
     l.sent(op.result);

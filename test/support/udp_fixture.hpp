@@ -19,7 +19,7 @@ using cosock::udp_socket;
 
 inline task<std::string> next_text(udp_socket& s) {
   std::string into(70000, '\0');
-  const cosock::received got = co_await s.receive(into);
+  const cosock::receive_result got = co_await s.receive(into);
   into.resize(got.size);
   co_return into;
 }

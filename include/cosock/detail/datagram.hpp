@@ -22,7 +22,7 @@ class COSOCK_AWAITABLE datagram_receive_operation final
                   gather_function gather) noexcept
       : datagram_operation(kind::receive, target, memory, size, gather, nullptr) {}
   datagram_receive_operation(datagram_receive_operation&&) noexcept = default;
-  received result() const {
+  receive_result result() const {
     raise_if_failed();
     return {moved_, length_, length_ > moved_, false};
   }
@@ -43,9 +43,9 @@ class COSOCK_AWAITABLE datagram_receive_from_operation final
     peer_ = &from_;
     return datagram_operation::start(awaiting, parent);
   }
-  received_from<Endpoint> result() const {
+  receive_from_result<Endpoint> result() const {
     raise_if_failed();
-    received_from<Endpoint> r;
+    receive_from_result<Endpoint> r;
     r.size = moved_;
     r.length = length_;
     r.truncated = length_ > moved_;

@@ -7,7 +7,7 @@
 #include <cosock/detail/accept.hpp>
 #include <cosock/detail/timer.hpp>
 #include <cosock/local_endpoint.hpp>
-#include <cosock/received.hpp>
+#include <cosock/receive_result.hpp>
 
 #include <utility>
 
@@ -100,7 +100,7 @@ class COSOCK_AWAITABLE message_receive_operation final
   message_receive_operation(message_receive_operation&& other) noexcept
       : io_operation(), target_(other.target_), into_(other.into_) {}
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
-  received result() {
+  receive_result result() {
     if (failure_) raise(failure_);
     return result_;
   }
@@ -110,7 +110,7 @@ class COSOCK_AWAITABLE message_receive_operation final
   step attempt() override;
   io_object* const& target_;
   mutable_buffer into_;
-  received result_;
+  receive_result result_;
 };
 
 }  // namespace cosock::detail

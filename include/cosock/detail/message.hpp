@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cosock/detail/stream_operation.hpp>
-#include <cosock/received.hpp>
+#include <cosock/receive_result.hpp>
 
 #include <memory>
 

@@ -9,7 +9,7 @@
 namespace cosock {
 
 class cancel_scope;
-enum class after_session;
+enum class session_result;
 
 namespace detail {
 
@@ -17,7 +17,7 @@ namespace detail {
 class COSOCK_API reconnect_session {
  public:
   virtual task<> connect() = 0;
-  virtual task<after_session> session() = 0;
+  virtual task<session_result> session() = 0;
   virtual void close() noexcept = 0;
 
  protected:
@@ -34,8 +34,8 @@ class reconnect_session_of final : public reconnect_session {
   static_assert(std::is_invocable_v<Session&, connection&>,
                 "session() is called with a reference to what connect() gave");
   using ending = std::invoke_result_t<Session&, connection&>;
-  static_assert(std::is_same_v<ending, task<>> || std::is_same_v<ending, task<after_session>>,
-                "session() returns cosock::task<> or cosock::task<cosock::after_session>");
+  static_assert(std::is_same_v<ending, task<>> || std::is_same_v<ending, task<session_result>>,
+                "session() returns cosock::task<> or cosock::task<cosock::session_result>");
 
  public:
   reconnect_session_of(Connect&& connect, Session&& session)
@@ -45,10 +45,10 @@ class reconnect_session_of final : public reconnect_session {
     auto made = co_await connect_();
     connected_.emplace(std::move(made));
   }
-  task<after_session> session() override {
+  task<session_result> session() override {
     if constexpr (std::is_same_v<ending, task<>>) {
       co_await session_(*connected_);
-      co_return after_session{};  // reconnect
+      co_return session_result{};  // reconnect
     } else {
       co_return co_await session_(*connected_);
     }

@@ -19,7 +19,7 @@
 
 namespace cosock {
 
-class server;
+class server_handle;
 struct serve_options;
 
 namespace detail {
@@ -34,7 +34,7 @@ class COSOCK_API serve_state {
   void count_bytes() noexcept;
 
  protected:
-  serve_state(server& handle, const serve_options& options);
+  serve_state(server_handle& handle, const serve_options& options);
   ~serve_state();
   serve_state(const serve_state&) = delete;
   serve_state& operator=(const serve_state&) = delete;
@@ -78,7 +78,7 @@ class COSOCK_API serve_state {
   void report(const std::exception_ptr&) noexcept;
   void report_rest() noexcept;
 
-  server& handle_;
+  server_handle& handle_;
   const serve_options& options_;
   std::size_t max_connections_;
   std::int64_t second_ = 0;   // when the current second of reports began
@@ -163,7 +163,7 @@ class serve_run final : public serve_connections<connection_of<Acceptor>> {
                 "a handler returns cosock::task<>: this one returns something else");
 
  public:
-  serve_run(Acceptor& acceptor, Handler& handler, server& handle, const serve_options& options)
+  serve_run(Acceptor& acceptor, Handler& handler, server_handle& handle, const serve_options& options)
       : serve_connections<connection>(handle, options), acceptor_(acceptor), handler_(handler) {}
 
  private:

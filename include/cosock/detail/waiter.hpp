@@ -42,7 +42,7 @@ class COSOCK_API waiter : public awaited_operation {
   }
   step fail_closed() noexcept;
   step fail_busy() noexcept;
-  step fail_other_loop() noexcept;
+  step fail_wrong_loop() noexcept;
   /// For one that has completed and waits for its turn: what it was about is gone.
   void fail_later() noexcept;
 

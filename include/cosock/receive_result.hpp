@@ -7,7 +7,7 @@
 namespace cosock {
 
 /// The result of receiving one message or datagram.
-struct received {
+struct receive_result {
   /// The number of bytes in the buffer.
   std::size_t size = 0;
   /// The number of bytes of the message: more than `size` if the message did not fit.
