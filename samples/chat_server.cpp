@@ -38,7 +38,7 @@ constexpr const char* command_list = "/join ROOM, /leave, /who, /quit";
 constexpr std::size_t max_line = 4096;
 constexpr cosock::outbox_options outbox_limits{.policy = cosock::overflow_policy::close,
                                                .close_message = "! disconnected: too slow\n",
-                                               .last_words_time = 15s};
+                                               .close_timeout = 15s};
 
 /// The part of the server that belongs to one loop.
 struct loop_context {

@@ -112,7 +112,7 @@ task<> finishes() {
 
 //! [frames]
 task<> answer_frames(cosock::byte_stream& client) {
-  const cosock::frame_format format{.prefix = cosock::frame_prefix::two_bytes, .maximum = 1000};
+  const cosock::frame_format format{.prefix = cosock::frame_prefix::two_bytes, .max_size = 1000};
   cosock::buffered_reader frames(client);
   while (const auto request = co_await frames.read_frame(format)) {
     const std::string answer = "got " + std::string(*request);
@@ -124,7 +124,7 @@ task<> answer_frames(cosock::byte_stream& client) {
 task<> frames() {
   auto [local, remote] = cosock::local_pair();
   const auto client = [&]() -> task<> {
-    const cosock::frame_format format{.prefix = cosock::frame_prefix::two_bytes, .maximum = 1000};
+    const cosock::frame_format format{.prefix = cosock::frame_prefix::two_bytes, .max_size = 1000};
     co_await cosock::send_frame(local, "one", format);
     cosock::buffered_reader answers(local);
     const auto answer = co_await answers.read_frame(format);

@@ -23,7 +23,7 @@ class COSOCK_API address {
   using v6_bytes = std::array<unsigned char, 16>;
 
   constexpr address() noexcept = default;
-  /// Made of its bytes, and for IPv6 of the index of an interface; 0: none.
+  /// Made from its bytes and, for IPv6, the index of an interface (0: no scope id).
   constexpr explicit address(const v4_bytes& bytes) noexcept {
     for (std::size_t i = 0; i != 4; ++i) bytes_[i] = bytes[i];
   }
@@ -31,13 +31,15 @@ class COSOCK_API address {
       : bytes_(bytes), scope_id_(scope_id), v6_(true) {}
 
   /// Parses `192.0.2.1`, `2001:db8::1`, `fe80::1%eth0` or `fe80::1%2`. Throws system_error with
-  /// `error::invalid_address`, and the text in what(), for anything else: no names, no ports, no
-  /// short or octal forms, no name of an interface that does not exist. A number is taken as it is.
+  /// `error::invalid_address`, with the text in what(), for anything else: host names, ports, short
+  /// and octal forms, and the name of an interface that does not exist. A scope id that is a number
+  /// is not checked.
   [[nodiscard]] static address parse(std::string_view text);
-  /// The same without a throw: false, and `into` unchanged, for what is no address.
+  /// Like parse(), but returns false and leaves `into` unchanged if the text is not an address.
   [[nodiscard]] static bool try_parse(std::string_view text, address& into) noexcept;
 
-  /// 127.0.0.1, ::1, and the addresses that mean all interfaces, 0.0.0.0 and ::.
+  /// The loopback addresses 127.0.0.1 and ::1, and the unspecified addresses 0.0.0.0 and ::, which
+  /// stand for all interfaces.
   [[nodiscard]] static constexpr address loopback_v4() noexcept {
     return address(v4_bytes{127, 0, 0, 1});
   }
@@ -47,7 +49,7 @@ class COSOCK_API address {
   [[nodiscard]] static constexpr address any_v4() noexcept { return address(v4_bytes{}); }
   [[nodiscard]] static constexpr address any_v6() noexcept { return address(v6_bytes{}); }
 
-  /// Which of the two families it is of. An IPv4-mapped address is of IPv6.
+  /// The address family. An IPv4-mapped address is an IPv6 address.
   [[nodiscard]] constexpr bool is_v4() const noexcept { return !v6_; }
   [[nodiscard]] constexpr bool is_v6() const noexcept { return v6_; }
   /// 127.0.0.0/8 or ::1.
@@ -61,12 +63,13 @@ class COSOCK_API address {
   /// The IPv4 address inside an IPv4-mapped one, without its scope id; any other unchanged.
   [[nodiscard]] address unmapped() const noexcept;
 
-  /// The bytes in network order: for IPv4 the first four count.
+  /// The bytes in network order. An IPv4 address uses the first four.
   [[nodiscard]] constexpr const v6_bytes& bytes() const noexcept { return bytes_; }
-  /// The index of the interface that an IPv6 address belongs to; 0: none.
+  /// The index of the interface of an IPv6 address; 0: no scope id.
   [[nodiscard]] constexpr std::uint32_t scope_id() const noexcept { return scope_id_; }
 
-  /// The usual text, RFC 5952 for IPv6; a scope id as the name of its interface, or as a number.
+  /// The usual text, for IPv6 that of RFC 5952. A scope id is shown as the name of its interface, or
+  /// as a number if no interface has it.
   [[nodiscard]] std::string to_string() const;
 
   /// IPv4 before IPv6, then by bytes, then by scope id.
@@ -88,16 +91,16 @@ class COSOCK_API address {
 class COSOCK_API endpoint {
  public:
   constexpr endpoint() noexcept = default;
-  /// The port as a number, in the order of the machine, here and in port().
+  /// The port is in host byte order, here and in port().
   constexpr endpoint(const cosock::address& address, std::uint16_t port) noexcept
       : address_(address), port_(port) {}
 
   /// Parses `192.0.2.1:80`, `[2001:db8::1]:80` or `[fe80::1%eth0]:80`. Throws system_error with the
-  /// text in what() for anything else: `error::service_not_found` where only the port is wrong,
+  /// text in what() for anything else: `error::service_not_found` if only the port is wrong,
   /// `error::invalid_address` otherwise.
   [[nodiscard]] static endpoint parse(std::string_view text);
 
-  /// What it is made of.
+  /// The address and the port.
   [[nodiscard]] constexpr const cosock::address& address() const noexcept { return address_; }
   [[nodiscard]] constexpr std::uint16_t port() const noexcept { return port_; }
 
@@ -114,7 +117,7 @@ class COSOCK_API endpoint {
 };
 
 /// Parses a decimal port from 0 to 65535. Throws system_error with `error::service_not_found`, and
-/// the text in what(), for anything else: no names, signs, spaces.
+/// the text in what(), for anything else, such as service names, signs and spaces.
 [[nodiscard]] COSOCK_API std::uint16_t parse_port(std::string_view text);
 
 }  // namespace cosock

@@ -30,16 +30,16 @@ concept contiguous_bytes = requires(R& r) {
 };
 template <class R>
 concept writable_bytes = contiguous_bytes<R> && !std::is_const_v<element<R>>;
-/// Refers to memory, as a span does, so that a temporary one will do. A container's own memory is
-/// const where the container is.
+/// Refers to memory that it does not own, as a span does, so a temporary object is enough. (The
+/// memory that a container owns is const if the container is.)
 template <class R>
 concept borrowed_bytes = writable_bytes<const R>;
 
 }  // namespace detail
 
 /// Memory to receive into: an address and a size. Owns nothing; the memory outlives the operation.
-/// Made from anything contiguous and writable of bytes or chars, or from a pointer and a size; not
-/// from a temporary container, which would take the bytes with it.
+/// Made from a contiguous and writable range of bytes or chars, or from a pointer and a size. A
+/// temporary container is refused, because the bytes would be destroyed with it.
 class mutable_buffer {
  public:
   mutable_buffer() noexcept = default;
@@ -65,8 +65,8 @@ class mutable_buffer {
 };
 
 /// Memory to send from: an address and a size. Owns nothing; the memory outlives the operation.
-/// Made from anything contiguous of bytes or chars, or from a pointer and a size. A string literal
-/// counts without its terminating zero; so does any array of const char that ends in a zero.
+/// Made from a contiguous range of bytes or chars, or from a pointer and a size. The terminating
+/// zero of a string literal, or of any array of const char, is not part of the buffer.
 class const_buffer {
  public:
   const_buffer() noexcept = default;
@@ -100,28 +100,29 @@ class const_buffer {
   std::size_t size_ = 0;
 };
 
-/// Names memory by address and size, for a part of a larger buffer.
+/// Returns a buffer for memory given by address and size, for example a part of a larger buffer.
 [[nodiscard]] inline mutable_buffer buffer(void* data, std::size_t size) noexcept {
   return {data, size};
 }
 [[nodiscard]] inline const_buffer buffer(const void* data, std::size_t size) noexcept {
   return {data, size};
 }
-/// The first `most` bytes of something contiguous, or all if it is shorter.
+/// Returns a buffer for the first `max_bytes` bytes of a contiguous range, or for all of a shorter
+/// one.
 template <class R>
 requires std::constructible_from<mutable_buffer, R>
-[[nodiscard]] mutable_buffer buffer(R&& range, std::size_t most = static_cast<std::size_t>(-1)) {
+[[nodiscard]] mutable_buffer buffer(R&& range, std::size_t max_bytes = static_cast<std::size_t>(-1)) {
   const mutable_buffer all(range);
-  return {all.data(), all.size() < most ? all.size() : most};
+  return {all.data(), all.size() < max_bytes ? all.size() : max_bytes};
 }
 template <class R>
 requires(!std::constructible_from<mutable_buffer, R> && std::constructible_from<const_buffer, R>)
-    [[nodiscard]] const_buffer buffer(R&& range, std::size_t most = static_cast<std::size_t>(-1)) {
+    [[nodiscard]] const_buffer buffer(R&& range, std::size_t max_bytes = static_cast<std::size_t>(-1)) {
   const const_buffer all(range);
-  return {all.data(), all.size() < most ? all.size() : most};
+  return {all.data(), all.size() < max_bytes ? all.size() : max_bytes};
 }
 
-/// A range of things that are memory to receive into, to be filled one after the other (scatter).
+/// A range of buffers to receive into, which are filled one after the other (scatter).
 template <class S>
 concept mutable_buffer_sequence =
     !std::constructible_from<mutable_buffer, const S&> && requires(const S& s) {
@@ -129,7 +130,7 @@ concept mutable_buffer_sequence =
       std::next(std::begin(s)) != std::end(s);
     };
 
-/// A range of things that are memory to send, one after the other (gather).
+/// A range of buffers to send, one after the other (gather).
 template <class S>
 concept const_buffer_sequence =
     !std::constructible_from<const_buffer, const S&> && requires(const S& s) {
@@ -139,8 +140,8 @@ concept const_buffer_sequence =
 
 namespace detail {
 
-/// For the functions that take a sequence of buffers, and thereby everything that is not one
-/// buffer: says what is wrong with what is no sequence either.
+/// For the functions that take a sequence of buffers, and so every argument that is not one buffer:
+/// explains the mistake if the argument is not a sequence either.
 template <class S>
 constexpr void check_receives_into() {
   using R = std::remove_reference_t<S>;
@@ -170,20 +171,21 @@ struct piece {
   std::size_t size;
 };
 
-/// Writes the pieces of the sequence that begin `skip` bytes into it, `most` of them at the most.
+/// Writes the pieces of the sequence from its byte `skip` on to `out`, at most `max_pieces` of them.
+/// Returns their number.
 using gather_function = std::size_t (*)(const void* sequence, std::size_t skip, piece* out,
-                                        std::size_t most);
+                                        std::size_t max_pieces);
 
 template <class Buffer, class Sequence>
-std::size_t gather(const void* sequence, std::size_t skip, piece* out, std::size_t most) {
+std::size_t gather(const void* sequence, std::size_t skip, piece* out, std::size_t max_pieces) {
   std::size_t count = 0;
-  for (const auto& each : *static_cast<const Sequence*>(sequence)) {
-    const Buffer b(each);
+  for (const auto& element : *static_cast<const Sequence*>(sequence)) {
+    const Buffer b(element);
     if (b.size() <= skip) {
       skip -= b.size();
       continue;
     }
-    if (count == most) break;
+    if (count == max_pieces) break;
     out[count++] = {static_cast<char*>(const_cast<void*>(static_cast<const void*>(b.data()))) +
                         skip,
                     b.size() - skip};

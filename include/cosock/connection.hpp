@@ -17,23 +17,24 @@ COSOCK_API void ask_local(const kept_io_object& of, endpoint& into);
 COSOCK_API void ask_local(const kept_io_object& of, local_endpoint& into);
 }  // namespace detail
 
-/// The facts of a connection that serve() has accepted, for a handler that takes them as its second
-/// argument, by const reference. Lives until the handler has ended, also when the connection was
-/// moved or closed before. `Endpoint` is what the socket's remote_endpoint() returns.
+/// The addresses of a connection that serve() has accepted, for a handler that takes them as its
+/// second argument, by const reference. Lives until the handler has ended, even if the connection is
+/// moved or closed before. `Endpoint` is the type that remote_endpoint() of the socket returns.
 template <class Endpoint>
 class basic_connection {
  public:
   basic_connection(const basic_connection&) = delete;
   basic_connection& operator=(const basic_connection&) = delete;
 
-  /// The address of the peer, as accept(2) returned it: available also after a reset. Throws what
-  /// remote_endpoint() of a socket of another origin threw when the connection was accepted.
+  /// The address of the peer, as accept(2) returned it; available after a reset too. For a socket
+  /// that is not of this library, throws the error that remote_endpoint() threw when the connection
+  /// was accepted.
   [[nodiscard]] const Endpoint& peer() const {
     if (!peer_) detail::raise(no_peer_);
     return *peer_;
   }
-  /// The address of this side, which the system is asked for at the call. Throws system_error,
-  /// `error::closed` when the connection is closed or was released.
+  /// The local address, which each call asks the system for. Throws system_error: `error::closed`
+  /// if the connection is closed or was released.
   [[nodiscard]] Endpoint local() const {
     if (local_) return *local_;
     Endpoint answer;
@@ -62,7 +63,7 @@ class basic_connection {
   detail::failure no_peer_;
 };
 
-/// What handlers of TCP connections take, and those of local sockets.
+/// The second argument of handlers of TCP connections, and of local sockets.
 using connection = basic_connection<endpoint>;
 using local_connection = basic_connection<local_endpoint>;
 

@@ -2,14 +2,14 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-/// Everything, for those who do not mind the compile time.
+/// All headers of the library except <cosock/asio.hpp>. Including single headers compiles faster.
 ///
-/// The rules of lifetime, which the comments of the headers take for granted: arguments passed by
-/// reference, view or span outlive the `co_await`; objects passed to a constructor by reference
-/// outlive the object; a task owns what was passed to it by value. A socket may be closed or
-/// destroyed, and a loop destroyed, while operations are pending: they end, and nothing is touched
-/// after. Everything belongs to one loop, and a loop to one thread; what may be used from others,
-/// such as `loop::post` and the senders of a `mailbox`, says so.
+/// The rules of lifetime, which hold for all headers: arguments passed by reference, view or span
+/// outlive the `co_await`; objects passed to a constructor by reference outlive the constructed object;
+/// a task owns the arguments that are passed to it by value. A socket may be closed or destroyed, and a
+/// loop destroyed, while operations are pending: the operations end, and access nothing afterwards.
+/// Every object belongs to one loop, and a loop to one thread. Functions that other threads may call,
+/// such as `loop::post` and the senders of a `mailbox`, say so.
 
 // Tasks, and what runs them
 #include <cosock/loop.hpp>

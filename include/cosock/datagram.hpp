@@ -11,33 +11,34 @@
 
 namespace cosock {
 
-/// What is known of a datagram besides its bytes and its sender. A member is filled if the socket was
-/// told to ask for it (udp_options), and keeps its default otherwise.
+/// The ancillary data of a datagram. A member is filled if the option of udp_options that it belongs
+/// to is set, and keeps its default otherwise.
 struct packet_info {
   cosock::address local = {};   ///< the address it was sent to
   unsigned interface_index = 0; ///< the interface it came in on
   int traffic_class = -1;       ///< the TOS or traffic class byte; its low two bits are ECN (RFC 3168)
-  int hops = -1;                ///< the TTL or hop limit that was left
+  int hops = -1;                ///< the remaining TTL or hop limit
   std::chrono::system_clock::time_point at = {};  ///< when the kernel received it
-  std::uint32_t dropped = 0;    ///< datagrams that the socket had lost by then, for want of room
+  std::uint32_t dropped = 0;    ///< datagrams the socket had lost by then, because it was full
 
-  /// 0: not capable, 1 and 2: capable, 3: congestion experienced, -1: unknown.
+  /// Explicit congestion notification (RFC 3168). 0: not capable, 1 and 2: capable, 3: congestion
+  /// experienced, -1: unknown.
   [[nodiscard]] int ecn() const noexcept { return traffic_class < 0 ? -1 : traffic_class & 3; }
 };
 
-/// A datagram, and where it came from.
+/// The result of receiving a datagram with its sender.
 template <class Endpoint>
 struct receive_from_result : receive_result {
-  Endpoint from = {};  ///< who sent it
+  Endpoint from = {};  ///< the sender
 };
 
-/// A datagram to be sent. The memory, and the packet_info, outlive the operation.
+/// A datagram to be sent. The data and the packet_info outlive the operation.
 template <class Endpoint>
 struct basic_outgoing {
   const_buffer data = {};  ///< its bytes
-  Endpoint to = {};        ///< who is to get it
-  /// Where to send it from: its `local` address and `interface_index`, if not null and set.
-  const packet_info* as = nullptr;
+  Endpoint to = {};        ///< the destination
+  /// If not null, its `local` and `interface_index`, if set, are the source address and interface.
+  const packet_info* source = nullptr;
 };
 
 template <class Endpoint>
@@ -57,104 +58,107 @@ concept array_of = requires(const C& c) {
 };
 }  // namespace detail
 
-/// A socket that moves datagrams: each send is one, and each receive gives one, whole or marked as
-/// truncated, never silently cut, and an empty one is one too. UDP, local, or any other kind,
-/// through one interface. Like a byte_stream (stream.hpp) it belongs to one loop, takes one receiver
-/// and one sender at a time (`error::busy`), and every function that returns an awaitable is a
-/// cancellation point; cancelled means that no datagram was taken, or sent. After close() they give
-/// `error::closed`. Buffers outlive the `co_await`; endpoints are copied.
+/// The interface of all datagram sockets: UDP, local and others. Each send transmits one datagram,
+/// and each receive returns one, flagged if it was truncated; empty datagrams are delivered. Like a
+/// byte_stream (stream.hpp) it belongs to one loop, and takes one receiver and one sender at a time
+/// (`error::busy`). Every function that returns an awaitable is a cancellation point; after
+/// `error::cancelled` no datagram was taken or sent. After close() they throw `error::closed`.
+/// Buffers outlive the `co_await`; endpoints are copied.
 ///
-/// On a connected socket, that the peer's host answered with "port unreachable" shows as
-/// connection_refused of the next operation, once; the socket goes on working. An answer that comes
-/// while a batch is being sent may be lost, as datagrams are.
+/// On a connected socket, if the host of the peer answers "port unreachable", the next operation
+/// throws connection_refused, once. The socket stays usable. An answer that arrives while a batch is
+/// being sent may be lost.
 template <class Endpoint>
 class basic_datagram_socket {
  public:
-  /// What names a peer, and the types that go with a socket of this kind.
+  /// The type of addresses, and the types of batches and outgoing datagrams.
   using endpoint_type = Endpoint;
   using batch = basic_datagram_batch<Endpoint>;
   using outgoing = basic_outgoing<Endpoint>;
 
   virtual ~basic_datagram_socket() = default;
 
-  /// Waits for a datagram. One larger than the buffer fills it, and the result says that it was
-  /// truncated and how long it was; that goes for an empty buffer too.
+  /// Waits for a datagram. Returns its size. If it is larger than the buffer, which may be empty, the
+  /// rest is lost, and the result has `truncated` set and the whole length in `length`.
   detail::datagram_receive_operation receive(mutable_buffer into);
-  /// The same into several buffers, filled one after the other.
+  /// Receives into several buffers, which are filled one after the other.
   template <detail::not_one_mutable_buffer Buffers>
   detail::datagram_receive_operation receive(Buffers&& into);
-  /// The same, and gives where it came from.
+  /// Like receive(), and returns the sender too.
   detail::datagram_receive_from_operation<Endpoint> receive_from(mutable_buffer into);
   template <detail::not_one_mutable_buffer Buffers>
   detail::datagram_receive_from_operation<Endpoint> receive_from(Buffers&& into);
-  /// The same, and writes what the socket was told to ask for. `info` outlives the `co_await`.
+  /// Also fills `info` with the ancillary data enabled in udp_options. `info` outlives the `co_await`.
   detail::datagram_receive_from_operation<Endpoint> receive_from(mutable_buffer into,
                                                                  packet_info& info);
 
-  /// Sends a datagram to the peer that the socket is connected to, and gives its size. Waits while
-  /// the system has no room. Errors: message_size if it is larger than a datagram can be,
+  /// Sends a datagram to the peer that the socket is connected to. Returns its size. Waits while the
+  /// system has no room. Errors: message_size if it is larger than a datagram can be;
   /// destination_address_required on a socket that is not connected.
   detail::datagram_send_operation<Endpoint> send(const_buffer data);
-  /// The same from several buffers, which make one datagram.
+  /// Sends several buffers as one datagram.
   template <detail::not_one_const_buffer Buffers>
   detail::datagram_send_operation<Endpoint> send(const Buffers& data);
-  /// The same to a given peer, over the interface that its scope id names. Errors: no_such_device,
-  /// with the peer in what(), if there is no such interface.
+  /// Sends a datagram to a peer, over the interface of its scope id if it has one. Errors:
+  /// no_such_device, with the peer in what(), if there is no such interface.
   detail::datagram_send_operation<Endpoint> send_to(const_buffer data, const Endpoint& to);
   template <detail::not_one_const_buffer Buffers>
   detail::datagram_send_operation<Endpoint> send_to(const Buffers& data, const Endpoint& to);
-  /// The same from the `local` address and the `interface_index` of a packet_info, as far as they
-  /// are set: an answer that comes from where the question went, or for a question to a group, from
-  /// the interface it came in on. `as` outlives the `co_await`.
+  /// Sends from the `local` address and `interface_index` of a packet_info, if they are set. With
+  /// the packet_info of a request, the reply is sent from the address that the request was sent to,
+  /// or for a multicast group over the interface on which it arrived. `source` outlives the
+  /// `co_await`.
   detail::datagram_send_operation<Endpoint> send_to(const_buffer data, const Endpoint& to,
-                                         const packet_info& as);
+                                                  const packet_info& source);
 
-  /// Waits for a datagram, then takes as many as are there and the batch has room for, in one system
-  /// call where that suffices. Gives their number, at least 1 unless the batch has no room at all.
-  /// The batch outlives the `co_await`; what it held before is gone, even if this fails.
+  /// Waits for a datagram, then takes all that are available and that fit into the batch, with one
+  /// system call if possible. Returns their number: at least 1, or 0 if the batch has no room. The
+  /// batch outlives the `co_await`. Its previous contents are lost even if this fails.
   detail::datagram_receive_batch_operation receive_batch(batch& into);
 
-  /// Sends each buffer as a datagram, to the connected peer or to one that is given, or each to a
-  /// peer of its own, with as few system calls as can be, and gives their number. Failed or cancelled
-  /// after a part: throws batch_error (error.hpp), which says how many have gone.
+  /// Sends each buffer as a datagram: to the connected peer, to the given one, or each to its own
+  /// destination. Uses as few system calls as possible. Returns the number of datagrams. After an
+  /// error or a cancellation in the middle, throws batch_error (error.hpp) with the number of
+  /// datagrams that were sent.
   template <detail::array_of<const_buffer> Buffers>
-  detail::datagram_send_batch_operation<Endpoint> send_batch(const Buffers& all);
+  detail::datagram_send_batch_operation<Endpoint> send_batch(const Buffers& buffers);
   template <detail::array_of<const_buffer> Buffers>
-  detail::datagram_send_batch_operation<Endpoint> send_batch(const Buffers& all,
+  detail::datagram_send_batch_operation<Endpoint> send_batch(const Buffers& buffers,
                                                              const Endpoint& to);
   template <detail::array_of<basic_outgoing<Endpoint>> Datagrams>
-  detail::datagram_send_batch_operation<Endpoint> send_batch(const Datagrams& all);
+  detail::datagram_send_batch_operation<Endpoint> send_batch(const Datagrams& datagrams);
 
-  /// Waits until receive would not have to wait. May wake early. Takes the place of a receiver.
+  /// Waits until receive() would complete at once. May wake early. Counts as a receive: a second one
+  /// fails with `error::busy`.
   detail::stream_ready_operation wait_readable() { return {object_, detail::reading}; }
-  /// Waits until send would not have to wait. May wake early. Takes the place of a sender.
+  /// Waits until send() would complete at once. May wake early. Counts as a send.
   detail::stream_ready_operation wait_writable() { return {object_, detail::writing}; }
 
   /// Closes the socket: pending operations end with `error::closed`. Idempotent.
   virtual void close() noexcept = 0;
-  /// Whether it can be used: not closed, not moved from, nor made by default.
+  /// False if it was closed, moved from, or default constructed.
   [[nodiscard]] bool is_open() const noexcept { return object_ && object_->loop; }
 
  protected:
-  /// For those who implement a socket: what its operations work on, or null when closed.
+  /// For classes that implement a socket: the object that its operations work on; null: closed.
   explicit basic_datagram_socket(detail::io_object* object = nullptr) noexcept : object_(object) {}
   basic_datagram_socket(const basic_datagram_socket&) = default;
   basic_datagram_socket& operator=(const basic_datagram_socket&) = default;
   detail::io_object* object_;
 };
 
-/// One datagram of a batch. Refers to the batch, until that is filled again.
+/// One datagram of a batch. Refers to the batch, and is valid until that is filled again.
 template <class Endpoint>
 class batch_datagram {
  public:
-  /// What of it is in memory.
+  /// The received bytes; a prefix of the datagram if it was truncated.
   [[nodiscard]] const_buffer data() const noexcept { return {data_, size_}; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  /// How long it was when it was sent.
+  /// The length of the datagram when it was sent.
   [[nodiscard]] std::size_t length() const noexcept { return size_ + cut_; }
-  /// Whether its end did not fit into the memory, and is lost.
+  /// True if it did not fit: its end is lost.
   [[nodiscard]] bool truncated() const noexcept { return cut_ != 0; }
-  /// Who sent it.
+  /// The sender.
   [[nodiscard]] Endpoint from() const noexcept {
     Endpoint e;
     unsigned size;
@@ -162,7 +166,7 @@ class batch_datagram {
     detail::sockaddr_traits<Endpoint>::codec.decode(name, size, &e);
     return e;
   }
-  /// What the socket was told to ask for (udp_options).
+  /// The ancillary data enabled in udp_options.
   [[nodiscard]] packet_info info() const noexcept {
     packet_info all;
     of_->info(slot_, all);
@@ -181,29 +185,28 @@ class batch_datagram {
   std::size_t cut_;
 };
 
-/// Memory for the datagrams that receive_batch takes, and a forward range of batch_datagram over
-/// them. Allocates when it is made, not when it is used.
+/// Memory for the datagrams of receive_batch, and a forward range of them. The constructor allocates
+/// the memory; using the batch allocates nothing.
 ///
-/// A socket with receive_offload (udp.hpp) hands over many small datagrams as one large one, which
-/// is split here without copying, if the memory for each is 65536 bytes or more; otherwise they
+/// A socket with receive_offload (udp.hpp) receives many small datagrams as one large one. It is
+/// split without copying if each slot of the batch has 65536 bytes or more; otherwise the datagrams
 /// are copied one by one.
 template <class Endpoint>
 class basic_datagram_batch : private detail::batch_memory {
  public:
-  /// What its iterators give.
+  /// The type of its elements.
   using value_type = batch_datagram<Endpoint>;
 
-  /// Room for `count` datagrams of up to `bytes_each` bytes; memory that is never written to costs
-  /// address space only. Of a datagram for which there are 0 bytes only the length is received; with
-  /// a count of 0 none is. Throws std::invalid_argument for more than memory can hold (PTRDIFF_MAX
-  /// bytes in all), std::bad_alloc.
+  /// Room for `count` datagrams of up to `bytes_each` bytes. Memory that is never written to costs
+  /// only address space. With 0 bytes each, only the lengths are received; with a count of 0, nothing.
+  /// Throws std::invalid_argument for more than PTRDIFF_MAX bytes in all; std::bad_alloc.
   explicit basic_datagram_batch(std::size_t count, std::size_t bytes_each = 65536)
       : batch_memory(count, bytes_each) {}
   /// Room for a datagram in each of the buffers, which outlive the batch.
   explicit basic_datagram_batch(std::span<const mutable_buffer> buffers)
       : batch_memory(buffers.data(), buffers.size()) {}
 
-  /// A forward iterator; it gives each datagram by value. Valid until the batch is filled again.
+  /// A forward iterator whose reference is a value. Valid until the batch is filled again.
   class iterator {
    public:
     using value_type = batch_datagram<Endpoint>;
@@ -238,10 +241,10 @@ class basic_datagram_batch : private detail::batch_memory {
     std::size_t at_ = 0;
   };
 
-  /// The datagrams, in the order in which the system gave them.
+  /// The datagrams in the order of their arrival.
   [[nodiscard]] iterator begin() const noexcept { return {this, slot_array()}; }
   [[nodiscard]] iterator end() const noexcept { return {this, slot_array() + messages}; }
-  /// How many datagrams it holds, those that were joined counted one by one.
+  /// The number of datagrams; those that were joined count one by one.
   [[nodiscard]] std::size_t size() const noexcept { return datagrams; }
   [[nodiscard]] bool empty() const noexcept { return datagrams == 0; }
 
@@ -249,10 +252,9 @@ class basic_datagram_batch : private detail::batch_memory {
   friend class basic_datagram_socket<Endpoint>;
 };
 
-/// What sends and receives datagrams between addresses with ports: udp_socket, and others that may
-/// stand in for it.
+/// A datagram socket whose addresses are endpoints: udp_socket, or a replacement in tests.
 using datagram_socket = basic_datagram_socket<endpoint>;
-/// Memory for what such a socket receives, and what it is to send.
+/// The types of its batches and of its outgoing datagrams.
 using datagram_batch = basic_datagram_batch<endpoint>;
 using outgoing_datagram = basic_outgoing<endpoint>;
 

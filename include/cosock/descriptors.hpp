@@ -11,19 +11,19 @@
 
 namespace cosock {
 
-/// How many descriptors one send can take along: the system's limit.
+/// The largest number of descriptors in one send: the system's limit (SCM_MAX_FD).
 inline constexpr std::size_t max_descriptors = 253;
 
-/// What came of receiving bytes, or a message, and the descriptors that were sent with them.
+/// The result of receiving bytes or a message with descriptors.
 struct receive_descriptors_result : receive_result {
   receive_descriptors_result() noexcept {}  // GCC 12 destroys aggregates twice, see docs/gcc-12.md
 
-  /// In the order in which they were sent; close-on-exec.
+  /// The descriptors in the order in which they were sent; close-on-exec.
   std::vector<unique_descriptor> descriptors;
-  /// How many more had been sent than were asked for. They are closed.
+  /// The number of descriptors that were sent beyond the requested number. They are closed.
   std::size_t refused = 0;
-  /// Whether the system had to drop some, which nobody has counted: for the limit of open
-  /// descriptors, say.
+  /// True if the kernel discarded descriptors (MSG_CTRUNC), for example at RLIMIT_NOFILE. Their number
+  /// is unknown.
   bool incomplete = false;
 };
 
@@ -57,10 +57,10 @@ class COSOCK_AWAITABLE descriptor_receive_operation final
     : public awaiter_of<descriptor_receive_operation>,
       public io_operation {
  public:
-  descriptor_receive_operation(io_object* const& target, mutable_buffer into, std::size_t most) noexcept
-      : target_(target), into_(into), most_(most < max_descriptors ? most : max_descriptors) {}
+  descriptor_receive_operation(io_object* const& target, mutable_buffer into, std::size_t count) noexcept
+      : target_(target), into_(into), max_count_(count < max_descriptors ? count : max_descriptors) {}
   descriptor_receive_operation(descriptor_receive_operation&& other) noexcept
-      : io_operation(), target_(other.target_), into_(other.into_), most_(other.most_) {}
+      : io_operation(), target_(other.target_), into_(other.into_), max_count_(other.max_count_) {}
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   receive_descriptors_result result() {
     if (failure_) raise(failure_);
@@ -72,7 +72,7 @@ class COSOCK_AWAITABLE descriptor_receive_operation final
   step attempt() override;
   io_object* const& target_;
   mutable_buffer into_;
-  std::size_t most_;
+  std::size_t max_count_;
   receive_descriptors_result result_;
 };
 

@@ -9,7 +9,7 @@ namespace cosock {
 
 namespace detail {
 
-/// For cleanup that failed after the operation had: throws the error that counts, or both.
+/// Called if the cleanup fails: throws its error, that of the operation, or both.
 [[noreturn]] COSOCK_API void raise_after_cleanup(std::exception_ptr error,
                                                  std::exception_ptr cleanup_error);
 
@@ -47,9 +47,9 @@ task<result_of<A>> run_with_cleanup(A operation, Cleanup cleanup) {
 /// shielded from cancellation, so limit it: `with_timeout(1s, peer.send("bye"))`.
 ///
 /// Returns the result of `operation`, or throws its error, when the cleanup has ended. An error of
-/// the cleanup is thrown if `operation` succeeded or was cancelled; where both failed, both are in
-/// multiple_errors. A coroutine that is destroyed, with its loop say, runs no cleanup: what needs no
-/// await belongs in a destructor.
+/// the cleanup is thrown if `operation` succeeded or was cancelled; if both failed, throws
+/// multiple_errors with both. A coroutine that is destroyed, for example with its loop, runs no
+/// cleanup: cleanup that does not await belongs in a destructor.
 ///
 /// Both are moved into the task that this returns. A lambda may capture by reference; write one that
 /// captures by value as a named variable first (GCC 12 destroys such a temporary of a `co_await`

@@ -9,18 +9,18 @@
 
 namespace cosock {
 
-/// How long byte_stream::finish() waits for the end of the peer.
+/// The limits of byte_stream::finish().
 struct finish_options {
-  /// For everything: sending what the stream holds, and waiting for the end. Zero or less: finish()
-  /// is close().
+  /// For sending the buffered data and waiting for the end of the peer, together. Zero or less:
+  /// finish() closes at once.
   time_span timeout = std::chrono::seconds(2);
-  /// Bytes of the peer that are discarded meanwhile; after more the stream is closed.
+  /// Bytes of input that are discarded; after more the stream is closed.
   std::size_t max_discard = 256 << 10;
 };
 
 // Implementation
 
-/// For byte_stream::finish(), which finds it here without the cost of <chrono> for every stream.
+/// Called by byte_stream::finish(), so that stream.hpp does not include <chrono>.
 template <class Rep, class Period>
 task<bool> finish_within(byte_stream& stream, std::chrono::duration<Rep, Period> timeout) {
   return stream.finish(finish_options{.timeout = timeout});

@@ -10,37 +10,37 @@
 
 namespace cosock {
 
-/// How the length is written in front of the bytes of a frame.
+/// The encoding of the length in front of a frame.
 enum class frame_prefix : unsigned char {
-  varint = 0,  ///< LEB128: 7 bits a byte, the lowest first, in no more bytes than needed
+  varint = 0,  ///< LEB128: 7 bits in each byte, the lowest first, in as few bytes as possible
   one_byte = 1,
   two_bytes = 2,
   four_bytes = 4,
   eight_bytes = 8,
 };
 
-/// Messages in a stream, each behind its length. Read with buffered_reader::read_frame
-/// (reader.hpp), sent with send_frame.
+/// The format of messages in a stream that have their length in front. They are read with
+/// buffered_reader::read_frame (reader.hpp), and sent with send_frame.
 struct frame_format {
   frame_prefix prefix = frame_prefix::four_bytes;  ///< in front of each frame
-  std::endian order = std::endian::big;  ///< of the bytes of the prefix; a varint has its own
-  std::size_t maximum = 1 << 20;  ///< bytes of a frame, its prefix not counted; from 0 to SIZE_MAX
+  std::endian order = std::endian::big;  ///< byte order of the prefix; not used for a varint
+  std::size_t max_size = 1 << 20;  ///< bytes of a frame without its prefix; from 0 to SIZE_MAX
 };
 
 namespace detail {
 
-inline constexpr std::size_t most_prefix = 10;
-inline constexpr std::uint64_t most_frame = PTRDIFF_MAX - most_prefix;
+inline constexpr std::size_t max_prefix = 10;
+inline constexpr std::uint64_t max_frame = PTRDIFF_MAX - max_prefix;
 
-/// The length in front of a frame, as far as it is there.
+/// The decoded length in front of a frame.
 struct frame_head {
-  std::size_t size = 0;  // of the prefix; 0: it is not complete
+  std::size_t size = 0;  // of the prefix; 0: incomplete
   std::uint64_t length = 0;
   failure why;
 };
 COSOCK_API frame_head read_prefix(const frame_format&, const unsigned char* from,
                                   std::size_t size) noexcept;
-/// Gives the size of the prefix, 0 for a length that it cannot hold.
+/// Returns the size of the prefix; 0 if it cannot hold the length.
 COSOCK_API std::size_t write_prefix(const frame_format&, std::uint64_t length,
                                     unsigned char* to) noexcept;
 
@@ -64,17 +64,17 @@ class COSOCK_AWAITABLE frame_send_operation final : public awaiter_of<frame_send
  private:
   frame_format format_;
   std::array<const_buffer, 2> parts_;
-  unsigned char prefix_[most_prefix];
+  unsigned char prefix_[max_prefix];
 };
 
 }  // namespace detail
 
-/// Sends a frame, with one system call if there is room for it. An empty one is a frame too.
+/// Sends a frame, which may be empty, with one system call if the system has room.
 ///
-/// Errors: those of byte_stream::send; `error::frame_too_long`, and nothing was sent, for more than
-/// the format's maximum, or than its prefix can tell. Cancelled or failed after a part: throws
-/// transfer_error, with the bytes of the prefix counted; the stream is then good for nothing but to
-/// be closed.
+/// Errors: `error::frame_too_long` for more than the maximum of the format, or more than its prefix
+/// can hold; nothing was sent then. Those of byte_stream::send. After an error or a cancellation in
+/// the middle, throws transfer_error with the number of bytes, prefix included; the stream can only
+/// be closed then.
 inline detail::frame_send_operation send_frame(byte_stream& to, const_buffer payload,
                                           const frame_format& format = {}) {
   return {to, payload, format};

@@ -11,82 +11,83 @@ namespace cosock {
 
 class loop;
 
-/// Who is at the other end of a local socket, as the kernel knows it: nobody can pretend.
+/// Credentials of the peer process of a local socket, verified by the kernel (SO_PEERCRED).
 struct credentials {
-  int pid = 0;       ///< of the process, which may have ended since; 0 in another PID namespace
-  unsigned uid = 0;  ///< its effective user
-  unsigned gid = 0;  ///< its effective group
+  int pid = 0;       ///< the process, which may have ended since; 0 if in another PID namespace
+  unsigned uid = 0;  ///< effective user
+  unsigned gid = 0;  ///< effective group
   friend bool operator==(const credentials&, const credentials&) noexcept = default;
 };
 
-/// What connected local (Unix domain) sockets have in common; closed when destroyed. Made by
-/// connect(), by an acceptor, or in pairs by local_pair(); one made by default is closed. May be
-/// moved while operations are pending on it. The descriptor is close-on-exec.
+/// The base of connected local (Unix domain) sockets (unix(7)); closed when destroyed. Made by
+/// connect(), by an acceptor, or in pairs by local_pair(); a default constructed socket is closed. May
+/// be moved while operations are pending. The descriptor is close-on-exec.
 ///
-/// Descriptors that a peer sends along are closed unless they are asked for. The options throw
-/// system_error with the system's code, or `error::closed`.
+/// Descriptors that a peer sends are closed, unless they are received with
+/// receive_with_descriptors(). Setters throw system_error with the system's code, or `error::closed`.
 class COSOCK_API local_socket : public byte_stream {
  public:
   ~local_socket() override;
 
-  /// Gives up the descriptor, open and non-blocking, to the caller, without the options that the
-  /// library has set for itself (SO_TIMESTAMPNS). Pending operations end with
-  /// `error::closed`; the socket is closed for this library. Gives -1 if it was closed before.
+  /// Returns the descriptor, open and non-blocking, to the caller, who owns it from then on; -1 if
+  /// the socket was closed before. The option that the library uses itself (SO_TIMESTAMPNS) is reset.
+  /// Pending operations end with `error::closed`.
   [[nodiscard]] int release() noexcept;
 
   void shutdown_send() override;
   void close() noexcept override;
 
-  /// The name of this side. Clients have none: unnamed.
+  /// The local address. That of a client is unnamed.
   [[nodiscard]] cosock::local_endpoint local_endpoint() const;
-  /// Where it is connected to: for a client the name of the server, for a server mostly unnamed.
+  /// The address of the peer: for a client that of the server, for a server usually unnamed.
   [[nodiscard]] cosock::local_endpoint remote_endpoint() const;
 
-  /// The process that connected, or that listened, at the time when it did (SO_PEERCRED); for a
-  /// pair, the one that made it.
+  /// The process that connected or listened, with its credentials at that time; for a pair, the
+  /// process that made it.
   [[nodiscard]] credentials peer_credentials() const;
 
-  /// Bytes. The kernel doubles the value, up to a limit of its own, and returns the doubled one.
-  /// Negative: invalid_argument. The send buffer bounds what is on the way, and the size of a message.
+  /// The size of the buffer in bytes. The kernel doubles the value, up to a limit, and the getter
+  /// returns the doubled one. The send buffer limits the data in transit, and the size of a message.
+  /// Errors: invalid_argument for a negative number.
   void set_receive_buffer(int bytes);
   [[nodiscard]] int receive_buffer() const;
   void set_send_buffer(int bytes);
   [[nodiscard]] int send_buffer() const;
 
-  /// Sends all of `data`, and with its first byte duplicates of the descriptors; gives the number of
-  /// bytes. The caller keeps its own, and may close them when this has ended; sockets of this library
-  /// are passed by their native_handle(). `data` and
-  /// `descriptors` outlive the `co_await`. On a stream, `data` is not empty. Takes the place of a
-  /// sender.
+  /// Sends `data`, and with its first byte duplicates of the descriptors (SCM_RIGHTS). Returns the
+  /// number of bytes. The caller keeps the descriptors, and may close them afterwards; a socket of
+  /// this library is passed by its native_handle(). On a stream, `data` is not empty. `data` and
+  /// `descriptors` outlive the `co_await`. Counts as a send.
   ///
-  /// Errors: invalid_argument for more than `max_descriptors`, and for no data; bad_file_descriptor;
-  /// too_many_references (ETOOMANYREFS) if too many are on the way; those of send(). Cancelled or
-  /// failed after a part: transfer_error; the descriptors have gone with the part. Otherwise nothing
-  /// has gone.
+  /// Errors: invalid_argument for more than `max_descriptors`, or no data; bad_file_descriptor;
+  /// too_many_references (ETOOMANYREFS) if too many descriptors are in transit; those of send(). After
+  /// an error or a cancellation in the middle, throws transfer_error; the descriptors were sent.
+  /// Otherwise nothing was sent.
   detail::descriptor_send_operation send_with_descriptors(const_buffer data,
                                                 std::span<const int> descriptors) {
     return {object_, data, descriptors};
   }
 
-  /// Waits for bytes or a message, as receive() does, and takes the descriptors that were sent with
-  /// them, `most` of them at the most; what comes above that is closed and counted. All of one
-  /// message's come together; on a stream, those of one send come with its first byte, which later
-  /// bytes may follow and earlier ones precede.
+  /// Waits for bytes or a message, as receive() does, and takes at most `max_count` of the descriptors
+  /// that were sent with them; the others are closed and counted. The descriptors of a message arrive
+  /// together. On a stream, those of one send arrive with its first byte; bytes of earlier and later
+  /// sends may be received with it.
   ///
-  /// The end of the stream, and a message that did not fit, are reported, not thrown, and an empty
-  /// message is given. An empty buffer gives nothing at once on a stream. Errors: the system's;
-  /// not_enough_memory, before anything is taken. Cancelled: nothing was taken. Takes the place of a
-  /// receiver.
+  /// Returns the number of bytes and the descriptors. The end of the stream, and a message that does
+  /// not fit, are part of the result, not errors; an empty message is returned. On a stream, an empty
+  /// buffer returns at once. Errors: the system's; not_enough_memory, before anything is taken.
+  /// Cancelled: nothing was taken. Counts as a receive.
   detail::descriptor_receive_operation receive_with_descriptors(mutable_buffer into,
-                                                                std::size_t most) {
-    return {object_, into, most};
+                                                                std::size_t max_count) {
+    return {object_, into, max_count};
   }
 
-  /// The descriptor, for options this class does not have, or -1. It stays the socket's own.
+  /// The descriptor, for options that this class does not have; -1 if closed. The socket still owns
+  /// it.
   ///
-  /// On a seqpacket socket SO_TIMESTAMPNS, which tells the library an empty message from the end, is
-  /// taken back, so that others may receive from the descriptor too; each receive then takes one more
-  /// system call. An adopted socket never has it.
+  /// On a seqpacket socket this resets SO_TIMESTAMPNS, by which the library distinguishes an empty
+  /// message from the end, so that other code may receive from the descriptor too. From then on each
+  /// receive needs one more system call. An adopted socket never has the option.
   [[nodiscard]] int native_handle() const noexcept;
 
  protected:
@@ -105,9 +106,9 @@ class COSOCK_API local_stream_socket final : public local_socket {
   local_stream_socket& operator=(local_stream_socket&&) noexcept = default;
   ~local_stream_socket() override;
 
-  /// Takes over a connected descriptor: makes it non-blocking and close-on-exec, and closes it in
-  /// the end, also if this throws. It belongs to the running loop. Throws wrong_protocol_type for
-  /// what is no local socket of this type.
+  /// Takes over a connected descriptor, for the running loop: makes it non-blocking and
+  /// close-on-exec, and owns it, also if this throws. Errors:
+  /// wrong_protocol_type if it is not a local socket of this type.
   [[nodiscard]] static local_stream_socket adopt(int descriptor);
 
  private:
@@ -116,11 +117,12 @@ class COSOCK_API local_stream_socket final : public local_socket {
   static constexpr auto kind = detail::fd_kind::socket;
 };
 
-/// A local connection that keeps messages apart: each send is one message, never partial, and each
-/// receive gives one. As a byte_stream: a message that does not fit into the buffer of a receive is
-/// `error::message_truncated`, thrown as a transfer_error with the number of bytes in the buffer; the
-/// rest is lost. One that is too large to be sent is message_size; it has at most 1024 buffers. An
-/// empty send does nothing, and empty messages of the peer are skipped.
+/// A local connection that preserves message boundaries (SOCK_SEQPACKET): each send is one message,
+/// never a part of one, and each receive returns one. As a byte_stream, it differs in this: a message
+/// that does not fit into the buffer of a receive fails with `error::message_truncated`, thrown as
+/// transfer_error with the number of bytes in the buffer, and the rest is lost; a message that is too
+/// large to be sent, or has more than 1024 buffers, fails with message_size; an empty send does
+/// nothing, and empty messages of the peer are skipped.
 class COSOCK_API local_seqpacket_socket final : public local_socket {
  public:
   local_seqpacket_socket() noexcept = default;
@@ -131,11 +133,11 @@ class COSOCK_API local_seqpacket_socket final : public local_socket {
   /// As local_stream_socket::adopt.
   [[nodiscard]] static local_seqpacket_socket adopt(int descriptor);
 
-  /// Waits for a message, empty ones included, and gives its size; one that does not fit is cut,
-  /// and the result says so. So is the end of the stream. Errors: the system's. Cancelled: no message
-  /// was taken. Takes the place of a receiver.
+  /// Waits for a message, which may be empty. Returns its size. If it does not fit, the rest is lost
+  /// and the result has `truncated` set; at the end of the stream it has `end` set. Errors: the
+  /// system's. Cancelled: no message was taken. Counts as a receive.
   detail::message_receive_operation receive_message(mutable_buffer into) { return {object_, into}; }
-  /// Sends a message as send() does, also an empty one.
+  /// Like send(), but also sends an empty message.
   detail::descriptor_send_operation send_message(const_buffer from) { return {object_, from, {}}; }
 
  private:
@@ -144,54 +146,53 @@ class COSOCK_API local_seqpacket_socket final : public local_socket {
   static constexpr auto kind = detail::fd_kind::messages;
 };
 
-/// Connects to a local socket; gives a `Socket`: local_stream_socket, or local_seqpacket_socket.
-/// While the listener's backlog is full it tries again, after 1 ms at first and 100 ms at last; for a
-/// limit, see with_timeout. Throws system_error with the endpoint in what(): connection_refused where
-/// nobody listens, no_such_file_or_directory, permission_denied, wrong_protocol_type for a socket of
-/// another type, and so on. Cancelled: the connection is closed, whatever it had come to.
+/// Connects to a local socket. Returns a `Socket`: local_stream_socket or local_seqpacket_socket.
+/// While the backlog of the acceptor is full, it tries again, after 1 ms at first and up to 100 ms
+/// later, without a limit; see with_timeout. Throws system_error with the endpoint in what():
+/// connection_refused if no process listens, no_such_file_or_directory, permission_denied,
+/// wrong_protocol_type for a socket of another type, and others of connect(2). Cancelled: the socket
+/// is closed, even if the connection was already established.
 template <class Socket = local_stream_socket>
-detail::local_connect_operation<Socket> connect(const local_endpoint& to) {
-  return detail::local_connect_operation<Socket>(to);
+detail::local_connect_operation<Socket> connect(const local_endpoint& peer) {
+  return detail::local_connect_operation<Socket>(peer);
 }
 
-/// Makes two sockets of this type that are connected to each other, on the running loop. Throws
-/// system_error, with the system's code.
+/// Returns two sockets that are connected to each other, on the running loop (socketpair(2)). Throws
+/// system_error with the system's code.
 template <class Socket = local_stream_socket>
 [[nodiscard]] std::pair<Socket, Socket> local_pair() {
   return detail::local_access::make_pair<Socket>();
 }
 
-/// How a local acceptor is opened. The defaults are what a server wants.
+/// How a local acceptor is opened. The defaults suit a server.
 struct local_acceptor_options {
-  int backlog = 4096;         ///< connections that may wait to be accepted; the system may cut it;
+  int backlog = 4096;         ///< connections that may wait to be accepted; the system may reduce it;
                               ///< negative: invalid_argument
-  int mode = 0600;            ///< of the file, exactly: who may write to it may connect; other than
-                              ///< 0 to 07777: invalid_argument
-  bool replace_stale = true;  ///< replace the file of a socket that is no more
+  int mode = 0600;            ///< permissions of the file, 0 to 07777, whatever the umask is; write
+                              ///< permission is needed to connect; otherwise invalid_argument
+  bool replace_stale = true;  ///< replace the file of a socket that does not exist any more
 };
 
-/// Listens on a local socket; closed when destroyed. Belongs to one loop. Its file is removed when it
-/// closes, or when the loop ends, unless something else has taken its place; a relative path is that
-/// of the directory in which the process is then. A child that was forked never removes a file that
-/// its parent made, so a parent that leaves its work to a child leaves the file too; the next
-/// acceptor replaces it.
+/// The base of local acceptors; closed when destroyed. Belongs to one loop. Its file is removed when
+/// it closes, or when the loop is destroyed, unless the path names another file then; a relative path
+/// is looked up in the current directory. A forked child never removes a file that its parent made;
+/// the next acceptor replaces it.
 class COSOCK_API local_listener {
  public:
-  /// Gives up the descriptor, listening and non-blocking, and its file, to the caller. A pending
-  /// accept ends with `error::closed`; the acceptor is closed for this library. Gives -1 if it was
-  /// closed before.
+  /// Returns the descriptor, listening and non-blocking, to the caller, who owns it and its file from
+  /// then on; -1 if the acceptor was closed before. A pending accept ends with `error::closed`.
   [[nodiscard]] int release() noexcept;
 
   /// Stops listening, and removes its file. A pending accept ends with `error::closed`. Idempotent.
   void close() noexcept;
-  /// Whether it listens: not closed, not moved from, nor made by default.
+  /// False if it was closed, moved from, or default constructed.
   [[nodiscard]] bool is_open() const noexcept { return native_handle() >= 0; }
-  /// Where it listens, with the abstract name that the system has picked.
+  /// The address on which it listens, with the abstract name if the system has picked one.
   [[nodiscard]] cosock::local_endpoint local_endpoint() const;
-  /// How many connections may wait to be accepted from now on; the system may cut it (listen(2)).
-  /// Throws system_error with the system's code, or `error::closed`.
+  /// Sets the number of connections that may wait to be accepted; the system may reduce it
+  /// (listen(2)). Throws system_error with the system's code, or `error::closed`.
   void set_backlog(int connections);
-  /// The descriptor, or -1. It stays the acceptor's own.
+  /// The descriptor, which the acceptor still owns, or -1.
   [[nodiscard]] int native_handle() const noexcept;
 
  protected:
@@ -206,40 +207,39 @@ class COSOCK_API local_listener {
   detail::descriptor* of_ = nullptr;
 };
 
-/// Listens for connections of one type of socket: local_acceptor, or local_seqpacket_acceptor.
+/// Accepts connections of one type of local socket: see local_acceptor and local_seqpacket_acceptor.
 template <class Socket>
 class basic_local_acceptor final : public local_listener {
  public:
   /// Closed.
   basic_local_acceptor() noexcept = default;
-  /// Binds and listens, on the running loop. Unnamed lets the system pick an abstract name; see
-  /// local_endpoint().
+  /// Binds and listens, on the running loop. For an unnamed endpoint the system picks an abstract
+  /// name; see local_endpoint().
   ///
-  /// A file in the way is replaced if it is a socket of this user (for root, of any) to which nothing
-  /// is bound any more. Throws system_error with the endpoint in what(): address_in_use where
-  /// somebody listens, or where there is a file that is no socket, which is left alone;
-  /// no_such_file_or_directory, permission_denied, and so on.
+  /// An existing file is replaced if it is a socket of this user (for root, of any user) that no
+  /// process has open. Throws system_error with the endpoint in what(): address_in_use if a process
+  /// listens there, or if the file is not a socket; no_such_file_or_directory, permission_denied, and
+  /// others of bind(2).
   explicit basic_local_acceptor(const cosock::local_endpoint& at,
                                 const local_acceptor_options& options = {})
       : local_listener(nullptr, detail::local_access::kind<Socket>(), at, options) {}
-  /// The same on a loop that need not run yet.
+  /// Binds and listens on this loop, which need not be running.
   basic_local_acceptor(loop& loop, const cosock::local_endpoint& at,
                        const local_acceptor_options& options = {})
       : local_listener(&loop, detail::local_access::kind<Socket>(), at, options) {}
 
-  /// Takes over a descriptor that listens, one of the service manager's for instance: makes it
-  /// non-blocking and close-on-exec, and closes it in the end, also if this throws; its file is not
-  /// removed. It belongs to the running loop. Throws wrong_protocol_type for what is no local socket
-  /// of this type, invalid_argument for one that does not listen,
-  /// not_a_socket, bad_file_descriptor.
+  /// Takes over a descriptor that listens, for example that of a service manager, for the running
+  /// loop: makes it non-blocking and close-on-exec, and owns it, also if this throws. Its file is not
+  /// removed. Errors: wrong_protocol_type if it is not a local socket of this type; invalid_argument
+  /// if it does not listen; not_a_socket; bad_file_descriptor.
   [[nodiscard]] static basic_local_acceptor adopt(int descriptor) {
     return basic_local_acceptor(
         local_listener::adopt(descriptor, detail::local_access::kind<Socket>()));
   }
 
-  /// Waits for a connection. Throws the system's errors, such as too_many_files_open, after which
-  /// accepting can go on; `error::busy` for a second one at the same time; `error::closed`.
-  /// Cancelled: no connection is lost, the next accept gets it.
+  /// Waits for a connection, and returns its socket. Errors: the system's, such as
+  /// too_many_files_open, after which it may be called again; `error::busy` while another accept is
+  /// pending; `error::closed`. Cancelled: no connection is lost; the next accept returns it.
   detail::local_accept_operation<Socket> accept() {
     return detail::local_accept_operation<Socket>(of_);
   }
@@ -247,7 +247,7 @@ class basic_local_acceptor final : public local_listener {
  private:
   using local_listener::local_listener;
 };
-/// The acceptors for streams, and for sequenced packets.
+/// The acceptors of local streams, and of sequenced packets.
 using local_acceptor = basic_local_acceptor<local_stream_socket>;
 using local_seqpacket_acceptor = basic_local_acceptor<local_seqpacket_socket>;
 

@@ -8,7 +8,7 @@
 namespace cosock {
 
 class local_datagram_socket;
-/// Memory for what such a socket receives, and what it is to send.
+/// The types of its batches and of its outgoing datagrams.
 using local_datagram_batch = basic_datagram_batch<local_endpoint>;
 using outgoing_local_datagram = basic_outgoing<local_endpoint>;
 
@@ -22,30 +22,30 @@ COSOCK_API std::pair<local_datagram_socket, local_datagram_socket> make_local_da
 
 /// How a local datagram socket is opened.
 struct local_datagram_options {
-  int mode = 0600;            ///< of the file, exactly: who may write to it may send; other than
-                              ///< 0 to 07777: invalid_argument
-  bool replace_stale = true;  ///< replace the file of a socket that is no more
+  int mode = 0600;            ///< permissions of the file, 0 to 07777, whatever the umask is; write
+                              ///< permission is needed to send; otherwise invalid_argument
+  bool replace_stale = true;  ///< replace the file of a socket that does not exist any more
   bool receive_time = false;  ///< packet_info::at
-  int receive_buffer = 0;     ///< bytes; 0: the system's; negative: invalid_argument
-  int send_buffer = 0;        ///< bytes; 0: the system's. It bounds the size of a datagram
+  int receive_buffer = 0;     ///< bytes; 0: the system's default; negative: invalid_argument
+  int send_buffer = 0;        ///< bytes; 0: the system's default. It limits the size of a datagram
 };
 
-/// A local (Unix domain) datagram socket, connected or not (unix(7)); closed when destroyed. Sends and
-/// receives as every datagram_socket does, but nothing is lost or reordered: a send waits while the
-/// receiver's queue is full. May be moved while operations are pending on it. The descriptor is
-/// close-on-exec.
+/// A local (Unix domain) datagram socket, connected or not (unix(7)); closed when destroyed. Its
+/// operations are those of basic_datagram_socket, but no datagram is lost or reordered: a send waits
+/// while the queue of the receiver is full. May be moved while operations are pending. The descriptor
+/// is close-on-exec.
 ///
-/// For a peer that is not connected the system does not tell when its queue has room again; a send
-/// then tries again, after 0.25 ms at first and 20 ms at last.
+/// For a peer that the socket is not connected to, the system does not report when its queue has room
+/// again. A send then tries again, after 0.25 ms at first and up to 20 ms later.
 class COSOCK_API local_datagram_socket final : public basic_datagram_socket<cosock::local_endpoint> {
  public:
   local_datagram_socket() noexcept = default;
-  /// Opens and binds a socket on the running loop. Unnamed lets the system pick an abstract name, so
-  /// that peers can answer. Its file is removed when it closes, as that of a local_acceptor, and one
-  /// in the way is treated in the same way. Throws system_error with the endpoint in what().
+  /// Opens and binds a socket on the running loop. For an unnamed endpoint the system picks an
+  /// abstract name, so that peers can reply. Its file is removed, and an existing file is replaced, as
+  /// by basic_local_acceptor. Throws system_error with the endpoint in what().
   explicit local_datagram_socket(const cosock::local_endpoint& at,
                                  const local_datagram_options& options = {});
-  /// The same on a loop that need not run yet.
+  /// Opens and binds a socket on this loop, which need not be running.
   local_datagram_socket(loop& loop, const cosock::local_endpoint& at,
                         const local_datagram_options& options = {});
   local_datagram_socket(local_datagram_socket&& other) noexcept
@@ -53,49 +53,51 @@ class COSOCK_API local_datagram_socket final : public basic_datagram_socket<coso
   local_datagram_socket& operator=(local_datagram_socket&& other) noexcept;
   ~local_datagram_socket() override;
 
-  /// Takes over a local datagram descriptor: makes it non-blocking and close-on-exec, and closes it in
-  /// the end, also if this throws. It belongs to the running loop; its file is left alone.
+  /// Takes over a local datagram descriptor, for the running loop: makes it non-blocking and
+  /// close-on-exec, and owns it, also if this throws. Its file is not
+  /// removed.
   [[nodiscard]] static local_datagram_socket adopt(int descriptor);
-  /// Gives up the descriptor, open and non-blocking, to the caller, who removes its file. Pending
-  /// operations end with `error::closed`. Gives -1 if it was closed before.
+  /// Returns the descriptor, open and non-blocking, to the caller, who owns it and its file from then
+  /// on; -1 if the socket was closed before. Pending operations end with `error::closed`.
   [[nodiscard]] int release() noexcept;
 
   void close() noexcept override;
 
-  /// Sends to this peer from now on where none is given, and receives from no other, but
-  /// for what has come before. Throws
-  /// system_error with the endpoint: connection_refused where nobody is, no_such_file_or_directory,
+  /// Sets the default destination, and receives from this peer only. Datagrams of others that are
+  /// already in the receive queue are still returned. Throws system_error with the endpoint in what():
+  /// connection_refused if no process has the socket open, no_such_file_or_directory,
   /// permission_denied, wrong_protocol_type.
   void connect(const cosock::local_endpoint& peer);
-  /// Takes that back: any peer again.
+  /// Removes the peer: the socket receives from all again.
   void disconnect();
 
-  /// What it is bound to, with the abstract name that the system has picked.
+  /// The local address, with the abstract name if the system has picked one.
   [[nodiscard]] cosock::local_endpoint local_endpoint() const;
-  /// The peer it is connected to; not_connected if it is not.
+  /// The peer that it is connected to. Errors: not_connected.
   [[nodiscard]] cosock::local_endpoint remote_endpoint() const;
 
-  /// Sends a datagram with duplicates of descriptors to the connected peer, and gives its size. Errors
-  /// and lifetimes are those of local_socket::send_with_descriptors; `data` may be empty.
+  /// Sends a datagram with duplicates of the descriptors to the connected peer. Returns its size.
+  /// Errors and lifetimes as in local_socket::send_with_descriptors; `data` may be empty.
   detail::descriptor_send_operation send_with_descriptors(const_buffer data,
                                                 std::span<const int> descriptors) {
     return {object_, data, descriptors};
   }
-  /// Waits for a datagram, and takes the descriptors that were sent with it, `most` of them at the
-  /// most; as local_socket::receive_with_descriptors.
+  /// Waits for a datagram, and takes at most `max_count` of the descriptors that were sent with it;
+  /// see local_socket::receive_with_descriptors.
   detail::descriptor_receive_operation receive_with_descriptors(mutable_buffer into,
-                                                                std::size_t most) {
-    return {object_, into, most};
+                                                                std::size_t max_count) {
+    return {object_, into, max_count};
   }
 
-  /// Bytes. The kernel doubles the value, up to a limit of its own, and returns the doubled one.
-  /// Negative: invalid_argument.
+  /// The size of the buffer in bytes. The kernel doubles the value, up to a limit, and the getter
+  /// returns the doubled one. Errors: invalid_argument for a negative number.
   void set_receive_buffer(int bytes);
   [[nodiscard]] int receive_buffer() const;
   void set_send_buffer(int bytes);
   [[nodiscard]] int send_buffer() const;
 
-  /// The descriptor, for options this class does not have, or -1. It stays the socket's own.
+  /// The descriptor, for options that this class does not have; -1 if closed. The socket still owns
+  /// it.
   [[nodiscard]] int native_handle() const noexcept;
 
  private:
@@ -105,7 +107,7 @@ class COSOCK_API local_datagram_socket final : public basic_datagram_socket<coso
   detail::descriptor* of() const noexcept;
 };
 
-/// local_pair<local_datagram_socket>() gives two that are connected to each other.
+/// local_pair<local_datagram_socket>() returns two datagram sockets connected to each other.
 template <>
 [[nodiscard]] inline std::pair<local_datagram_socket, local_datagram_socket>
 local_pair<local_datagram_socket>() {

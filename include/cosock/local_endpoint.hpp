@@ -16,35 +16,36 @@ namespace detail {
 struct local_address;
 }
 
-/// The name of a local (Unix domain) socket: a path, an abstract name, which lives in no file system
-/// and ends with its socket (unix(7)), or none. A value; the default is unnamed.
+/// The address of a local (Unix domain) socket (unix(7)): a path, an abstract name (Linux), which is
+/// not a file and ends with its socket, or unnamed. A value; the default is unnamed.
 class COSOCK_API local_endpoint {
  public:
-  /// How many bytes a name may have.
+  /// The largest size of a name in bytes.
   static constexpr std::size_t max_size = 107;
 
   constexpr local_endpoint() noexcept = default;
 
-  /// A socket in the file system. Throws system_error, with the name, its length and the limit in
-  /// what(): filename_too_long beyond `max_size` bytes; invalid_argument for an empty path, and for one
-  /// with a NUL inside.
+  /// A socket in the file system. Throws system_error with the path, its length and the limit in
+  /// what(): filename_too_long for more than `max_size` bytes; invalid_argument for an empty path, or
+  /// a path with a NUL in it.
   [[nodiscard]] static local_endpoint path(std::string_view path);
-  /// A socket in the abstract namespace, named without the leading NUL that the system puts there;
-  /// any byte may be part of it. Throws as path() does, for an empty name and for one too long.
+  /// A socket in the abstract namespace. The name is given without the leading NUL of the system, and
+  /// may contain any byte. Throws as path() does, for a name that is empty or too long.
   [[nodiscard]] static local_endpoint abstract(std::string_view name);
-  /// What a person writes: `@name` is abstract, anything else a path. `./@name` is a path too.
-  /// Throws as they do.
+  /// Parses the text of a user: `@name` is an abstract name, anything else a path. `./@name` is a path
+  /// too. Throws as path() and abstract() do.
   [[nodiscard]] static local_endpoint parse(std::string_view text);
 
-  /// Which of the three it is.
+  /// The kind of the address.
   [[nodiscard]] constexpr bool is_path() const noexcept { return kind_ == kind::path; }
   [[nodiscard]] constexpr bool is_abstract() const noexcept { return kind_ == kind::abstract; }
   [[nodiscard]] constexpr bool is_unnamed() const noexcept { return kind_ == kind::unnamed; }
 
-  /// The bytes of the path or of the abstract name; none where it is unnamed. A view into this.
+  /// The bytes of the path or of the abstract name; empty if unnamed. A view into this object.
   [[nodiscard]] constexpr std::string_view name() const noexcept { return {name_, size_}; }
 
-  /// For people: the path, `@name` for an abstract one, `(unnamed)`; control characters as \xNN.
+  /// Text for messages: the path, `@name` for an abstract name, or `(unnamed)`. Control characters are
+  /// shown as hexadecimal escapes.
   [[nodiscard]] std::string to_string() const;
 
   friend constexpr bool operator==(const local_endpoint& a, const local_endpoint& b) noexcept {
@@ -61,7 +62,7 @@ class COSOCK_API local_endpoint {
  private:
   friend struct detail::local_address;
   enum class kind : unsigned char { unnamed, path, abstract };
-  static local_endpoint make(kind which, std::string_view name);
+  static local_endpoint make(kind type, std::string_view name);
 
   char name_[max_size + 1] = {};  // the system may give one more byte than it should be given
   unsigned char size_ = 0;

@@ -34,10 +34,10 @@ struct outbox_options {
   overflow_policy policy = overflow_policy::wait;  ///< for a message that does not fit
   /// Text that is sent before the stream is closed under the policy `close`. Queued messages are
   /// discarded; the write in progress and this text are sent, and the stream ends in order
-  /// (byte_stream::finish()), all within last_words_time. Receiving goes on in the meantime; while
+  /// (byte_stream::finish()), all within close_timeout. Receiving goes on in the meantime; while
   /// a receive is pending, the end of the peer is not waited for. Copied. Empty: closed at once.
   std::string_view close_message = {};
-  time_span last_words_time = std::chrono::seconds(5);  ///< zero or less: closed at once
+  time_span close_timeout = std::chrono::seconds(5);  ///< zero or less: closed at once
 };
 
 namespace detail {

@@ -15,22 +15,22 @@ class buffered_reader;
 
 /// The limits of a buffered_reader.
 struct reader_options {
-  std::size_t capacity = 16 << 10;  ///< bytes of the buffer, and of a block that is given as a view
-  std::size_t max_line = 8 << 10;   ///< bytes of a line or of what precedes a delimiter, without it;
-                                    ///< SIZE_MAX: as many as there is memory for
-  bool unterminated_line = false;   ///< what follows the last LF of the stream is a line too
+  std::size_t capacity = 16 << 10;  ///< bytes of the buffer, and of the largest block
+  std::size_t max_line = 8 << 10;   ///< bytes of a line, or before a delimiter, which do not count;
+                                    ///< SIZE_MAX: no limit
+  bool unterminated_line = false;   ///< the bytes after the last LF of the stream are a line too
 };
 
 namespace detail {
 
-/// Receives into the buffer of a reader until what is wanted is there.
+/// Receives into the buffer of a reader until it holds the wanted item.
 class COSOCK_API basic_reader_operation : public stream_operation {
  public:
   bool has_details() const noexcept { return filled_ != 0; }
   enum class want : unsigned char { line, skip, until, block, fill, frame, some };
 
  protected:
-  basic_reader_operation(buffered_reader& from, want what) noexcept;
+  basic_reader_operation(buffered_reader& reader, want item) noexcept;
   basic_reader_operation(basic_reader_operation&& other) noexcept;
   ~basic_reader_operation() = default;
 
@@ -39,9 +39,9 @@ class COSOCK_API basic_reader_operation : public stream_operation {
 
   buffered_reader& reader_;
   want want_;
-  bool end_ = false;            // of the stream, where it may be
+  bool end_ = false;            // the orderly end of the stream
   frame_format format_;         // of a frame
-  std::string_view delimiter_;  // of what is read until one; outlives the operation
+  std::string_view delimiter_;  // of read_until; outlives the operation
   mutable_buffer into_;         // the caller's memory
   std::size_t needed_ = 0;      // bytes of a block
   std::size_t scanned_ = 0;     // bytes in which there is no delimiter
@@ -64,12 +64,12 @@ class COSOCK_API basic_reader_operation : public stream_operation {
   step find_frame() noexcept;
 };
 
-/// Gives what was read as a view.
+/// Returns the item as a view.
 class COSOCK_AWAITABLE reader_view_operation final : public awaiter_of<reader_view_operation>,
                                               public basic_reader_operation {
  public:
-  reader_view_operation(buffered_reader& from, want what) noexcept
-      : basic_reader_operation(from, what) {}
+  reader_view_operation(buffered_reader& reader, want item) noexcept
+      : basic_reader_operation(reader, item) {}
   reader_view_operation(reader_view_operation&& other) noexcept = default;
   step start(std::coroutine_handle<> awaiting, cancel_node& parent) { return start_read(awaiting, parent); }
   std::optional<std::string_view> result() {
@@ -83,14 +83,14 @@ class COSOCK_AWAITABLE reader_view_operation final : public awaiter_of<reader_vi
   friend class cosock::buffered_reader;
 };
 
-/// Fills memory of the caller's, in full (gives whether) or in part (gives how many bytes).
+/// Fills memory of the caller: all of it (the result is a bool), or a part (the number of bytes).
 template <class Result>
 class COSOCK_AWAITABLE reader_fill_operation final
     : public awaiter_of<reader_fill_operation<Result>>,
       public basic_reader_operation {
  public:
-  reader_fill_operation(buffered_reader& from, want what, mutable_buffer into) noexcept
-      : basic_reader_operation(from, what) {
+  reader_fill_operation(buffered_reader& reader, want item, mutable_buffer into) noexcept
+      : basic_reader_operation(reader, item) {
     into_ = into;
   }
   reader_fill_operation(reader_fill_operation&& other) noexcept = default;
@@ -107,75 +107,74 @@ class COSOCK_AWAITABLE reader_fill_operation final
 
 }  // namespace detail
 
-/// Reads lines, frames and blocks from a stream. It has a buffer of its own, does not own the
-/// stream, and belongs to the stream's loop. Read from the stream through the reader only: what it
-/// has received ahead is in its buffer.
+/// Reads lines, frames and blocks from a stream, through a buffer. Does not own the stream, and
+/// belongs to its loop. While a reader is used, only the reader receives from the stream, because its
+/// buffer may hold bytes that were received ahead.
 ///
-/// What is there already is given without a wait, a copy or an allocation. Each call is a
-/// cancellation point, and gives `error::cancelled`, `error::closed` and the errors of
-/// byte_stream::receive; a second reader at the same time gets `error::busy`. A call that was
-/// cancelled or failed has consumed nothing, except where it says so: the bytes stay in the buffer,
-/// and the next call goes on with them.
+/// Buffered data is returned without suspending, copying or allocating. Each call is a cancellation
+/// point. Errors: `error::cancelled`, `error::closed`, those of byte_stream::receive, and
+/// `error::busy` while another task reads. A call that was cancelled or has failed consumes nothing,
+/// except where it says so: the bytes stay in the buffer, and the next call continues with them.
 ///
-/// Views point into the buffer, and are valid until the next call. They come in an optional, which
-/// is empty at the orderly end of the stream: `while (auto line = co_await reader.read_line())`. An
-/// end in the middle is `error::end_of_stream`; the bytes before it can still be had from
-/// buffered().
+/// A view points into the buffer, and is valid until the next call. The functions return an optional,
+/// which is empty at the orderly end of the stream: `while (auto line = co_await
+/// reader.read_line())`. If the stream ends inside of an item, they throw `error::end_of_stream`, and
+/// buffered() returns the incomplete item.
 class COSOCK_API buffered_reader {
  public:
-  /// The buffer is allocated here, large enough for the longest line of up to 64 KiB. For a longer
-  /// line, and for a larger frame, it doubles as the bytes arrive, up to `max_line` or to the
-  /// format's maximum, and stays that large; not_enough_memory, with nothing consumed, where there is
-  /// no memory. Throws std::invalid_argument for a capacity of more than PTRDIFF_MAX, std::bad_alloc.
-  /// The stream outlives the reader.
-  explicit buffered_reader(byte_stream& from, const reader_options& options = {});
+  /// Allocates the buffer, with room for a line of `max_line`, at most 64 KiB. For a longer line or a
+  /// larger frame it is doubled while the bytes arrive, up to `max_line` or the maximum of the format,
+  /// and it is not reduced again. If there is no memory, the read fails with not_enough_memory and
+  /// consumes nothing. Throws std::invalid_argument for a capacity of more than PTRDIFF_MAX;
+  /// std::bad_alloc. The stream outlives the reader.
+  explicit buffered_reader(byte_stream& stream, const reader_options& options = {});
   buffered_reader(const buffered_reader&) = delete;
   buffered_reader& operator=(const buffered_reader&) = delete;
   ~buffered_reader();
 
-  /// Reads up to the next LF, and gives the line without it, and without a CR before it. A line of
-  /// more than `max_line` bytes is `error::line_too_long`, now and in every later read_line: no
-  /// more is received, and the bytes can be had from receive(), or passed over with skip_line().
+  /// Reads a line. Returns it without its LF, and without a CR before that. Errors:
+  /// `error::line_too_long` for more than `max_line` bytes, also in every later read_line(): nothing
+  /// more is received until receive() takes the bytes, or skip_line() discards them.
   detail::reader_view_operation read_line() { return {*this, want::line}; }
 
-  /// Receives up to the next LF, however far that is, and drops it all; false if the stream ended
-  /// before that. Cancelled or failed: what has come of the line is dropped, and the next call goes
-  /// on with its rest.
+  /// Discards everything up to and including the next LF, however long the line is. Returns false if
+  /// the stream ended before. Cancelled or failed: the bytes that were received are discarded, and the
+  /// next call continues with the rest of the line.
   detail::reader_fill_operation<bool> skip_line() { return {*this, want::skip, {}}; }
 
-  /// Reads up to the delimiter, one byte or several, and gives what precedes it; the delimiter is
-  /// consumed. More than `max_line` bytes before it are `error::line_too_long`, as for a line.
-  /// `delimiter` outlives the `co_await`, and is not empty (std::invalid_argument).
+  /// Reads up to a delimiter of one or more bytes. Returns the bytes before it, and consumes the
+  /// delimiter. Errors: `error::line_too_long` for more than `max_line` bytes, as in read_line().
+  /// `delimiter` outlives the `co_await`, and must not be empty (std::invalid_argument).
   detail::reader_view_operation read_until(std::string_view delimiter);
 
-  /// Reads so many bytes and gives them as a view. More than the reader's capacity are
-  /// `error::frame_too_long`.
+  /// Reads this number of bytes. Errors: `error::frame_too_long` for more than the capacity of the
+  /// reader.
   detail::reader_view_operation read_exactly(std::size_t bytes);
 
-  /// Fills the buffer; false, and nothing was read, at the orderly end of the stream. Only where
-  /// the buffer is larger than the reader's capacity can a call that was cancelled or failed have
-  /// consumed bytes: it throws transfer_error, which says how many are in the buffer.
+  /// Fills the buffer. Returns false at the orderly end of the stream; then nothing was read. If the
+  /// buffer is larger than the capacity of the reader, a call that was cancelled or has failed may
+  /// have consumed bytes: it throws transfer_error with the number of bytes in the buffer.
   detail::reader_fill_operation<bool> read_exactly(mutable_buffer into) {
     return {*this, want::fill, into};
   }
 
-  /// Reads a frame (frame.hpp) and gives what is in it; an empty frame gives an empty view. One
-  /// that is longer than the format's maximum, or than memory can be (PTRDIFF_MAX bytes with its
-  /// prefix), is `error::frame_too_long`, as soon as its length is
-  /// there; `error::malformed_frame` is a varint that is longer than it need be, or does not fit 64 bits.
+  /// Reads a frame (frame.hpp). Returns its payload, which may be empty. Errors, as soon as the length
+  /// is known: `error::frame_too_long` for more than the maximum of the format, or more than
+  /// PTRDIFF_MAX bytes with the prefix; `error::malformed_frame` for a varint that is longer than
+  /// necessary, or does not fit into 64 bits.
   detail::reader_view_operation read_frame(const frame_format& format = {});
 
-  /// Gives what is in the buffer, or else receives as byte_stream::receive does: at least 1 byte,
-  /// or 0 at the end of the stream.
+  /// Copies buffered bytes, or if there are none receives as byte_stream::receive does. Returns their
+  /// number: at least 1, or 0 at the end of the stream.
   detail::reader_fill_operation<std::size_t> receive(mutable_buffer into) {
     return {*this, want::some, into};
   }
 
-  /// What was received and not given yet. Valid until the next call.
+  /// The bytes that were received and not consumed. Valid until the next call.
   [[nodiscard]] std::string_view buffered() const noexcept {
     return {buffer_.get() + begin_, end_ - begin_};
   }
-  /// How many bytes a block may have.
+  /// The largest size of a block, in bytes.
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
 
  private:
@@ -193,12 +192,12 @@ class COSOCK_API buffered_reader {
 
 // Implementation
 
-inline detail::basic_reader_operation::basic_reader_operation(buffered_reader& from,
-                                                              want what) noexcept
-    : stream_operation(kind::receive, stream_access::object_of(from.stream_), nullptr,
+inline detail::basic_reader_operation::basic_reader_operation(buffered_reader& reader,
+                                                              want item) noexcept
+    : stream_operation(kind::receive, stream_access::object_of(reader.stream_), nullptr,
                        std::size_t{}),
-      reader_(from),
-      want_(what) {}
+      reader_(reader),
+      want_(item) {}
 inline detail::basic_reader_operation::basic_reader_operation(
     basic_reader_operation&& other) noexcept
     : stream_operation(std::move(other)),

@@ -11,22 +11,22 @@
 
 namespace cosock {
 
-/// What a session that returns asks for. One that returns nothing asks to reconnect.
+/// The result of a session. A session that returns task<> means `reconnect`.
 enum class session_result { reconnect, done };
 
-/// What an observer is told before each wait.
+/// The argument of the observer, which is called before each wait.
 struct retry_event {
-  boost::system::error_code error;  ///< `end_of_stream` where the session returned
-  std::string_view text;            ///< what the error says; valid during the call
-  std::chrono::nanoseconds delay;   ///< how long the wait will be
-  std::size_t attempt;              ///< which wait in a row it is; 1 after a success
+  boost::system::error_code error;  ///< `end_of_stream` if the session returned
+  std::string_view text;            ///< the text of the error; valid during the call
+  std::chrono::nanoseconds delay;   ///< the duration of the wait
+  std::size_t attempt;              ///< the number of the wait in a row; 1 after a success
 };
 
-/// A reference to something to call with a retry_event: a function, a lambda that captures
-/// nothing, or an object, which it does not own and which outlives it. Empty by default.
+/// A reference to a function that is called with a retry_event. A function object outlives it; a
+/// function pointer or a lambda without captures is copied. Empty by default.
 class retry_observer {
  public:
-  /// What it can call without referring to an object.
+  /// A function that is called without an object.
   using function = void (*)(const retry_event&);
   constexpr retry_observer() noexcept = default;
   /// Keeps the address of a function, or that of an object.
@@ -34,20 +34,20 @@ class retry_observer {
     requires(!std::same_as<std::remove_cvref_t<F>, retry_observer> &&
              std::invocable<F&, const retry_event&> &&
              (std::is_lvalue_reference_v<F> || std::convertible_to<F, function>))
-  retry_observer(F&& of) noexcept {
+  retry_observer(F&& observer) noexcept {
     if constexpr (std::convertible_to<F, function>) {
-      function_ = of;
+      function_ = observer;
     } else {
-      object_ = __builtin_addressof(of);
-      call_ = [](const void* object, const retry_event& notice) {
-        (*static_cast<std::remove_reference_t<F>*>(const_cast<void*>(object)))(notice);
+      object_ = __builtin_addressof(observer);
+      call_ = [](const void* object, const retry_event& event) {
+        (*static_cast<std::remove_reference_t<F>*>(const_cast<void*>(object)))(event);
       };
     }
   }
-  /// Calls it, if there is something to call.
-  void operator()(const retry_event& notice) const {
-    if (function_) function_(notice);
-    if (call_) call_(object_, notice);
+  /// Calls the function; no effect if empty.
+  void operator()(const retry_event& event) const {
+    if (function_) function_(event);
+    if (call_) call_(object_, event);
   }
 
  private:
@@ -56,59 +56,61 @@ class retry_observer {
   void (*call_)(const void*, const retry_event&) = nullptr;
 };
 
-/// Where a client takes the time from, and how it waits: for tests that want to do neither.
+/// The clock of a reconnecting client, which tests can replace so that nothing waits.
 class COSOCK_API backoff_clock {
  public:
   virtual ~backoff_clock();
-  /// A time that never goes back.
+  /// The current time, which never decreases.
   [[nodiscard]] virtual std::chrono::steady_clock::time_point now() = 0;
-  /// Waits. A cancellation ends it; an error that leaves it ends the client's run().
+  /// Waits. It is a cancellation point; an exception ends run() of the client.
   virtual task<> sleep_for(std::chrono::nanoseconds) = 0;
 };
 
-/// How a client waits between connections, and when it gives up. The n-th wait in a row, from 0, is
-/// random, evenly between 0 and min(cap, base * 2^n) ("full jitter"): clients that lost the same
-/// server do not return all at once.
+/// How long a client waits between connections, and when it gives up. The n-th wait in a row, from 0,
+/// is a uniformly distributed random number between 0 and min(cap, base * 2^n) ("full jitter"), so
+/// clients that lost the same server do not return at the same time.
 struct reconnect_options {
   time_span base = std::chrono::milliseconds(100);  ///< zero or less: no waits
-  time_span cap = std::chrono::seconds(30);  ///< no wait is longer; zero or less: no waits
-  /// A connection that lasted this long was a success, whatever its end: the waits begin again from
-  /// the first. A shorter one was an attempt that failed, unless its session called succeeded(): a
-  /// server that accepts and closes at once is not pressed. Zero or less: every connection is a
-  /// success. nanoseconds::max(): only those whose session says so.
+  time_span cap = std::chrono::seconds(30);  ///< the longest wait; zero or less: no waits
+  /// A connection that lasts this long is a success, however it ends: it resets the waits. A shorter
+  /// one is a failed attempt, unless its session called succeeded(), so a server that accepts and
+  /// closes at once is not flooded. Zero or less: every connection is a success.
+  /// nanoseconds::max(): only if the session calls succeeded().
   time_span stable = std::chrono::seconds(30);
-  std::size_t max_attempts = 0;  ///< give up when this many have failed in a row; 0: never
-  std::uint64_t seed = 0;        ///< of the waits, for tests; 0: different each time
-  retry_observer on_retry = {};  ///< called before each wait; what it throws leaves run()
-  backoff_clock* clock = nullptr;  ///< null: the real one. It outlives the client
+  std::size_t max_attempts = 0;  ///< give up after this many failures in a row; 0: never
+  std::uint64_t seed = 0;        ///< seed of the random waits, for tests; 0: a random seed
+  retry_observer on_retry = {};  ///< called before each wait; its exceptions leave run()
+  backoff_clock* clock = nullptr;  ///< null: the steady clock. It outlives the client
 };
 
-/// Keeps a connection up: connects, runs a session on it, and when that has ended, waits and
-/// connects again. Owns no tasks beyond run(). Belongs to one loop, and outlives its run().
+/// Connects, runs a session on the connection, and when that has ended, waits and connects again.
+/// Owns no tasks outside of run(). Belongs to one loop, and outlives its run().
 class COSOCK_API reconnecting_client {
  public:
-  /// Does nothing before run(). What `options` refers to outlives the client.
+  /// Copies the options; the objects that they refer to outlive the client.
   explicit reconnecting_client(const reconnect_options& options = {});
   reconnecting_client(const reconnecting_client&) = delete;
   reconnecting_client& operator=(const reconnecting_client&) = delete;
 
-  /// Calls `connect()`, which returns a task or an operation that gives a socket, then
-  /// `session(socket&)`, which returns `task<>` or `task<session_result>`, and so on. The session is
-  /// called for each new connection: it is the place to log in, or to subscribe, again. Its socket
-  /// is closed as soon as it has ended.
+  /// Repeats: calls `connect()`, a task or an operation whose result is a socket, then
+  /// `session(socket&)`, which returns `task<>` or `task<session_result>`. The session is called for
+  /// each new connection, so it is the place to log in or to subscribe again. Its socket is closed
+  /// when it ends.
   ///
-  /// Returns when a session gives `session_result::done`, or after stop(). A session that returns
-  /// otherwise, and a system_error that leaves it or `connect`, lead to the next connection;
-  /// `cancelled` too, if the session cancelled itself. Throws that error if is_permanent() (of
-  /// multiple_errors, any), or if `max_attempts` in a row have failed (`end_of_stream` where the session
-  /// returned); other exceptions, at once; std::logic_error if it runs already. Cancelled: the
-  /// connection is closed. Both functions are moved into the task.
+  /// Returns when a session returns `session_result::done`, or after stop(). It connects again after a
+  /// session that returns otherwise, and after a system_error of `connect` or the session, also
+  /// `cancelled` if the session cancelled itself. Throws that error if is_permanent() is true for it
+  /// (for multiple_errors: for any of them), or after `max_attempts` failures in a row
+  /// (`end_of_stream` if the session returned); any other exception at once; std::logic_error if
+  /// run() is active already. Cancelled: the connection is closed. Both functions are moved into the
+  /// task.
   template <class Connect, class Session>
   task<> run(Connect connect, Session session) {
-    detail::reconnect_session_of<Connect, Session> reconnect_session(std::move(connect), std::move(session));
-    co_await run_session(reconnect_session);
+    detail::reconnect_session_of<Connect, Session> sessions(std::move(connect),
+                                                            std::move(session));
+    co_await run_session(sessions);
   }
-  /// The same with cosock::connect(host, service), the name being looked up each time.
+  /// Connects with cosock::connect(host, service), which looks up the name each time.
   template <class Session>
   task<> run(std::string host, std::string service, Session session, connect_options how = {}) {
     return run([peer_host = std::move(host), peer_service = std::move(service), how] {
@@ -120,13 +122,13 @@ class COSOCK_API reconnecting_client {
     return run(std::move(host), std::to_string(port), std::move(session), how);
   }
 
-  /// Counts the connection whose session runs now as a success, however short it is and whatever its
-  /// end: the next wait is the first again, and the attempts that failed before are forgotten. For a
-  /// session that has done its work, or has logged in. Idempotent; no effect while no session runs.
+  /// Makes the connection of the current session a success, however short it is and however it ends:
+  /// the waits and the count of failures are reset. For a session that has logged in, or has done its
+  /// work. Idempotent; no effect while no session runs.
   void succeeded() noexcept { succeeded_ = true; }
 
-  /// Ends run(), now or later: what it is doing is cancelled, and run() returns normally. For good;
-  /// idempotent.
+  /// Ends run(), the current one and later ones: its operation is cancelled, and run() returns
+  /// normally. Cannot be undone. Idempotent.
   void stop() noexcept;
   /// Whether stop() was called.
   [[nodiscard]] bool is_stopped() const noexcept { return stopped_; }

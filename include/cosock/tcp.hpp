@@ -17,34 +17,34 @@ class tcp_accept_operation;
 class tcp_connect_operation;
 }  // namespace detail
 
-/// When and how often an idle connection is probed (tcp(7)). Zero leaves the system's value, and
-/// what is outside the range is invalid_argument.
+/// Keep-alive probes of an idle connection (tcp(7)). Zero leaves the system's value. Values outside
+/// of the range fail with invalid_argument.
 struct keep_alive {
-  bool enabled = true;       ///< whether it is probed at all
+  bool enabled = true;       ///< send probes
   int idle_seconds = 0;      ///< silence before the first probe; 1 to 32767
   int interval_seconds = 0;  ///< between probes; 1 to 32767
-  int count = 0;             ///< unanswered probes before the connection is given up; 1 to 127
+  int count = 0;             ///< unanswered probes after which the connection fails; 1 to 127
 };
 
-/// How an acceptor is opened. The defaults are what a server wants. A negative number is
-/// invalid_argument; the system caps what is too large.
+/// How an acceptor is opened. The defaults suit a server. A negative number fails with
+/// invalid_argument; the system reduces numbers that are too large.
 struct acceptor_options {
-  int backlog = 4096;         ///< connections that may wait to be accepted; the system may cut it
+  int backlog = 4096;         ///< connections that may wait to be accepted; the system may reduce it
   bool reuse_address = true;  ///< bind although old connections linger (SO_REUSEADDR)
   bool reuse_port = false;    ///< let several acceptors share the port (SO_REUSEPORT)
   bool v6_only = false;       ///< an IPv6 acceptor takes no IPv4 connections
   int fast_open = 0;          ///< pending TCP Fast Open requests (RFC 7413); 0: off
-  int receive_buffer = 0;     ///< bytes, for every connection from its start; 0: the system's
-  int send_buffer = 0;        ///< bytes, likewise
+  int receive_buffer = 0;     ///< bytes, for each accepted connection; 0: the system's default
+  int send_buffer = 0;        ///< bytes, for each accepted connection; 0: the system's default
 };
 
-/// One connected TCP stream; closed when destroyed. Made by connect() or by a tcp_acceptor; one made
-/// by default is closed. May be moved while operations are pending on it. Nagle's algorithm is off
-/// (no_delay on) unless told otherwise, but for a descriptor that was adopted, which stays as it is.
-/// The descriptor is close-on-exec.
+/// A connected TCP socket; closed when destroyed. Made by connect() or by a tcp_acceptor; a default
+/// constructed socket is closed. May be moved while operations are pending. Nagle's algorithm is off
+/// (no_delay), except for an adopted descriptor, whose options stay as they are. The descriptor is
+/// close-on-exec.
 ///
-/// A second way to close is abort(). The options are those of tcp(7) and socket(7); a setter throws
-/// system_error with the system's code, or `error::closed`.
+/// The options are those of tcp(7) and socket(7). Setters throw system_error with the system's code,
+/// or `error::closed`.
 class COSOCK_API tcp_socket final : public byte_stream {
  public:
   tcp_socket() noexcept = default;
@@ -52,48 +52,51 @@ class COSOCK_API tcp_socket final : public byte_stream {
   tcp_socket& operator=(tcp_socket&& other) noexcept;
   ~tcp_socket() override;
 
-  /// Takes over a connected descriptor: makes it non-blocking and close-on-exec, and closes it in
-  /// the end, also if this throws. It belongs to the running loop.
+  /// Takes over a connected descriptor, for the running loop: makes it non-blocking and
+  /// close-on-exec, and owns it, also if this throws.
   [[nodiscard]] static tcp_socket adopt(int descriptor);
-  /// Gives up the descriptor, open and non-blocking, to the caller, without the options that the
-  /// library has set for itself (TCP_INQ). Pending operations end with
-  /// `error::closed`; the socket is closed for this library. Gives -1 if it was closed before.
+  /// Returns the descriptor, open and non-blocking, to the caller, who owns it from then on; -1 if
+  /// the socket was closed before. The option that the library uses itself (TCP_INQ) is reset.
+  /// Pending operations end with `error::closed`.
   [[nodiscard]] int release() noexcept;
 
   void shutdown_send() override;
   void close() noexcept override;
-  /// Closes with a reset: the peer's next operation fails, and what was not delivered is lost.
+  /// Closes with a reset: data that was not delivered is lost, and the next operation of the peer
+  /// fails.
   void abort() noexcept;
 
-  /// This side's address and port, and the peer's. The peer's stays available after a reset for a
-  /// socket that was accepted or connected here; for one that was adopted it is asked for at the first
-  /// call, and not_connected if the connection was lost before.
+  /// The local address and port, and those of the peer. For a socket that this library accepted or
+  /// connected, those of the peer are available after a reset too. For an adopted one, the first call
+  /// asks the system, and throws not_connected if the connection was lost before.
   [[nodiscard]] endpoint local_endpoint() const;
   [[nodiscard]] endpoint remote_endpoint() const;
 
-  /// Whether small pieces are sent at once (TCP_NODELAY): Nagle's algorithm off.
+  /// Whether small pieces are sent at once, without Nagle's algorithm (TCP_NODELAY).
   void set_no_delay(bool enabled);
   [[nodiscard]] bool no_delay() const;
-  /// Whether, and how, an idle connection is probed.
-  void set_keep_alive(const keep_alive& how);
+  /// Keep-alive probes.
+  void set_keep_alive(const keep_alive& probes);
   [[nodiscard]] keep_alive get_keep_alive() const;
-  /// Bytes. The kernel doubles the value, up to a limit of its own, and returns the doubled one.
-  /// Negative: invalid_argument.
+  /// The size of the buffer in bytes. The kernel doubles the value, up to a limit, and the getter
+  /// returns the doubled one. Errors: invalid_argument for a negative number.
   void set_receive_buffer(int bytes);
   [[nodiscard]] int receive_buffer() const;
   void set_send_buffer(int bytes);
   [[nodiscard]] int send_buffer() const;
-  /// Seconds for which close() goes on delivering, and blocks the thread (socket(7)); 0 resets the
-  /// connection; negative, the default, delivers behind the scenes.
+  /// Seconds for which close() waits until the data is delivered, and blocks the thread (socket(7)).
+  /// 0: close() resets the connection. Negative (default): close() returns at once, and the kernel
+  /// delivers in the background.
   void set_linger(int seconds);
   [[nodiscard]] int linger() const;
-  /// Milliseconds for which sent data may stay unacknowledged before the connection fails with
-  /// timed_out (TCP_USER_TIMEOUT); 0: the system's; negative: invalid_argument.
+  /// Milliseconds for which sent data may be unacknowledged before the connection fails with
+  /// timed_out (TCP_USER_TIMEOUT); 0: the system's default. Errors: invalid_argument for a negative
+  /// number.
   void set_user_timeout(int milliseconds);
   [[nodiscard]] int user_timeout() const;
 
-  /// The descriptor, for options this class does not have, or -1. It stays the socket's own. TCP_INQ,
-  /// which the library sets for itself, is taken back, until the next receive that waits.
+  /// The descriptor, for options that this class does not have; -1 if closed. The socket still owns
+  /// it. TCP_INQ, which the library uses itself, is reset until the next receive that waits.
   [[nodiscard]] int native_handle() const noexcept;
 
  private:

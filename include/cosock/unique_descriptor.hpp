@@ -8,10 +8,10 @@
 
 namespace cosock {
 
-/// Owns a descriptor of the system: closes it when destroyed. Bound to no loop and to no thread.
+/// Owns a file descriptor, and closes it when destroyed. Belongs to no loop and to no thread.
 class COSOCK_API unique_descriptor {
  public:
-  /// Owns none.
+  /// Owns no descriptor.
   unique_descriptor() noexcept = default;
   unique_descriptor(unique_descriptor&& other) noexcept : fd_(other.release()) {}
   unique_descriptor& operator=(unique_descriptor&& other) noexcept {
@@ -23,20 +23,20 @@ class COSOCK_API unique_descriptor {
   }
   ~unique_descriptor() { close(); }
 
-  /// Takes over a descriptor, as it is; negative: none.
+  /// Takes over a descriptor and leaves its flags as they are; negative: no descriptor.
   [[nodiscard]] static unique_descriptor adopt(int descriptor) noexcept {
     unique_descriptor owner;
     owner.fd_ = descriptor;
     return owner;
   }
-  /// Gives it up to the caller; -1 if there was none.
+  /// Returns the descriptor to the caller, who owns it from then on; -1 if there is none.
   [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
 
-  /// Closes it, if there is one. Idempotent.
+  /// Closes the descriptor. Idempotent.
   void close() noexcept;
-  /// The descriptor, or -1. It stays the owner's.
+  /// The descriptor, which this object still owns, or -1.
   [[nodiscard]] int get() const noexcept { return fd_; }
-  /// Whether it owns one.
+  /// Whether it owns a descriptor.
   [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
 
  private:

@@ -130,11 +130,11 @@ bool is_v4(int fd, const void* name, unsigned size) noexcept {
   return e.address().unmapped().is_v4();
 }
 
-void add_source(msghdr& message, int family, const packet_info& as,
+void add_source(msghdr& message, int family, const packet_info& source,
                 std::uint32_t destination_interface, bool v4_destination) noexcept {
-  address local = as.local.unmapped();
+  address local = source.local.unmapped();
   std::uint32_t interface = destination_interface;
-  if (interface == 0) interface = as.interface_index;
+  if (interface == 0) interface = source.interface_index;
   if (interface == 0) interface = local.scope_id();
   const bool fits = local.is_v4() ? v4_destination : family == AF_INET6 && !v4_destination;
   constexpr address::v4_bytes all = {255, 255, 255, 255};
@@ -142,9 +142,9 @@ void add_source(msghdr& message, int family, const packet_info& as,
     if (interface == 0) return;
     local = v4_destination ? address::any_v4() : address::any_v6();
   }
-  const endpoint source(local, 0);
+  const endpoint source_endpoint(local, 0);
   name_buffer name;
-  encode_endpoint(source, name.bytes, family == AF_INET6);
+  encode_endpoint(source_endpoint, name.bytes, family == AF_INET6);
   if (family == AF_INET6) {
     in6_pktinfo info = {};
     info.ipi6_addr = reinterpret_cast<const sockaddr_in6*>(name.bytes)->sin6_addr;

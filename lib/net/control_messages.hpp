@@ -73,7 +73,7 @@ void add_control(msghdr& message, int level, int type, const T& value) noexcept 
 /// Appends where to send from, and over which interface. An address that cannot be a source, that of a
 /// group or of all, counts as not set. `destination_interface`: what the destination names, which goes
 /// before what `as` says, or 0. `v4_destination`: the destination is IPv4.
-void add_source(msghdr& message, int family, const packet_info& as,
+void add_source(msghdr& message, int family, const packet_info& source,
                 std::uint32_t destination_interface, bool v4_destination) noexcept;
 
 /// The scope id of a socket address; 0: none.

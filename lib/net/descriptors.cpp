@@ -17,13 +17,13 @@ namespace detail {
 namespace {
 
 /// Takes what a message brought: everything that came is owned before anything can fail.
-void take_descriptors(msghdr& message, std::size_t most, receive_descriptors_result& into) noexcept {
+void take_descriptors(msghdr& message, std::size_t max_count, receive_descriptors_result& into) noexcept {
   for_each_passed(message, [&](int type, int fd) {
     auto owner = unique_descriptor::adopt(above_standard(fd));
     if (type != SCM_RIGHTS) return;
     if (!owner.is_open())  // there is no other number
       message.msg_flags |= MSG_CTRUNC;
-    else if (into.descriptors.size() < most)
+    else if (into.descriptors.size() < max_count)
       into.descriptors.push_back(std::move(owner));  // there is room for it
     else
       ++into.refused;
@@ -107,7 +107,7 @@ step descriptor_receive_operation::attempt() {
   auto& from = static_cast<descriptor&>(*object_);
   try {
     // Sooner than anything is taken, which would be lost.
-    result_.descriptors.reserve(std::min(most_, max_descriptors));
+    result_.descriptors.reserve(std::min(max_count_, max_descriptors));
   } catch (...) {
     failure_ = system_failure(ENOMEM);
     return step::done;
@@ -135,7 +135,7 @@ step descriptor_receive_operation::attempt() {
   }
   from.maybe_ready[reading] = true;
   from.count_bytes(reading, static_cast<std::size_t>(n));
-  take_descriptors(message, most_, result_);
+  take_descriptors(message, max_count_, result_);
   result_.incomplete = (message.msg_flags & MSG_CTRUNC) != 0;
   result_.length = static_cast<std::size_t>(n);
   result_.size = std::min(result_.length, into_.size());

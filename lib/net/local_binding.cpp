@@ -18,20 +18,20 @@
 
 namespace cosock {
 
-local_endpoint local_endpoint::make(kind which, std::string_view name) {
-  const char* const what = which == kind::path ? "the path" : "the abstract name";
+local_endpoint local_endpoint::make(kind type, std::string_view name) {
+  const char* const noun = type == kind::path ? "the path" : "the abstract name";
   const auto refuse = [&](int error, const std::string& why) {
     detail::raise_as(detail::system_failure(error),
-                     detail::quoted(name) + ": " + what + " of a local socket " + why);
+                     detail::quoted(name) + ": " + noun + " of a local socket " + why);
   };
   if (name.empty()) refuse(EINVAL, "is not empty");
   if (name.size() > max_size)
     refuse(ENAMETOOLONG, "has " + std::to_string(max_size) + " bytes at most, this one has " +
                              std::to_string(name.size()));
-  if (which == kind::path && name.find('\0') != name.npos)
+  if (type == kind::path && name.find('\0') != name.npos)
     refuse(EINVAL, "has no NUL inside");
   local_endpoint made;
-  made.kind_ = which;
+  made.kind_ = type;
   made.size_ = static_cast<unsigned char>(name.copy(made.name_, name.size()));
   return made;
 }

@@ -32,7 +32,7 @@ void outgoing_messages::fill(std::size_t first) noexcept {
 /// One message that starts with datagram `i`, and carries it and those that follow it. Returns the
 /// next one.
 std::size_t outgoing_messages::add(std::size_t i) noexcept {
-  const packet_info* const as = list_.as(i);
+  const packet_info* const source = list_.source(i);
   const std::size_t first = i;
   const std::size_t size = list_.data(i).size();
   msghdr& m = headers_[count_].msg_hdr;
@@ -48,8 +48,8 @@ std::size_t outgoing_messages::add(std::size_t i) noexcept {
   m.msg_iovlen = static_cast<std::size_t>(pieces_ + used_pieces_ - m.msg_iov);
   const std::uint32_t destination_interface =
       socket_.family == AF_INET6 ? interface_named_by(m.msg_name, m.msg_namelen) : 0;
-  if ((as || destination_interface) && socket_.family != AF_UNIX)
-    add_source(m, socket_.family, as ? *as : packet_info(), destination_interface,
+  if ((source || destination_interface) && socket_.family != AF_UNIX)
+    add_source(m, socket_.family, source ? *source : packet_info(), destination_interface,
                socket_.family == AF_INET || is_v4(fd_, m.msg_name, m.msg_namelen));
   datagrams_[count_] = static_cast<unsigned>(i - first);
   segments_[count_] = size;
@@ -73,7 +73,7 @@ void outgoing_messages::set_destination(msghdr& m, std::size_t i) noexcept {
 /// the next one. `Differ`: they may have different destinations or sources.
 template <bool Differ>
 std::size_t outgoing_messages::join(std::size_t first, std::size_t size) noexcept {
-  const packet_info* const as = list_.as(first);
+  const packet_info* const source = list_.source(first);
   const std::size_t most = std::min({list_.count - first, max_segments, max_joined_bytes / size});
   iovec* piece = pieces_ + used_pieces_ - 1;
   const char* end = static_cast<const char*>(piece->iov_base) + size;
@@ -85,7 +85,7 @@ std::size_t outgoing_messages::join(std::size_t first, std::size_t size) noexcep
     const const_buffer& data = *reinterpret_cast<const const_buffer*>(item);
     last = data.size();
     if (last - 1 >= size) break;  // empty, or larger
-    if (Differ && (list_.as(i) != as || !has_same_destination(first, i))) break;
+    if (Differ && (list_.source(i) != source || !has_same_destination(first, i))) break;
     const char* const begin = static_cast<const char*>(data.data());
     if (begin != end) {  // otherwise the memory goes on
       if (used_pieces_ == max_message_pieces) break;

@@ -12,11 +12,11 @@ namespace {
 
 frame_head read_varint(const unsigned char* from, std::size_t size) noexcept {
   frame_head head;
-  for (std::size_t i = 0; i != size && i != most_prefix; ++i) {
+  for (std::size_t i = 0; i != size && i != max_prefix; ++i) {
     const unsigned char byte = from[i];
     const bool last = byte < 0x80;
     // A tenth byte holds the highest bit; a last byte of zero adds nothing to those before it.
-    if ((i == most_prefix - 1 && byte > 1) || (last && byte == 0 && i != 0)) {
+    if ((i == max_prefix - 1 && byte > 1) || (last && byte == 0 && i != 0)) {
       head.why = own_failure(error::malformed_frame);
       return head;
     }
@@ -57,7 +57,7 @@ frame_head read_prefix(const frame_format& format, const unsigned char* from,
     head.length = read_number(from, size, bytes, format.order);
     head.size = bytes;
   }
-  if (head.size != 0 && (head.length > format.maximum || head.length > most_frame))
+  if (head.size != 0 && (head.length > format.max_size || head.length > max_frame))
     head.why = own_failure(error::frame_too_long);
   return head;
 }
@@ -79,7 +79,7 @@ std::size_t write_prefix(const frame_format& format, std::uint64_t length,
 
 step frame_send_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   const std::size_t length = parts_[1].size();
-  const std::size_t size = length > format_.maximum ? 0 : write_prefix(format_, length, prefix_);
+  const std::size_t size = length > format_.max_size ? 0 : write_prefix(format_, length, prefix_);
   if (size == 0) {
     if (!enter(awaiting, parent)) return complete_or_yield();
     failure_ = own_failure(error::frame_too_long);

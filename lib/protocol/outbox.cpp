@@ -173,7 +173,7 @@ void outbox::give_up() noexcept {
   if (!giving_up_) return to_.close();
   queue_.clear();
   bytes_ = 0;
-  writing_time_.set_deadline(detail::deadline_after(options_.last_words_time));
+  writing_time_.set_deadline(detail::deadline_after(options_.close_timeout));
 }
 
 detail::failure outbox::refusal() const noexcept {

@@ -27,7 +27,7 @@ buffered_reader::buffered_reader(byte_stream& from, const reader_options& option
       max_line_(options.max_line),
       unterminated_line_(options.unterminated_line),
       size_(std::max({detail::checked_size("reader_options::capacity", capacity_, 1),
-                      std::min(max_line_, line_room) + 2, detail::most_prefix})) {
+                      std::min(max_line_, line_room) + 2, detail::max_prefix})) {
   buffer_.reset(new char[size_]);
 }
 

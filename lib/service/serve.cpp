@@ -99,7 +99,7 @@ class kept_stream final : public byte_stream {
 
 void error_observer::operator()(const std::exception_ptr& error) const {
   if (call_)
-    call_(of_, error);
+    call_(object_, error);
   else if (function_)
     function_(error);
   else

@@ -166,7 +166,7 @@ BOOST_AUTO_TEST_CASE(the_time_for_last_words) {
       cosock::outbox out(*stream, {.max_messages = 1,
                                    .policy = cosock::overflow_policy::close,
                                    .close_message = "slow",
-                                   .last_words_time = each});
+                                   .close_timeout = each});
       auto writer = loop.start(out.run());
       settle(loop);
       for (const char* text : {"a", "b", "c"}) {

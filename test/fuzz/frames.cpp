@@ -24,7 +24,7 @@ frame_format format_of(fuzz::input& in) {
   format.prefix = prefixes[in.below(5)];
   format.order = in.flag() ? std::endian::big : std::endian::little;
   constexpr std::size_t maxima[] = {0, 1, 127, 128, 300, 1 << 20, SIZE_MAX - 1, SIZE_MAX};
-  format.maximum = maxima[in.below(8)];
+  format.max_size = maxima[in.below(8)];
   return format;
 }
 
@@ -55,11 +55,11 @@ void check_prefix(fuzz::input in) {
   }
   REQUIRE(head.size == size_of_prefix(format, head.length) ||
           format.prefix != frame_prefix::varint);
-  unsigned char again[cosock::detail::most_prefix];
+  unsigned char again[cosock::detail::max_prefix];
   const std::size_t size = cosock::detail::write_prefix(format, head.length, again);
   REQUIRE(size == head.size && std::equal(again, again + size, data));
   REQUIRE(static_cast<bool>(head.why) ==
-          (head.length > format.maximum || head.length > cosock::detail::most_frame));
+          (head.length > format.max_size || head.length > cosock::detail::max_frame));
 }
 
 cosock::task<> send_and_read(fuzz::input in) {
@@ -73,7 +73,7 @@ cosock::task<> send_and_read(fuzz::input in) {
     std::string payload(in.text(size / 4));
     payload.resize(size, 'x');
     const auto result = co_await cosock::as_result(cosock::send_frame(*out, payload, format));
-    const bool fits = size <= format.maximum && size_of_prefix(format, size) != 0;
+    const bool fits = size <= format.max_size && size_of_prefix(format, size) != 0;
     REQUIRE(result.has_value() == fits);
     if (fits)
       sent.push_back(payload);

@@ -84,7 +84,7 @@ expected frame_of(std::string_view rest, const frame_format& format) {
       length = length << 8 | static_cast<unsigned char>(rest[at]);
     }
   }
-  if (length > format.maximum || length > PTRDIFF_MAX - 10) return failed(error::frame_too_long);
+  if (length > format.max_size || length > PTRDIFF_MAX - 10) return failed(error::frame_too_long);
   if (rest.size() - size < length) return failed(error::end_of_stream);
   const auto payload = static_cast<std::size_t>(length);
   return result(rest.substr(size, payload), size + payload);
@@ -128,7 +128,7 @@ class checker {
     constexpr std::size_t maxima[] = {0, 5, 100, SIZE_MAX};
     format.prefix = prefixes[in.below(5)];
     format.order = in.flag() ? std::endian::big : std::endian::little;
-    format.maximum = maxima[in.below(4)];
+    format.max_size = maxima[in.below(4)];
     switch (what) {
       case 0: co_await view(reader_.read_line(), line_of(rest_, limits_)); break;
       case 1:

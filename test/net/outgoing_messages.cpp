@@ -29,7 +29,7 @@ namespace {
 struct item {
   const_buffer data;
   endpoint to;
-  const packet_info* as = nullptr;
+  const packet_info* source = nullptr;
 };
 
 const endpoint first_peer = endpoint::parse("192.0.2.1:7");
@@ -38,9 +38,9 @@ const endpoint second_peer = endpoint::parse("192.0.2.2:7");
 /// A batch, in memory that is not contiguous unless it is told so.
 class batch {
  public:
-  batch& add(std::size_t size, const endpoint& to = first_peer, const packet_info* as = nullptr) {
+  batch& add(std::size_t size, const endpoint& to = first_peer, const packet_info* source = nullptr) {
     memory_.push_back(std::string(size + 1, 'x'));  // with a gap
-    items_.push_back({const_buffer(memory_.back().data(), size), to, as});
+    items_.push_back({const_buffer(memory_.back().data(), size), to, source});
     return *this;
   }
   batch& add_contiguous(std::size_t size, std::size_t count) {
@@ -61,7 +61,7 @@ class batch {
     l.stride = sizeof(item);
     if (!connected) {
       l.peer_at = offsetof(item, to);
-      l.info_at = offsetof(item, as);
+      l.info_at = offsetof(item, source);
     }
     return l;
   }

@@ -54,7 +54,7 @@ COROUTINE_TEST_CASE(what_is_sent_is_read_in_every_format_and_size) {
     for (const std::endian order : orders) {
       for (const std::size_t size : {0u, 1u, 127u, 128u, 255u, 256u, 16383u, 16384u, 65535u,
                                      65536u, 99999u, 100000u}) {
-        const frame_format format = {.prefix = prefix, .order = order, .maximum = 100'000};
+        const frame_format format = {.prefix = prefix, .order = order, .max_size = 100'000};
         const auto s = co_await test::make_scripted_stream();
         const std::string payload = content(size);
         const bool fits = prefix == frame_prefix::one_byte    ? size < 256
@@ -121,7 +121,7 @@ COROUTINE_TEST_CASE(more_than_the_maximum_is_refused_on_both_sides) {
   for (const frame_prefix prefix : all_prefixes) {
     for (const std::endian order : orders) {
       for (const std::size_t maximum : {0u, 1u, 200u}) {
-        const frame_format format = {.prefix = prefix, .order = order, .maximum = maximum};
+        const frame_format format = {.prefix = prefix, .order = order, .max_size = maximum};
         const frame_format wide = {.prefix = prefix, .order = order};
         const auto s = co_await test::make_scripted_stream();
         co_await send_frame(*s, content(maximum), format);
@@ -146,7 +146,7 @@ COROUTINE_TEST_CASE(a_length_of_all_ones_is_refused) {
     if (prefix == frame_prefix::varint) continue;
     for (const std::size_t maximum : {std::size_t{100}, std::size_t{1} << 40}) {
       if (prefix != frame_prefix::eight_bytes && maximum > 100) continue;
-      const frame_format format = {.prefix = prefix, .maximum = maximum};
+      const frame_format format = {.prefix = prefix, .max_size = maximum};
       const std::string ones(static_cast<std::size_t>(prefix), '\xff');
       BOOST_TEST((co_await read_error(ones, format)) == make_error_code(error::frame_too_long));
     }
@@ -169,7 +169,7 @@ COROUTINE_TEST_CASE(a_varint_that_is_longer_than_it_need_be_is_refused) {
 COROUTINE_TEST_CASE(a_length_takes_no_memory_before_its_bytes_come) {
   const auto s = co_await test::make_scripted_stream();
   const frame_format format = {.prefix = frame_prefix::eight_bytes,
-                               .maximum = std::size_t{1} << 50};
+                               .max_size = std::size_t{1} << 50};
   buffered_reader reader(*s, {.capacity = 16, .max_line = 8});
   s->push("\0\3\0\0\0\0\0\0"s);  // 768 TiB
   s->push(std::string(10'000, 'x'));

@@ -154,7 +154,7 @@ BOOST_AUTO_TEST_CASE(a_slow_consumer_that_does_not_listen_is_cut_off) {
     outbox out(*s, {.max_messages = 1,
                     .policy = overflow_policy::close,
                     .close_message = "slow",
-                    .last_words_time = time});
+                    .close_timeout = time});
     auto writer = loop.start(run(out));
     settle(loop);
     BOOST_TEST(out.try_send("a"));

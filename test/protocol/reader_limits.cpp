@@ -36,7 +36,7 @@ class allocation_count {
 };
 
 std::string prefix_of(const frame_format& format, std::uint64_t length) {
-  unsigned char bytes[cosock::detail::most_prefix];
+  unsigned char bytes[cosock::detail::max_prefix];
   const std::size_t size = cosock::detail::write_prefix(format, length, bytes);
   return {reinterpret_cast<const char*>(bytes), size};
 }
@@ -110,7 +110,7 @@ COROUTINE_TEST_CASE(a_frame_that_no_memory_can_hold_is_too_long) {
   for (const auto prefix : {frame_prefix::varint, frame_prefix::eight_bytes})
     for (const std::size_t most : {largest, largest - 1})
       for (const std::uint64_t length : impossible) {
-        const frame_format format{.prefix = prefix, .maximum = most};
+        const frame_format format{.prefix = prefix, .max_size = most};
         const auto stream = co_await test::make_scripted_stream();
         buffered_reader reader(*stream);
         stream->push(prefix_of(format, length) + "some bytes");
@@ -122,7 +122,7 @@ COROUTINE_TEST_CASE(a_frame_that_no_memory_can_hold_is_too_long) {
 COROUTINE_TEST_CASE(an_announced_frame_takes_memory_as_its_bytes_arrive) {
   for (const auto prefix : {frame_prefix::varint, frame_prefix::eight_bytes})
     for (const std::uint64_t length : possible) {
-      const frame_format format{.prefix = prefix, .maximum = largest};
+      const frame_format format{.prefix = prefix, .max_size = largest};
       const auto stream = co_await test::make_scripted_stream();
       buffered_reader reader(*stream, {.capacity = 16, .max_line = 16});
       const std::string some(1 << 20, 'x');
@@ -141,7 +141,7 @@ COROUTINE_TEST_CASE(the_maximum_of_a_frame_at_its_limits) {
                             frame_prefix::four_bytes, frame_prefix::eight_bytes})
     for (const std::size_t most : {std::size_t{0}, std::size_t{1}, largest - 1, largest})
       for (const std::string payload : {"", "x", "xy"}) {
-        const frame_format format{.prefix = prefix, .maximum = most};
+        const frame_format format{.prefix = prefix, .max_size = most};
         const auto stream = co_await test::make_scripted_stream();
         const auto sent =
             co_await cosock::as_result(cosock::send_frame(*stream, payload, format));

@@ -93,7 +93,7 @@ COROUTINE_TEST_CASE(operations_that_complete_at_once_let_others_run) {
   o.closed_channel.close();
   o.closed_mailbox.close();
   cosock::frame_format small;
-  small.maximum = 10;
+  small.max_size = 10;
   const std::vector<repeated> operations = {
       operation("event::wait", [&] { return o.event.wait(); }),
       operation("semaphore::acquire", [&] { return o.semaphore.acquire(); }),

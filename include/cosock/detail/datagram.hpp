@@ -77,9 +77,9 @@ class COSOCK_AWAITABLE datagram_send_operation final
  public:
   datagram_send_operation(io_object* const& target, const void* memory, std::size_t size,
                           gather_function gather, const Endpoint* to,
-                          const packet_info* as) noexcept
+                          const packet_info* source) noexcept
       : datagram_operation(kind::send, target, memory, size, gather, &sockaddr_traits<Endpoint>::codec) {
-    info_ = const_cast<packet_info*>(as);
+    info_ = const_cast<packet_info*>(source);
     if (to) to_ = *to;
     addressed_ = to != nullptr;
   }
@@ -182,8 +182,8 @@ detail::datagram_send_operation<E> basic_datagram_socket<E>::send_to(const Buffe
 }
 template <class E>
 detail::datagram_send_operation<E> basic_datagram_socket<E>::send_to(const_buffer data, const E& to,
-                                                          const packet_info& as) {
-  return {object_, data.data(), data.size(), nullptr, &to, &as};
+                                                          const packet_info& source) {
+  return {object_, data.data(), data.size(), nullptr, &to, &source};
 }
 
 template <class E>
@@ -200,7 +200,7 @@ outgoing_list list_of(std::span<const T> all) noexcept {
   list.stride = sizeof(T);
   if constexpr (!std::same_as<T, const_buffer>) {
     list.peer_at = offsetof(T, to);
-    list.info_at = offsetof(T, as);
+    list.info_at = offsetof(T, source);
   }
   return list;
 }

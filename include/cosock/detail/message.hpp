@@ -37,7 +37,7 @@ struct outgoing_list {
     return *static_cast<const const_buffer*>(member(i, 0));
   }
   const void* to(std::size_t i) const noexcept { return peer_at ? member(i, peer_at) : peer; }
-  const packet_info* as(std::size_t i) const noexcept {
+  const packet_info* source(std::size_t i) const noexcept {
     return info_at ? *static_cast<const packet_info* const*>(member(i, info_at)) : nullptr;
   }
   const void* member(std::size_t i, std::size_t offset) const noexcept {
