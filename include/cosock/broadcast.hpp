@@ -43,11 +43,11 @@ class subscription : private detail::link {
  private:
   friend class broadcast<T>;
   friend class detail::broadcast_receive_operation<T>;
-  explicit subscription(broadcast<T>& of) noexcept;
-  bool available() const noexcept { return next_ != of_->sent_; }
+  explicit subscription(broadcast<T>& broadcast) noexcept;
+  bool available() const noexcept { return next_ != broadcast_->sent_; }
   std::optional<T> take();
 
-  broadcast<T>* of_;
+  broadcast<T>* broadcast_;
   detail::broadcast_receive_operation<T>* receiving_ = nullptr;
   std::uint64_t next_;
   std::uint64_t missed_ = 0;
@@ -110,28 +110,28 @@ class COSOCK_AWAITABLE detail::broadcast_receive_operation final
     : public awaiter_of<broadcast_receive_operation<T>>,
       public waiter {
  public:
-  explicit broadcast_receive_operation(subscription<T>& of) noexcept : of_(&of) {}
+  explicit broadcast_receive_operation(subscription<T>& subscription) noexcept : subscription_(&subscription) {}
   broadcast_receive_operation(broadcast_receive_operation&& other) noexcept
-      : waiter(), of_(other.of_) {}
+      : waiter(), subscription_(other.subscription_) {}
   ~broadcast_receive_operation() {
     if (scope_) leave();
   }
 
   step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
     // Null until the subscription knows this operation: it may be destroyed while a failure waits.
-    subscription<T>* const from = std::exchange(of_, nullptr);
+    subscription<T>* const own = std::exchange(subscription_, nullptr);
     if (!enter(awaiting, parent)) return complete_or_yield();
-    if (from->receiving_) return fail_busy();
-    if (!from->of_) return fail_closed();
-    of_ = from;
-    const bool now = of_->available() || of_->of_->closed_;
-    const step reached = now ? complete_or_yield() : wait_in(of_->of_->waiting_.end());
-    if (reached == step::pending) of_->receiving_ = this;
+    if (own->receiving_) return fail_busy();
+    if (!own->broadcast_) return fail_closed();
+    subscription_ = own;
+    const bool now = subscription_->available() || subscription_->broadcast_->closed_;
+    const step reached = now ? complete_or_yield() : wait_in(subscription_->broadcast_->waiting_.end());
+    if (reached == step::pending) subscription_->receiving_ = this;
     return reached;
   }
   std::optional<T> result() {
     if (failure_) raise(failure_);
-    return of_->take();
+    return subscription_->take();
   }
   failure fail() noexcept { return failure_; }
   void fire() override {
@@ -150,42 +150,42 @@ class COSOCK_AWAITABLE detail::broadcast_receive_operation final
  private:
   friend class subscription<T>;
   void leave() noexcept {
-    if (of_ && of_->receiving_ == this) of_->receiving_ = nullptr;
+    if (subscription_ && subscription_->receiving_ == this) subscription_->receiving_ = nullptr;
   }
-  subscription<T>* of_;
+  subscription<T>* subscription_;
 };
 
 template <class T>
-subscription<T>::subscription(broadcast<T>& of) noexcept : of_(&of), next_(of.sent_) {
-  insert_before(of.subscriptions_);
+subscription<T>::subscription(broadcast<T>& broadcast) noexcept : broadcast_(&broadcast), next_(broadcast.sent_) {
+  insert_before(broadcast.subscriptions_);
 }
 
 template <class T>
 subscription<T>::subscription(subscription&& other) noexcept
     : link(),
-      of_(std::exchange(other.of_, nullptr)),
+      broadcast_(std::exchange(other.broadcast_, nullptr)),
       receiving_(std::exchange(other.receiving_, nullptr)),
       next_(other.next_),
       missed_(other.missed_) {
-  if (of_) insert_before(other);
+  if (broadcast_) insert_before(other);
   other.unlink();
-  if (receiving_) receiving_->of_ = this;
+  if (receiving_) receiving_->subscription_ = this;
 }
 
 template <class T>
 subscription<T>::~subscription() {
   unlink();
   if (!receiving_) return;
-  receiving_->of_ = nullptr;
+  receiving_->subscription_ = nullptr;
   receiving_->end();
 }
 
 template <class T>
 std::optional<T> subscription<T>::take() {
-  const std::uint64_t oldest = of_->sent_ - of_->kept_.size();
+  const std::uint64_t oldest = broadcast_->sent_ - broadcast_->kept_.size();
   const std::uint64_t next = next_ < oldest ? oldest : next_;
-  if (next == of_->sent_) return std::nullopt;
-  std::optional<T> value(std::in_place, std::as_const(of_->kept_)[next - oldest]);
+  if (next == broadcast_->sent_) return std::nullopt;
+  std::optional<T> value(std::in_place, std::as_const(broadcast_->kept_)[next - oldest]);
   missed_ = next - next_;
   next_ = next + 1;
   return value;
@@ -194,10 +194,10 @@ std::optional<T> subscription<T>::take() {
 template <class T>
 broadcast<T>::~broadcast() {
   while (subscriptions_.following != &subscriptions_) {
-    auto& each = static_cast<subscription<T>&>(*subscriptions_.following);
-    each.unlink();
-    each.of_ = nullptr;
-    if (each.receiving_) each.receiving_->end();
+    auto& receiver = static_cast<subscription<T>&>(*subscriptions_.following);
+    receiver.unlink();
+    receiver.broadcast_ = nullptr;
+    if (receiver.receiving_) receiver.receiving_->end();
   }
 }
 

@@ -73,9 +73,9 @@ class COSOCK_AWAITABLE timeout_awaiter final : public awaiter_of<timeout_awaiter
                                                public timeout_scope {
  public:
   template <class B>
-  timeout_awaiter(std::int64_t ns, B&& of) : ns_(ns), of_(operand(std::forward<B>(of))) {}
+  timeout_awaiter(std::int64_t ns, B&& operation) : ns_(ns), operand_(operand(std::forward<B>(operation))) {}
   timeout_awaiter(timeout_awaiter&& other) noexcept
-      : timeout_scope(), ns_(other.ns_), of_(std::move(other.of_)) {}
+      : timeout_scope(), ns_(other.ns_), operand_(std::move(other.operand_)) {}
 
   step start(std::coroutine_handle<> awaiting, cancel_node& outer) {
     // An operation that ends at once needs no clock; a task may compute before it first waits.
@@ -83,22 +83,22 @@ class COSOCK_AWAITABLE timeout_awaiter final : public awaiter_of<timeout_awaiter
     std::int64_t at = Deadline ? ns_ : is_task ? later(steady_now(), ns_) : 0;
     expired_ = Deadline ? ns_ <= steady_now() : ns_ <= 0;
     enter(outer);
-    if (of_.start(awaiting, inner_) == step::done) return complete_or_yield(awaiting);
+    if (operand_.start(awaiting, inner_) == step::done) return complete_or_yield(awaiting);
     if (expired_) return step::pending;
     if (!Deadline && !is_task) at = later(steady_now(), ns_);
     start_timer(*outer.loop, at);
     return step::pending;
   }
-  decltype(auto) result() { return result_of_operand(of_); }
+  decltype(auto) result() { return result_of_operand(operand_); }
   failure fail() noexcept {
     leave();
-    return translated(of_.fail());
+    return translated(operand_.fail());
   }
-  bool has_details() const noexcept { return detail::has_details(of_); }
+  bool has_details() const noexcept { return detail::has_details(operand_); }
 
  private:
   std::int64_t ns_;
-  A of_;
+  A operand_;
 };
 
 /// A scope that keeps outer cancellations out, or delays them by a grace period.
@@ -134,27 +134,27 @@ class COSOCK_AWAITABLE shield_awaiter final : public awaiter_of<shield_awaiter<A
                                               public shield_scope {
  public:
   template <class B>
-  shield_awaiter(std::int64_t grace, B&& of)
-      : shield_scope(grace), of_(operand(std::forward<B>(of))) {}
+  shield_awaiter(std::int64_t grace, B&& operation)
+      : shield_scope(grace), operand_(operand(std::forward<B>(operation))) {}
   shield_awaiter(shield_awaiter&& other) noexcept
-      : shield_scope(other.grace_), of_(std::move(other.of_)) {}
+      : shield_scope(other.grace_), operand_(std::move(other.operand_)) {}
 
   step start(std::coroutine_handle<> awaiting, cancel_node& outer) {
     enter(outer);
-    return of_.start(awaiting, inner_);
+    return operand_.start(awaiting, inner_);
   }
   decltype(auto) result() {
     leave();
-    return of_.result();
+    return operand_.result();
   }
   failure fail() noexcept {
     leave();
-    return of_.fail();
+    return operand_.fail();
   }
-  bool has_details() const noexcept { return detail::has_details(of_); }
+  bool has_details() const noexcept { return detail::has_details(operand_); }
 
  private:
-  A of_;
+  A operand_;
 };
 
 template <class A>
@@ -162,9 +162,9 @@ class scope_awaiter;
 
 }  // namespace detail
 
-/// Awaits `of`, a task or an operation such as `socket.receive(buffer)`, for at most `limit`.
+/// Awaits `operation`, a task or an operation such as `socket.receive(buffer)`, for at most `limit`.
 ///
-/// Returns the result of `of`. Throws `error::timed_out` if the limit passes first: every operation
+/// Returns the result of `operation`. Throws `error::timed_out` if the limit passes first: every operation
 /// inside, name resolution included, then ends with `error::cancelled`. If the operation completes
 /// before that takes effect, its result is returned. Other errors pass unchanged. A cancellation
 /// from outside passes as `error::cancelled`, so it cannot be mistaken for a passed limit. Limits
@@ -176,32 +176,32 @@ class scope_awaiter;
 /// call, not from the await, for NaN. The time counts from the `co_await`. Allocates no memory, and
 /// uses no timer of the system.
 template <class Rep, class Period, class A>
-auto with_timeout(std::chrono::duration<Rep, Period> limit, A&& of) {
+auto with_timeout(std::chrono::duration<Rep, Period> limit, A&& operation) {
   return detail::timeout_awaiter<detail::operand_t<A>, false>(detail::to_ns(limit),
-                                                         std::forward<A>(of));
+                                                         std::forward<A>(operation));
 }
 
 /// Like with_timeout, with a time point of the monotonic clock instead of a duration.
 template <class Duration, class A>
-auto with_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> deadline, A&& of) {
+auto with_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> deadline, A&& operation) {
   return detail::timeout_awaiter<detail::operand_t<A>, true>(
-      detail::to_ns(deadline.time_since_epoch()), std::forward<A>(of));
+      detail::to_ns(deadline.time_since_epoch()), std::forward<A>(operation));
 }
 
-/// Awaits `of`, shielded from cancellation of the enclosing scopes, for cleanup that must await,
+/// Awaits `operation`, shielded from cancellation of the enclosing scopes, for cleanup that must await,
 /// such as a farewell message. Give it a limit of its own: `shielded(with_timeout(1s, goodbye()))`.
 /// Afterwards an enclosing scope that was cancelled is still cancelled.
 template <class A>
-auto shielded(A&& of) {
-  return detail::shield_awaiter<detail::operand_t<A>>(INT64_MAX, std::forward<A>(of));
+auto shielded(A&& operation) {
+  return detail::shield_awaiter<detail::operand_t<A>>(INT64_MAX, std::forward<A>(operation));
 }
 
-/// Awaits `of`, and delays cancellation of the enclosing scopes by `grace`, so that work in
+/// Awaits `operation`, and delays cancellation of the enclosing scopes by `grace`, so that work in
 /// progress can finish. The time counts from the cancellation; zero or less delays nothing. Throws
 /// std::invalid_argument from the call, not from the await, for NaN.
 template <class Rep, class Period, class A>
-auto with_grace(std::chrono::duration<Rep, Period> grace, A&& of) {
-  return detail::shield_awaiter<detail::operand_t<A>>(detail::to_ns(grace), std::forward<A>(of));
+auto with_grace(std::chrono::duration<Rep, Period> grace, A&& operation) {
+  return detail::shield_awaiter<detail::operand_t<A>>(detail::to_ns(grace), std::forward<A>(operation));
 }
 
 /// A region of work that can be cancelled from elsewhere on the same loop.
@@ -233,12 +233,12 @@ class COSOCK_API cancel_scope final : private detail::timeout_scope {
   }
   void clear_deadline() noexcept;
 
-  /// Awaits `of` inside the scope. Returns its result. Throws `error::timed_out` if the deadline
+  /// Awaits `operation` inside the scope. Returns its result. Throws `error::timed_out` if the deadline
   /// ended it, `error::cancelled` if cancel() or an enclosing scope did; std::logic_error if the
   /// scope is running already.
   template <class A>
-  auto run(A&& of) {
-    return detail::scope_awaiter<detail::operand_t<A>>(*this, std::forward<A>(of));
+  auto run(A&& operation) {
+    return detail::scope_awaiter<detail::operand_t<A>>(*this, std::forward<A>(operation));
   }
 
  private:
@@ -254,33 +254,33 @@ template <class A>
 class COSOCK_AWAITABLE detail::scope_awaiter : public awaiter_of<scope_awaiter<A>> {
  public:
   template <class B>
-  scope_awaiter(cancel_scope& in, B&& of) : in_(in), of_(operand(std::forward<B>(of))) {}
-  scope_awaiter(scope_awaiter&& other) noexcept : in_(other.in_), of_(std::move(other.of_)) {}
+  scope_awaiter(cancel_scope& scope, B&& operation) : scope_(scope), operand_(operand(std::forward<B>(operation))) {}
+  scope_awaiter(scope_awaiter&& other) noexcept : scope_(other.scope_), operand_(std::move(other.operand_)) {}
   ~scope_awaiter() {
-    if (running_) in_.leave();
+    if (running_) scope_.leave();
   }
 
   step start(std::coroutine_handle<> awaiting, cancel_node& outer) {
-    in_.begin(outer);
+    scope_.begin(outer);
     running_ = true;
-    if (of_.start(awaiting, in_.inner_) == step::done) return in_.complete_or_yield(awaiting);
-    in_.began(outer);
+    if (operand_.start(awaiting, scope_.inner_) == step::done) return scope_.complete_or_yield(awaiting);
+    scope_.began(outer);
     return step::pending;
   }
   decltype(auto) result() {
     running_ = false;
-    return in_.result_of_operand(of_);
+    return scope_.result_of_operand(operand_);
   }
   failure fail() noexcept {
     running_ = false;
-    in_.leave();
-    return in_.translated(of_.fail());
+    scope_.leave();
+    return scope_.translated(operand_.fail());
   }
-  bool has_details() const noexcept { return detail::has_details(of_); }
+  bool has_details() const noexcept { return detail::has_details(operand_); }
 
  private:
-  cancel_scope& in_;
-  A of_;
+  cancel_scope& scope_;
+  A operand_;
   bool running_ = false;
 };
 

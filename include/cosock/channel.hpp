@@ -107,14 +107,14 @@ class COSOCK_AWAITABLE channel_receive_operation final
     : public awaiter_of<channel_receive_operation<T>>,
       public waiter {
  public:
-  explicit channel_receive_operation(channel<T>& of) noexcept : of_(of) {}
+  explicit channel_receive_operation(channel<T>& channel) noexcept : channel_(channel) {}
   channel_receive_operation(channel_receive_operation&& other) noexcept
-      : waiter(), of_(other.of_) {}
+      : waiter(), channel_(other.channel_) {}
 
   step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
     if (!enter(awaiting, parent)) return complete_or_yield();
-    if (of_.take(value_) || of_.closed_) return complete_or_yield();
-    return wait_in(of_.receivers_.end());
+    if (channel_.take(value_) || channel_.closed_) return complete_or_yield();
+    return wait_in(channel_.receivers_.end());
   }
   std::optional<T> result() {
     if (failure_) raise(failure_);
@@ -124,7 +124,7 @@ class COSOCK_AWAITABLE channel_receive_operation final
 
  private:
   friend class channel<T>;
-  channel<T>& of_;
+  channel<T>& channel_;
   std::optional<T> value_;
 };
 
@@ -145,20 +145,20 @@ class COSOCK_AWAITABLE channel_send_operation final
     : public awaiter_of<channel_send_operation<T, Copies>>,
       public basic_channel_send_operation<T> {
  public:
-  template <class From>
-  channel_send_operation(channel<T>& of, From&& value)
-      : of_(of), from_(std::forward<From>(value)) {}
+  template <class U>
+  channel_send_operation(channel<T>& channel, U&& value)
+      : channel_(channel), value_to_send_(std::forward<U>(value)) {}
   channel_send_operation(channel_send_operation&& other) noexcept
       : basic_channel_send_operation<T>(),
-        of_(other.of_),
-        from_(std::forward<stored>(other.from_)) {}
+        channel_(other.channel_),
+        value_to_send_(std::forward<stored>(other.value_to_send_)) {}
 
   step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
     if (!this->enter(awaiting, parent)) return this->complete_or_yield();
-    if (of_.closed_) return this->fail_closed();
-    if (of_.give(from_)) return this->complete_or_yield();
-    this->value_ = &from_;
-    return this->wait_in(of_.senders_.end());
+    if (channel_.closed_) return this->fail_closed();
+    if (channel_.give(value_to_send_)) return this->complete_or_yield();
+    this->value_ = &value_to_send_;
+    return this->wait_in(channel_.senders_.end());
   }
   void result() {
     if (this->failure_) raise(this->failure_);
@@ -167,8 +167,8 @@ class COSOCK_AWAITABLE channel_send_operation final
 
  private:
   using stored = std::conditional_t<Copies, T, T&&>;
-  channel<T>& of_;
-  stored from_;
+  channel<T>& channel_;
+  stored value_to_send_;
 };
 
 }  // namespace detail
@@ -176,9 +176,9 @@ class COSOCK_AWAITABLE channel_send_operation final
 template <class T>
 bool channel<T>::give(T& value) noexcept {
   if (!receivers_.empty()) {
-    auto& to = static_cast<detail::channel_receive_operation<T>&>(receivers_.first());
-    to.value_.emplace(std::move(value));
-    to.complete();
+    auto& receiver = static_cast<detail::channel_receive_operation<T>&>(receivers_.first());
+    receiver.value_.emplace(std::move(value));
+    receiver.complete();
     return true;
   }
   if (queue_.full()) return false;
@@ -188,18 +188,18 @@ bool channel<T>::give(T& value) noexcept {
 
 template <class T>
 bool channel<T>::take(std::optional<T>& into) noexcept {
-  auto* from = senders_.empty()
+  auto* sender = senders_.empty()
                    ? nullptr
                    : &static_cast<detail::basic_channel_send_operation<T>&>(senders_.first());
   if (queue_.size() != 0) {
     into.emplace(queue_.pop());
-    if (from) queue_.push(std::move(from->value()));
-  } else if (from) {
-    into.emplace(std::move(from->value()));
+    if (sender) queue_.push(std::move(sender->value()));
+  } else if (sender) {
+    into.emplace(std::move(sender->value()));
   } else {
     return false;
   }
-  if (from) from->complete();
+  if (sender) sender->complete();
   return true;
 }
 

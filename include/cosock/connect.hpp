@@ -37,7 +37,7 @@ struct connect_options {
 /// connection to oneself, which loopback makes possible, is refused too. Of the options, `timeout`,
 /// `attempt_delay` and `family` do not apply: see with_timeout.
 /// On cancellation the socket is closed, even if the connection was established already.
-detail::tcp_connect_operation connect(const endpoint& to, const connect_options& options = {});
+detail::tcp_connect_operation connect(const endpoint& peer, const connect_options& options = {});
 
 /// Looks up a host and connects to it: Happy Eyeballs, RFC 8305. IPv4 and IPv6 addresses are looked
 /// up side by side. The first attempt begins with the answer about IPv6, or 50 ms after the one
@@ -56,7 +56,7 @@ COSOCK_API task<tcp_socket> connect(std::string host, std::uint16_t port,
                                     connect_options options = {});
 /// The same for endpoints that are known already, tried in this order after the families were made
 /// to take turns.
-COSOCK_API task<tcp_socket> connect(std::vector<endpoint> to, connect_options options = {});
+COSOCK_API task<tcp_socket> connect(std::vector<endpoint> peers, connect_options options = {});
 
 // Implementation
 
@@ -64,10 +64,10 @@ class COSOCK_AWAITABLE detail::tcp_connect_operation final
     : public awaiter_of<tcp_connect_operation>,
       public io_operation {
  public:
-  tcp_connect_operation(const endpoint& to, const connect_options& options) noexcept
-      : to_(to), options_(options) {}
+  tcp_connect_operation(const endpoint& peer, const connect_options& options) noexcept
+      : peer_(peer), options_(options) {}
   tcp_connect_operation(tcp_connect_operation&& other) noexcept
-      : io_operation(), to_(other.to_), options_(other.options_) {}
+      : io_operation(), peer_(other.peer_), options_(other.options_) {}
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   tcp_socket result();
   failure fail() noexcept { return failure_; }
@@ -76,13 +76,13 @@ class COSOCK_AWAITABLE detail::tcp_connect_operation final
  private:
   step attempt() override;
   step give_up(int error) noexcept;
-  endpoint to_;
+  endpoint peer_;
   connect_options options_;
   tcp_socket connected_;
 };
 
-inline detail::tcp_connect_operation connect(const endpoint& to, const connect_options& options) {
-  return {to, options};
+inline detail::tcp_connect_operation connect(const endpoint& peer, const connect_options& options) {
+  return {peer, options};
 }
 
 }  // namespace cosock

@@ -13,8 +13,8 @@ namespace cosock {
 namespace detail {
 template <class Acceptor, class Handler>
 class serve_run;
-COSOCK_API void ask_local(const kept_io_object& of, endpoint& into);
-COSOCK_API void ask_local(const kept_io_object& of, local_endpoint& into);
+COSOCK_API void ask_local(const kept_io_object& connection, endpoint& into);
+COSOCK_API void ask_local(const kept_io_object& connection, local_endpoint& into);
 }  // namespace detail
 
 /// The addresses of a connection that serve() has accepted, for a handler that takes them as its
@@ -46,15 +46,15 @@ class basic_connection {
   template <class Acceptor, class Handler>
   friend class detail::serve_run;
   template <class Stream>
-  basic_connection(const Stream& of, const detail::kept_io_object& kept) : kept_(kept) {
+  basic_connection(const Stream& stream, const detail::kept_io_object& kept) : kept_(kept) {
     try {
-      peer_.emplace(of.remote_endpoint());
+      peer_.emplace(stream.remote_endpoint());
     } catch (...) {
       no_peer_ = detail::failure_of(std::current_exception());
       if (!no_peer_) throw;
     }
-    if constexpr (requires { of.local_endpoint(); })
-      if (!kept.current()) local_.emplace(of.local_endpoint());  // a stream of another origin
+    if constexpr (requires { stream.local_endpoint(); })
+      if (!kept.current()) local_.emplace(stream.local_endpoint());  // a stream of another origin
   }
 
   const detail::kept_io_object& kept_;

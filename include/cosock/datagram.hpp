@@ -162,23 +162,23 @@ class batch_datagram {
   [[nodiscard]] Endpoint from() const noexcept {
     Endpoint e;
     unsigned size;
-    const void* name = of_->name(slot_, size);
+    const void* name = memory_->name(slot_, size);
     detail::sockaddr_traits<Endpoint>::codec.decode(name, size, &e);
     return e;
   }
   /// The ancillary data enabled in udp_options.
   [[nodiscard]] packet_info info() const noexcept {
-    packet_info all;
-    of_->info(slot_, all);
-    return all;
+    packet_info packet;
+    memory_->info(slot_, packet);
+    return packet;
   }
 
  private:
   friend class basic_datagram_batch<Endpoint>;
-  batch_datagram(const detail::batch_memory* of, const detail::batch_slot* slot, const char* data,
+  batch_datagram(const detail::batch_memory* memory, const detail::batch_slot* slot, const char* data,
                  std::size_t size, std::size_t cut) noexcept
-      : of_(of), slot_(slot), data_(data), size_(size), cut_(cut) {}
-  const detail::batch_memory* of_;
+      : memory_(memory), slot_(slot), data_(data), size_(size), cut_(cut) {}
+  const detail::batch_memory* memory_;
   const detail::batch_slot* slot_;
   const char* data_;
   std::size_t size_;
@@ -213,14 +213,14 @@ class basic_datagram_batch : private detail::batch_memory {
     using difference_type = std::ptrdiff_t;
     iterator() noexcept = default;
     value_type operator*() const noexcept {
-      const std::size_t left = slot_->size - at_;
-      if (slot_->segment < left) return {of_, slot_, slot_->data + at_, slot_->segment, 0};
-      return {of_, slot_, slot_->data + at_, left, slot_->length - slot_->size};
+      const std::size_t left = slot_->size - offset_;
+      if (slot_->segment < left) return {memory_, slot_, slot_->data + offset_, slot_->segment, 0};
+      return {memory_, slot_, slot_->data + offset_, left, slot_->length - slot_->size};
     }
     iterator& operator++() noexcept {
-      at_ += slot_->segment;
-      if (at_ >= slot_->size) {
-        at_ = 0;
+      offset_ += slot_->segment;
+      if (offset_ >= slot_->size) {
+        offset_ = 0;
         ++slot_;
       }
       return *this;
@@ -234,11 +234,11 @@ class basic_datagram_batch : private detail::batch_memory {
 
    private:
     friend class basic_datagram_batch;
-    iterator(const batch_memory* of, const detail::batch_slot* slot) noexcept
-        : of_(of), slot_(slot) {}
-    const batch_memory* of_ = nullptr;
+    iterator(const batch_memory* memory, const detail::batch_slot* slot) noexcept
+        : memory_(memory), slot_(slot) {}
+    const batch_memory* memory_ = nullptr;
     const detail::batch_slot* slot_ = nullptr;
-    std::size_t at_ = 0;
+    std::size_t offset_ = 0;
   };
 
   /// The datagrams in the order of their arrival.

@@ -67,7 +67,7 @@ class COSOCK_API descriptor_stream final : public byte_stream {
   [[nodiscard]] int native_handle() const noexcept;
 
  private:
-  explicit descriptor_stream(detail::io_object* of) noexcept : byte_stream(of) {}
+  explicit descriptor_stream(detail::io_object* object) noexcept : byte_stream(object) {}
 };
 
 /// Returns a stream over a duplicate of descriptor 0 or 1. Throws bad_file_descriptor if the process

@@ -160,26 +160,26 @@ class COSOCK_AWAITABLE result_awaiter final : public awaiter_of<result_awaiter<A
       std::conditional_t<std::is_reference_v<given>,
                          std::reference_wrapper<std::remove_reference_t<given>>, given>;
   template <class B>
-  result_awaiter(std::in_place_t, B&& of) : of_(operand(std::forward<B>(of))) {}
+  result_awaiter(std::in_place_t, B&& operation) : operand_(operand(std::forward<B>(operation))) {}
 
-  step start(std::coroutine_handle<> awaiting, cancel_node& parent) { return of_.start(awaiting, parent); }
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) { return operand_.start(awaiting, parent); }
   cosock::result<value> result() {
-    if (const failure f = of_.fail())
+    if (const failure f = operand_.fail())
       return {boost::system::in_place_error, to_error_code(f), details()};
     if constexpr (std::is_void_v<value>) {
-      of_.result();
+      operand_.result();
       return {};
     } else {
-      return {boost::system::in_place_value, of_.result()};
+      return {boost::system::in_place_value, operand_.result()};
     }
   }
   failure fail() noexcept { return {0, nullptr}; }
 
  private:
   std::exception_ptr details() {
-    if (!has_details(of_)) return nullptr;
+    if (!has_details(operand_)) return nullptr;
     try {
-      static_cast<void>(of_.result());
+      static_cast<void>(operand_.result());
       return nullptr;
     } catch (const boost::system::system_error&) {
       return std::current_exception();
@@ -187,20 +187,20 @@ class COSOCK_AWAITABLE result_awaiter final : public awaiter_of<result_awaiter<A
       return nullptr;  // no memory for the details: the code is left
     }
   }
-  A of_;
+  A operand_;
 };
 
 }  // namespace detail
 
-/// Awaits `of`, a task or an operation, and returns a boost::system::result: the value, which for a
+/// Awaits `operation`, a task or an operation, and returns a boost::system::result: the value, which for a
 /// reference is a std::reference_wrapper, or the error that would have been thrown, as a code.
 /// `value()` throws the very exception; `describe(result.error())` is its text.
 ///
 /// An operation whose error is no more than a code costs no exception this way; others cost one.
 /// Exceptions that are no system_error pass unchanged.
 template <class A>
-auto as_result(A&& of) {
-  return detail::result_awaiter<detail::operand_t<A>>(std::in_place, std::forward<A>(of));
+auto as_result(A&& operation) {
+  return detail::result_awaiter<detail::operand_t<A>>(std::in_place, std::forward<A>(operation));
 }
 
 }  // namespace cosock

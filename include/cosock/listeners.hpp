@@ -32,11 +32,11 @@ class COSOCK_API tcp_listeners {
   /// The number of acceptors.
   [[nodiscard]] unsigned size() const noexcept { return static_cast<unsigned>(sockets_.size()); }
   /// The address on which all of them listen, with the port that the system has picked.
-  [[nodiscard]] endpoint local_endpoint() const noexcept { return at_; }
+  [[nodiscard]] endpoint local_endpoint() const noexcept { return local_endpoint_; }
 
  private:
   std::vector<unique_descriptor> sockets_;
-  endpoint at_;
+  endpoint local_endpoint_;
 };
 
 /// One of several acceptors, each of its own loop, that accept the connections of one local socket in

@@ -92,7 +92,7 @@ class COSOCK_API local_socket : public byte_stream {
 
  protected:
   local_socket() noexcept = default;
-  explicit local_socket(detail::descriptor* of) noexcept;
+  explicit local_socket(detail::descriptor* impl) noexcept;
   local_socket(local_socket&& other) noexcept : byte_stream(std::exchange(other.object_, nullptr)) {}
   local_socket& operator=(local_socket&& other) noexcept;
   static detail::descriptor* adopt(int descriptor, detail::fd_kind kind);
@@ -197,14 +197,14 @@ class COSOCK_API local_listener {
 
  protected:
   local_listener() noexcept = default;
-  explicit local_listener(detail::descriptor* of) noexcept : of_(of) {}
+  explicit local_listener(detail::descriptor* impl) noexcept : listener_(impl) {}
   static detail::descriptor* adopt(int descriptor, detail::fd_kind kind);
   local_listener(loop* loop, detail::fd_kind kind, const cosock::local_endpoint& at,
                  const local_acceptor_options& options);
-  local_listener(local_listener&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
+  local_listener(local_listener&& other) noexcept : listener_(std::exchange(other.listener_, nullptr)) {}
   local_listener& operator=(local_listener&& other) noexcept;
   ~local_listener();
-  detail::descriptor* of_ = nullptr;
+  detail::descriptor* listener_ = nullptr;
 };
 
 /// Accepts connections of one type of local socket: see local_acceptor and local_seqpacket_acceptor.
@@ -241,7 +241,7 @@ class basic_local_acceptor final : public local_listener {
   /// too_many_files_open, after which it may be called again; `error::busy` while another accept is
   /// pending; `error::closed`. Cancelled: no connection is lost; the next accept returns it.
   detail::local_accept_operation<Socket> accept() {
-    return detail::local_accept_operation<Socket>(of_);
+    return detail::local_accept_operation<Socket>(listener_);
   }
 
  private:

@@ -103,8 +103,8 @@ class COSOCK_API local_datagram_socket final : public basic_datagram_socket<coso
  private:
   friend std::pair<local_datagram_socket, local_datagram_socket>
   detail::make_local_datagram_pair();
-  explicit local_datagram_socket(detail::descriptor* of) noexcept;
-  detail::descriptor* of() const noexcept;
+  explicit local_datagram_socket(detail::descriptor* impl) noexcept;
+  detail::descriptor* impl() const noexcept;
 };
 
 /// local_pair<local_datagram_socket>() returns two datagram sockets connected to each other.

@@ -62,7 +62,7 @@ task<> run_loops(unsigned n, F&& f, run_loops_options options = {}) {
                 "run_loops() takes a function of the loop's index, or of nothing, that returns "
                 "cosock::task<>, and that can be copied");
   std::vector<std::unique_ptr<detail::loop_body>> bodies(detail::loop_count(n));
-  for (auto& each : bodies) each = std::make_unique<body>(f);
+  for (auto& entry : bodies) entry = std::make_unique<body>(f);
   return detail::run_loop_bodies(std::move(bodies), options);
 }
 

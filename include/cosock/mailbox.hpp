@@ -73,22 +73,22 @@ class mailbox {
     /// moments. Returns false, and leaves the value unchanged, if the mailbox is full, closed or
     /// destroyed, or if its loop is known to be destroyed. A true result does not guarantee that
     /// the value is received.
-    [[nodiscard]] bool try_send(T&& value) const noexcept { return to_->give(value); }
+    [[nodiscard]] bool try_send(T&& value) const noexcept { return state_->give(value); }
     [[nodiscard]] bool try_send(const T& value) const
       requires std::copy_constructible<T>
     {
       T copy(value);
-      return to_->give(copy);
+      return state_->give(copy);
     }
     /// Ends the values of all senders. Idempotent.
-    void close() const noexcept { to_->close(); }
+    void close() const noexcept { state_->close(); }
     /// Whether every later send will fail.
-    [[nodiscard]] bool is_closed() const noexcept { return to_->is_closed(); }
+    [[nodiscard]] bool is_closed() const noexcept { return state_->is_closed(); }
 
    private:
     friend class mailbox;
-    explicit sender(std::shared_ptr<detail::mailbox_state<T>> to) noexcept : to_(std::move(to)) {}
-    std::shared_ptr<detail::mailbox_state<T>> to_;
+    explicit sender(std::shared_ptr<detail::mailbox_state<T>> state) noexcept : state_(std::move(state)) {}
+    std::shared_ptr<detail::mailbox_state<T>> state_;
   };
 
   /// Has room for `capacity` values; 0 counts as 1. Belongs to the loop that runs on this thread.
@@ -170,13 +170,13 @@ class COSOCK_AWAITABLE mailbox_receive_operation final
     : public awaiter_of<mailbox_receive_operation<T>>,
       public waiter {
  public:
-  explicit mailbox_receive_operation(mailbox_state<T>& of) noexcept : of_(of) {}
+  explicit mailbox_receive_operation(mailbox_state<T>& state) noexcept : state_(state) {}
   mailbox_receive_operation(mailbox_receive_operation&& other) noexcept
-      : waiter(), of_(other.of_) {}
+      : waiter(), state_(other.state_) {}
 
   step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
     if (!enter(awaiting, parent)) return complete_or_yield();
-    return of_.wait_or_take(*this);
+    return state_.wait_or_take(*this);
   }
   std::optional<T> result() {
     if (failure_) raise(failure_);
@@ -186,7 +186,7 @@ class COSOCK_AWAITABLE mailbox_receive_operation final
 
  private:
   friend class mailbox_state<T>;
-  mailbox_state<T>& of_;
+  mailbox_state<T>& state_;
   std::optional<T> value_;
 };
 
@@ -207,9 +207,9 @@ step mailbox_state<T>::wait_or_take(mailbox_receive_operation<T>& op) {
 template <class T>
 void mailbox_state<T>::deliver() noexcept {
   while (!receivers_.empty() && (queue_.size() != 0 || closed_)) {
-    auto& to = static_cast<mailbox_receive_operation<T>&>(receivers_.first());
-    if (queue_.size() != 0) to.value_.emplace(queue_.pop());
-    to.complete();
+    auto& receiver = static_cast<mailbox_receive_operation<T>&>(receivers_.first());
+    if (queue_.size() != 0) receiver.value_.emplace(queue_.pop());
+    receiver.complete();
   }
   waiting_ = !receivers_.empty();
 }

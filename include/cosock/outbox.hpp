@@ -54,9 +54,9 @@ struct message {
 class COSOCK_AWAITABLE outbox_send_operation final : public awaiter_of<outbox_send_operation>,
                                                      public waiter {
  public:
-  outbox_send_operation(outbox& to, message&& what) noexcept : to_(to), message_(std::move(what)) {}
+  outbox_send_operation(outbox& outbox, message&& text) noexcept : outbox_(outbox), message_(std::move(text)) {}
   outbox_send_operation(outbox_send_operation&& other) noexcept
-      : waiter(), to_(other.to_), message_(std::move(other.message_)) {}
+      : waiter(), outbox_(other.outbox_), message_(std::move(other.message_)) {}
   ~outbox_send_operation() {
     if (scope_) leave();
   }
@@ -70,15 +70,15 @@ class COSOCK_AWAITABLE outbox_send_operation final : public awaiter_of<outbox_se
  private:
   friend class cosock::outbox;
   void leave() noexcept;
-  outbox& to_;
+  outbox& outbox_;
   message message_;
 };
 
 class COSOCK_AWAITABLE outbox_flush_operation final : public awaiter_of<outbox_flush_operation>,
                                                       public waiter {
  public:
-  explicit outbox_flush_operation(outbox& of) noexcept : of_(of) {}
-  outbox_flush_operation(outbox_flush_operation&& other) noexcept : waiter(), of_(other.of_) {}
+  explicit outbox_flush_operation(outbox& outbox) noexcept : outbox_(outbox) {}
+  outbox_flush_operation(outbox_flush_operation&& other) noexcept : waiter(), outbox_(other.outbox_) {}
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   void result() {
     if (failure_) raise(failure_);
@@ -87,7 +87,7 @@ class COSOCK_AWAITABLE outbox_flush_operation final : public awaiter_of<outbox_f
 
  private:
   friend class cosock::outbox;
-  outbox& of_;
+  outbox& outbox_;
   std::uint64_t until_ = 0;
 };
 
@@ -111,7 +111,7 @@ class COSOCK_API outbox {
   /// Allocates the queue; the bytes of the messages are allocated by the senders. The stream
   /// outlives the outbox. Throws std::invalid_argument for more `max_messages` than memory can hold
   /// (PTRDIFF_MAX bytes), std::bad_alloc.
-  explicit outbox(byte_stream& to, const outbox_options& options = {});
+  explicit outbox(byte_stream& stream, const outbox_options& options = {});
   outbox(const outbox&) = delete;
   outbox& operator=(const outbox&) = delete;
   /// Not while run() runs. Pending sends end with `error::closed`; self_owned_message messages are not sent.
@@ -161,11 +161,11 @@ class COSOCK_API outbox {
   friend class detail::outbox_send_operation;
   friend class detail::outbox_flush_operation;
   struct run_end;
-  static constexpr std::size_t most_written = 32;  // messages with one call
+  static constexpr std::size_t max_written = 32;  // messages with one call
 
   bool has_room(std::size_t bytes) const noexcept;
-  bool queue(detail::message& what) noexcept;
-  bool try_queue(detail::message what);
+  bool queue(detail::message& message) noexcept;
+  bool try_queue(detail::message message);
   void admit() noexcept;
   std::size_t begin_batch() noexcept;
   void drop_oldest() noexcept;
@@ -181,7 +181,7 @@ class COSOCK_API outbox {
   task<> write_all();
   detail::failure refusal() const noexcept;
 
-  byte_stream& to_;
+  byte_stream& stream_;
   outbox_options options_;
   std::string close_message_;
   detail::ring<detail::message> queue_;
@@ -190,7 +190,7 @@ class COSOCK_API outbox {
   std::uint64_t queued_ = 0;  // messages, ever
   std::uint64_t before_ = 0;  // of them, before those being written
   std::uint64_t dropped_ = 0;
-  std::array<const_buffer, most_written> batch_;
+  std::array<const_buffer, max_written> batch_;
   event work_;
   cancel_scope writing_time_;
   detail::wait_list senders_;

@@ -51,6 +51,6 @@ COSOCK_API task<std::vector<endpoint>> resolve(std::string host, std::uint16_t p
 /// Looks up the name of an address through getnameinfo(3). Throws system_error with the address in
 /// what(): `error::host_not_found` if it has none, `error::resolver_failed`. Cancellation as in
 /// resolve.
-COSOCK_API task<std::string> reverse_resolve(address of);
+COSOCK_API task<std::string> reverse_resolve(address peer);
 
 }  // namespace cosock

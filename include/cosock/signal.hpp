@@ -51,8 +51,8 @@ class COSOCK_AWAITABLE detail::signal_wait_operation final
     : public awaiter_of<signal_wait_operation>,
       public waiter {
  public:
-  explicit signal_wait_operation(signal_state& of) noexcept : of_(of) {}
-  signal_wait_operation(signal_wait_operation&& other) noexcept : waiter(), of_(other.of_) {}
+  explicit signal_wait_operation(signal_state& state) noexcept : state_(state) {}
+  signal_wait_operation(signal_wait_operation&& other) noexcept : waiter(), state_(other.state_) {}
 
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   int result() {
@@ -63,7 +63,7 @@ class COSOCK_AWAITABLE detail::signal_wait_operation final
 
  private:
   friend class signal_state;
-  signal_state& of_;
+  signal_state& state_;
   int number_ = 0;
 };
 

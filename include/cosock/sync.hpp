@@ -61,11 +61,11 @@ class COSOCK_API semaphore {
    public:
     permit() noexcept = default;
     permit(permit&& other) noexcept
-        : of_(std::exchange(other.of_, nullptr)), count_(other.count_) {}
+        : semaphore_(std::exchange(other.semaphore_, nullptr)), count_(other.count_) {}
     permit& operator=(permit&& other) noexcept {
       if (this != &other) {
         release();
-        of_ = std::exchange(other.of_, nullptr);
+        semaphore_ = std::exchange(other.semaphore_, nullptr);
         count_ = other.count_;
       }
       return *this;
@@ -74,18 +74,18 @@ class COSOCK_API semaphore {
 
     /// Returns the permits now. Idempotent.
     void release() noexcept {
-      if (of_) std::exchange(of_, nullptr)->release(count_);
+      if (semaphore_) std::exchange(semaphore_, nullptr)->release(count_);
     }
     /// Keeps the permits out of the semaphore, until semaphore::release() adds them again.
-    void forget() noexcept { of_ = nullptr; }
+    void forget() noexcept { semaphore_ = nullptr; }
     /// Whether it holds a permit.
-    explicit operator bool() const noexcept { return of_ != nullptr; }
+    explicit operator bool() const noexcept { return semaphore_ != nullptr; }
 
    private:
     friend class semaphore;
     friend class detail::semaphore_acquire_operation;
-    permit(semaphore& of, std::size_t count) noexcept : of_(&of), count_(count) {}
-    semaphore* of_ = nullptr;
+    permit(semaphore& semaphore, std::size_t count) noexcept : semaphore_(&semaphore), count_(count) {}
+    semaphore* semaphore_ = nullptr;
     std::size_t count_ = 0;
   };
 
@@ -155,12 +155,12 @@ namespace detail {
 class COSOCK_AWAITABLE event_wait_operation final : public awaiter_of<event_wait_operation>,
                                                     public waiter {
  public:
-  explicit event_wait_operation(event& of) noexcept : of_(of) {}
-  event_wait_operation(event_wait_operation&& other) noexcept : waiter(), of_(other.of_) {}
+  explicit event_wait_operation(event& event) noexcept : event_(event) {}
+  event_wait_operation(event_wait_operation&& other) noexcept : waiter(), event_(other.event_) {}
 
   step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
     if (!enter(awaiting, parent)) return complete_or_yield();
-    return of_.set_ ? complete_or_yield() : wait_in(of_.waiters_.end());
+    return event_.set_ ? complete_or_yield() : wait_in(event_.waiters_.end());
   }
   void result() {
     if (failure_) raise(failure_);
@@ -168,17 +168,17 @@ class COSOCK_AWAITABLE event_wait_operation final : public awaiter_of<event_wait
   failure fail() noexcept { return failure_; }
 
  private:
-  event& of_;
+  event& event_;
 };
 
 class COSOCK_AWAITABLE semaphore_acquire_operation final
     : public awaiter_of<semaphore_acquire_operation>,
       public waiter {
  public:
-  semaphore_acquire_operation(semaphore& of, std::size_t count) noexcept
-      : of_(&of), count_(count) {}
+  semaphore_acquire_operation(semaphore& semaphore, std::size_t count) noexcept
+      : semaphore_(&semaphore), count_(count) {}
   semaphore_acquire_operation(semaphore_acquire_operation&& other) noexcept
-      : waiter(), of_(other.of_), count_(other.count_) {}
+      : waiter(), semaphore_(other.semaphore_), count_(other.count_) {}
   ~semaphore_acquire_operation() {
     if (scope_) [[unlikely]]
       leave();
@@ -187,7 +187,7 @@ class COSOCK_AWAITABLE semaphore_acquire_operation final
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   semaphore::permit result() {
     if (failure_) raise(failure_);
-    return {*of_, count_};
+    return {*semaphore_, count_};
   }
   failure fail() noexcept { return failure_; }
 
@@ -200,11 +200,11 @@ class COSOCK_AWAITABLE semaphore_acquire_operation final
  private:
   friend class cosock::semaphore;
   struct grant final : link {
-    explicit grant(semaphore_acquire_operation& owner) noexcept : of(owner) {}
-    semaphore_acquire_operation& of;
+    explicit grant(semaphore_acquire_operation& owner) noexcept : operation(owner) {}
+    semaphore_acquire_operation& operation;
   };
   void leave() noexcept;
-  semaphore* of_;
+  semaphore* semaphore_;
   std::size_t count_;
   grant granted_{*this};
 };

@@ -32,13 +32,13 @@ concept external_awaitable = requires(A a, std::coroutine_handle<promise<void>> 
 /// Awaits an operation where it stands: GCC 12 would copy one that it is given a reference to.
 template <class A>
 struct await_in_place {
-  A& of;
+  A& operation;
   bool await_ready() const noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> awaiting) {
-    return of.start(awaiting, *awaiting.promise().parent) == step::pending;
+    return operation.start(awaiting, *awaiting.promise().parent) == step::pending;
   }
-  decltype(auto) await_resume() { return of.result(); }
+  decltype(auto) await_resume() { return operation.result(); }
 };
 
 /// The part of the frame that all coroutines of the library have.
@@ -157,25 +157,25 @@ template <class T>
 class task_awaiter : public awaiter_of<task_awaiter<T>> {
  public:
   using handle = std::coroutine_handle<promise<T>>;
-  explicit task_awaiter(handle of) noexcept : of_(of) {}
-  task_awaiter(task_awaiter&& other) noexcept : of_(std::exchange(other.of_, {})) {}
+  explicit task_awaiter(handle coroutine) noexcept : handle_(coroutine) {}
+  task_awaiter(task_awaiter&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
   ~task_awaiter() {
-    if (of_) of_.destroy();
+    if (handle_) handle_.destroy();
   }
 
   step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
-    if (!of_) raise_empty_task();
-    return start_nested(of_, of_.promise(), awaiting, parent);
+    if (!handle_) raise_empty_task();
+    return start_nested(handle_, handle_.promise(), awaiting, parent);
   }
   T result() {
-    if (of_.promise().error) std::rethrow_exception(of_.promise().error);
-    return of_.promise().take();
+    if (handle_.promise().error) std::rethrow_exception(handle_.promise().error);
+    return handle_.promise().take();
   }
-  failure fail() noexcept { return failure_of(of_.promise().error); }
-  bool has_details() const noexcept { return of_.promise().error != nullptr; }
+  failure fail() noexcept { return failure_of(handle_.promise().error); }
+  bool has_details() const noexcept { return handle_.promise().error != nullptr; }
 
  private:
-  handle of_;
+  handle handle_;
 };
 
 }  // namespace detail
@@ -199,21 +199,21 @@ class [[nodiscard("a task does nothing until it is awaited: is co_await missing?
   /// The type of the result.
   using value_type = T;
 
-  task(task&& other) noexcept : of_(std::exchange(other.of_, {})) {}
+  task(task&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
   task& operator=(task&& other) noexcept {
     task(std::move(other)).swap(*this);
     return *this;
   }
   ~task() {
-    if (of_) of_.destroy();
+    if (handle_) handle_.destroy();
   }
   /// Exchanges the coroutines of the two tasks.
-  void swap(task& other) noexcept { std::swap(of_, other.of_); }
+  void swap(task& other) noexcept { std::swap(handle_, other.handle_); }
 
   /// Starts the coroutine and waits for its result. Throws std::logic_error for a task that was
   /// awaited or moved from before.
   detail::task_awaiter<T> operator co_await() && noexcept {
-    return detail::task_awaiter<T>(std::exchange(of_, {}));
+    return detail::task_awaiter<T>(std::exchange(handle_, {}));
   }
   /// Compile-time error: a task is awaited once, as an rvalue (`std::move`).
   template <class U = T>
@@ -225,8 +225,8 @@ class [[nodiscard("a task does nothing until it is awaited: is co_await missing?
 
  private:
   friend promise_type;
-  explicit task(std::coroutine_handle<promise_type> of) noexcept : of_(of) {}
-  std::coroutine_handle<promise_type> of_;
+  explicit task(std::coroutine_handle<promise_type> coroutine) noexcept : handle_(coroutine) {}
+  std::coroutine_handle<promise_type> handle_;
 };
 
 template <class T>

@@ -102,8 +102,8 @@ class COSOCK_API tcp_socket final : public byte_stream {
  private:
   friend class detail::tcp_accept_operation;
   friend class detail::tcp_connect_operation;
-  explicit tcp_socket(detail::descriptor* of) noexcept;
-  detail::descriptor* of() const noexcept;
+  explicit tcp_socket(detail::descriptor* impl) noexcept;
+  detail::descriptor* impl() const noexcept;
 };
 
 /// Listens for TCP connections; closed when destroyed. Belongs to one loop.
@@ -118,7 +118,7 @@ class COSOCK_API tcp_acceptor {
   explicit tcp_acceptor(const endpoint& at, const acceptor_options& options = {});
   /// The same on a loop that need not run yet.
   tcp_acceptor(loop& loop, const endpoint& at, const acceptor_options& options = {});
-  tcp_acceptor(tcp_acceptor&& other) noexcept : of_(other.of_) { other.of_ = nullptr; }
+  tcp_acceptor(tcp_acceptor&& other) noexcept : listener_(other.listener_) { other.listener_ = nullptr; }
   tcp_acceptor& operator=(tcp_acceptor&& other) noexcept;
   ~tcp_acceptor();
 
@@ -153,8 +153,8 @@ class COSOCK_API tcp_acceptor {
   [[nodiscard]] int native_handle() const noexcept;
 
  private:
-  explicit tcp_acceptor(detail::descriptor* of) noexcept : of_(of) {}
-  detail::descriptor* of_ = nullptr;
+  explicit tcp_acceptor(detail::descriptor* impl) noexcept : listener_(impl) {}
+  detail::descriptor* listener_ = nullptr;
 };
 
 // Implementation
@@ -162,12 +162,12 @@ class COSOCK_API tcp_acceptor {
 class COSOCK_AWAITABLE detail::tcp_accept_operation final : public awaiter_of<tcp_accept_operation>,
                                                         public basic_accept_operation {
  public:
-  tcp_accept_operation(descriptor* const& of, endpoint* peer) noexcept;
+  tcp_accept_operation(descriptor* const& target, endpoint* peer) noexcept;
   tcp_accept_operation(tcp_accept_operation&&) noexcept = default;
   tcp_socket result() { return tcp_socket(take()); }
 };
 
-inline detail::tcp_accept_operation tcp_acceptor::accept() { return {of_, nullptr}; }
-inline detail::tcp_accept_operation tcp_acceptor::accept(endpoint& peer) { return {of_, &peer}; }
+inline detail::tcp_accept_operation tcp_acceptor::accept() { return {listener_, nullptr}; }
+inline detail::tcp_accept_operation tcp_acceptor::accept(endpoint& peer) { return {listener_, &peer}; }
 
 }  // namespace cosock

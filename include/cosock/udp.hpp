@@ -165,8 +165,8 @@ class COSOCK_API udp_socket final : public datagram_socket {
   [[nodiscard]] int native_handle() const noexcept;
 
  private:
-  explicit udp_socket(detail::descriptor* of) noexcept;
-  detail::descriptor* of() const noexcept;
+  explicit udp_socket(detail::descriptor* impl) noexcept;
+  detail::descriptor* impl() const noexcept;
   void change_membership(int name, const address& group, const address* sender,
                          const network_interface& local_interface);
 };

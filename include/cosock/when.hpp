@@ -45,15 +45,15 @@ class join_awaiter;
 /// `multiple_errors` (error.hpp) if there were more. Throws `error::cancelled` on cancellation from
 /// outside before all have completed.
 template <class... A>
-auto when_all(A&&... of) {
+auto when_all(A&&... operations) {
   return detail::join_awaiter<false, detail::operands_of_types<detail::operand_t<A>...>>(
-      detail::operand(std::forward<A>(of))...);
+      detail::operand(std::forward<A>(operations))...);
 }
 
 /// The same for any number of tasks of one type. Returns a vector of results.
 template <class T>
-auto when_all(std::vector<task<T>> of) {
-  return detail::join_awaiter<false, detail::operands_of_vector<T>>(std::move(of));
+auto when_all(std::vector<task<T>> tasks) {
+  return detail::join_awaiter<false, detail::operands_of_vector<T>>(std::move(tasks));
 }
 
 /// Awaits all operands concurrently until the first one completes, then cancels the others and
@@ -64,17 +64,17 @@ auto when_all(std::vector<task<T>> of) {
 /// and the results of the others are discarded: use as_result for the operands if they matter.
 /// Throws `error::cancelled` on cancellation from outside, unless an operand has completed.
 template <class... A>
-auto when_any(A&&... of) {
+auto when_any(A&&... operations) {
   static_assert(sizeof...(A) != 0, "when_any of nothing would wait for ever");
   return detail::join_awaiter<true, detail::operands_of_types<detail::operand_t<A>...>>(
-      detail::operand(std::forward<A>(of))...);
+      detail::operand(std::forward<A>(operations))...);
 }
 
 /// The same for any number of tasks of one type: the results are a vector. Throws
 /// std::invalid_argument for an empty vector, with which it would never complete.
 template <class T>
-auto when_any(std::vector<task<T>> of) {
-  return detail::join_awaiter<true, detail::operands_of_vector<T>>(std::move(of));
+auto when_any(std::vector<task<T>> tasks) {
+  return detail::join_awaiter<true, detail::operands_of_vector<T>>(std::move(tasks));
 }
 
 // Implementation
@@ -86,17 +86,17 @@ namespace detail {
 /// Several operands of different types and their results.
 template <class... A>
 struct operands_of_types {
-  std::tuple<A...> of;
+  std::tuple<A...> operands;
   std::tuple<std::optional<storable<decltype(std::declval<A&>().result())>>...> results;
 
-  explicit operands_of_types(A&&... each) : of(std::move(each)...) {}
+  explicit operands_of_types(A&&... given) : operands(std::move(given)...) {}
   template <class F>
-  void each(F f) {
+  void for_each(F f) {
     [&]<std::size_t... Index>(std::index_sequence<Index...>) {
-      (f(std::move(std::get<Index>(of)), std::get<Index>(results), Index), ...);
+      (f(std::move(std::get<Index>(operands)), std::get<Index>(results), Index), ...);
     }(std::index_sequence_for<A...>());
   }
-  auto all() {
+  auto values() {
     return std::apply(
         []<class... T>(std::optional<T>&... slot) { return std::tuple<T...>(std::move(*slot)...); },
         results);
@@ -106,37 +106,37 @@ struct operands_of_types {
 /// Any number of tasks of one type and their results.
 template <class T>
 struct operands_of_vector {
-  std::vector<task<T>> of;
+  std::vector<task<T>> tasks;
   std::vector<std::optional<storable<T>>> results;
 
-  explicit operands_of_vector(std::vector<task<T>>&& from)
-      : of(std::move(from)), results(of.size()) {}
+  explicit operands_of_vector(std::vector<task<T>>&& given)
+      : tasks(std::move(given)), results(tasks.size()) {}
   template <class F>
-  void each(F f) {
-    for (std::size_t i = 0; i != of.size(); ++i) f(operand(std::move(of[i])), results[i], i);
+  void for_each(F f) {
+    for (std::size_t i = 0; i != tasks.size(); ++i) f(operand(std::move(tasks[i])), results[i], i);
   }
-  auto all() {
-    std::vector<storable<T>> values;
-    values.reserve(results.size());
-    for (auto& each : results) values.push_back(std::move(*each));
-    return values;
+  auto values() {
+    std::vector<storable<T>> unwrapped;
+    unwrapped.reserve(results.size());
+    for (auto& entry : results) unwrapped.push_back(std::move(*entry));
+    return unwrapped;
   }
 };
 
 template <bool Any, class Operands>
 class COSOCK_AWAITABLE join_awaiter final : public awaiter_of<join_awaiter<Any, Operands>>, task_group {
  public:
-  template <class... From>
-  explicit join_awaiter(From&&... from) : of_(std::forward<From>(from)...) {}
-  join_awaiter(join_awaiter&& other) noexcept : task_group(), of_(std::move(other.of_)) {}
+  template <class... Given>
+  explicit join_awaiter(Given&&... given) : operands_(std::forward<Given>(given)...) {}
+  join_awaiter(join_awaiter&& other) noexcept : task_group(), operands_(std::move(other.operands_)) {}
 
   ~join_awaiter() { leave(); }
 
   step start(std::coroutine_handle<> awaiting, cancel_node& outer) {
     enter(awaiting, outer);
     first_end_cancels_ = Any;
-    of_.each([this]<class A>(A&& each, auto& slot, std::size_t i) {
-      add(fill_slot<std::remove_cvref_t<A>>(std::forward<A>(each), slot, i, first_));
+    operands_.for_each([this]<class A>(A&& operation, auto& slot, std::size_t i) {
+      add(fill_slot<std::remove_cvref_t<A>>(std::forward<A>(operation), slot, i, first_));
     });
     return wait();
   }
@@ -145,10 +145,10 @@ class COSOCK_AWAITABLE join_awaiter final : public awaiter_of<join_awaiter<Any, 
     if constexpr (Any) {
       if (first_ == no_winner && !is_cancelled_from_outside()) raise_empty_when_any();
       if (first_ == no_winner) raise(cancelled_failure());
-      return any_result<decltype(of_.results)>{first_, std::move(of_.results)};
+      return any_result<decltype(operands_.results)>{first_, std::move(operands_.results)};
     } else {
       if (is_cancelled_from_outside()) raise(cancelled_failure());
-      return of_.all();
+      return operands_.values();
     }
   }
   failure fail() noexcept {
@@ -159,7 +159,7 @@ class COSOCK_AWAITABLE join_awaiter final : public awaiter_of<join_awaiter<Any, 
   bool has_details() const noexcept { return has_errors(); }
 
  private:
-  Operands of_;
+  Operands operands_;
   std::size_t first_ = no_winner;
 };
 

@@ -24,13 +24,13 @@ loop_executor_impl loop_executor_impl::current() { return loop_executor_impl(eng
 
 bool loop_executor_impl::is_here() const noexcept {
   const scheduler* const running = scheduler::current();
-  return running && running->handle() == to_;
+  return running && running->handle() == loop_handle_;
 }
 
-bool loop_executor_impl::post(loop_message& m) const noexcept { return to_->post(m); }
+bool loop_executor_impl::post(loop_message& m) const noexcept { return loop_handle_->post(m); }
 
 asio::execution_context& loop_executor_impl::query(asio::execution::context_t) const noexcept {
-  if (asio::execution_context* const context = to_->context()) return *context;
+  if (asio::execution_context* const context = loop_handle_->context()) return *context;
   static asio::execution_context none;  // not the system's, which starts threads when it is made
   return none;
 }
@@ -76,7 +76,7 @@ void asio_operation_state::abandon() noexcept {
 
 void basic_asio_operation::arrive() noexcept {
   arrived_ = true;
-  if (waiting_) scheduler::of(*scope_->loop).schedule(*this);
+  if (waiting_) scheduler::get(*scope_->loop).schedule(*this);
 }
 
 step basic_asio_operation::started(cancel_node& parent) noexcept {
@@ -84,7 +84,7 @@ step basic_asio_operation::started(cancel_node& parent) noexcept {
   suspend();
   waiting_ = true;
   if (arrived_)
-    scheduler::of(*parent.loop).schedule_next_turn(*this);
+    scheduler::get(*parent.loop).schedule_next_turn(*this);
   else if (parent.cancelled)
     cancel();
   return step::pending;
@@ -153,7 +153,7 @@ class embedded_loop final : public embedded_loop_hook, public std::enable_shared
         executor_(strand_for(given)),
         permanent_(is_plain(given)) {
     loop_.emplace();
-    engine& e = engine::of(*loop_);
+    engine& e = engine::get(*loop_);
     e.embedded_ = this;
     e.asio_handle()->set_context(context);
     watch_.emplace(executor_, e.duplicate_descriptor());
@@ -162,7 +162,7 @@ class embedded_loop final : public embedded_loop_hook, public std::enable_shared
   bool is_for(const asio::any_io_executor& e) const { return e == given_ || e == executor_; }
   bool is_of_context() const noexcept { return permanent_; }
   const asio::any_io_executor& executor() const noexcept { return executor_; }
-  std::shared_ptr<asio_loop_handle> handle() { return engine::of(*loop_).asio_handle(); }
+  std::shared_ptr<asio_loop_handle> handle() { return engine::get(*loop_).asio_handle(); }
 
   void launch(std::unique_ptr<spawned> job) {
     post([self = shared_from_this(), job = std::move(job)]() mutable {
@@ -186,7 +186,7 @@ class embedded_loop final : public embedded_loop_hook, public std::enable_shared
   /// The context has been told that this process is a child: goes on with it.
   void go_on_in_child() {
     if (!loop_) return;
-    engine& e = engine::of(*loop_);
+    engine& e = engine::get(*loop_);
     e.go_on_in_child();
     watch_->close();  // a pending wait ends, and begins again on the new one
     watch_->assign(e.duplicate_descriptor());
@@ -201,7 +201,7 @@ class embedded_loop final : public embedded_loop_hook, public std::enable_shared
   }
   void begin(std::unique_ptr<spawned> job) {
     if (!loop_) return;
-    engine& e = engine::of(*loop_);
+    engine& e = engine::get(*loop_);
     if (!work_) work_.emplace(executor_);
     ++tasks_;
     {
@@ -213,7 +213,7 @@ class embedded_loop final : public embedded_loop_hook, public std::enable_shared
   void turn() {
     if (!loop_) return;
     try {
-      if (engine::of(*loop_).poll_some()) schedule();
+      if (engine::get(*loop_).poll_some()) schedule();
     } catch (...) {
       schedule();  // the exception leaves the run() of the context, and the next one goes on
       throw;
@@ -228,7 +228,7 @@ class embedded_loop final : public embedded_loop_hook, public std::enable_shared
       self->turn();
     });
   }
-  bool is_busy() noexcept { return tasks_ != 0 || engine::of(*loop_).background_ != 0; }
+  bool is_busy() noexcept { return tasks_ != 0 || engine::get(*loop_).background_ != 0; }
   void watch() {
     if (watching_) return;
     watching_ = true;
@@ -241,7 +241,7 @@ class embedded_loop final : public embedded_loop_hook, public std::enable_shared
   }
   void rest();
   bool is_empty() noexcept {
-    return !engine::of(*loop_).has_services();
+    return !engine::get(*loop_).has_services();
   }
 
   embedded_loops& loops_;
@@ -354,7 +354,7 @@ void embedded_loop::rest() {
 // spawn
 
 spawned::~spawned() {
-  if (link_) link_->of = nullptr;
+  if (link_) link_->task = nullptr;
 }
 
 void spawned::attach_loop(const asio::any_io_executor& executor) {
@@ -364,8 +364,8 @@ void spawned::attach_loop(const asio::any_io_executor& executor) {
   } else {
     // Made before ours, the service of the descriptor that an embedded_loop watches ends after it.
     if (!asio::has_service<embedded_loops>(context)) asio::posix::stream_descriptor{executor};
-    in_ = asio::use_service<embedded_loops>(context).get(without_work(executor));
-    executor_impl_.emplace(in_->handle());
+    embedded_in_ = asio::use_service<embedded_loops>(context).get(without_work(executor));
+    executor_impl_.emplace(embedded_in_->handle());
   }
 }
 
@@ -374,7 +374,7 @@ std::shared_ptr<spawn_cancellation> spawned::make_link() {
 }
 
 void spawned::launch(std::unique_ptr<spawned> job) {
-  if (const auto in = job->in_) return in->launch(std::move(job));
+  if (const auto in = job->embedded_in_) return in->launch(std::move(job));
   const loop_executor_impl home = job->executor_impl_->require(asio::execution::blocking.never);
   home.execute([job = std::move(job)]() mutable {
     job.release()->begin(*scheduler::current());
@@ -401,7 +401,7 @@ std::exception_ptr spawned::task_root::error() noexcept {
 }
 
 void spawned::end(std::exception_ptr error) noexcept {
-  const std::shared_ptr<embedded_loop> in = in_;
+  const std::shared_ptr<embedded_loop> in = embedded_in_;
   complete(std::move(error));
   if (in) in->task_ended();
 }
@@ -409,7 +409,7 @@ void spawned::end(std::exception_ptr error) noexcept {
 void spawn_cancellation::cancel() {
   home.execute([self = shared_from_this()] {
     self->cancelled = true;
-    if (self->of && self->of->root_) self->of->root_->cancel();
+    if (self->task && self->task->root_) self->task->root_->cancel();
   });
 }
 

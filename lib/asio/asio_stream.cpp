@@ -22,20 +22,20 @@ constexpr int longest_pause = 5;
 constexpr std::int64_t one_second = 1'000'000'000;
 constexpr finish_options discarding = {};
 
-constexpr std::size_t most_pieces = 64;
+constexpr std::size_t max_pieces = 64;
 
 /// Moves bytes between a buffer and an operation's memory; done if that ends the operation.
 template <class Copy>
-step move_bytes(stream_operation& op, std::size_t most, std::size_t& moved, Copy copy) noexcept {
+step move_bytes(stream_operation& op, std::size_t max_bytes, std::size_t& moved, Copy copy) noexcept {
   moved = 0;
   if (op.contiguous()) {
-    moved = std::min(op.left(), most);
+    moved = std::min(op.left(), max_bytes);
     copy(op.data(), moved);
   } else {
-    piece pieces[most_pieces];
-    const std::size_t count = op.pieces(pieces, most_pieces);
-    for (std::size_t i = 0; i != count && moved != most; ++i) {
-      const std::size_t n = std::min(pieces[i].size, most - moved);
+    piece pieces[max_pieces];
+    const std::size_t count = op.pieces(pieces, max_pieces);
+    for (std::size_t i = 0; i != count && moved != max_bytes; ++i) {
+      const std::size_t n = std::min(pieces[i].size, max_bytes - moved);
       copy(pieces[i].data, n);
       moved += n;
     }
@@ -50,7 +50,7 @@ void raise_closed() { raise(closed_failure()); }
 asio_stream_adapter::asio_stream_adapter()
     : loop_(&scheduler::required()), in_(new char[room_in]), out_(new char[room_out]) {
   loop = loop_;
-  scheduler::of(*loop_).add_service(*this);
+  scheduler::get(*loop_).add_service(*this);
 }
 
 asio_stream_adapter::~asio_stream_adapter() = default;
@@ -251,17 +251,17 @@ void asio_stream_adapter::close() noexcept {
   go_on_sending();
   if (closed_) return;
   lingers_ = true;
-  ++scheduler::of(*loop_).background_;
+  ++scheduler::get(*loop_).background_;
   if (!discarding_) start_timer(*loop_, later(steady_now(), one_second));
 }
 
 void asio_stream_adapter::finish_closing() noexcept {
   if (std::exchange(closed_, true)) return;
   stop_timer();
-  if (lingers_) --scheduler::of(*loop_).background_;
+  if (lingers_) --scheduler::get(*loop_).background_;
   loop_service::unlink();
   close_stream();
-  scheduler::of(*loop_).on_object_closed();
+  scheduler::get(*loop_).on_object_closed();
 }
 
 void asio_stream_adapter::on_loop_shutdown() noexcept {

@@ -16,7 +16,7 @@ class timeout_scope::yielding final : public operation {
  public:
   yielding(std::coroutine_handle<> awaiting, timeout_scope& scope) noexcept : awaiting_(awaiting), timeout_(scope) {
     timeout_.yielding_ = this;
-    scheduler::of(*timeout_.inner_.loop).schedule_next_turn(*this);
+    scheduler::get(*timeout_.inner_.loop).schedule_next_turn(*this);
   }
   void fire() override {
     timeout_.inner_.loop->next = awaiting_;

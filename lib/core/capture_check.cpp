@@ -65,10 +65,10 @@ void frame_gone(void* frame) noexcept {
     registry& all = everything();
     const std::lock_guard lock(all.mutex);
     all.frames.erase(at);
-    auto each = all.referring.lower_bound({at, nullptr});
-    while (each != all.referring.end() && each->first == at) {
-      all.referred.erase({each->second, at});
-      each = all.referring.erase(each);
+    auto entry = all.referring.lower_bound({at, nullptr});
+    while (entry != all.referring.end() && entry->first == at) {
+      all.referred.erase({entry->second, at});
+      entry = all.referring.erase(entry);
       told = true;
     }
   }
@@ -98,10 +98,10 @@ void child_made(const void* child, const void* function, std::size_t size) {
 void child_gone(const void* child) noexcept {
   registry& all = everything();
   const std::lock_guard lock(all.mutex);
-  auto each = all.referred.lower_bound({child, nullptr});
-  while (each != all.referred.end() && each->first == child) {
-    all.referring.erase({each->second, child});
-    each = all.referred.erase(each);
+  auto entry = all.referred.lower_bound({child, nullptr});
+  while (entry != all.referred.end() && entry->first == child) {
+    all.referring.erase({entry->second, child});
+    entry = all.referred.erase(entry);
   }
 }
 

@@ -89,7 +89,7 @@ const boost::system::error_category& category_of(const detail::failure& f) noexc
 
 std::string list(const std::vector<std::exception_ptr>& errors) {
   std::string text = std::to_string(errors.size()) + " tasks failed";
-  for (const auto& each : errors) text += (&each == &errors.front() ? ": " : "; ") + error_message(each);
+  for (const auto& entry : errors) text += (&entry == &errors.front() ? ": " : "; ") + error_message(entry);
   return text;
 }
 
@@ -103,11 +103,11 @@ boost::system::error_code first_code(const std::vector<std::exception_ptr>& erro
 const boost::system::error_category& cosock_category() noexcept { return the_category; }
 
 bool is_permanent(const boost::system::error_code& code) noexcept {
-  for (const auto each :
+  for (const auto entry :
        {errc::invalid_argument, errc::permission_denied, errc::operation_not_permitted,
         errc::address_family_not_supported, errc::protocol_not_supported,
         errc::wrong_protocol_type, errc::filename_too_long})
-    if (code == each) return true;
+    if (code == entry) return true;
   return code == error::busy;
 }
 
@@ -191,9 +191,9 @@ void raise_after_cleanup(std::exception_ptr error, std::exception_ptr cleanup_er
   throw multiple_errors({std::move(error), std::move(cleanup_error)});
 }
 
-void refuse_size(const char* option, std::size_t value, std::size_t most) {
+void refuse_size(const char* option, std::size_t value, std::size_t limit) {
   throw std::invalid_argument("cosock: " + std::string(option) + ' ' + std::to_string(value) +
-                              ": " + std::to_string(most) + " at most");
+                              ": " + std::to_string(limit) + " at most");
 }
 
 void raise(const failure& f) { throw plain_error(to_error_code(f), to_error_code(f).message()); }

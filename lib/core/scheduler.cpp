@@ -35,7 +35,7 @@ bool is_empty(const link& head) noexcept { return head.following == &head; }
 
 step awaited_operation::yield() noexcept {
   suspend();
-  scheduler::of(*scope_->loop).schedule_next_turn(*this);
+  scheduler::get(*scope_->loop).schedule_next_turn(*this);
   return step::pending;
 }
 
@@ -43,18 +43,18 @@ step awaited_operation::yield() noexcept {
 
 bool loop_handle::post(loop_message& m) noexcept {
   const std::lock_guard lock(mutex_);
-  if (!to_) return false;
+  if (!scheduler_) return false;
   m.next_message_ = nullptr;
   (first_ ? last_->next_message_ : first_) = &m;
   last_ = &m;
   has_messages_.store(true, std::memory_order_relaxed);
-  to_->reactor_.wake();
+  scheduler_->reactor_.wake();
   return true;
 }
 
 bool loop_handle::is_of(const loop_state& loop) const noexcept {
   const std::lock_guard lock(mutex_);
-  return to_ == &loop;
+  return scheduler_ == &loop;
 }
 
 /// A message that throws leaves the others for the next turn.
@@ -90,12 +90,12 @@ scheduler& scheduler::required() {
 scheduler::scheduler(reactor& io, std::shared_ptr<loop_handle> handle)
     : reactor_(io), handle_(std::move(handle)) {
   for (link* head : {&ready_queue_, &next_turn_, &services_}) make_circular(*head);
-  handle_->to_ = this;
+  handle_->scheduler_ = this;
 }
 
 void scheduler::detach_handle() noexcept {
   const std::lock_guard lock(handle_->mutex_);
-  handle_->to_ = nullptr;
+  handle_->scheduler_ = nullptr;
 }
 
 void scheduler::end_services() noexcept {

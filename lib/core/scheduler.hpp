@@ -32,7 +32,7 @@ class loop_handle {
  protected:
   friend class scheduler;
   mutable std::mutex mutex_;
-  scheduler* to_ = nullptr;  // null: the loop is gone
+  scheduler* scheduler_ = nullptr;  // null: the loop is gone
 
  private:
   loop_message* first_ = nullptr;
@@ -59,7 +59,7 @@ class scheduler : public loop_state {
   scheduler(const scheduler&) = delete;
   scheduler& operator=(const scheduler&) = delete;
 
-  static scheduler& of(loop_state& c) noexcept { return static_cast<scheduler&>(c); }
+  static scheduler& get(loop_state& c) noexcept { return static_cast<scheduler&>(c); }
   /// The one that runs on this thread, or null.
   static scheduler* current() noexcept;
   /// The same, or std::logic_error.

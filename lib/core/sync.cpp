@@ -10,7 +10,7 @@ using detail::semaphore_acquire_operation;
 
 semaphore::~semaphore() {
   while (granted_.following != &granted_) {
-    auto& op = static_cast<semaphore_acquire_operation::grant&>(*granted_.following).of;
+    auto& op = static_cast<semaphore_acquire_operation::grant&>(*granted_.following).operation;
     op.granted_.unlink();
     op.failure_ = detail::closed_failure();
   }
@@ -30,17 +30,17 @@ namespace detail {
 
 step semaphore_acquire_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   if (!enter(awaiting, parent)) return complete_or_yield();
-  if (!of_->waiters_.empty() || of_->available_ < count_) return wait_in(of_->waiters_.end());
-  of_->available_ -= count_;
+  if (!semaphore_->waiters_.empty() || semaphore_->available_ < count_) return wait_in(semaphore_->waiters_.end());
+  semaphore_->available_ -= count_;
   const step reached = complete_or_yield();
-  if (reached == step::pending) granted_.insert_before(of_->granted_);
+  if (reached == step::pending) granted_.insert_before(semaphore_->granted_);
   return reached;
 }
 
 void semaphore_acquire_operation::cancel() noexcept {
   if (completed_) return;
   complete(cancelled_failure());
-  of_->grant();  // those behind it may want less
+  semaphore_->grant();  // those behind it may want less
 }
 
 /// Destroyed while it waits, for permits or, with them, for its turn.
@@ -48,9 +48,9 @@ void semaphore_acquire_operation::leave() noexcept {
   unlink();
   if (granted_.linked()) {
     granted_.unlink();
-    of_->release(count_);
+    semaphore_->release(count_);
   } else if (!completed_) {
-    of_->grant();
+    semaphore_->grant();
   }
 }
 

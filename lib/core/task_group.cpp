@@ -32,7 +32,7 @@ task_group::~task_group() {
 }
 
 void task_group::leave() noexcept {
-  if (children_.following != &children_ && scheduler::of(*loop_).is_left_by_exit()) return;
+  if (children_.following != &children_ && scheduler::get(*loop_).is_left_by_exit()) return;
   if constexpr (checks_captures)  // all end at once, none before another
     for (link* l = children_.following; l != &children_; l = l->following)
       child_gone(&promise_of(*l));
@@ -68,13 +68,13 @@ std::coroutine_handle<child_coroutine::promise_type> task_group::adopt(child_cor
 }
 
 void task_group::add(child_coroutine started) {
-  scheduler::of(*loop_).schedule(adopt(started).promise());
+  scheduler::get(*loop_).schedule(adopt(started).promise());
 }
 
 void task_group::add_now(child_coroutine started) {
   const auto handle = adopt(started);
   if (loop_->depth >= max_depth) {
-    scheduler::of(*loop_).schedule(handle.promise());
+    scheduler::get(*loop_).schedule(handle.promise());
     return;
   }
   ++loop_->depth;

@@ -6,16 +6,16 @@ namespace cosock::detail {
 
 std::string printable(std::string_view text) {
   static constexpr char digits[] = "0123456789abcdef";
-  constexpr std::size_t most = 128;
+  constexpr std::size_t max_size = 128;
   std::string shown;
-  for (const char c : text.substr(0, most)) {
+  for (const char c : text.substr(0, max_size)) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte >= ' ' && byte != 0x7f)
       shown += c;
     else
       shown.append("\\x").append({digits[byte >> 4], digits[byte & 15]});
   }
-  return text.size() > most ? shown + "..." : shown;
+  return text.size() > max_size ? shown + "..." : shown;
 }
 
 std::string quoted(std::string_view text) { return '"' + printable(text) + '"'; }

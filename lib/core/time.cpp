@@ -14,29 +14,29 @@ std::int64_t steady_now() noexcept {
   return std::chrono::steady_clock::now().time_since_epoch().count();
 }
 
-void timer::start_timer(loop_state& loop, std::int64_t at) noexcept {
+void timer::start_timer(loop_state& loop, std::int64_t time) noexcept {
   stop_timer();
-  scheduler::of(loop).set_timer(*this, at);
+  scheduler::get(loop).set_timer(*this, time);
 }
 
 step sleep_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   if (!enter(awaiting, parent)) return complete_or_yield();
   const std::int64_t now = ns_ <= 0 && !absolute_ ? 0 : steady_now();
-  const std::int64_t at = absolute_ ? ns_ : later(now, ns_);
+  const std::int64_t time = absolute_ ? ns_ : later(now, ns_);
   suspend();
-  if (at <= now)
-    scheduler::of(*parent.loop).schedule_next_turn(*this);
+  if (time <= now)
+    scheduler::get(*parent.loop).schedule_next_turn(*this);
   else
-    start_timer(*parent.loop, at);
+    start_timer(*parent.loop, time);
   return step::pending;
 }
 
-void sleep_operation::expire() noexcept { scheduler::of(*scope_->loop).schedule(*this); }
+void sleep_operation::expire() noexcept { scheduler::get(*scope_->loop).schedule(*this); }
 
 void sleep_operation::cancel() noexcept {
   failure_ = cancelled_failure();
   stop_timer();
-  if (!operation::linked()) scheduler::of(*scope_->loop).schedule(*this);
+  if (!operation::linked()) scheduler::get(*scope_->loop).schedule(*this);
 }
 
 }  // namespace cosock::detail

@@ -10,7 +10,7 @@ namespace cosock::detail {
 void waiter::complete() noexcept {
   unlink();
   completed_ = true;
-  scheduler::of(*scope_->loop).schedule(*this);
+  scheduler::get(*scope_->loop).schedule(*this);
 }
 
 void waiter::complete_closed() noexcept { complete(closed_failure()); }

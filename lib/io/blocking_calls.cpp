@@ -33,8 +33,8 @@ sigset_t stopping_signals() noexcept {
   sigset_t stopping;
   sigemptyset(&stopping);
   pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
-  for (const int each : {SIGTTIN, SIGTTOU})
-    if (!sigismember(&blocked, each) && has_default_action(each)) sigaddset(&stopping, each);
+  for (const int entry : {SIGTTIN, SIGTTOU})
+    if (!sigismember(&blocked, entry) && has_default_action(entry)) sigaddset(&stopping, entry);
   return stopping;
 }
 
@@ -66,14 +66,14 @@ class blocking_calls::call final : public job {
   }
 
   /// A pipe takes that as a whole.
-  static constexpr std::size_t most_bytes = PIPE_BUF;
+  static constexpr std::size_t max_bytes = PIPE_BUF;
   /// The smallest buffer that a terminal makes; it makes one if poll(2) says that there is room.
-  static constexpr std::size_t most_of_master = 256;
+  static constexpr std::size_t max_master_bytes = 256;
   const std::size_t size;
   std::size_t moved = 0;
   std::size_t taken = 0;  // of what was read
   int error = 0;
-  char data[most_bytes];
+  char data[max_bytes];
 
  private:
   void run() noexcept override {
@@ -90,11 +90,11 @@ class blocking_calls::call final : public job {
     count(n);
   }
   void write_all() noexcept {
-    const std::size_t most = handles_->is_master ? most_of_master : most_bytes;
+    const std::size_t limit = handles_->is_master ? max_master_bytes : max_bytes;
     bool waits = handles_->is_master;
     while (moved != size && error == 0) {
       if (waits && !wait_for_room()) return;
-      const auto write = [&] { return ::write(fd(), data + moved, std::min(size - moved, most)); };
+      const auto write = [&] { return ::write(fd(), data + moved, std::min(size - moved, limit)); };
       const ssize_t n = allows_stop_ ? write() : without_sigpipe(write);
       waits = handles_->is_master || (n < 0 && errno == EAGAIN);  // somebody has set O_NONBLOCK
       if (n >= 0 || (errno != EINTR && errno != EAGAIN)) count(n);
@@ -122,25 +122,25 @@ class blocking_calls::call final : public job {
   sigset_t allowed_ = {};
 };
 
-blocking_calls::blocking_calls(descriptor& of)
-    : of_(of), handles_(std::make_shared<const handles>(of.fd())), in_(of, reading),
-      out_(of, writing) {}
+blocking_calls::blocking_calls(descriptor& descriptor)
+    : descriptor_(descriptor), handles_(std::make_shared<const handles>(descriptor.fd())), in_(descriptor, reading),
+      out_(descriptor, writing) {}
 
 blocking_calls::~blocking_calls() {
   if (handles_->is_master) ::eventfd_write(handles_->stop.get(), 1);
-  for (const lane* each : {&in_, &out_})
-    if (each->running) each->running->abandon();
+  for (const lane* entry : {&in_, &out_})
+    if (entry->running) entry->running->abandon();
 }
 
 void blocking_calls::lane::job_completed() noexcept {
   finished = std::move(running);
-  of.ready(direction);
+  owner.ready(direction);
 }
 
-failure blocking_calls::lane::start(std::shared_ptr<call> what) noexcept {
-  if (of.kind() == fd_kind::terminal) what->allow_stop();
-  running = std::move(what);
-  const failure f = running->submit(*of.loop, *this);
+failure blocking_calls::lane::start(std::shared_ptr<call> next) noexcept {
+  if (owner.kind() == fd_kind::terminal) next->allow_stop();
+  running = std::move(next);
+  const failure f = running->submit(*owner.loop, *this);
   if (f) running.reset();
   return f;
 }
@@ -148,7 +148,7 @@ failure blocking_calls::lane::start(std::shared_ptr<call> what) noexcept {
 std::shared_ptr<blocking_calls::call> blocking_calls::make_call(io_direction direction,
                                                                 std::size_t size) const noexcept {
   try {
-    return std::make_shared<call>(handles_, direction, std::min(size, call::most_bytes));
+    return std::make_shared<call>(handles_, direction, std::min(size, call::max_bytes));
   } catch (const std::bad_alloc&) {
     return nullptr;
   }
@@ -158,16 +158,16 @@ bool blocking_calls::is_ready(io_direction direction) const noexcept {
   const lane& asked = direction == reading ? in_ : out_;
   if (asked.running) return false;
   if (asked.finished && (direction == reading || asked.finished->error)) return true;
-  return poll_now(of_.fd(), direction == reading ? POLLIN : POLLOUT) != 0;
+  return poll_now(descriptor_.fd(), direction == reading ? POLLIN : POLLOUT) != 0;
 }
 
 ssize_t blocking_calls::read(const iovec* pieces, std::size_t count) noexcept {
   if (in_.finished) {
     call& from = *in_.finished;
     std::size_t copied = 0;
-    for (const iovec* each = pieces; each != pieces + count; ++each) {
-      const std::size_t n = std::min(each->iov_len, from.moved - from.taken);
-      std::memcpy(each->iov_base, from.data + from.taken, n);
+    for (const iovec* entry = pieces; entry != pieces + count; ++entry) {
+      const std::size_t n = std::min(entry->iov_len, from.moved - from.taken);
+      std::memcpy(entry->iov_base, from.data + from.taken, n);
       from.taken += n;
       copied += n;
     }
@@ -176,9 +176,9 @@ ssize_t blocking_calls::read(const iovec* pieces, std::size_t count) noexcept {
     errno = error;
     return error ? -1 : static_cast<ssize_t>(copied);
   }
-  if (!in_.running && poll_now(of_.fd(), POLLIN) != 0) {
+  if (!in_.running && poll_now(descriptor_.fd(), POLLIN) != 0) {
     std::size_t room = 0;
-    for (const iovec* each = pieces; each != pieces + count; ++each) room += each->iov_len;
+    for (const iovec* entry = pieces; entry != pieces + count; ++entry) room += entry->iov_len;
     auto next = make_call(reading, room);
     const failure f = next ? in_.start(std::move(next)) : system_failure(ENOMEM);
     if (f) {
@@ -192,26 +192,26 @@ ssize_t blocking_calls::read(const iovec* pieces, std::size_t count) noexcept {
 
 step blocking_calls::send(stream_operation& op) noexcept {
   const step reached = attempt(op);
-  of_.maybe_ready[writing] = reached == step::done;
+  descriptor_.maybe_ready[writing] = reached == step::done;
   return reached;
 }
 
 step blocking_calls::attempt(stream_operation& op) noexcept {
   if (out_.running) return step::pending;
   if (const std::shared_ptr<call> last = std::move(out_.finished)) {
-    of_.count_bytes(writing, last->moved);
+    descriptor_.count_bytes(writing, last->moved);
     // No operation has moved a byte while the call of another one ran.
     const bool own = op.bytes_moved() != 0;
     if (last->error) {
       if (own) op.take_back(last->size - last->moved);
       errno = last->error;
-      of_.check_write(-1);
-      return op.failed(of_.lost(errno));
+      descriptor_.check_write(-1);
+      return op.failed(descriptor_.lost(errno));
     }
     if (own && (op.requested() == stream_operation::kind::send_some || op.moved(0) == step::done))
       return step::done;
   }
-  if (poll_now(of_.fd(), POLLOUT) == 0) return step::pending;
+  if (poll_now(descriptor_.fd(), POLLOUT) == 0) return step::pending;
 
   iovec one = {op.data(), op.left()};
   iovec many[64];
@@ -222,14 +222,14 @@ step blocking_calls::attempt(stream_operation& op) noexcept {
     count = op.pieces(reinterpret_cast<piece*>(many), std::size(many));
   }
   std::size_t size = 0;
-  for (const iovec* each = from; each != from + count; ++each)
-    size += std::min(each->iov_len, call::most_bytes - size);
+  for (const iovec* entry = from; entry != from + count; ++entry)
+    size += std::min(entry->iov_len, call::max_bytes - size);
   auto next = make_call(writing, size);
   if (!next) return op.failed(system_failure(ENOMEM));
   char* to = next->data;
-  for (const iovec* each = from; each != from + count && size != 0; ++each) {
-    const std::size_t n = std::min(each->iov_len, size);
-    std::memcpy(to, each->iov_base, n);
+  for (const iovec* entry = from; entry != from + count && size != 0; ++entry) {
+    const std::size_t n = std::min(entry->iov_len, size);
+    std::memcpy(to, entry->iov_base, n);
     to += n;
     size -= n;
   }

@@ -25,7 +25,7 @@ class descriptor;
 class blocking_calls {
  public:
   /// Throws what making a descriptor does: the threads have some of their own.
-  explicit blocking_calls(descriptor& of);
+  explicit blocking_calls(descriptor& descriptor);
   blocking_calls(const blocking_calls&) = delete;
   /// Calls that run go on, and close the descriptors in the end.
   ~blocking_calls();
@@ -41,11 +41,11 @@ class blocking_calls {
   struct handles;
   /// The calls of one direction, one at a time.
   struct lane final : job_waiter {
-    lane(descriptor& of, io_direction direction) noexcept : of(of), direction(direction) {}
+    lane(descriptor& descriptor, io_direction direction) noexcept : owner(descriptor), direction(direction) {}
     void job_completed() noexcept override;
     failure start(std::shared_ptr<call>) noexcept;
 
-    descriptor& of;
+    descriptor& owner;
     const io_direction direction;
     std::shared_ptr<call> running;
     std::shared_ptr<call> finished;  // its result is still to be reported
@@ -54,7 +54,7 @@ class blocking_calls {
   step attempt(stream_operation&) noexcept;
   std::shared_ptr<call> make_call(io_direction, std::size_t size) const noexcept;
 
-  descriptor& of_;
+  descriptor& descriptor_;
   const std::shared_ptr<const handles> handles_;
   lane in_;
   lane out_;

@@ -18,14 +18,14 @@ static_assert(sizeof(piece) == sizeof(iovec) && offsetof(piece, size) == offseto
 
 namespace {
 
-constexpr std::size_t most_pieces = 256;  // a call; the system takes 1024
-constexpr std::size_t most_pieces_of_message = 1024;
-constexpr std::size_t most_bytes = descriptor::most_bytes;
+constexpr std::size_t max_pieces = 256;  // a call; the system takes 1024
+constexpr std::size_t max_pieces_of_message = 1024;
+constexpr std::size_t max_bytes = descriptor::max_bytes;
 
 /// The pieces of an operation that one call moves.
 std::size_t pieces_of(const stream_operation& op, iovec* out) {
-  const std::size_t count = op.pieces(reinterpret_cast<piece*>(out), most_pieces);
-  std::size_t room = most_bytes;
+  const std::size_t count = op.pieces(reinterpret_cast<piece*>(out), max_pieces);
+  std::size_t room = max_bytes;
   for (std::size_t i = 0; i != count; ++i) {
     if (out[i].iov_len >= room) {
       out[i].iov_len = room;
@@ -36,7 +36,7 @@ std::size_t pieces_of(const stream_operation& op, iovec* out) {
   return count;
 }
 iovec piece_of(const stream_operation& op) noexcept {
-  return {op.data(), std::min(op.left(), most_bytes)};
+  return {op.data(), std::min(op.left(), max_bytes)};
 }
 
 /// recvmsg with what TCP_INQ tells: bytes left in the socket, and 1 for an end of stream.
@@ -77,7 +77,7 @@ void descriptor::begin() {
     return;
   }
   try {
-    scheduler::of(*loop).watch(*this, fd_);
+    scheduler::get(*loop).watch(*this, fd_);
   } catch (...) {
     close();
     throw;
@@ -140,7 +140,7 @@ void descriptor::arm(io_direction direction) {
       ask_for_left();
     return;
   }
-  if (!watches_writable) scheduler::of(*loop).io().add_writable(*this);
+  if (!watches_writable) scheduler::get(*loop).io().add_writable(*this);
 }
 
 void descriptor::count_into(byte_counter& counter) noexcept {
@@ -183,14 +183,14 @@ int descriptor::detach() noexcept {
   blocking_.reset();
   attachment_.reset();
   loop_service::unlink();
-  if (io_watch::linked()) scheduler::of(*loop).unwatch(*this);
+  if (io_watch::linked()) scheduler::get(*loop).unwatch(*this);
   loop = nullptr;
   return std::exchange(fd_, -1);
 }
 
 void descriptor::close() noexcept {
   if (is_open()) {
-    scheduler& owner = scheduler::of(*loop);
+    scheduler& owner = scheduler::get(*loop);
     ::close(detach());
     owner.on_object_closed();
   }
@@ -201,7 +201,7 @@ int descriptor::release() noexcept {
   if (attachment_) attachment_->forget();
   int fd = -1;
   if (is_open()) {
-    scheduler& owner = scheduler::of(*loop);
+    scheduler& owner = scheduler::get(*loop);
     take_options_back();
     fd = detach();
     owner.on_object_closed();
@@ -268,7 +268,7 @@ step descriptor::receive(stream_operation& op) {
 }
 
 ssize_t descriptor::receive_scattered(stream_operation& op, int& left) noexcept {
-  iovec many[most_pieces];
+  iovec many[max_pieces];
   const std::size_t count = pieces_of(op, many);
   return kind_ == fd_kind::tcp ? receive_counted(fd_, many, count, left) : read_pieces(many, count);
 }
@@ -280,7 +280,7 @@ step descriptor::send(stream_operation& op) {
     if (!op.contiguous()) {
       n = send_gathered(op);
     } else if (kind_ <= fd_kind::socket) {
-      n = ::send(fd_, op.data(), std::min(op.left(), most_bytes), MSG_NOSIGNAL | MSG_DONTWAIT);
+      n = ::send(fd_, op.data(), std::min(op.left(), max_bytes), MSG_NOSIGNAL | MSG_DONTWAIT);
     } else {
       iovec one = piece_of(op);
       n = write_pieces(&one, 1);
@@ -364,12 +364,12 @@ ssize_t descriptor::take_message(msghdr& message, int flags, bool& end) noexcept
 
 step descriptor::receive_messages(stream_operation& op) {
   do {
-    iovec pieces[most_pieces_of_message];
+    iovec pieces[max_pieces_of_message];
     std::size_t count = 1;
     if (op.contiguous())
       pieces[0] = {op.data(), op.left()};
     else
-      count = op.pieces(reinterpret_cast<piece*>(pieces), most_pieces_of_message);
+      count = op.pieces(reinterpret_cast<piece*>(pieces), max_pieces_of_message);
     std::size_t room = 0;
     for (std::size_t i = 0; i != count; ++i) room += pieces[i].iov_len;
     bool end = false;
@@ -397,14 +397,14 @@ step descriptor::receive_messages(stream_operation& op) {
 step descriptor::send_message(stream_operation& op) {
   if (broken_) return op.failed(system_failure(broken_));
   for (;;) {
-    iovec pieces[most_pieces_of_message + 1];  // with one too many the system refuses it
+    iovec pieces[max_pieces_of_message + 1];  // with one too many the system refuses it
     msghdr message = {};
     message.msg_iov = pieces;
     message.msg_iovlen = 1;
     if (op.contiguous())
       pieces[0] = {op.data(), op.left()};
     else
-      message.msg_iovlen = op.pieces(reinterpret_cast<piece*>(pieces), most_pieces_of_message + 1);
+      message.msg_iovlen = op.pieces(reinterpret_cast<piece*>(pieces), max_pieces_of_message + 1);
     const ssize_t n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n >= 0) {
       count_bytes(writing, static_cast<std::size_t>(n));
@@ -423,7 +423,7 @@ ssize_t descriptor::read_pieces(iovec* pieces, std::size_t count) noexcept {
 }
 
 ssize_t descriptor::send_gathered(stream_operation& op) noexcept {
-  iovec many[most_pieces];
+  iovec many[max_pieces];
   return write_pieces(many, pieces_of(op, many));
 }
 

@@ -47,7 +47,7 @@ class descriptor : public io_object, private loop_service, protected io_watch {
 
   /// A call moves no more: it goes on for as long as the peer keeps up, and nothing else runs
   /// meanwhile.
-  static constexpr std::size_t most_bytes = 1 << 20;
+  static constexpr std::size_t max_bytes = 1 << 20;
   /// Of what a turn of the loop may do, 64 KiB count as much as one operation.
   void count_bytes(io_direction direction, std::size_t n) noexcept {
     loop->budget -= static_cast<int>(n >> 16);

@@ -63,7 +63,7 @@ access prepare(int fd, fd_kind kind, mode_t type) noexcept {
   return access::no_wait;
 }
 
-descriptor* of(detail::io_object* object) noexcept { return static_cast<descriptor*>(object); }
+descriptor* impl_of(detail::io_object* object) noexcept { return static_cast<descriptor*>(object); }
 
 }  // namespace
 
@@ -107,20 +107,20 @@ descriptor_stream descriptor_stream::duplicate(int fd) {
 }
 
 void descriptor_stream::shutdown_send() {
-  const int fd = detail::handle_of(of(object_));
+  const int fd = detail::handle_of(impl_of(object_));
   int type;
   socklen_t size = sizeof type;
   if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
     detail::raise(system_failure(EOPNOTSUPP));
-  detail::shut_down_sending(of(object_));
+  detail::shut_down_sending(impl_of(object_));
 }
 
 void descriptor_stream::close() noexcept {
-  if (object_) of(std::exchange(object_, nullptr))->close();
+  if (object_) impl_of(std::exchange(object_, nullptr))->close();
 }
 
 int descriptor_stream::native_handle() const noexcept {
-  return is_open() ? of(object_)->fd() : -1;
+  return is_open() ? impl_of(object_)->fd() : -1;
 }
 
 descriptor_stream standard_input() { return descriptor_stream::duplicate(0); }

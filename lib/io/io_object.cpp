@@ -15,7 +15,7 @@ namespace detail {
 void io_object::ready(io_direction direction) noexcept {
   maybe_ready[direction] = true;
   io_operation* op = waiter[direction];
-  if (op && !op->linked()) scheduler::of(*loop).schedule(*op);
+  if (op && !op->linked()) scheduler::get(*loop).schedule(*op);
 }
 
 void io_object::abandon(failure why) noexcept {
@@ -23,14 +23,14 @@ void io_object::abandon(failure why) noexcept {
     if (op) op->end_with(why);
 }
 
-kept_io_object::kept_io_object(io_object* of, bool keeps) noexcept
-    : of_(of && of->leave_to(this) ? of : nullptr), keeps_(keeps) {}
+kept_io_object::kept_io_object(io_object* object, bool keeps) noexcept
+    : object_(object && object->leave_to(this) ? object : nullptr), keeps_(keeps) {}
 
 kept_io_object::~kept_io_object() {
   if (left_)
     left_->close_left();
-  else if (of_)
-    of_->leave_to(nullptr);
+  else if (object_)
+    object_->leave_to(nullptr);
 }
 
 }  // namespace detail

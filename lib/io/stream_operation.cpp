@@ -21,7 +21,7 @@ step io_operation::wait(io_object* object, io_direction direction, bool yields) 
   object->waiter[direction] = this;
   suspend();
   if (yields)
-    scheduler::of(*object->loop).schedule_next_turn(*this);
+    scheduler::get(*object->loop).schedule_next_turn(*this);
   else
     object->arm(direction);
   return step::pending;
@@ -44,7 +44,7 @@ void io_operation::fire() {
   if (object_) {
     if (attempt() == step::pending) {
       if (object_->maybe_ready[direction_])  // could go on, but has had its turn
-        scheduler::of(*object_->loop).schedule_next_turn(*this);
+        scheduler::get(*object_->loop).schedule_next_turn(*this);
       else
         object_->arm(direction_);
       return;
@@ -61,11 +61,11 @@ void io_operation::end_with(failure why) noexcept {
   loop_state& loop = *object_->loop;
   failure_ = why;
   leave();
-  if (!linked()) scheduler::of(loop).schedule(*this);
+  if (!linked()) scheduler::get(loop).schedule(*this);
 }
 
-std::size_t stream_operation::pieces(piece* out, std::size_t most) const {
-  return gather_(memory_, moved_, out, most);
+std::size_t stream_operation::pieces(piece* out, std::size_t max_pieces) const {
+  return gather_(memory_, moved_, out, max_pieces);
 }
 
 /// The rarer half of moved(): a sequence of buffers, or the end of the stream.

@@ -75,8 +75,8 @@ template struct access_private<timer_of_reactor, &asio::detail::epoll_reactor::t
 
 /// Maps a context to its loop.
 struct ownership final : asio::execution_context::service {
-  explicit ownership(asio::execution_context& of, scheduler* by = nullptr)
-      : asio::execution_context::service(of), by(by) {}
+  explicit ownership(asio::execution_context& context, scheduler* by = nullptr)
+      : asio::execution_context::service(context), by(by) {}
   void shutdown() override {}
   static inline asio::execution_context::id id;
   scheduler* by;
@@ -178,14 +178,14 @@ class asio_reactor::state final : public asio::detail::scheduler_task {
     woken.exchange(false, std::memory_order_seq_cst);  // and sees what came before it was set
     unsigned found = 0;
     for (int i = 0; i < count; ++i) {
-      void* const of = events[i].data.ptr;
-      if (of == &timer) [[unlikely]] {
+      void* const source = events[i].data.ptr;
+      if (source == &timer) [[unlikely]] {
         armed_for = no_deadline;
         found |= time_passed;
-      } else if (of == &reactor) [[unlikely]] {
+      } else if (source == &reactor) [[unlikely]] {
         reactor.run(0, *handlers);
-      } else if (of != &event) {
-        static_cast<io_watch*>(of)->on_events(translated(events[i].events));
+      } else if (source != &event) {
+        static_cast<io_watch*>(source)->on_events(translated(events[i].events));
       }
     }
     // Without a limit, Asio has no handler that waits.
@@ -220,18 +220,18 @@ class asio_reactor::state final : public asio::detail::scheduler_task {
     ::timerfd_settime(timer.get(), TFD_TIMER_ABSTIME, &spec, nullptr);
   }
 
-  int control(int what, io_watch& w) noexcept {
+  int control(int operation, io_watch& w) noexcept {
     epoll_event e = {};
     e.events = EPOLLIN | EPOLLPRI | EPOLLERR | EPOLLHUP | EPOLLET;
     if (w.watches_writable) e.events |= EPOLLOUT;
     e.data.ptr = &w;
-    return ::epoll_ctl(epoll.get(), what, w.watched_fd, &e);
+    return ::epoll_ctl(epoll.get(), operation, w.watched_fd, &e);
   }
   void add_internal() {
-    const auto add = [this](int fd, std::uint32_t events, void* of) {
+    const auto add = [this](int fd, std::uint32_t events, void* source) {
       epoll_event e = {};
       e.events = events;
-      e.data.ptr = of;
+      e.data.ptr = source;
       if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &e) != 0) raise(system_failure(errno));
     };
     add(timer.get(), EPOLLIN | EPOLLET, &timer);
@@ -259,7 +259,7 @@ class asio_reactor::state final : public asio::detail::scheduler_task {
   asio::executor_work_guard<asio::io_context::executor_type> work;
 };
 
-asio_reactor::asio_reactor(scheduler& of) : state_(std::make_unique<state>(of)) {}
+asio_reactor::asio_reactor(scheduler& scheduler) : state_(std::make_unique<state>(scheduler)) {}
 asio_reactor::~asio_reactor() = default;
 
 asio::io_context& asio_reactor::context() noexcept { return state_->context; }
@@ -323,8 +323,8 @@ void asio_reactor::go_on_in_child() {
   replace(s.epoll.get(), &new_epoll);
   s.add_internal();
   s.woken = true;
-  for (link* each = s.watches.following; each != &s.watches; each = each->following)
-    if (s.control(EPOLL_CTL_ADD, static_cast<io_watch&>(*each)) != 0) raise(system_failure(errno));
+  for (link* entry = s.watches.following; entry != &s.watches; entry = entry->following)
+    if (s.control(EPOLL_CTL_ADD, static_cast<io_watch&>(*entry)) != 0) raise(system_failure(errno));
 }
 
 void asio_reactor::add(io_watch& w, int fd) {
@@ -357,16 +357,16 @@ void lock() noexcept { asio::detail::get_signal_state()->mutex_.lock(); }
 void unlock() noexcept { asio::detail::get_signal_state()->mutex_.unlock(); }
 
 void replace_pipe() noexcept {
-  const asio::detail::signal_state& of = *asio::detail::get_signal_state();
-  if (of.read_descriptor_ < 0) return;
+  const asio::detail::signal_state& signals = *asio::detail::get_signal_state();
+  if (signals.read_descriptor_ < 0) return;
   int fresh[2];
   if (::pipe2(fresh, O_CLOEXEC | O_NONBLOCK) != 0) {
-    ::close(of.read_descriptor_);
-    ::close(of.write_descriptor_);
+    ::close(signals.read_descriptor_);
+    ::close(signals.write_descriptor_);
     return;
   }
-  renumber(fresh[0], of.read_descriptor_);
-  renumber(fresh[1], of.write_descriptor_);
+  renumber(fresh[0], signals.read_descriptor_);
+  renumber(fresh[1], signals.write_descriptor_);
 }
 
 }  // namespace asio_signals

@@ -30,7 +30,7 @@ class scheduler;
 class asio_reactor final : public reactor {
  public:
   /// For the scheduler whose turns it runs. Throws system_error.
-  explicit asio_reactor(scheduler& of);
+  explicit asio_reactor(scheduler&);
   ~asio_reactor();
   asio_reactor(const asio_reactor&) = delete;
 

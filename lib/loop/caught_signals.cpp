@@ -37,8 +37,8 @@ class dispositions {
 
   bool is_ignored(int number) noexcept {
     const std::lock_guard lock(mutex_);
-    const one& of = all_[number];
-    return (of.owners ? of.before : current(number)).sa_handler == SIG_IGN;
+    const signal_entry& entry = all_[number];
+    return (entry.owners ? entry.before : current(number)).sa_handler == SIG_IGN;
   }
 
   boost::system::error_code add(boost::asio::signal_set& to, int number) {
@@ -47,15 +47,15 @@ class dispositions {
     boost::system::error_code ec;
     to.add(number, ec);
     if (ec) return ec;
-    one& of = all_[number];
+    signal_entry& entry = all_[number];
     // Asio counts those of the parent, for which it has been caught already.
-    if (of.catching == 0 && of.parent_catching != 0) ::sigaction(number, &of.caught, nullptr);
-    if (of.owners++ == 0) {
-      of.before = before;
-      of.caught = current(number);
-      of.restores = before.sa_handler != of.caught.sa_handler;  // or Asio has it already
+    if (entry.catching == 0 && entry.parent_catching != 0) ::sigaction(number, &entry.caught, nullptr);
+    if (entry.owners++ == 0) {
+      entry.before = before;
+      entry.caught = current(number);
+      entry.restores = before.sa_handler != entry.caught.sa_handler;  // or Asio has it already
     }
-    ++of.catching;
+    ++entry.catching;
     return ec;
   }
 
@@ -65,12 +65,12 @@ class dispositions {
     const struct sigaction found = current(number);
     boost::system::error_code ec;
     from.remove(number, ec);
-    one& of = all_[number];
-    const bool is_caught = found.sa_handler == of.caught.sa_handler;
+    signal_entry& entry = all_[number];
+    const bool is_caught = found.sa_handler == entry.caught.sa_handler;
     if (!is_caught) ::sigaction(number, &found, nullptr);
     if (generation < oldest_) {
-      --of.parent_catching;
-    } else if (--of.catching == 0 && of.parent_catching != 0 && is_caught) {
+      --entry.parent_catching;
+    } else if (--entry.catching == 0 && entry.parent_catching != 0 && is_caught) {
       struct sigaction by_default = {};
       by_default.sa_handler = SIG_DFL;
       ::sigaction(number, &by_default, nullptr);
@@ -79,15 +79,15 @@ class dispositions {
 
   void restore(int number, int generation) noexcept {
     const std::lock_guard lock(mutex_);
-    one& of = all_[number];
+    signal_entry& entry = all_[number];
     if (generation < oldest_)
-      --of.parent_owners;
-    else if (--of.owners == 0 && of.restores && current(number).sa_handler == SIG_DFL)
-      ::sigaction(number, &of.before, nullptr);
+      --entry.parent_owners;
+    else if (--entry.owners == 0 && entry.restores && current(number).sa_handler == SIG_DFL)
+      ::sigaction(number, &entry.before, nullptr);
   }
 
  private:
-  struct one {
+  struct signal_entry {
     int owners = 0;
     int catching = 0;         // of them, those that have not stopped
     int parent_owners = 0;    // in a child: those that its parent had
@@ -130,11 +130,11 @@ class dispositions {
     asio_signals::replace_pipe();
     oldest_ = ++generation_;
     for (int number = 1; number != NSIG; ++number) {
-      one& of = all_[number];
-      if (of.catching != 0 && current(number).sa_handler == of.caught.sa_handler)
-        ::sigaction(number, &of.before, nullptr);
-      of.parent_owners += std::exchange(of.owners, 0);
-      of.parent_catching += std::exchange(of.catching, 0);
+      signal_entry& entry = all_[number];
+      if (entry.catching != 0 && current(number).sa_handler == entry.caught.sa_handler)
+        ::sigaction(number, &entry.before, nullptr);
+      entry.parent_owners += std::exchange(entry.owners, 0);
+      entry.parent_catching += std::exchange(entry.catching, 0);
     }
     end_fork();
   }
@@ -143,16 +143,16 @@ class dispositions {
     const std::lock_guard lock(mutex_);
     oldest_ = 0;
     for (int number = 1; number != NSIG; ++number) {
-      one& of = all_[number];
-      if (of.parent_catching != 0 && current(number).sa_handler == of.before.sa_handler)
-        ::sigaction(number, &of.caught, nullptr);
-      of.owners += std::exchange(of.parent_owners, 0);
-      of.catching += std::exchange(of.parent_catching, 0);
+      signal_entry& entry = all_[number];
+      if (entry.parent_catching != 0 && current(number).sa_handler == entry.before.sa_handler)
+        ::sigaction(number, &entry.caught, nullptr);
+      entry.owners += std::exchange(entry.parent_owners, 0);
+      entry.catching += std::exchange(entry.parent_catching, 0);
     }
   }
 
   std::mutex mutex_;
-  one all_[NSIG];
+  signal_entry all_[NSIG];
   int generation_ = 0;
   int oldest_ = 0;  // generation that owners have whose signals count here
   sigset_t mask_ = {};

@@ -36,8 +36,8 @@ class engine final : private engine_reactor, public scheduler {
   explicit engine(loop& owner);
   ~engine();
 
-  static engine& of(loop_state& c) noexcept { return static_cast<engine&>(c); }
-  static engine& of(loop& l) noexcept { return *l.engine_; }
+  static engine& get(loop_state& c) noexcept { return static_cast<engine&>(c); }
+  static engine& get(loop& l) noexcept { return *l.engine_; }
   /// The one that runs on this thread, or null.
   static engine* current() noexcept { return static_cast<engine*>(scheduler::current()); }
   /// The same, or std::logic_error.
@@ -97,7 +97,7 @@ class engine final : private engine_reactor, public scheduler {
   };
   /// Among all engines of the process.
   struct membership final : link {
-    engine* of = nullptr;
+    engine* owner = nullptr;
   };
   void leave_to_parent() noexcept;
 

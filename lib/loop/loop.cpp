@@ -27,7 +27,7 @@ constexpr std::size_t handlers_per_poll = 4096;
 
 /// Loops that a thread is inside of, the innermost first.
 struct entered_loop {
-  engine* of;
+  engine* owner;
   entered_loop* outer;
 };
 thread_local entered_loop* innermost = nullptr;
@@ -44,7 +44,7 @@ class forking {
     static const int handlers = pthread_atfork(&prepare, &parent, &child);
     static_cast<void>(handlers);
     const std::lock_guard lock(mutex_);
-    e.membership_.of = &e;
+    e.membership_.owner = &e;
     e.membership_.insert_before(all());
   }
   static void add(const engine::fork_handlers& h) noexcept {
@@ -76,9 +76,9 @@ class forking {
   }
   static void child() {
     if (handlers_) handlers_->child();
-    for (link* each = all().following; each != &all(); each = each->following)
-      static_cast<engine::membership&>(*each).of->leave_to_parent();
-    for (const entered_loop* each = innermost; each; each = each->outer) go_on(*each->of);
+    for (link* entry = all().following; entry != &all(); entry = entry->following)
+      static_cast<engine::membership&>(*entry).owner->leave_to_parent();
+    for (const entered_loop* entry = innermost; entry; entry = entry->outer) go_on(*entry->owner);
     mutex_.unlock();
   }
   static void go_on(engine& e) noexcept {
@@ -118,7 +118,7 @@ engine::~engine() {
 
 boost::asio::execution_context* asio_loop_handle::context() const noexcept {
   const std::lock_guard lock(mutex_);
-  return to_ ? context_ : nullptr;
+  return scheduler_ ? context_ : nullptr;
 }
 
 /// Inside a loop for as long as the object exists; std::logic_error if it is inside already.
@@ -194,7 +194,7 @@ void engine::go_on_in_child() {
 
 root::root(loop_state& loop) noexcept : loop_(loop) {
   scope_.loop = &loop;
-  insert_before(engine::of(loop).roots_);
+  insert_before(engine::get(loop).roots_);
 }
 
 void root::begin(child_coroutine started) {
@@ -204,7 +204,7 @@ void root::begin(child_coroutine started) {
 }
 
 void root::on_all_done() noexcept {
-  engine& e = engine::of(loop_);
+  engine& e = engine::get(loop_);
   if (e.running_root_ == this) e.stop();
 }
 
@@ -244,8 +244,8 @@ void loop::run_root(detail::root& r) { engine_->run_until(r); }
 std::size_t loop::poll() { return engine_->poll(); }
 void loop::run_some() { engine_->run_some(); }
 
-void loop::post_message(detail::loop_message* what) {
-  if (!engine_->handle()->post(*what)) what->discard();
+void loop::post_message(detail::loop_message* message) {
+  if (!engine_->handle()->post(*message)) message->discard();
 }
 
 }  // namespace cosock

@@ -26,14 +26,14 @@ using detail::engine;
 /// The processors of this thread's affinity; none where the system does not say.
 std::vector<int> allowed_processors() {
   std::vector<int> all;
-  for (std::size_t most = 1024; most <= 1 << 20; most *= 2) {
-    std::vector<cpu_set_t> set(most / CPU_SETSIZE);
+  for (std::size_t processors = 1024; processors <= 1 << 20; processors *= 2) {
+    std::vector<cpu_set_t> set(processors / CPU_SETSIZE);
     const std::size_t size = set.size() * sizeof(cpu_set_t);
     if (::sched_getaffinity(0, size, set.data()) != 0) {
       if (errno == EINVAL) continue;  // this system has more
       break;
     }
-    for (std::size_t i = 0; i != most; ++i)
+    for (std::size_t i = 0; i != processors; ++i)
       if (CPU_ISSET_S(i, size, set.data())) all.push_back(static_cast<int>(i));
     break;
   }
@@ -59,7 +59,7 @@ struct place {
 class loop_thread {
  public:
   loop_thread(std::unique_ptr<detail::loop_body> body, place at)
-      : body_(std::move(body)), at_(at) {
+      : body_(std::move(body)), place_(at) {
     try {
       thread_ = std::thread([this, ended = ended_.make_sender()] {
         run();
@@ -74,7 +74,7 @@ class loop_thread {
     {
       const std::lock_guard lock(mutex_);
       abandoned_ = true;
-      if (loop_) engine::of(*loop_).abandon();
+      if (loop_) engine::get(*loop_).abandon();
     }
     thread_.join();
   }
@@ -108,24 +108,24 @@ class loop_thread {
   /// What the thread does. The loop, and all that is on it, has gone when it returns.
   void run() noexcept {
     try {
-      ::pthread_setname_np(::pthread_self(), ("loop " + std::to_string(at_.index)).c_str());
-      if (at_.processor >= 0) pin_thread(at_.processor);
+      ::pthread_setname_np(::pthread_self(), ("loop " + std::to_string(place_.index)).c_str());
+      if (place_.processor >= 0) pin_thread(place_.processor);
       cosock::loop loop;
       cancel_scope scope;
-      engine::of(loop).siblings = at_.siblings;
+      engine::get(loop).siblings = place_.siblings;
       struct visible {
-        visible(loop_thread& of, cosock::loop& loop, cancel_scope& scope) : of(of) {
-          const std::lock_guard lock(of.mutex_);
-          if (of.cancelled_) scope.cancel();
-          if (of.abandoned_) engine::of(loop).abandon();
-          of.loop_ = &loop;
-          of.scope_ = &scope;
+        visible(loop_thread& thread, cosock::loop& loop, cancel_scope& scope) : thread(thread) {
+          const std::lock_guard lock(thread.mutex_);
+          if (thread.cancelled_) scope.cancel();
+          if (thread.abandoned_) engine::get(loop).abandon();
+          thread.loop_ = &loop;
+          thread.scope_ = &scope;
         }
         ~visible() {
-          const std::lock_guard lock(of.mutex_);
-          of.loop_ = nullptr;
+          const std::lock_guard lock(thread.mutex_);
+          thread.loop_ = nullptr;
         }
-        loop_thread& of;
+        loop_thread& thread;
       } const here(*this, loop, scope);
       loop.run(run_body(scope));
     } catch (...) {
@@ -133,10 +133,10 @@ class loop_thread {
     }
     body_.reset();
   }
-  task<> run_body(cancel_scope& scope) { co_await scope.run(body_->run(at_.index)); }
+  task<> run_body(cancel_scope& scope) { co_await scope.run(body_->run(place_.index)); }
 
   std::unique_ptr<detail::loop_body> body_;
-  const place at_;
+  const place place_;
   std::exception_ptr error_;  // the thread's, until it has ended
   std::mutex mutex_;
   loop* loop_ = nullptr;  // while it runs

@@ -11,10 +11,10 @@ struct mailbox_base::wake_up final : loop_message {
   void deliver() override { arrive(true); }
   void discard() noexcept override { arrive(false); }
   void arrive(bool on_loop) noexcept {
-    const std::shared_ptr<mailbox_base> of = std::move(keeps);
-    const std::lock_guard lock(of->mutex_);
-    of->woken_ = false;
-    if (on_loop) of->deliver();
+    const std::shared_ptr<mailbox_base> mailbox = std::move(keeps);
+    const std::lock_guard lock(mailbox->mutex_);
+    mailbox->woken_ = false;
+    if (on_loop) mailbox->deliver();
   }
   std::shared_ptr<mailbox_base> keeps;
 };

@@ -44,7 +44,7 @@ class stopper {
 int run(task<int> program) {
   cosock::loop loop;
   task_handle<int> root = loop.start(std::move(program));
-  detail::engine& engine = detail::engine::of(loop);
+  detail::engine& engine = detail::engine::get(loop);
   stopper signals(engine, root);
   engine.run_until(root);
   try {

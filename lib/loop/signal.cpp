@@ -70,7 +70,7 @@ class signal_state final : public std::enable_shared_from_this<signal_state>,
 };
 
 step signal_wait_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
-  return enter(awaiting, parent) ? of_.start(*this, *parent.loop) : complete_or_yield();
+  return enter(awaiting, parent) ? state_.start(*this, *parent.loop) : complete_or_yield();
 }
 
 }  // namespace detail

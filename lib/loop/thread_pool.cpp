@@ -38,7 +38,7 @@ bool keep_loaded() noexcept {
 class thread_pool {
  public:
   thread_pool() noexcept {
-    for (queue& each : queues_) make_circular(each.waiting);
+    for (queue& entry : queues_) make_circular(entry.waiting);
   }
 
   /// The pool of this process. Never destroyed: threads may be using it at exit. A child that is
@@ -61,7 +61,7 @@ class thread_pool {
   failure add(job& added) noexcept {
     const std::lock_guard lock(mutex_);
     queue& of_kind = queue_of(added);
-    if (of_kind.length >= bounds_of(added).most_queued) return system_failure(ENOBUFS);
+    if (of_kind.length >= bounds_of(added).max_queued) return system_failure(ENOBUFS);
     added.self_ = added.shared_from_this();
     added.insert_before(of_kind.waiting);
     ++of_kind.length;
@@ -94,15 +94,15 @@ class thread_pool {
     std::size_t abandoned = 0;  // of those that run
   };
 
-  static std::size_t index(const job& of) noexcept { return static_cast<std::size_t>(of.kind_); }
-  static const job_bounds& bounds_of(const job& of) noexcept { return bounds_of_jobs[index(of)]; }
-  queue& queue_of(const job& of) noexcept { return queues_[index(of)]; }
+  static std::size_t index(const job& job) noexcept { return static_cast<std::size_t>(job.kind_); }
+  static const job_bounds& bounds_of(const job& job) noexcept { return bounds_of_jobs[index(job)]; }
+  queue& queue_of(const job& job) noexcept { return queues_[index(job)]; }
 
   /// How many jobs of the kind may begin.
   static std::size_t startable(const queue& q, const job_bounds& bounds) noexcept {
     const std::size_t waited_for = q.running - q.abandoned;
-    return std::min({q.length, bounds.most_running - std::min(waited_for, bounds.most_running),
-                     bounds.most_threads - q.running});
+    return std::min({q.length, bounds.max_running - std::min(waited_for, bounds.max_running),
+                     bounds.max_threads - q.running});
   }
   std::size_t startable() const noexcept {
     std::size_t all = 0;
@@ -199,7 +199,7 @@ failure job::submit(loop_state& loop, job_waiter& waiter) noexcept {
   } catch (const boost::system::system_error& e) {
     return to_failure(e.code());
   }
-  back_ = scheduler::of(loop).handle();
+  back_ = scheduler::get(loop).handle();
   waiter_ = &waiter;
   const failure f = pool_->add(*this);
   if (f) waiter_ = nullptr;

@@ -20,9 +20,9 @@ inline constexpr std::size_t job_kinds = 4;
 
 /// The bounds of one kind.
 struct job_bounds {
-  std::size_t most_running;    ///< jobs that somebody waits for
-  std::size_t most_threads;    ///< those, and abandoned jobs that cannot be interrupted
-  std::size_t most_queued;     ///< jobs that wait for a thread
+  std::size_t max_running;    ///< jobs that somebody waits for
+  std::size_t max_threads;    ///< those, and abandoned jobs that cannot be interrupted
+  std::size_t max_queued;     ///< jobs that wait for a thread
   const char* name;            ///< of a thread while it runs such a job
 };
 inline constexpr job_bounds bounds_of_jobs[job_kinds] = {
@@ -94,7 +94,7 @@ class job : public std::enable_shared_from_this<job>,
 /// Waits for a job. Cancelled: abandons it, and ends at once. Throws nothing else: see job::failed.
 class job_operation final : public awaiter_of<job_operation>, public awaited_operation, private job_waiter {
  public:
-  explicit job_operation(std::shared_ptr<job> of) noexcept : job_(std::move(of)) {}
+  explicit job_operation(std::shared_ptr<job> work) noexcept : job_(std::move(work)) {}
   job_operation(const job_operation&) = delete;
   ~job_operation() { leave(); }
 
@@ -118,13 +118,13 @@ class job_operation final : public awaiter_of<job_operation>, public awaited_ope
     if (!waits_) return;  // has its answer, and will be resumed
     failure_ = cancelled_failure();
     leave();
-    scheduler::of(*scope_->loop).schedule(*this);
+    scheduler::get(*scope_->loop).schedule(*this);
   }
 
  private:
   void job_completed() noexcept override {
     waits_ = false;
-    scheduler::of(*scope_->loop).schedule(*this);
+    scheduler::get(*scope_->loop).schedule(*this);
   }
   void leave() noexcept {
     if (std::exchange(waits_, false)) job_->abandon();

@@ -42,7 +42,7 @@ step basic_accept_operation::attempt() {
       const int yes = 1;
       if (kind_ == fd_kind::tcp) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
       try {
-        scheduler& loop = scheduler::of(*from.loop);
+        scheduler& loop = scheduler::get(*from.loop);
         if (kind_ == fd_kind::tcp) {
           tcp_descriptor* const made = tcp_descriptor::open(loop, fd, false);
           made->peer = peer.to_endpoint();

@@ -24,8 +24,8 @@ using boost::system::error_code;
 namespace {
 
 /// An endpoint, and where from, as messages name it.
-std::string way_to(const endpoint& to, const connect_options& options) {
-  std::string way = to.to_string();
+std::string way_to(const endpoint& peer, const connect_options& options) {
+  std::string way = peer.to_string();
   if (options.local) way += " from " + options.local->to_string();
   if (options.receive_buffer < 0) way += " with a negative receive_buffer";
   if (options.send_buffer < 0) way += " with a negative send_buffer";
@@ -39,9 +39,9 @@ namespace detail {
 namespace {
 
 /// A new socket, set up as the options say; none, and an errno in `failed`, where that cannot be.
-unique_descriptor open_socket(const endpoint& to, const connect_options& options,
+unique_descriptor open_socket(const endpoint& peer, const connect_options& options,
                               int& failed) noexcept {
-  const int domain = to.address().is_v6() ? AF_INET6 : AF_INET;
+  const int domain = peer.address().is_v6() ? AF_INET6 : AF_INET;
   auto socket = unique_descriptor::adopt(
       above_standard(::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
   bool good = socket.get() >= 0;
@@ -65,7 +65,7 @@ unique_descriptor open_socket(const endpoint& to, const connect_options& options
     system_address name(*options.local);
     good = good && ::bind(socket.get(), name.get(), name.size) == 0;
   }
-  good = good && use(to);
+  good = good && use(peer);
   failed = good ? 0 : errno;
   if (!good) return {};
   if (options.fast_open) set(IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1);  // where there is one
@@ -78,15 +78,15 @@ step tcp_connect_operation::start(std::coroutine_handle<> awaiting, cancel_node&
   if (!enter(awaiting, parent)) return complete_or_yield();
   if (options_.receive_buffer < 0 || options_.send_buffer < 0) return give_up(EINVAL);
   int error = 0;
-  unique_descriptor socket = open_socket(to_, options_, error);
+  unique_descriptor socket = open_socket(peer_, options_, error);
   if (error) return give_up(error);
-  system_address name(to_);
+  system_address name(peer_);
   const bool at_once = ::connect(socket.get(), name.get(), name.size) == 0;
   if (!at_once && errno != EINPROGRESS && errno != EINTR) return give_up(errno);
   connected_ =
-      tcp_socket(tcp_descriptor::open(scheduler::of(*parent.loop), socket.release(), false));
-  connected_.of()->maybe_ready[writing] = at_once;
-  return launch(connected_.of(), writing);
+      tcp_socket(tcp_descriptor::open(scheduler::get(*parent.loop), socket.release(), false));
+  connected_.impl()->maybe_ready[writing] = at_once;
+  return launch(connected_.impl(), writing);
 }
 
 step tcp_connect_operation::attempt() {
@@ -99,7 +99,7 @@ step tcp_connect_operation::attempt() {
   // a SYN from and to the same port).
   system_address local;
   system_address remote;
-  endpoint peer = to_;
+  endpoint peer = peer_;
   if (!error && ::getpeername(connected_.native_handle(), remote.get(), &remote.size) == 0)
     peer = remote.to_endpoint();
   if (!error && ::getsockname(connected_.native_handle(), local.get(), &local.size) == 0 &&
@@ -107,7 +107,7 @@ step tcp_connect_operation::attempt() {
     error = ECONNREFUSED;
     connected_.set_linger(0);  // or the port would be kept for a minute
   }
-  static_cast<tcp_descriptor*>(connected_.of())->peer = peer;
+  static_cast<tcp_descriptor*>(connected_.impl())->peer = peer;
   if (error) failure_ = system_failure(error);
   return step::done;
 }
@@ -123,7 +123,7 @@ tcp_socket tcp_connect_operation::result() {
   if (!failure_) return std::move(connected_);
   connected_.close();
   if (is_cancelled(failure_)) raise(failure_);
-  detail::raise(failure_, way_to(to_, options_));
+  detail::raise(failure_, way_to(peer_, options_));
 }
 
 }  // namespace detail
@@ -137,10 +137,10 @@ using detail::raise_as;
 /// side, and what came of them.
 class race {
  public:
-  race(std::string to, const connect_options& options) : to_(std::move(to)), options_(options) {}
+  race(std::string target, const connect_options& options) : target_(std::move(target)), options_(options) {}
 
   /// Tries them all, and returns the first connection.
-  task<tcp_socket> run(std::vector<endpoint> to);
+  task<tcp_socket> run(std::vector<endpoint> peers);
   /// The same for the addresses of a host, as the answers come in.
   task<tcp_socket> run(std::string host, std::string service);
 
@@ -152,7 +152,7 @@ class race {
 
  private:
   struct attempt {
-    endpoint to;
+    endpoint peer;
     std::optional<error_code> failure;  // none yet
   };
   bool is_wanted(bool v6) const noexcept {
@@ -164,25 +164,25 @@ class race {
              cannot_connect() + ": there is no address of the wanted family");
   }
   task<> try_all(nursery& attempts);
-  task<> try_one(std::size_t which);
+  task<> try_one(std::size_t index);
   tcp_socket result();
 
   std::string cannot_connect() const {
-    return to_.empty() ? "cannot connect" : "cannot connect to " + to_;
+    return target_.empty() ? "cannot connect" : "cannot connect to " + target_;
   }
   /// Every attempt and what came of it.
   std::string list() const {
     std::string text;
-    for (const attempt& each : begun_) {
-      text += &each == &begun_.front() ? ": " : "; ";
-      if (const std::string way = way_to(each.to, options_); begun_.size() > 1 || way != to_)
+    for (const attempt& entry : begun_) {
+      text += &entry == &begun_.front() ? ": " : "; ";
+      if (const std::string way = way_to(entry.peer, options_); begun_.size() > 1 || way != target_)
         text += way + ": ";
-      text += each.failure ? each.failure->message() : "no answer";
+      text += entry.failure ? entry.failure->message() : "no answer";
     }
     return text;
   }
 
-  std::string to_;  // as the caller put it, or empty
+  std::string target_;  // as the caller put it, or empty
   const connect_options& options_;
   detail::candidates candidates_;
   std::vector<attempt> begun_;
@@ -192,13 +192,13 @@ class race {
   tcp_socket winner_;
 };
 
-task<tcp_socket> race::run(std::vector<endpoint> to) {
+task<tcp_socket> race::run(std::vector<endpoint> peers) {
   co_await detail::checkpoint();
-  if (to.empty())
+  if (peers.empty())
     raise_as(own_failure(error::host_not_found), cannot_connect() + ": there is no address to try");
-  std::erase_if(to, [this](const endpoint& each) { return !is_wanted(each.address().is_v6()); });
-  if (to.empty()) raise_no_family();
-  candidates_.add(to);
+  std::erase_if(peers, [this](const endpoint& entry) { return !is_wanted(entry.address().is_v6()); });
+  if (peers.empty()) raise_no_family();
+  candidates_.add(peers);
   co_await with_nursery([this](nursery& in) { return try_all(in); });
   co_return result();
 }
@@ -222,10 +222,10 @@ task<tcp_socket> race::run(std::string host, std::string service) {
 task<> race::try_all(nursery& attempts) {
   attempts_ = &attempts;
   for (;;) {
-    const std::optional<endpoint> to = co_await candidates_.next();
-    if (!to) co_return;
-    begun_.push_back({*to, {}});
-    attempts.start([this](std::size_t which) { return try_one(which); }, begun_.size() - 1);
+    const std::optional<endpoint> peer = co_await candidates_.next();
+    if (!peer) co_return;
+    begun_.push_back({*peer, {}});
+    attempts.start([this](std::size_t index) { return try_one(index); }, begun_.size() - 1);
     if (!candidates_.more()) co_return;
     pause_.emplace();
     (void)co_await as_result(pause_->run(sleep_for(options_.attempt_delay)));
@@ -233,15 +233,15 @@ task<> race::try_all(nursery& attempts) {
   }
 }
 
-task<> race::try_one(std::size_t which) {
-  auto result = co_await as_result(connect(begun_[which].to, options_));
+task<> race::try_one(std::size_t index) {
+  auto result = co_await as_result(connect(begun_[index].peer, options_));
   if (result.has_value()) {
     if (!winner_.is_open()) winner_ = std::move(*result);
     attempts_->cancel();
     co_return;
   }
   if (result.error() == error::cancelled) detail::raise(detail::cancelled_failure());
-  begun_[which].failure = result.error();
+  begun_[index].failure = result.error();
   // That there is no IPv6, say, is not what a later attempt should be judged by.
   if (!first_failure_ || (is_permanent(*first_failure_) && !is_permanent(result.error())))
     first_failure_ = result.error();
@@ -272,10 +272,10 @@ task<tcp_socket> connect(std::string host, std::uint16_t port, connect_options o
   return connect(std::move(host), std::to_string(port), options);
 }
 
-task<tcp_socket> connect(std::vector<endpoint> to, connect_options options) {
+task<tcp_socket> connect(std::vector<endpoint> peers, connect_options options) {
   race r({}, options);
   try {
-    co_return co_await with_timeout(options.timeout, r.run(std::move(to)));
+    co_return co_await with_timeout(options.timeout, r.run(std::move(peers)));
   } catch (const boost::system::system_error& e) {
     if (e.code() != error::timed_out) throw;
   }

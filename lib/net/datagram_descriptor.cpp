@@ -199,9 +199,9 @@ step datagram_descriptor::receive_messages(datagram_operation& op) {
   const message_slots& s = into.system();
   if (uses_gro && (has_gro_data() || s.smallest < largest_datagram)) return receive_split(op);
   while (into.messages != s.capacity) {
-    const std::size_t most = std::min(s.capacity - into.messages, max_messages_received);
+    const std::size_t max_count = std::min(s.capacity - into.messages, max_messages_received);
     mmsghdr* const headers = s.headers.get() + into.messages;
-    for (std::size_t i = 0; i != most; ++i) {
+    for (std::size_t i = 0; i != max_count; ++i) {
       msghdr& m = headers[i].msg_hdr;
       const std::size_t at = into.messages + i;
       m = {s.names[at].bytes, sizeof(name_buffer), &s.pieces[at], 1, nullptr, 0, 0};
@@ -210,7 +210,7 @@ step datagram_descriptor::receive_messages(datagram_operation& op) {
         m.msg_controllen = sizeof(control_buffer);
       }
     }
-    const int n = ::recvmmsg(fd(), headers, static_cast<unsigned>(most),
+    const int n = ::recvmmsg(fd(), headers, static_cast<unsigned>(max_count),
                              MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC, nullptr);
     if (n < 0) {
       if (errno == EINTR) continue;
@@ -222,7 +222,7 @@ step datagram_descriptor::receive_messages(datagram_operation& op) {
     into.messages += static_cast<std::size_t>(n);
     // Fewer than there was room for: nothing is left, and what comes will be reported. Where several
     // were there, more are likely to have come by the next time.
-    if (static_cast<std::size_t>(n) < most) {
+    if (static_cast<std::size_t>(n) < max_count) {
       maybe_ready[reading] = n > 1;
       break;
     }

@@ -34,7 +34,7 @@ struct gro_datagrams {
 /// one whose queue is full.
 class retry_timer final : public timer {
  public:
-  explicit retry_timer(io_object& of) noexcept : of_(of) {}
+  explicit retry_timer(io_object& socket) noexcept : socket_(socket) {}
   void start(loop_state& loop) noexcept {
     start_timer(loop, later(steady_now(), delay_));
     delay_ = std::min<std::int64_t>(2 * delay_, 20'000'000);
@@ -43,11 +43,11 @@ class retry_timer final : public timer {
     stop_timer();
     delay_ = first;
   }
-  void expire() noexcept override { of_.ready(writing); }
+  void expire() noexcept override { socket_.ready(writing); }
 
  private:
   static constexpr std::int64_t first = 250'000;  // ns
-  io_object& of_;
+  io_object& socket_;
   std::int64_t delay_ = first;
 };
 

@@ -51,7 +51,7 @@ step descriptor_send_operation::attempt() {
   for (;;) {
     const std::size_t left = data_.size() - moved_;
     iovec piece = {static_cast<char*>(const_cast<void*>(data_.data())) + moved_,
-                   messages ? left : std::min(left, descriptor::most_bytes)};
+                   messages ? left : std::min(left, descriptor::max_bytes)};
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * max_descriptors)];
     msghdr message = {};
     message.msg_iov = &piece;

@@ -26,15 +26,15 @@ std::string contents(const char* path) {
       above_standard(::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)));
   if (file.get() < 0) return text;
   std::size_t size = 0;
-  for (ssize_t n = 1; n > 0 && size < most_read; size += static_cast<std::size_t>(n)) {
-    text.resize(std::min(size + 8 * 1024, most_read));
+  for (ssize_t n = 1; n > 0 && size < max_read; size += static_cast<std::size_t>(n)) {
+    text.resize(std::min(size + 8 * 1024, max_read));
     do {
       n = ::read(file.get(), text.data() + size, text.size() - size);
     } while (n < 0 && errno == EINTR);
     if (n < 0) n = 0;
   }
   text.resize(size);
-  if (size == most_read) text.resize(text.rfind('\n') + 1);  // not half a line
+  if (size == max_read) text.resize(text.rfind('\n') + 1);  // not half a line
   return text;
 }
 
@@ -70,9 +70,9 @@ template <class F>
 bool any_host(F function) {
   return any_line("/etc/hosts", [&function](std::string_view line) {
     const std::string_view word = next_word(line);
-    address of;
-    return word.find('%') == word.npos && address::try_parse(word, of) &&
-           function(of.unmapped(), line);
+    address parsed;
+    return word.find('%') == word.npos && address::try_parse(word, parsed) &&
+           function(parsed.unmapped(), line);
   });
 }
 
@@ -101,10 +101,10 @@ bool hosts_file_comes_first() {
 
 std::vector<address> listed_addresses(std::string_view name) {
   std::vector<address> found;
-  any_host([&](const address& of, std::string_view names) {
+  any_host([&](const address& wanted_address, std::string_view names) {
     for (std::string_view word = next_word(names); !word.empty(); word = next_word(names))
-      if (is_same(word, name) && std::find(found.begin(), found.end(), of) == found.end())
-        found.push_back(of);
+      if (is_same(word, name) && std::find(found.begin(), found.end(), wanted_address) == found.end())
+        found.push_back(wanted_address);
     return false;
   });
   return found;
@@ -127,8 +127,8 @@ bool is_v4_preferred() {
 }
 
 bool is_listed(const address& wanted) {
-  return any_host([&wanted](const address& of, std::string_view names) {
-    return of == wanted && !next_word(names).empty();
+  return any_host([&wanted](const address& wanted_address, std::string_view names) {
+    return wanted_address == wanted && !next_word(names).empty();
   });
 }
 

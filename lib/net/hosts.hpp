@@ -20,12 +20,12 @@ bool hosts_file_comes_first();
 /// `most_read` bytes of the file, because it does so on the loop.
 std::vector<address> listed_addresses(std::string_view name);
 /// Whether the hosts file has a name for the address.
-bool is_listed(const address& of);
+bool is_listed(const address& wanted_address);
 
 /// Whether IPv4 addresses are to be tried before IPv6 addresses, which otherwise come first:
 /// precedence in gai.conf(5).
 bool is_v4_preferred();
 
-inline constexpr std::size_t most_read = 256 * 1024;
+inline constexpr std::size_t max_read = 256 * 1024;
 
 }  // namespace cosock::detail

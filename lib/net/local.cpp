@@ -33,7 +33,7 @@ int new_socket(fd_kind kind) noexcept {
       ::socket(AF_UNIX, type_of(kind) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
-descriptor* of(detail::io_object* object) noexcept { return static_cast<descriptor*>(object); }
+descriptor* impl_of(detail::io_object* object) noexcept { return static_cast<descriptor*>(object); }
 
 descriptor* listen(scheduler& loop, fd_kind kind, const local_endpoint& at,
                    const local_acceptor_options& options) {
@@ -60,16 +60,16 @@ int detail::listen_local(fd_kind kind, const local_endpoint& at, int backlog, in
   return socket.release();
 }
 
-local_socket::local_socket(descriptor* of) noexcept : byte_stream(of) {}
+local_socket::local_socket(descriptor* impl) noexcept : byte_stream(impl) {}
 local_socket::~local_socket() {
-  if (object_) of(object_)->leave();
+  if (object_) impl_of(object_)->leave();
 }
 local_stream_socket::~local_stream_socket() = default;
 local_seqpacket_socket::~local_seqpacket_socket() = default;
 
 local_socket& local_socket::operator=(local_socket&& other) noexcept {
   if (this != &other) {
-    if (object_) of(object_)->leave();
+    if (object_) impl_of(object_)->leave();
     object_ = std::exchange(other.object_, nullptr);
   }
   return *this;
@@ -89,45 +89,45 @@ local_seqpacket_socket local_seqpacket_socket::adopt(int fd) {
 }
 
 int local_socket::release() noexcept {
-  descriptor* const open = of(std::exchange(object_, nullptr));
+  descriptor* const open = impl_of(std::exchange(object_, nullptr));
   return open ? open->release() : -1;
 }
 void local_socket::close() noexcept {
-  if (object_) of(std::exchange(object_, nullptr))->close();
+  if (object_) impl_of(std::exchange(object_, nullptr))->close();
 }
-void local_socket::shutdown_send() { detail::shut_down_sending(of(object_)); }
+void local_socket::shutdown_send() { detail::shut_down_sending(impl_of(object_)); }
 
 int local_socket::native_handle() const noexcept {
-  return is_open() ? of(object_)->exposed_fd() : -1;
+  return is_open() ? impl_of(object_)->exposed_fd() : -1;
 }
 
 local_endpoint local_socket::local_endpoint() const {
-  return detail::name_of<local_address>(of(object_), &::getsockname);
+  return detail::name_of<local_address>(impl_of(object_), &::getsockname);
 }
 local_endpoint local_socket::remote_endpoint() const {
-  return detail::name_of<local_address>(of(object_), &::getpeername);
+  return detail::name_of<local_address>(impl_of(object_), &::getpeername);
 }
 
 credentials local_socket::peer_credentials() const {
-  const auto peer = get<::ucred>(of(object_), SOL_SOCKET, SO_PEERCRED);
+  const auto peer = get<::ucred>(impl_of(object_), SOL_SOCKET, SO_PEERCRED);
   return {peer.pid, peer.uid, peer.gid};
 }
 
 void local_socket::set_receive_buffer(int bytes) {
-  detail::set_buffer(of(object_), SO_RCVBUF, bytes);
+  detail::set_buffer(impl_of(object_), SO_RCVBUF, bytes);
 }
-int local_socket::receive_buffer() const { return get(of(object_), SOL_SOCKET, SO_RCVBUF); }
-void local_socket::set_send_buffer(int bytes) { detail::set_buffer(of(object_), SO_SNDBUF, bytes); }
-int local_socket::send_buffer() const { return get(of(object_), SOL_SOCKET, SO_SNDBUF); }
+int local_socket::receive_buffer() const { return get(impl_of(object_), SOL_SOCKET, SO_RCVBUF); }
+void local_socket::set_send_buffer(int bytes) { detail::set_buffer(impl_of(object_), SO_SNDBUF, bytes); }
+int local_socket::send_buffer() const { return get(impl_of(object_), SOL_SOCKET, SO_SNDBUF); }
 
 local_listener::local_listener(loop* loop, fd_kind kind, const cosock::local_endpoint& at,
                                const local_acceptor_options& options)
-    : of_(listen(loop ? detail::engine::of(*loop) : scheduler::required(), kind, at, options)) {}
+    : listener_(listen(loop ? detail::engine::get(*loop) : scheduler::required(), kind, at, options)) {}
 
 local_listener& local_listener::operator=(local_listener&& other) noexcept {
   if (this != &other) {
     close();
-    of_ = std::exchange(other.of_, nullptr);
+    listener_ = std::exchange(other.listener_, nullptr);
   }
   return *this;
 }
@@ -135,7 +135,7 @@ local_listener& local_listener::operator=(local_listener&& other) noexcept {
 local_listener::~local_listener() { close(); }
 
 void local_listener::close() noexcept {
-  if (of_) std::exchange(of_, nullptr)->close();
+  if (listener_) std::exchange(listener_, nullptr)->close();
 }
 
 descriptor* local_listener::adopt(int fd, fd_kind kind) {
@@ -146,20 +146,20 @@ descriptor* local_listener::adopt(int fd, fd_kind kind) {
 }
 
 int local_listener::release() noexcept {
-  return of_ ? std::exchange(of_, nullptr)->release() : -1;
+  return listener_ ? std::exchange(listener_, nullptr)->release() : -1;
 }
 
-void local_listener::set_backlog(int connections) { detail::set_backlog(of_, connections); }
+void local_listener::set_backlog(int connections) { detail::set_backlog(listener_, connections); }
 
 local_endpoint local_listener::local_endpoint() const {
-  return detail::name_of<local_address>(of_, &::getsockname);
+  return detail::name_of<local_address>(listener_, &::getsockname);
 }
-int local_listener::native_handle() const noexcept { return of_ ? of_->exposed_fd() : -1; }
+int local_listener::native_handle() const noexcept { return listener_ ? listener_->exposed_fd() : -1; }
 
 namespace detail {
 
-void ask_local(const kept_io_object& of, local_endpoint& into) {
-  into = name_of<local_address>(dynamic_cast<const descriptor*>(of.current()), &::getsockname);
+void ask_local(const kept_io_object& connection, local_endpoint& into) {
+  into = name_of<local_address>(dynamic_cast<const descriptor*>(connection.current()), &::getsockname);
 }
 
 descriptor_pair make_local_pair(fd_kind kind) {
@@ -199,7 +199,7 @@ step basic_local_connect_operation::start(std::coroutine_handle<> awaiting, canc
 }
 
 step basic_local_connect_operation::attempt() noexcept {
-  local_address name(to_);
+  local_address name(peer_);
   int result;
   do {
     result = ::connect(socket_, name.get(), name.size);
@@ -211,7 +211,7 @@ step basic_local_connect_operation::attempt() noexcept {
     return step::done;
   }
   try {
-    connected_ = descriptor::open(scheduler::of(*scope_->loop), std::exchange(socket_, -1), kind_, false);
+    connected_ = descriptor::open(scheduler::get(*scope_->loop), std::exchange(socket_, -1), kind_, false);
   } catch (const boost::system::system_error& e) {
     failure_ = to_failure(e.code());
   } catch (...) {
@@ -226,7 +226,7 @@ void basic_local_connect_operation::pause() noexcept {
 }
 
 void basic_local_connect_operation::expire() noexcept {
-  scheduler::of(*scope_->loop).schedule(*this);
+  scheduler::get(*scope_->loop).schedule(*this);
 }
 
 void basic_local_connect_operation::fire() {
@@ -241,7 +241,7 @@ void basic_local_connect_operation::cancel() noexcept {
   failure_ = cancelled_failure();
   ended_ = true;
   stop_timer();
-  if (!operation::linked()) scheduler::of(*scope_->loop).schedule(*this);
+  if (!operation::linked()) scheduler::get(*scope_->loop).schedule(*this);
 }
 
 void basic_local_connect_operation::close_socket() noexcept {
@@ -258,7 +258,7 @@ descriptor* basic_local_connect_operation::take() {
   if (!failure_) return std::exchange(connected_, nullptr);
   close_socket();
   if (is_cancelled(failure_)) raise(failure_);
-  raise(failure_, to_.to_string());
+  raise(failure_, peer_.to_string());
 }
 
 step message_receive_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {

@@ -125,15 +125,15 @@ int probe(local_address& name, const local_endpoint& at) {
 /// Makes room for a new socket where an old one has left its file.
 void remove_stale(local_address& name, const local_endpoint& at) {
   const char* const path = name.storage.sun_path;
-  struct stat there;
-  if (::lstat(path, &there) != 0) {
+  struct stat found;
+  if (::lstat(path, &found) != 0) {
     if (errno == ENOENT) return;
     raise(system_failure(errno), at.to_string());
   }
-  if (!S_ISSOCK(there.st_mode))
+  if (!S_ISSOCK(found.st_mode))
     raise(system_failure(EADDRINUSE), at.to_string() + ": there is a file that is no socket");
   const uid_t user = ::geteuid();
-  if (user != 0 && there.st_uid != user)
+  if (user != 0 && found.st_uid != user)
     raise(system_failure(EADDRINUSE), at.to_string() + ": there is a socket of another user");
   const int answer = probe(name, at);
   if (answer == ENOENT) return;  // removed meanwhile; what comes next there is not stale
@@ -155,19 +155,19 @@ void set_mode(const char* path, mode_t mode, const local_endpoint& at) {
 
 local_binding::~local_binding() {
   if (!made_ || maker_ != ::getpid()) return;
-  const local_address name(at_);
-  struct stat there;
-  if (::lstat(name.storage.sun_path, &there) == 0 && there.st_dev == device_ &&
-      there.st_ino == inode_)
+  const local_address name(endpoint_);
+  struct stat found;
+  if (::lstat(name.storage.sun_path, &found) == 0 && found.st_dev == device_ &&
+      found.st_ino == inode_)
     ::unlink(name.storage.sun_path);
 }
 
 void local_binding::note() noexcept {
-  const local_address name(at_);
-  struct stat there;
-  if (::lstat(name.storage.sun_path, &there) != 0) return;
-  device_ = there.st_dev;
-  inode_ = there.st_ino;
+  const local_address name(endpoint_);
+  struct stat found;
+  if (::lstat(name.storage.sun_path, &found) != 0) return;
+  device_ = found.st_dev;
+  inode_ = found.st_ino;
   maker_ = ::getpid();
   made_ = true;
 }

@@ -31,7 +31,7 @@ struct local_address {
 /// cannot be another file's.
 class local_binding final : public descriptor_attachment {
  public:
-  local_binding(const local_endpoint& at) noexcept : at_(at) {}
+  local_binding(const local_endpoint& endpoint) noexcept : endpoint_(endpoint) {}
   ~local_binding() override;
   local_binding(const local_binding&) = delete;
   local_binding& operator=(const local_binding&) = delete;
@@ -42,7 +42,7 @@ class local_binding final : public descriptor_attachment {
  private:
   friend std::unique_ptr<local_binding> bind_local(int, const local_endpoint&, int, bool);
   void note() noexcept;
-  local_endpoint at_;
+  local_endpoint endpoint_;
   dev_t device_ = 0;
   ino_t inode_ = 0;
   pid_t maker_ = 0;

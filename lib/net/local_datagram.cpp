@@ -63,8 +63,8 @@ descriptor* open(scheduler& loop, const local_endpoint& at, const local_datagram
 
 const detail::sockaddr_codec detail::sockaddr_traits<local_endpoint>::codec = {&encode, &decode};
 
-local_datagram_socket::local_datagram_socket(descriptor* of) noexcept : basic_datagram_socket(of) {}
-descriptor* local_datagram_socket::of() const noexcept {
+local_datagram_socket::local_datagram_socket(descriptor* impl) noexcept : basic_datagram_socket(impl) {}
+descriptor* local_datagram_socket::impl() const noexcept {
   return static_cast<descriptor*>(object_);
 }
 
@@ -73,7 +73,7 @@ local_datagram_socket::local_datagram_socket(const cosock::local_endpoint& at,
     : local_datagram_socket(open(scheduler::required(), at, options)) {}
 local_datagram_socket::local_datagram_socket(loop& loop, const cosock::local_endpoint& at,
                                              const local_datagram_options& options)
-    : local_datagram_socket(open(detail::engine::of(loop), at, options)) {}
+    : local_datagram_socket(open(detail::engine::get(loop), at, options)) {}
 
 local_datagram_socket& local_datagram_socket::operator=(local_datagram_socket&& other) noexcept {
   if (this != &other) {
@@ -95,19 +95,19 @@ local_datagram_socket local_datagram_socket::adopt(int fd) {
 }
 
 int local_datagram_socket::release() noexcept {
-  descriptor* const open = of();
+  descriptor* const open = impl();
   object_ = nullptr;
   return open ? open->release() : -1;
 }
 
 void local_datagram_socket::close() noexcept {
-  descriptor* const open = of();
+  descriptor* const open = impl();
   object_ = nullptr;
   if (open) open->close();
 }
 
 void local_datagram_socket::connect(const cosock::local_endpoint& peer) {
-  const int fd = detail::handle_of(of());
+  const int fd = detail::handle_of(impl());
   local_address name(peer);
   if (::connect(fd, name.get(), name.size) != 0)
     detail::raise(system_failure(errno), peer.to_string());
@@ -116,26 +116,26 @@ void local_datagram_socket::connect(const cosock::local_endpoint& peer) {
 void local_datagram_socket::disconnect() {
   sockaddr none = {};
   none.sa_family = AF_UNSPEC;
-  if (::connect(detail::handle_of(of()), &none, sizeof none) != 0)
+  if (::connect(detail::handle_of(impl()), &none, sizeof none) != 0)
     detail::raise(system_failure(errno));
 }
 
 local_endpoint local_datagram_socket::local_endpoint() const {
-  return detail::name_of<local_address>(of(), &::getsockname);
+  return detail::name_of<local_address>(impl(), &::getsockname);
 }
 local_endpoint local_datagram_socket::remote_endpoint() const {
-  return detail::name_of<local_address>(of(), &::getpeername);
+  return detail::name_of<local_address>(impl(), &::getpeername);
 }
-int local_datagram_socket::native_handle() const noexcept { return is_open() ? of()->fd() : -1; }
+int local_datagram_socket::native_handle() const noexcept { return is_open() ? impl()->fd() : -1; }
 
 void local_datagram_socket::set_receive_buffer(int bytes) {
-  detail::set_buffer(of(), SO_RCVBUF, bytes);
+  detail::set_buffer(impl(), SO_RCVBUF, bytes);
 }
-int local_datagram_socket::receive_buffer() const { return get(of(), SOL_SOCKET, SO_RCVBUF); }
+int local_datagram_socket::receive_buffer() const { return get(impl(), SOL_SOCKET, SO_RCVBUF); }
 void local_datagram_socket::set_send_buffer(int bytes) {
-  detail::set_buffer(of(), SO_SNDBUF, bytes);
+  detail::set_buffer(impl(), SO_SNDBUF, bytes);
 }
-int local_datagram_socket::send_buffer() const { return get(of(), SOL_SOCKET, SO_SNDBUF); }
+int local_datagram_socket::send_buffer() const { return get(impl(), SOL_SOCKET, SO_SNDBUF); }
 
 std::pair<local_datagram_socket, local_datagram_socket> detail::make_local_datagram_pair() {
   const descriptor_pair made = make_local_pair(fd_kind::datagrams);

@@ -20,18 +20,18 @@ constexpr auto resolution_delay = std::chrono::milliseconds(50);
 
 void candidates::add(const std::vector<endpoint>& found) {
   if (!found.empty() && this->found() == 0) v6_is_next_ = found.front().address().is_v6();
-  for (const endpoint& each : found) (each.address().is_v6() ? v6_ : v4_).all.push_back(each);
+  for (const endpoint& entry : found) (entry.address().is_v6() ? v6_ : v4_).all.push_back(entry);
 }
 
-task<> candidates::ask(family which) {
-  of_family& of = which == family::v6 ? v6_ : v4_;
+task<> candidates::ask(family wanted) {
+  of_family& lookup = wanted == family::v6 ? v6_ : v4_;
   try {
-    of.all = co_await resolve(host_, service_, {.family = which});
+    lookup.all = co_await resolve(host_, service_, {.family = wanted});
   } catch (const boost::system::system_error& e) {
     if (e.code() == error::cancelled) throw;
-    of.failure = std::current_exception();
+    lookup.failure = std::current_exception();
   }
-  of.awaited = false;
+  lookup.awaited = false;
   answer_.set();
 }
 
@@ -45,7 +45,7 @@ task<> candidates::look_up(nursery& in, std::string host, std::string service, f
   host_ = std::move(host);
   service_ = std::move(service);
   v6_.awaited = v4_.awaited = true;
-  const auto child = [this](family which) { return ask(which); };
+  const auto child = [this](family wanted) { return ask(wanted); };
   in.start(child, family::v6);
   in.start(child, family::v4);
 

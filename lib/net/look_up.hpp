@@ -49,7 +49,7 @@ class candidates {
 
     bool has_next() const noexcept { return tried != all.size(); }
   };
-  task<> ask(family which);
+  task<> ask(family wanted);
 
   std::string host_;
   std::string service_;

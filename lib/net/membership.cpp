@@ -60,7 +60,7 @@ void add_group(program& p, const address::v6_bytes& group,
   finish(p, accepted);
 }
 
-constexpr std::size_t most_interfaces = 200;  // a jump is a byte
+constexpr std::size_t max_interfaces = 200;  // a jump is a byte
 
 /// The device that an interface belongs to; 0: none.
 unsigned master_of(unsigned interface) noexcept {
@@ -147,17 +147,17 @@ void memberships::attach(int fd) noexcept {
     std::sort(by_group.begin(), by_group.end(),
               [](const membership& a, const membership& b) { return a.group < b.group; });
     std::vector<unsigned> interfaces;
-    for (auto each = by_group.begin(); each != by_group.end();) {
-      const address::v6_bytes& group = each->group;
+    for (auto entry = by_group.begin(); entry != by_group.end();) {
+      const address::v6_bytes& group = entry->group;
       interfaces.clear();
-      for (; each != by_group.end() && each->group == group; ++each) {
-        const unsigned shown = each->master ? each->master : each->interface;
-        for (const unsigned index : {each->interface, shown})
+      for (; entry != by_group.end() && entry->group == group; ++entry) {
+        const unsigned shown = entry->master ? entry->master : entry->interface;
+        for (const unsigned index : {entry->interface, shown})
           if (std::find(interfaces.begin(), interfaces.end(), index) == interfaces.end())
             interfaces.push_back(index);
       }
       const bool any = std::find(interfaces.begin(), interfaces.end(), 0u) != interfaces.end();
-      if (!any && interfaces.size() <= most_interfaces) add_group(p, group, interfaces);
+      if (!any && interfaces.size() <= max_interfaces) add_group(p, group, interfaces);
     }
     finish(p, accepted);
     if (p.size() > without_groups + 1 && p.size() <= BPF_MAXINSNS) {

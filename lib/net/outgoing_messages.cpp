@@ -62,7 +62,7 @@ std::size_t outgoing_messages::add(std::size_t i) noexcept {
 void outgoing_messages::set_destination(msghdr& m, std::size_t i) noexcept {
   if (list_.peer_at) {
     m.msg_name = names_[count_].bytes;
-    m.msg_namelen = codec_->encode(list_.to(i), names_[count_].bytes, socket_.family == AF_INET6);
+    m.msg_namelen = codec_->encode(list_.destination(i), names_[count_].bytes, socket_.family == AF_INET6);
   } else {
     m.msg_name = shared_size_ ? shared_name_.bytes : nullptr;
     m.msg_namelen = shared_size_;
@@ -74,13 +74,13 @@ void outgoing_messages::set_destination(msghdr& m, std::size_t i) noexcept {
 template <bool Differ>
 std::size_t outgoing_messages::join(std::size_t first, std::size_t size) noexcept {
   const packet_info* const source = list_.source(first);
-  const std::size_t most = std::min({list_.count - first, max_segments, max_joined_bytes / size});
+  const std::size_t max_pieces = std::min({list_.count - first, max_segments, max_joined_bytes / size});
   iovec* piece = pieces_ + used_pieces_ - 1;
   const char* end = static_cast<const char*>(piece->iov_base) + size;
   const char* item = list_.first + first * list_.stride;
   std::size_t last = size;
   std::size_t i = first + 1;
-  for (; i < first + most && last == size; ++i) {
+  for (; i < first + max_pieces && last == size; ++i) {
     item += list_.stride;
     const const_buffer& data = *reinterpret_cast<const const_buffer*>(item);
     last = data.size();
@@ -101,7 +101,7 @@ std::size_t outgoing_messages::join(std::size_t first, std::size_t size) noexcep
 
 bool outgoing_messages::has_same_destination(std::size_t a, std::size_t b) const noexcept {
   return !list_.peer_at ||
-         *static_cast<const endpoint*>(list_.to(a)) == *static_cast<const endpoint*>(list_.to(b));
+         *static_cast<const endpoint*>(list_.destination(a)) == *static_cast<const endpoint*>(list_.destination(b));
 }
 
 }  // namespace cosock::detail

@@ -29,13 +29,13 @@ namespace {
 struct lookup final : job {
   enum class question : unsigned char { addresses, port, name };
 
-  lookup(job_kind kind, question what) : job(kind), what(what) {}
+  lookup(job_kind kind, question asked_for) : job(kind), asked_for(asked_for) {}
 
-  const question what;
+  const question asked_for;
   std::string host;
   std::string service;  // empty: port 0
   cosock::family family = cosock::family::any;
-  address of;
+  address peer;
 
   std::vector<endpoint> endpoints;
   std::string name;
@@ -61,7 +61,7 @@ failure failure_of_lookup(int code) noexcept {
 void lookup::run() noexcept {
   const standard_numbers_occupied guard;  // the C library asks name servers
   try {
-    what == question::name ? ask_name() : ask_address();
+    asked_for == question::name ? ask_name() : ask_address();
   } catch (...) {
     failed = system_failure(ENOMEM);
   }
@@ -73,7 +73,7 @@ void lookup::ask_address() {
   hints.ai_family = family == family::v4 ? AF_INET : family == family::v6 ? AF_INET6 : AF_UNSPEC;
   addrinfo* list = nullptr;
   const auto look_up = [&] {
-    return ::getaddrinfo(what == question::port ? nullptr : host.c_str(),
+    return ::getaddrinfo(asked_for == question::port ? nullptr : host.c_str(),
                          service.empty() ? nullptr : service.c_str(), &hints, &list);
   };
   int code = look_up();
@@ -84,10 +84,10 @@ void lookup::ask_address() {
   failed = failure_of_lookup(code);
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> found(
       list, [](addrinfo* a) { if (a) ::freeaddrinfo(a); });
-  for (const addrinfo* each = list; each; each = each->ai_next) {
-    if (each->ai_family != AF_INET && each->ai_family != AF_INET6) continue;
+  for (const addrinfo* entry = list; entry; entry = entry->ai_next) {
+    if (entry->ai_family != AF_INET && entry->ai_family != AF_INET6) continue;
     system_address at;
-    std::memcpy(&at.storage, each->ai_addr, each->ai_addrlen);
+    std::memcpy(&at.storage, entry->ai_addr, entry->ai_addrlen);
     const endpoint one = at.to_endpoint();
     // glibc gives an address twice that stands in two lines of /etc/hosts.
     if (std::find(endpoints.begin(), endpoints.end(), one) == endpoints.end())
@@ -97,7 +97,7 @@ void lookup::ask_address() {
 }
 
 void lookup::ask_name() {
-  system_address at(endpoint(of, 0));
+  system_address at(endpoint(peer, 0));
   char text[NI_MAXHOST];
   failed = failure_of_lookup(
       ::getnameinfo(at.get(), at.size, text, sizeof text, nullptr, 0, NI_NAMEREQD));
@@ -122,8 +122,8 @@ bool may_be_service(std::string_view text) noexcept {
            quoted(service) + ": neither a port from 0 to 65535 nor a known service");
 }
 
-bool wanted(const address& a, family which) noexcept {
-  return which == family::any || a.is_v6() == (which == family::v6);
+bool wanted(const address& a, family wanted_family) noexcept {
+  return wanted_family == family::any || a.is_v6() == (wanted_family == family::v6);
 }
 
 /// Whether one socket can serve both families.
@@ -136,9 +136,9 @@ bool has_dual_stack_sockets() noexcept {
 
 /// The addresses to bind to for all interfaces. Both would be one too many: [::] has the port of
 /// 0.0.0.0 too.
-std::vector<address> all_interfaces(family which) {
-  if (which == family::any) which = has_dual_stack_sockets() ? family::v6 : family::v4;
-  return {which == family::v6 ? address::any_v6() : address::any_v4()};
+std::vector<address> all_interfaces(family wanted_family) {
+  if (wanted_family == family::any) wanted_family = has_dual_stack_sockets() ? family::v6 : family::v4;
+  return {wanted_family == family::v6 ? address::any_v6() : address::any_v4()};
 }
 
 /// localhost, or a name below it (RFC 6761, section 6.3).
@@ -153,11 +153,11 @@ bool is_localhost(std::string_view host) noexcept {
 }
 
 /// Loopback, whatever a name server says: the loopback addresses of the hosts file, or else both.
-std::vector<address> of_localhost(std::string_view host, family which) {
+std::vector<address> of_localhost(std::string_view host, family wanted_family) {
   if (host.ends_with('.')) host.remove_suffix(1);
   std::vector<address> found = listed_addresses(host);
-  std::erase_if(found, [which](const address& each) {
-    return !each.is_loopback() || !wanted(each, which);
+  std::erase_if(found, [wanted_family](const address& entry) {
+    return !entry.is_loopback() || !wanted(entry, wanted_family);
   });
   if (found.empty()) return {address::loopback_v6(), address::loopback_v4()};
   // IPv6 first, without std::stable_sort, which causes a warning of newer Clangs in the headers of
@@ -165,7 +165,7 @@ std::vector<address> of_localhost(std::string_view host, family which) {
   std::vector<address> ordered;
   for (const bool v6 : {true, false})
     std::copy_if(found.begin(), found.end(), std::back_inserter(ordered),
-                 [v6](const address& each) { return each.is_v6() == v6; });
+                 [v6](const address& entry) { return entry.is_v6() == v6; });
   return ordered;
 }
 
@@ -214,19 +214,19 @@ std::vector<address> known(const std::string& host, const resolve_options& optio
   return {};
 }
 
-job_kind kind_of(const std::string& host, family which) {
-  if (!needs_server(host, which)) return job_kind::local_look_up;
-  return which == family::v6 ? job_kind::look_up_v6 : job_kind::look_up;
+job_kind kind_of(const std::string& host, family wanted_family) {
+  if (!needs_server(host, wanted_family)) return job_kind::local_look_up;
+  return wanted_family == family::v6 ? job_kind::look_up_v6 : job_kind::look_up;
 }
 
 }  // namespace
 
-bool needs_server(const std::string& host, family which) {
-  if (!known(host, {.family = which}).empty()) return false;
+bool needs_server(const std::string& host, family wanted_family) {
+  if (!known(host, {.family = wanted_family}).empty()) return false;
   if (!hosts_file_comes_first()) return true;
   const std::vector<address> listed = listed_addresses(host);
   return std::none_of(listed.begin(), listed.end(),
-                      [which](const address& each) { return wanted(each, which); });
+                      [wanted_family](const address& entry) { return wanted(entry, wanted_family); });
 }
 
 }  // namespace detail
@@ -250,7 +250,7 @@ task<std::vector<endpoint>> resolve(std::string host, std::string service,
     if (to_error_code(asked->failed) == error::service_not_found) raise_service(service);
     if (asked->failed) raise(asked->failed, printable(host));
     if (number)
-      for (endpoint& each : asked->endpoints) each = {each.address(), port};
+      for (endpoint& entry : asked->endpoints) entry = {entry.address(), port};
     co_return std::move(asked->endpoints);
   }
 
@@ -263,8 +263,8 @@ task<std::vector<endpoint>> resolve(std::string host, std::string service,
     port = asked->endpoints.front().port();
   }
   std::vector<endpoint> found;
-  for (const address& each : addresses)
-    if (wanted(each, options.family)) found.emplace_back(each, port);
+  for (const address& entry : addresses)
+    if (wanted(entry, options.family)) found.emplace_back(entry, port);
   if (found.empty())
     raise_as(own_failure(error::host_not_found), host + ": not an address of the wanted family");
   co_return found;
@@ -275,14 +275,14 @@ task<std::vector<endpoint>> resolve(std::string host, std::uint16_t port,
   return resolve(std::move(host), std::to_string(port), options);
 }
 
-task<std::string> reverse_resolve(address of) {
+task<std::string> reverse_resolve(address peer) {
   using detail::job_kind;
-  const bool local = detail::hosts_file_comes_first() && detail::is_listed(of);
+  const bool local = detail::hosts_file_comes_first() && detail::is_listed(peer);
   auto asked = std::make_shared<detail::lookup>(
       local ? job_kind::local_look_up : job_kind::look_up, detail::lookup::question::name);
-  asked->of = of;
+  asked->peer = peer;
   co_await detail::job_operation(asked);
-  if (asked->failed) detail::raise(asked->failed, of.to_string());
+  if (asked->failed) detail::raise(asked->failed, peer.to_string());
   co_return std::move(asked->name);
 }
 

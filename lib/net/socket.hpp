@@ -21,8 +21,8 @@ namespace cosock::detail {
 class local_binding;
 
 template <class T>
-void set(const descriptor* of, int level, int name, const T& value) {
-  if (::setsockopt(handle_of(of), level, name, &value, sizeof value) != 0)
+void set(const descriptor* socket, int level, int name, const T& value) {
+  if (::setsockopt(handle_of(socket), level, name, &value, sizeof value) != 0)
     raise(system_failure(errno));
 }
 
@@ -34,8 +34,8 @@ inline int not_negative(const char* option, int value) {
 }
 
 /// SO_RCVBUF and SO_SNDBUF.
-inline void set_buffer(const descriptor* of, int name, int bytes) {
-  set(of, SOL_SOCKET, name, not_negative(name == SO_RCVBUF ? "receive_buffer" : "send_buffer", bytes));
+inline void set_buffer(const descriptor* socket, int name, int bytes) {
+  set(socket, SOL_SOCKET, name, not_negative(name == SO_RCVBUF ? "receive_buffer" : "send_buffer", bytes));
 }
 
 template <class T = int>
@@ -47,15 +47,15 @@ T get(int fd, int level, int name) {
 }
 
 template <class T = int>
-T get(const descriptor* of, int level, int name) {
-  return get<T>(handle_of(of), level, name);
+T get(const descriptor* socket, int level, int name) {
+  return get<T>(handle_of(socket), level, name);
 }
 
 /// What getsockname or getpeername says.
 template <class Name = system_address>
-auto name_of(const descriptor* of, int (*ask)(int, sockaddr*, socklen_t*)) {
+auto name_of(const descriptor* socket, int (*ask)(int, sockaddr*, socklen_t*)) {
   Name name;
-  if (ask(handle_of(of), name.get(), &name.size) != 0) raise(system_failure(errno));
+  if (ask(handle_of(socket), name.get(), &name.size) != 0) raise(system_failure(errno));
   return name.to_endpoint();
 }
 
@@ -99,8 +99,8 @@ int listen_local(fd_kind kind, const local_endpoint& at, int backlog, int mode, 
                  std::unique_ptr<local_binding>& binding);
 
 /// Has a socket that listens do it with another backlog.
-inline void set_backlog(const descriptor* of, int connections) {
-  if (::listen(handle_of(of), not_negative("backlog", connections)) != 0)
+inline void set_backlog(const descriptor* socket, int connections) {
+  if (::listen(handle_of(socket), not_negative("backlog", connections)) != 0)
     raise(system_failure(errno));
 }
 

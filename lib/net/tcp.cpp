@@ -44,19 +44,19 @@ unique_descriptor detail::bind_tcp(const endpoint& at, const acceptor_options& o
   return socket;
 }
 
-tcp_socket::tcp_socket(descriptor* of) noexcept : byte_stream(of) {}
-descriptor* tcp_socket::of() const noexcept { return static_cast<descriptor*>(object_); }
+tcp_socket::tcp_socket(descriptor* impl) noexcept : byte_stream(impl) {}
+descriptor* tcp_socket::impl() const noexcept { return static_cast<descriptor*>(object_); }
 
 tcp_socket& tcp_socket::operator=(tcp_socket&& other) noexcept {
   if (this != &other) {
-    if (object_) of()->leave();
+    if (object_) impl()->leave();
     object_ = std::exchange(other.object_, nullptr);
   }
   return *this;
 }
 
 tcp_socket::~tcp_socket() {
-  if (object_) of()->leave();
+  if (object_) impl()->leave();
 }
 
 tcp_socket tcp_socket::adopt(int fd) {
@@ -67,13 +67,13 @@ tcp_socket tcp_socket::adopt(int fd) {
 }
 
 int tcp_socket::release() noexcept {
-  descriptor* const open = of();
+  descriptor* const open = impl();
   object_ = nullptr;
   return open ? open->release() : -1;
 }
 
 void tcp_socket::close() noexcept {
-  descriptor* const open = of();
+  descriptor* const open = impl();
   object_ = nullptr;
   if (open) open->close();
 }
@@ -81,28 +81,28 @@ void tcp_socket::close() noexcept {
 void tcp_socket::abort() noexcept {
   if (is_open()) {
     const ::linger at_once = {1, 0};
-    ::setsockopt(of()->fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    ::setsockopt(impl()->fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   }
   close();
 }
 
-void tcp_socket::shutdown_send() { detail::shut_down_sending(of()); }
+void tcp_socket::shutdown_send() { detail::shut_down_sending(impl()); }
 
-int tcp_socket::native_handle() const noexcept { return is_open() ? of()->exposed_fd() : -1; }
+int tcp_socket::native_handle() const noexcept { return is_open() ? impl()->exposed_fd() : -1; }
 
-endpoint tcp_socket::local_endpoint() const { return name_of(of(), &::getsockname); }
+endpoint tcp_socket::local_endpoint() const { return name_of(impl(), &::getsockname); }
 endpoint tcp_socket::remote_endpoint() const {
-  detail::handle_of(of());
-  std::optional<endpoint>& peer = static_cast<detail::tcp_descriptor*>(of())->peer;
-  if (!peer) peer = name_of(of(), &::getpeername);
+  detail::handle_of(impl());
+  std::optional<endpoint>& peer = static_cast<detail::tcp_descriptor*>(impl())->peer;
+  if (!peer) peer = name_of(impl(), &::getpeername);
   return *peer;
 }
 
-void tcp_socket::set_no_delay(bool enabled) { set<int>(of(), IPPROTO_TCP, TCP_NODELAY, enabled); }
-bool tcp_socket::no_delay() const { return get(of(), IPPROTO_TCP, TCP_NODELAY) != 0; }
+void tcp_socket::set_no_delay(bool enabled) { set<int>(impl(), IPPROTO_TCP, TCP_NODELAY, enabled); }
+bool tcp_socket::no_delay() const { return get(impl(), IPPROTO_TCP, TCP_NODELAY) != 0; }
 
 void tcp_socket::set_keep_alive(const keep_alive& how) {
-  const auto set_number = [fd = handle_of(of())](int name, int value, const char* option) {
+  const auto set_number = [fd = handle_of(impl())](int name, int value, const char* option) {
     if (value != 0 && ::setsockopt(fd, IPPROTO_TCP, name, &value, sizeof value) != 0)
       detail::raise(system_failure(errno),
                     "keep_alive::" + std::string(option) + ' ' + std::to_string(value));
@@ -110,41 +110,41 @@ void tcp_socket::set_keep_alive(const keep_alive& how) {
   set_number(TCP_KEEPIDLE, how.idle_seconds, "idle_seconds");
   set_number(TCP_KEEPINTVL, how.interval_seconds, "interval_seconds");
   set_number(TCP_KEEPCNT, how.count, "count");
-  set<int>(of(), SOL_SOCKET, SO_KEEPALIVE, how.enabled);
+  set<int>(impl(), SOL_SOCKET, SO_KEEPALIVE, how.enabled);
 }
 keep_alive tcp_socket::get_keep_alive() const {
-  return {get(of(), SOL_SOCKET, SO_KEEPALIVE) != 0, get(of(), IPPROTO_TCP, TCP_KEEPIDLE),
-          get(of(), IPPROTO_TCP, TCP_KEEPINTVL), get(of(), IPPROTO_TCP, TCP_KEEPCNT)};
+  return {get(impl(), SOL_SOCKET, SO_KEEPALIVE) != 0, get(impl(), IPPROTO_TCP, TCP_KEEPIDLE),
+          get(impl(), IPPROTO_TCP, TCP_KEEPINTVL), get(impl(), IPPROTO_TCP, TCP_KEEPCNT)};
 }
 
-void tcp_socket::set_receive_buffer(int bytes) { detail::set_buffer(of(), SO_RCVBUF, bytes); }
-int tcp_socket::receive_buffer() const { return get(of(), SOL_SOCKET, SO_RCVBUF); }
-void tcp_socket::set_send_buffer(int bytes) { detail::set_buffer(of(), SO_SNDBUF, bytes); }
-int tcp_socket::send_buffer() const { return get(of(), SOL_SOCKET, SO_SNDBUF); }
+void tcp_socket::set_receive_buffer(int bytes) { detail::set_buffer(impl(), SO_RCVBUF, bytes); }
+int tcp_socket::receive_buffer() const { return get(impl(), SOL_SOCKET, SO_RCVBUF); }
+void tcp_socket::set_send_buffer(int bytes) { detail::set_buffer(impl(), SO_SNDBUF, bytes); }
+int tcp_socket::send_buffer() const { return get(impl(), SOL_SOCKET, SO_SNDBUF); }
 
 void tcp_socket::set_linger(int seconds) {
-  set(of(), SOL_SOCKET, SO_LINGER, ::linger{seconds >= 0, seconds >= 0 ? seconds : 0});
+  set(impl(), SOL_SOCKET, SO_LINGER, ::linger{seconds >= 0, seconds >= 0 ? seconds : 0});
 }
 int tcp_socket::linger() const {
-  const auto how = get<::linger>(of(), SOL_SOCKET, SO_LINGER);
+  const auto how = get<::linger>(impl(), SOL_SOCKET, SO_LINGER);
   return how.l_onoff ? how.l_linger : -1;
 }
 
 void tcp_socket::set_user_timeout(int milliseconds) {
-  set(of(), IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds);
+  set(impl(), IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds);
 }
-int tcp_socket::user_timeout() const { return get(of(), IPPROTO_TCP, TCP_USER_TIMEOUT); }
+int tcp_socket::user_timeout() const { return get(impl(), IPPROTO_TCP, TCP_USER_TIMEOUT); }
 
 tcp_acceptor::tcp_acceptor(const endpoint& at, const acceptor_options& options)
-    : of_(listen(scheduler::required(), at, options)) {}
+    : listener_(listen(scheduler::required(), at, options)) {}
 
 tcp_acceptor::tcp_acceptor(loop& loop, const endpoint& at, const acceptor_options& options)
-    : of_(listen(detail::engine::of(loop), at, options)) {}
+    : listener_(listen(detail::engine::get(loop), at, options)) {}
 
 tcp_acceptor& tcp_acceptor::operator=(tcp_acceptor&& other) noexcept {
   if (this != &other) {
     close();
-    of_ = std::exchange(other.of_, nullptr);
+    listener_ = std::exchange(other.listener_, nullptr);
   }
   return *this;
 }
@@ -152,7 +152,7 @@ tcp_acceptor& tcp_acceptor::operator=(tcp_acceptor&& other) noexcept {
 tcp_acceptor::~tcp_acceptor() { close(); }
 
 void tcp_acceptor::close() noexcept {
-  if (of_) std::exchange(of_, nullptr)->close();
+  if (listener_) std::exchange(listener_, nullptr)->close();
 }
 
 tcp_acceptor tcp_acceptor::adopt(int fd) {
@@ -163,22 +163,22 @@ tcp_acceptor tcp_acceptor::adopt(int fd) {
 }
 
 int tcp_acceptor::release() noexcept {
-  return of_ ? std::exchange(of_, nullptr)->release() : -1;
+  return listener_ ? std::exchange(listener_, nullptr)->release() : -1;
 }
 
-void tcp_acceptor::set_backlog(int connections) { detail::set_backlog(of_, connections); }
+void tcp_acceptor::set_backlog(int connections) { detail::set_backlog(listener_, connections); }
 
-endpoint tcp_acceptor::local_endpoint() const { return name_of(of_, &::getsockname); }
-int tcp_acceptor::native_handle() const noexcept { return of_ ? of_->fd() : -1; }
+endpoint tcp_acceptor::local_endpoint() const { return name_of(listener_, &::getsockname); }
+int tcp_acceptor::native_handle() const noexcept { return listener_ ? listener_->fd() : -1; }
 
 namespace detail {
 
-void ask_local(const kept_io_object& of, endpoint& into) {
-  into = name_of(dynamic_cast<const descriptor*>(of.current()), &::getsockname);
+void ask_local(const kept_io_object& connection, endpoint& into) {
+  into = name_of(dynamic_cast<const descriptor*>(connection.current()), &::getsockname);
 }
 
-tcp_accept_operation::tcp_accept_operation(descriptor* const& of, endpoint* peer) noexcept
-    : basic_accept_operation(of, fd_kind::tcp, peer) {}
+tcp_accept_operation::tcp_accept_operation(descriptor* const& target, endpoint* peer) noexcept
+    : basic_accept_operation(target, fd_kind::tcp, peer) {}
 
 }  // namespace detail
 }  // namespace cosock

@@ -35,9 +35,9 @@ namespace {
 
 datagram_descriptor& datagrams_of(descriptor* d) { return static_cast<datagram_descriptor&>(*d); }
 
-bool is_v6(const descriptor* of) {
-  handle_of(of);
-  return static_cast<const datagram_descriptor*>(of)->traits.family == AF_INET6;
+bool is_v6(const descriptor* socket) {
+  handle_of(socket);
+  return static_cast<const datagram_descriptor*>(socket)->traits.family == AF_INET6;
 }
 
 /// An option that has a name of its own for each family.
@@ -50,16 +50,16 @@ constexpr option group_hops = {IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS};
 constexpr option group_loopback = {IP_MULTICAST_LOOP, IPV6_MULTICAST_LOOP};
 constexpr option type_of_service = {IP_TOS, IPV6_TCLASS};
 
-void set(const descriptor* of, option name, int value) {
-  const bool v6 = is_v6(of);
-  if (v6) set(of, IPPROTO_IPV6, name.v6, value);
+void set(const descriptor* socket, option name, int value) {
+  const bool v6 = is_v6(socket);
+  if (v6) set(socket, IPPROTO_IPV6, name.v6, value);
   // An IPv6 socket that takes IPv4 too needs it for both; one that does not refuses.
-  if (::setsockopt(of->fd(), IPPROTO_IP, name.v4, &value, sizeof value) != 0 && !v6)
+  if (::setsockopt(socket->fd(), IPPROTO_IP, name.v4, &value, sizeof value) != 0 && !v6)
     detail::raise(system_failure(errno));
 }
 
-int get(const descriptor* of, option name) {
-  return is_v6(of) ? get(of, IPPROTO_IPV6, name.v6) : get(of, IPPROTO_IP, name.v4);
+int get(const descriptor* socket, option name) {
+  return is_v6(socket) ? get(socket, IPPROTO_IPV6, name.v6) : get(socket, IPPROTO_IP, name.v4);
 }
 
 void ask_for_info(int fd, bool v6, const udp_options& options, const endpoint& at) {
@@ -132,11 +132,11 @@ std::string on_interface(const address& group, unsigned index) {
 unsigned membership_interface(const address& group, const address* sender,
                               const network_interface& given) {
   unsigned index = given.interface_index();
-  for (const address* each : {&group, sender}) {
-    if (!each || each->scope_id() == 0) continue;
-    if (index != 0 && index != each->scope_id())
-      detail::raise(system_failure(EINVAL), on_interface(*each, index));
-    index = each->scope_id();
+  for (const address* entry : {&group, sender}) {
+    if (!entry || entry->scope_id() == 0) continue;
+    if (index != 0 && index != entry->scope_id())
+      detail::raise(system_failure(EINVAL), on_interface(*entry, index));
+    index = entry->scope_id();
   }
   return index;
 }
@@ -156,27 +156,27 @@ network_interface network_interface::by_address(const address& own) {
   ifaddrs* all = nullptr;
   if (::getifaddrs(&all) != 0) detail::raise(system_failure(errno));
   const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner(all, &::freeifaddrs);
-  for (const ifaddrs* each = all; each; each = each->ifa_next) {
-    if (!each->ifa_addr) continue;
-    const int family = each->ifa_addr->sa_family;
+  for (const ifaddrs* entry = all; entry; entry = entry->ifa_next) {
+    if (!entry->ifa_addr) continue;
+    const int family = entry->ifa_addr->sa_family;
     if (family != (own.is_v6() ? AF_INET6 : AF_INET)) continue;
     detail::system_address name;
-    std::memcpy(&name.storage, each->ifa_addr,
+    std::memcpy(&name.storage, entry->ifa_addr,
                 family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in));
     if (name.to_endpoint().address().bytes() != own.bytes()) continue;
-    const unsigned index = ::if_nametoindex(each->ifa_name);
+    const unsigned index = ::if_nametoindex(entry->ifa_name);
     if (!own.scope_id() || index == own.scope_id()) return by_index(index);
   }
   detail::raise(system_failure(EADDRNOTAVAIL), own.to_string());
 }
 
-udp_socket::udp_socket(descriptor* of) noexcept : datagram_socket(of) {}
-descriptor* udp_socket::of() const noexcept { return static_cast<descriptor*>(object_); }
+udp_socket::udp_socket(descriptor* impl) noexcept : datagram_socket(impl) {}
+descriptor* udp_socket::impl() const noexcept { return static_cast<descriptor*>(object_); }
 
 udp_socket::udp_socket(const endpoint& at, const udp_options& options)
     : udp_socket(open(scheduler::required(), at, options, true)) {}
 udp_socket::udp_socket(loop& loop, const endpoint& at, const udp_options& options)
-    : udp_socket(open(detail::engine::of(loop), at, options, true)) {}
+    : udp_socket(open(detail::engine::get(loop), at, options, true)) {}
 
 udp_socket& udp_socket::operator=(udp_socket&& other) noexcept {
   if (this != &other) {
@@ -211,53 +211,53 @@ udp_socket udp_socket::adopt(int fd) {
 }
 
 int udp_socket::release() noexcept {
-  descriptor* const open = of();
+  descriptor* const open = impl();
   object_ = nullptr;
   if (open && open->is_open()) datagrams_of(open).groups.clear(open->fd());
   return open ? open->release() : -1;
 }
 
 void udp_socket::close() noexcept {
-  descriptor* const open = of();
+  descriptor* const open = impl();
   object_ = nullptr;
   if (open) open->close();
 }
 
 void udp_socket::connect(const endpoint& peer) {
-  const bool v6 = is_v6(of());
+  const bool v6 = is_v6(impl());
   detail::system_address name(peer, v6);
-  if (const int error = v6 ? detail::use_interface_of(of()->fd(), peer.address()) : 0)
+  if (const int error = v6 ? detail::use_interface_of(impl()->fd(), peer.address()) : 0)
     detail::raise(system_failure(error), peer.to_string());
-  check(::connect(of()->fd(), name.get(), name.size), peer);
+  check(::connect(impl()->fd(), name.get(), name.size), peer);
 }
 
 void udp_socket::disconnect() {
   // Linux would go on to receive from the last peer's address only.
-  if (is_v6(of())) detail::raise(system_failure(EOPNOTSUPP));
+  if (is_v6(impl())) detail::raise(system_failure(EOPNOTSUPP));
   const endpoint before = local_endpoint();
   sockaddr none = {};
   none.sa_family = AF_UNSPEC;
-  if (::connect(of()->fd(), &none, sizeof none) != 0) detail::raise(system_failure(errno));
+  if (::connect(impl()->fd(), &none, sizeof none) != 0) detail::raise(system_failure(errno));
   // A port that the system has picked goes with the connection.
   const endpoint after = local_endpoint();
   if (after.port() != 0) return;
   const endpoint again(after.address(), before.port());
   detail::system_address name(again);
-  check(::bind(of()->fd(), name.get(), name.size), again);
+  check(::bind(impl()->fd(), name.get(), name.size), again);
 }
 
-endpoint udp_socket::local_endpoint() const { return detail::name_of(of(), &::getsockname); }
-endpoint udp_socket::remote_endpoint() const { return detail::name_of(of(), &::getpeername); }
-int udp_socket::native_handle() const noexcept { return is_open() ? of()->fd() : -1; }
+endpoint udp_socket::local_endpoint() const { return detail::name_of(impl(), &::getsockname); }
+endpoint udp_socket::remote_endpoint() const { return detail::name_of(impl(), &::getpeername); }
+int udp_socket::native_handle() const noexcept { return is_open() ? impl()->fd() : -1; }
 
 void udp_socket::change_membership(int name, const address& given, const address* sender,
                                    const network_interface& local_interface) {
-  const int fd = handle_of(of());
+  const int fd = handle_of(impl());
   const address group = given.unmapped();
   const unsigned index = membership_interface(group, sender, local_interface);
   const int level = group.is_v6() ? IPPROTO_IPV6 : IPPROTO_IP;
   const bool joins = name == MCAST_JOIN_GROUP || name == MCAST_JOIN_SOURCE_GROUP;
-  detail::memberships* const groups = group.is_v6() ? &datagrams_of(of()).groups : nullptr;
+  detail::memberships* const groups = group.is_v6() ? &datagrams_of(impl()).groups : nullptr;
   // The filter of the socket is never behind what it has joined.
   if (joins && groups) groups->add(fd, group, index);
   const auto fill = [](sockaddr_storage& into, const address& a) {
@@ -287,11 +287,11 @@ void udp_socket::change_membership(int name, const address& given, const address
 }
 
 void udp_socket::join(const address& group, const network_interface& local_interface) {
-  hear_own_groups_only(handle_of(of()), is_v6(of()));  // one that was adopted heard others, too
+  hear_own_groups_only(handle_of(impl()), is_v6(impl()));  // one that was adopted heard others, too
   change_membership(MCAST_JOIN_GROUP, group, nullptr, local_interface);
 }
 void udp_socket::join(const address& group, const address& sender, const network_interface& local_interface) {
-  hear_own_groups_only(handle_of(of()), is_v6(of()));
+  hear_own_groups_only(handle_of(impl()), is_v6(impl()));
   change_membership(MCAST_JOIN_SOURCE_GROUP, group, &sender, local_interface);
 }
 void udp_socket::leave(const address& group, const network_interface& local_interface) {
@@ -305,34 +305,34 @@ void udp_socket::set_multicast_interface(const network_interface& out) {
   const int index = static_cast<int>(out.interface_index());
   ip_mreqn v4 = {};
   v4.imr_ifindex = index;
-  const bool v6 = is_v6(of());
-  if (index != 0 && !detail::is_interface(of()->fd(), out.interface_index()))
+  const bool v6 = is_v6(impl());
+  if (index != 0 && !detail::is_interface(impl()->fd(), out.interface_index()))
     detail::raise(system_failure(ENODEV), "interface " + std::to_string(out.interface_index()));
-  if (v6) set(of(), IPPROTO_IPV6, IPV6_MULTICAST_IF, index);
-  if (::setsockopt(of()->fd(), IPPROTO_IP, IP_MULTICAST_IF, &v4, sizeof v4) != 0 && !v6)
+  if (v6) set(impl(), IPPROTO_IPV6, IPV6_MULTICAST_IF, index);
+  if (::setsockopt(impl()->fd(), IPPROTO_IP, IP_MULTICAST_IF, &v4, sizeof v4) != 0 && !v6)
     detail::raise(system_failure(errno));
 }
 
-void udp_socket::set_multicast_hops(int most) { set(of(), group_hops, most); }
-int udp_socket::multicast_hops() const { return get(of(), group_hops); }
-void udp_socket::set_multicast_loopback(bool enabled) { set(of(), group_loopback, enabled); }
-bool udp_socket::multicast_loopback() const { return get(of(), group_loopback) != 0; }
+void udp_socket::set_multicast_hops(int hops) { set(impl(), group_hops, hops); }
+int udp_socket::multicast_hops() const { return get(impl(), group_hops); }
+void udp_socket::set_multicast_loopback(bool enabled) { set(impl(), group_loopback, enabled); }
+bool udp_socket::multicast_loopback() const { return get(impl(), group_loopback) != 0; }
 
-void udp_socket::set_broadcast(bool allowed) { set<int>(of(), SOL_SOCKET, SO_BROADCAST, allowed); }
-bool udp_socket::broadcast() const { return get(of(), SOL_SOCKET, SO_BROADCAST) != 0; }
-void udp_socket::set_hops(int most) { set(of(), unicast_hops, most); }
-int udp_socket::hops() const { return get(of(), unicast_hops); }
-void udp_socket::set_traffic_class(int byte) { set(of(), type_of_service, byte); }
-int udp_socket::traffic_class() const { return get(of(), type_of_service); }
-void udp_socket::set_receive_buffer(int bytes) { detail::set_buffer(of(), SO_RCVBUF, bytes); }
-int udp_socket::receive_buffer() const { return get(of(), SOL_SOCKET, SO_RCVBUF); }
-void udp_socket::set_send_buffer(int bytes) { detail::set_buffer(of(), SO_SNDBUF, bytes); }
-int udp_socket::send_buffer() const { return get(of(), SOL_SOCKET, SO_SNDBUF); }
+void udp_socket::set_broadcast(bool allowed) { set<int>(impl(), SOL_SOCKET, SO_BROADCAST, allowed); }
+bool udp_socket::broadcast() const { return get(impl(), SOL_SOCKET, SO_BROADCAST) != 0; }
+void udp_socket::set_hops(int hops) { set(impl(), unicast_hops, hops); }
+int udp_socket::hops() const { return get(impl(), unicast_hops); }
+void udp_socket::set_traffic_class(int byte) { set(impl(), type_of_service, byte); }
+int udp_socket::traffic_class() const { return get(impl(), type_of_service); }
+void udp_socket::set_receive_buffer(int bytes) { detail::set_buffer(impl(), SO_RCVBUF, bytes); }
+int udp_socket::receive_buffer() const { return get(impl(), SOL_SOCKET, SO_RCVBUF); }
+void udp_socket::set_send_buffer(int bytes) { detail::set_buffer(impl(), SO_SNDBUF, bytes); }
+int udp_socket::send_buffer() const { return get(impl(), SOL_SOCKET, SO_SNDBUF); }
 
 std::uint32_t udp_socket::dropped() const {
   std::uint32_t memory[SK_MEMINFO_VARS] = {};
   socklen_t size = sizeof memory;
-  if (::getsockopt(handle_of(of()), SOL_SOCKET, SO_MEMINFO, memory, &size) != 0)
+  if (::getsockopt(handle_of(impl()), SOL_SOCKET, SO_MEMINFO, memory, &size) != 0)
     detail::raise(system_failure(errno));
   return memory[SK_MEMINFO_DROPS];
 }

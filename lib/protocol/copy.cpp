@@ -32,7 +32,7 @@ constexpr std::size_t pipe_size = 1 << 20;
 /// What those get that come later: the system gives all processes of a user 64 MiB, and beyond that
 /// pipes of two pages.
 constexpr std::size_t small_pipe_size = 256 << 10;
-constexpr int most_large_pipes = 16;
+constexpr int max_large_pipes = 16;
 std::atomic<int> large_pipes = 0;
 
 /// One direction of a copy.
@@ -70,7 +70,7 @@ class splice_pipe {
       close();
       return;
     }
-    large_ = large_pipes.fetch_add(1, std::memory_order_relaxed) < most_large_pipes &&
+    large_ = large_pipes.fetch_add(1, std::memory_order_relaxed) < max_large_pipes &&
              set_size(pipe_size);
     if (large_) return;
     large_pipes.fetch_sub(1, std::memory_order_relaxed);
@@ -98,12 +98,12 @@ class splice_pipe {
     }
   }
   /// What there is room for at once.
-  std::size_t drain(const byte_stream& to, std::size_t most) {
+  std::size_t drain(const byte_stream& to, std::size_t max_bytes) {
     const int fd = open_socket_of(to);
     if (const detail::failure f = descriptor_of(to).broken()) detail::raise(f);
     for (;;) {
       const ssize_t n = detail::without_sigpipe([&] {
-        return ::splice(out_, nullptr, fd, nullptr, most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        return ::splice(out_, nullptr, fd, nullptr, max_bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
       });
       if (n >= 0) return counted(to, detail::writing, n);
       if (errno == EAGAIN) return 0;
@@ -174,9 +174,9 @@ task<> copy_one_way(direction& d) {
 
 /// Two directions that are copied at once.
 struct duplex {
-  direction there;
+  direction forth;
   direction back;
-  cancel_scope scope_there = {};
+  cancel_scope scope_forth = {};
   cancel_scope scope_back = {};
   boost::system::error_code error = {};  // the first one
 };
@@ -205,10 +205,10 @@ task<> copy_and_shut_down(duplex& all, direction& d, cancel_scope& own, cancel_s
 task<> copy_both_ways(duplex& all) {
   co_await with_nursery([&all](nursery& n) -> task<> {
     n.start([&all] {
-      return copy_and_shut_down(all, all.there, all.scope_there, all.scope_back);
+      return copy_and_shut_down(all, all.forth, all.scope_forth, all.scope_back);
     });
     n.start([&all] {
-      return copy_and_shut_down(all, all.back, all.scope_back, all.scope_there);
+      return copy_and_shut_down(all, all.back, all.scope_back, all.scope_forth);
     });
     co_return;
   });
@@ -235,10 +235,10 @@ task<copy_result> copy_both(byte_stream& first, byte_stream& second, copy_option
   cancel_scope* const limit = limited ? &idle : nullptr;
   duplex all{{first, second, buffer, 0, limit, options.idle},
              {second, first, buffer, 0, limit, options.idle}};
-  if (limited) all.there.sent(0);
+  if (limited) all.forth.sent(0);
   const auto done = co_await as_result(idle.run(copy_both_ways(all)));
   copy_result result;
-  result.first_to_second = all.there.bytes;
+  result.first_to_second = all.forth.bytes;
   result.second_to_first = all.back.bytes;
   result.error = all.error;
   if (!done && !all.error) result.error = done.error();

@@ -14,25 +14,25 @@ namespace cosock {
 namespace {
 
 /// Of one call, if it is more than one message.
-constexpr std::size_t most_bytes_written = 256 << 10;
+constexpr std::size_t max_bytes_written = 256 << 10;
 
 }  // namespace
 
 /// However run() ends, nobody waits for it any more.
 struct outbox::run_end {
   ~run_end() {
-    if (of.giving_up_) of.to_.close();
-    of.break_with(detail::closed_failure());
+    if (owner.giving_up_) owner.stream_.close();
+    owner.break_with(detail::closed_failure());
   }
-  outbox& of;
+  outbox& owner;
 };
 
-outbox::outbox(byte_stream& to, const outbox_options& options)
-    : to_(to),
+outbox::outbox(byte_stream& stream, const outbox_options& options)
+    : stream_(stream),
       options_(options),
       close_message_(options.close_message),
       queue_("outbox_options::max_messages", std::max<std::size_t>(options.max_messages, 1)),
-      writing_("messages of one write", most_written) {
+      writing_("messages of one write", max_written) {
   options_.max_messages = std::max<std::size_t>(options.max_messages, 1);
 }
 
@@ -49,14 +49,14 @@ task<> outbox::write_all() {
     work_.reset();
     const std::span<const const_buffer> batch(batch_.data(), begin_batch());
     if (!batch.empty()) {
-      const auto sent = co_await as_result(to_.send(batch));
+      const auto sent = co_await as_result(stream_.send(batch));
       if (!sent) fail(detail::to_failure(sent.error()));
       writing_.clear();
     }
     const bool ends = batch.empty() && closed_;
     if (ends || flush_is_due()) {
       // What was written leaves the stream too, which may have a buffer of its own.
-      const auto& object = detail::stream_access::object_of(to_);
+      const auto& object = detail::stream_access::object_of(stream_);
       if (object) {
         const auto flushed = co_await as_result(detail::stream_flush_operation(object));
         if (!flushed) fail(detail::to_failure(flushed.error()));
@@ -66,8 +66,8 @@ task<> outbox::write_all() {
     if (ends) co_return;
     if (batch.empty() && queue_.size() == 0) co_await work_.wait();
   }
-  if (giving_up_ && co_await as_result(to_.send(close_message_)))
-    static_cast<void>(co_await as_result(to_.finish()));
+  if (giving_up_ && co_await as_result(stream_.send(close_message_)))
+    static_cast<void>(co_await as_result(stream_.finish()));
   detail::raise(broken_);
 }
 
@@ -94,21 +94,21 @@ bool outbox::has_room(std::size_t bytes) const noexcept {
 }
 
 /// False where the sender has to wait.
-bool outbox::queue(detail::message& what) noexcept {
-  const std::size_t size = what.text().size();
+bool outbox::queue(detail::message& message) noexcept {
+  const std::size_t size = message.text().size();
   if (options_.policy == overflow_policy::drop_oldest)
     while (!has_room(size)) drop_oldest();
   if (!senders_.empty() || !has_room(size)) return false;
-  queue_.push(std::move(what));
+  queue_.push(std::move(message));
   bytes_ += size;
   ++queued_;
   work_.set();
   return true;
 }
 
-bool outbox::try_queue(detail::message what) {
+bool outbox::try_queue(detail::message message) {
   if (refusal()) return false;
-  if (queue(what)) return true;
+  if (queue(message)) return true;
   if (options_.policy == overflow_policy::close) give_up();
   return false;
 }
@@ -129,11 +129,11 @@ void outbox::admit() noexcept {
 std::size_t outbox::begin_batch() noexcept {
   std::size_t total = 0;
   before_ = queued_ - queue_.size();
-  const detail::io_object* const to = detail::stream_access::object_of(to_);
-  const std::size_t most = to && to->keeps_messages ? 1 : most_written;
-  while (queue_.size() != 0 && writing_.size() != most) {
+  const detail::io_object* const object = detail::stream_access::object_of(stream_);
+  const std::size_t limit = object && object->keeps_messages ? 1 : max_written;
+  while (queue_.size() != 0 && writing_.size() != limit) {
     const std::size_t size = queue_[0].text().size();
-    if (total != 0 && total + size > most_bytes_written) break;
+    if (total != 0 && total + size > max_bytes_written) break;
     writing_.push(queue_.pop());
     batch_[writing_.size() - 1] = const_buffer(writing_[writing_.size() - 1].text());
     total += size;
@@ -170,7 +170,7 @@ void outbox::break_with(detail::failure why) noexcept {
 void outbox::give_up() noexcept {
   break_with(detail::own_failure(error::slow_consumer));
   giving_up_ = started_ && !close_message_.empty();
-  if (!giving_up_) return to_.close();
+  if (!giving_up_) return stream_.close();
   queue_.clear();
   bytes_ = 0;
   writing_time_.set_deadline(detail::deadline_after(options_.close_timeout));
@@ -184,39 +184,39 @@ namespace detail {
 
 step outbox_send_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   if (!enter(awaiting, parent)) return complete_or_yield();
-  if (const failure why = to_.refusal()) return fail_with(why);
-  if (to_.queue(message_)) return complete_or_yield();
-  if (to_.options_.policy == overflow_policy::wait) return wait_in(to_.senders_.end());
-  to_.give_up();
-  return fail_with(to_.broken_);
+  if (const failure why = outbox_.refusal()) return fail_with(why);
+  if (outbox_.queue(message_)) return complete_or_yield();
+  if (outbox_.options_.policy == overflow_policy::wait) return wait_in(outbox_.senders_.end());
+  outbox_.give_up();
+  return fail_with(outbox_.broken_);
 }
 
 /// A smaller one behind it may fit.
 void outbox_send_operation::cancel() noexcept {
   if (completed_) return;
   complete(cancelled_failure());
-  to_.admit();
+  outbox_.admit();
 }
 
 void outbox_send_operation::leave() noexcept {
   if (completed_) return;
   unlink();
-  to_.admit();
+  outbox_.admit();
 }
 
 step outbox_flush_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   if (!enter(awaiting, parent)) return complete_or_yield();
-  until_ = of_.queued_;
-  if (of_.gone() >= until_) {
-    io_object* const to = stream_access::object_of(of_.to_);
+  until_ = outbox_.queued_;
+  if (outbox_.gone() >= until_) {
+    io_object* const object = stream_access::object_of(outbox_.stream_);
     failure lost;
-    if (!to || !of_.started_ || of_.broken_ || to->is_flushed(lost))
+    if (!object || !outbox_.started_ || outbox_.broken_ || object->is_flushed(lost))
       return lost ? fail_with(lost) : complete_or_yield();
-    of_.work_.set();
-    return wait_in(of_.flushes_.end());
+    outbox_.work_.set();
+    return wait_in(outbox_.flushes_.end());
   }
-  if (of_.broken_) return fail_with(of_.broken_);
-  return wait_in(of_.flushes_.end());
+  if (outbox_.broken_) return fail_with(outbox_.broken_);
+  return wait_in(outbox_.flushes_.end());
 }
 
 }  // namespace detail

@@ -122,7 +122,7 @@ step basic_reader_operation::refused(failure why) noexcept {
 
 /// Whether the operation has ended: what it wants is in the buffer, or cannot be had.
 inline step basic_reader_operation::satisfied() {
-  const std::size_t there = reader_.end_ - reader_.begin_;
+  const std::size_t available = reader_.end_ - reader_.begin_;
   switch (want_) {
     case want::line: return find_line();
     case want::skip: return skip_line();
@@ -130,14 +130,14 @@ inline step basic_reader_operation::satisfied() {
     case want::frame: return find_frame();
     case want::block:
       if (needed_ > reader_.capacity_) return refused(own_failure(error::frame_too_long));
-      return there >= needed_ ? found(0, needed_, needed_) : step::pending;
+      return available >= needed_ ? found(0, needed_, needed_) : step::pending;
     case want::fill:
     case want::some: break;
   }
   // As long as all fits into the buffer nothing is taken from there until all is there.
   const std::size_t size = into_.size();
-  if (want_ == want::fill && size <= reader_.capacity_ && there < size) return step::pending;
-  const std::size_t taken = std::min(size - filled_, there);
+  if (want_ == want::fill && size <= reader_.capacity_ && available < size) return step::pending;
+  const std::size_t taken = std::min(size - filled_, available);
   if (taken != 0) {
     std::memcpy(static_cast<char*>(into_.data()) + filled_,
                 reader_.buffer_.get() + reader_.begin_, taken);
@@ -150,50 +150,50 @@ inline step basic_reader_operation::satisfied() {
 
 inline step basic_reader_operation::find_line() noexcept {
   const char* const line = reader_.buffer_.get() + reader_.begin_;
-  const std::size_t there = reader_.end_ - reader_.begin_;
-  const std::size_t most = reader_.max_line_;
-  const std::size_t unseen = there - scanned_;
+  const std::size_t available = reader_.end_ - reader_.begin_;
+  const std::size_t limit = reader_.max_line_;
+  const std::size_t unseen = available - scanned_;
   const void* const lf = unseen == 0 ? nullptr : std::memchr(line + scanned_, '\n', unseen);
   if (!lf) {
-    scanned_ = there;
-    if (there > most && (there - most > 1 || line[most] != '\r'))
+    scanned_ = available;
+    if (available > limit && (available - limit > 1 || line[limit] != '\r'))
       return refused(own_failure(error::line_too_long));
-    needed_ = saturating_sum(most, 2);
+    needed_ = saturating_sum(limit, 2);
     return step::pending;
   }
-  const auto at = static_cast<std::size_t>(static_cast<const char*>(lf) - line);
-  const std::size_t size = at != 0 && line[at - 1] == '\r' ? at - 1 : at;
-  if (size > most) return refused(own_failure(error::line_too_long));
-  return found(0, size, at + 1);
+  const auto position = static_cast<std::size_t>(static_cast<const char*>(lf) - line);
+  const std::size_t size = position != 0 && line[position - 1] == '\r' ? position - 1 : position;
+  if (size > limit) return refused(own_failure(error::line_too_long));
+  return found(0, size, position + 1);
 }
 
 step basic_reader_operation::skip_line() noexcept {
-  const std::string_view there = reader_.buffered();
-  const std::size_t lf = there.find('\n');
-  reader_.begin_ += lf == there.npos ? there.size() : lf + 1;
-  return lf != there.npos ? step::done : step::pending;
+  const std::string_view available = reader_.buffered();
+  const std::size_t lf = available.find('\n');
+  reader_.begin_ += lf == available.npos ? available.size() : lf + 1;
+  return lf != available.npos ? step::done : step::pending;
 }
 
 step basic_reader_operation::find_delimiter() noexcept {
-  const std::string_view there = reader_.buffered();
-  const std::size_t most = reader_.max_line_;
-  const std::size_t at = there.find(delimiter_, scanned_);
-  if (at != there.npos && at <= most) return found(0, at, at + delimiter_.size());
-  needed_ = saturating_sum(most, delimiter_.size());
-  if (at != there.npos || there.size() >= needed_)
+  const std::string_view available = reader_.buffered();
+  const std::size_t limit = reader_.max_line_;
+  const std::size_t position = available.find(delimiter_, scanned_);
+  if (position != available.npos && position <= limit) return found(0, position, position + delimiter_.size());
+  needed_ = saturating_sum(limit, delimiter_.size());
+  if (position != available.npos || available.size() >= needed_)
     return refused(own_failure(error::line_too_long));
-  if (there.size() >= delimiter_.size()) scanned_ = there.size() - delimiter_.size() + 1;
+  if (available.size() >= delimiter_.size()) scanned_ = available.size() - delimiter_.size() + 1;
   return step::pending;
 }
 
 inline step basic_reader_operation::find_frame() noexcept {
-  const std::string_view there = reader_.buffered();
+  const std::string_view available = reader_.buffered();
   const frame_head head =
-      read_prefix(format_, reinterpret_cast<const unsigned char*>(there.data()), there.size());
+      read_prefix(format_, reinterpret_cast<const unsigned char*>(available.data()), available.size());
   if (head.why) return refused(head.why);
   if (head.size == 0) return step::pending;
   const auto length = static_cast<std::size_t>(head.length);
-  if (there.size() - head.size >= length) return found(head.size, length, head.size + length);
+  if (available.size() - head.size >= length) return found(head.size, length, head.size + length);
   needed_ = head.size + length;
   return step::pending;
 }
@@ -206,13 +206,13 @@ bool basic_reader_operation::prepare() {
     size_ = into_.size() - filled_;
     return true;
   }
-  const std::size_t there = r.end_ - r.begin_;
+  const std::size_t available = r.end_ - r.begin_;
   const std::size_t room = r.size_ - r.end_;
   // To the front, where that makes much room for little, or where nothing else makes any.
-  if (r.begin_ != 0 && (there == 0 || room == 0 || (room < r.size_ / 4 && there <= r.begin_))) {
-    std::memmove(r.buffer_.get(), r.buffer_.get() + r.begin_, there);
+  if (r.begin_ != 0 && (available == 0 || room == 0 || (room < r.size_ / 4 && available <= r.begin_))) {
+    std::memmove(r.buffer_.get(), r.buffer_.get() + r.begin_, available);
     r.begin_ = 0;
-    r.end_ = there;
+    r.end_ = available;
   } else if (room == 0) {
     // With what has come, and not with what a peer has announced.
     const std::size_t twice = saturating_sum(r.size_, r.size_);
@@ -222,7 +222,7 @@ bool basic_reader_operation::prepare() {
       refused(system_failure(ENOMEM));
       return false;
     }
-    std::memcpy(larger.get(), r.buffer_.get(), there);
+    std::memcpy(larger.get(), r.buffer_.get(), available);
     r.buffer_ = std::move(larger);
     r.size_ = size;
   }

@@ -23,21 +23,21 @@ namespace {
 }  // namespace
 
 tcp_listeners::tcp_listeners(const endpoint& at, unsigned n, const acceptor_options& options)
-    : sockets_(detail::loop_count(n)), at_(at) {
+    : sockets_(detail::loop_count(n)), local_endpoint_(at) {
   // The first one takes the port for itself, and shares it only with the others.
-  acceptor_options each = options;
+  acceptor_options entry = options;
   for (unique_descriptor& socket : sockets_) {
-    socket = detail::bind_tcp(at_, each);
-    if (each.reuse_port) continue;
-    each.reuse_port = true;
+    socket = detail::bind_tcp(local_endpoint_, entry);
+    if (entry.reuse_port) continue;
+    entry.reuse_port = true;
     const int yes = 1;
-    detail::check(::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes), at_);
+    detail::check(::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes), local_endpoint_);
     detail::system_address name;  // with the port that the system has picked
-    detail::check(::getsockname(socket.get(), name.get(), &name.size), at_);
-    at_ = name.to_endpoint();
+    detail::check(::getsockname(socket.get(), name.get(), &name.size), local_endpoint_);
+    local_endpoint_ = name.to_endpoint();
   }
   for (const unique_descriptor& socket : sockets_)
-    detail::check(::listen(socket.get(), detail::not_negative("backlog", options.backlog)), at_);
+    detail::check(::listen(socket.get(), detail::not_negative("backlog", options.backlog)), local_endpoint_);
 }
 
 tcp_acceptor tcp_listeners::acceptor(unsigned index) {
@@ -66,12 +66,12 @@ class accept_rotation {
     local_address name;
     check(::getsockname(first, name.get(), &name.size), wanted);
     at = name.to_endpoint();
-    for (slot& each : slots_) {
-      if (!each.socket.is_open())
-        each.socket = unique_descriptor::adopt(
+    for (slot& entry : slots_) {
+      if (!entry.socket.is_open())
+        entry.socket = unique_descriptor::adopt(
             ::fcntl(first, F_DUPFD_CLOEXEC, last_standard_number + 1));
-      check(each.socket.is_open() ? 0 : -1, wanted);
-      each.file = file;
+      check(entry.socket.is_open() ? 0 : -1, wanted);
+      entry.file = file;
     }
   }
 
@@ -88,9 +88,9 @@ class accept_rotation {
   /// Closes those that nobody has taken.
   void close_rest() noexcept {
     const std::lock_guard lock(mutex_);
-    for (slot& each : slots_) {
-      each.file.reset();
-      each.socket.close();
+    for (slot& entry : slots_) {
+      entry.file.reset();
+      entry.socket.close();
     }
   }
 

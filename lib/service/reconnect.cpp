@@ -125,14 +125,14 @@ nanoseconds reconnecting_client::next_delay() noexcept {
   const std::int64_t cap = options_.cap.count();
   const std::size_t n = waits_++;
   if (base <= 0 || cap <= 0) return nanoseconds(0);
-  const std::int64_t most = n >= 63 || base > cap >> n ? cap : base << n;
+  const std::int64_t limit = n >= 63 || base > cap >> n ? cap : base << n;
   // SplitMix64, by Sebastiano Vigna; 53 bits of it are what a double holds.
   std::uint64_t z = random_ += 0x9e3779b97f4a7c15;
   z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
   z = (z ^ z >> 27) * 0x94d049bb133111eb;
   z ^= z >> 31;
   return nanoseconds(static_cast<std::int64_t>(static_cast<double>(z >> 11) * 0x1p-53 *
-                                               static_cast<double>(most)));
+                                               static_cast<double>(limit)));
 }
 
 }  // namespace cosock

@@ -149,11 +149,11 @@ void serve_state::refuse_backlog() {
 
 void serve_state::stop() noexcept { accepting_.cancel(); }
 
-serve_state::connection_guard::connection_guard(serve_state& of, const byte_stream& connection) noexcept : of_(&of) {
-  serve_counters& all = of.handle_.counters_;
-  ++all.accepted;
-  all.peak = std::max(all.peak, ++all.active);
-  if (io_object* const s = stream_access::object_of(connection)) s->count_into(*of.bytes_);
+serve_state::connection_guard::connection_guard(serve_state& server, const byte_stream& connection) noexcept : server_(&server) {
+  serve_counters& counters = server.handle_.counters_;
+  ++counters.accepted;
+  counters.peak = std::max(counters.peak, ++counters.active);
+  if (io_object* const s = stream_access::object_of(connection)) s->count_into(*server.bytes_);
 }
 
 void serve_state::connection_ended() noexcept {
@@ -231,8 +231,8 @@ void serve_state::accepted() noexcept {
 class serve_state::stop_on_cancellation final : public awaiter_of<stop_on_cancellation>,
                                             public shield_scope {
  public:
-  stop_on_cancellation(serve_state& of, task<> inside)
-      : shield_scope(INT64_MAX), of_(of), inside_(operand(std::move(inside))) {}
+  stop_on_cancellation(serve_state& server, task<> inside)
+      : shield_scope(INT64_MAX), server_(server), inside_(operand(std::move(inside))) {}
   stop_on_cancellation(const stop_on_cancellation&) = delete;
 
   step start(std::coroutine_handle<> awaiting, cancel_node& outer) {
@@ -241,8 +241,8 @@ class serve_state::stop_on_cancellation final : public awaiter_of<stop_on_cancel
     return inside_.start(awaiting, inner_);
   }
   void cancel() noexcept override {
-    if (!of_.handle_.stopping_) cancelled_ = true;
-    of_.accepting_.cancel();
+    if (!server_.handle_.stopping_) cancelled_ = true;
+    server_.accepting_.cancel();
   }
   void result() {
     leave();
@@ -252,7 +252,7 @@ class serve_state::stop_on_cancellation final : public awaiter_of<stop_on_cancel
   failure fail() noexcept { return {0, nullptr}; }
 
  private:
-  serve_state& of_;
+  serve_state& server_;
   bool cancelled_ = false;
   task_awaiter<void> inside_;
 };
@@ -266,8 +266,8 @@ task<> serve_state::accept_and_drain() {
       try {
         // However it ends: nobody waits in a backlog that nobody serves.
         struct closing {
-          serve_state& of;
-          ~closing() { of.close(); }
+          serve_state& server;
+          ~closing() { server.close(); }
         } const at_end{*this};
         co_await accepting_.run(accept_all(handlers));
       } catch (...) {

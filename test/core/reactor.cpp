@@ -40,7 +40,7 @@ void on_loop(void (*body)(reactor&)) {
   loop.run([](void (*body)(reactor&), reactor& of) -> cosock::task<> {
     body(of);
     co_return;
-  }(body, engine::of(loop).io()));
+  }(body, engine::get(loop).io()));
 }
 
 #define REACTOR_TEST_CASE(name)                               \
@@ -396,7 +396,7 @@ BOOST_AUTO_TEST_CASE(a_timer_that_makes_nothing_ready_is_something_that_has_run)
   };
   cosock::loop loop;
   silent t;
-  t.start_timer(engine::of(loop), steady_now() + millisecond);
+  t.start_timer(engine::get(loop), steady_now() + millisecond);
   loop.run_some();
   BOOST_TEST(t.expired);
 }

@@ -172,7 +172,7 @@ NETWORK_TEST_CASE(cancelled_in_the_turn_in_which_it_completes_it_gives_its_answe
   while (l.poll() != 0) continue;
   finish(l, reverse);
   while (l.poll() != 0) continue;
-  auto& scheduler = cosock::detail::scheduler::of(*l.run(loop_state()));
+  auto& scheduler = cosock::detail::scheduler::get(*l.run(loop_state()));
   names.open_gate();
   while (!scheduler.has_ready()) std::this_thread::yield();
   // Delivered after the answer, and before the task is resumed.

@@ -27,7 +27,7 @@ using cosock::task;
 using test::scripted_stream;
 
 constexpr std::size_t largest = SIZE_MAX;
-constexpr std::size_t most_memory = PTRDIFF_MAX;
+constexpr std::size_t max_memory = PTRDIFF_MAX;
 
 // Their allocators end the process where the standard one throws.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -144,7 +144,7 @@ BOOST_AUTO_TEST_CASE(the_capacity_of_queues_between_tasks) {
     BOOST_TEST(m.make_sender().try_send(large()) == (capacity == 2));
     BOOST_TEST((co_await m.receive()).has_value());
   };
-  const std::size_t most = most_memory / sizeof(large);
+  const std::size_t most = max_memory / sizeof(large);
   const auto run = [&](auto f) { return [&loop, f](std::size_t n) { loop.run(f(n)); }; };
   check("the capacity of a channel", run(through_a_channel), most);
   check("the capacity of a broadcast", run(through_a_broadcast), most);
@@ -155,15 +155,15 @@ BOOST_AUTO_TEST_CASE(buffers_of_streams) {
   cosock::loop loop;
   for (const bool both : {false, true})
     check("copy_options::buffer", [&](std::size_t n) { loop.run(copy_hello(n, both)); },
-          most_memory);
+          max_memory);
   check("reader_options::capacity",
-        [&](std::size_t n) { loop.run(read_hello({.capacity = n})); }, most_memory);
+        [&](std::size_t n) { loop.run(read_hello({.capacity = n})); }, max_memory);
   check("outbox_options::max_messages",
         [&](std::size_t n) { loop.run(send_hello({.max_messages = n})); },
-        most_memory / sizeof(cosock::detail::message));
+        max_memory / sizeof(cosock::detail::message));
   for (const std::size_t n : {std::size_t{0}, std::size_t{1}, largest - 1, largest})
     loop.run(send_hello({.max_bytes = n}));
-  for (const std::size_t n : {std::size_t{5}, most_memory, largest - 2, largest - 1, largest})
+  for (const std::size_t n : {std::size_t{5}, max_memory, largest - 2, largest - 1, largest})
     loop.run(read_hello({.max_line = n}));
   for (const std::size_t n : {0, 1, 4})
     BOOST_CHECK_EXCEPTION(loop.run(read_hello({.max_line = n})), boost::system::system_error,
@@ -174,13 +174,13 @@ BOOST_AUTO_TEST_CASE(batches_of_datagrams) {
   cosock::loop loop;
   for (const std::size_t count : {0, 1, 2, 1025})
     for (const std::size_t bytes : {0, 1, 5, 65536}) loop.run(receive_hello(count, bytes));
-  for (const std::size_t count : {most_memory, largest - 1, largest})
+  for (const std::size_t count : {max_memory, largest - 1, largest})
     BOOST_CHECK_THROW(loop.run(receive_hello(count, 0)), std::invalid_argument);
-  for (const std::size_t bytes : {most_memory, largest - 1, largest})
+  for (const std::size_t bytes : {max_memory, largest - 1, largest})
     BOOST_CHECK_EXCEPTION(
         loop.run(receive_hello(2, bytes)), std::invalid_argument, [&](const std::exception& e) {
           return e.what() == "cosock: the bytes of each datagram of a batch " +
-                                 std::to_string(bytes) + ": " + std::to_string(most_memory / 2) +
+                                 std::to_string(bytes) + ": " + std::to_string(max_memory / 2) +
                                  " at most";
         });
 }

@@ -30,19 +30,19 @@ template <class Buffer>
 class buffer_array {
  public:
   template <class Sequence>
-  explicit buffer_array(const Sequence& all) {
-    const auto end = asio::buffer_sequence_end(all);
-    for (auto at = asio::buffer_sequence_begin(all); at != end && count_ != all_.size(); ++at) {
+  explicit buffer_array(const Sequence& buffers) {
+    const auto end = asio::buffer_sequence_end(buffers);
+    for (auto position = asio::buffer_sequence_begin(buffers); position != end && count_ != buffers_.size(); ++position) {
       const std::conditional_t<std::is_same_v<Buffer, mutable_buffer>, asio::mutable_buffer,
                                asio::const_buffer>
-          each(*at);
-      if (each.size() != 0) all_[count_++] = Buffer(each.data(), each.size());
+          element(*position);
+      if (element.size() != 0) buffers_[count_++] = Buffer(element.data(), element.size());
     }
   }
-  std::span<const Buffer> get() const noexcept { return {all_.data(), count_}; }
+  std::span<const Buffer> get() const noexcept { return {buffers_.data(), count_}; }
 
  private:
-  std::array<Buffer, 16> all_;
+  std::array<Buffer, 16> buffers_;
   std::size_t count_ = 0;
 };
 
@@ -110,9 +110,9 @@ void start_finish(byte_stream& stream, const asio::any_io_executor& executor, bo
 template <template <class, class> class Associator, class Handler, bool WithSize, class Default>
 struct boost::asio::associator<Associator, cosock::detail::transfer_handler<Handler, WithSize>,
                                Default> : Associator<Handler, Default> {
-  using of = cosock::detail::transfer_handler<Handler, WithSize>;
-  static auto get(const of& h) noexcept { return Associator<Handler, Default>::get(h.handler); }
-  static auto get(const of& h, const Default& d) noexcept {
+  using handler_type = cosock::detail::transfer_handler<Handler, WithSize>;
+  static auto get(const handler_type& h) noexcept { return Associator<Handler, Default>::get(h.handler); }
+  static auto get(const handler_type& h, const Default& d) noexcept {
     return Associator<Handler, Default>::get(h.handler, d);
   }
 };

@@ -75,7 +75,7 @@ class posted_function final : public self_owned_message {
 /// given from then on.
 class COSOCK_API loop_executor_impl {
  public:
-  explicit loop_executor_impl(std::shared_ptr<asio_loop_handle> to) noexcept : to_(std::move(to)) {}
+  explicit loop_executor_impl(std::shared_ptr<asio_loop_handle> loop) noexcept : loop_handle_(std::move(loop)) {}
   /// Of the loop that runs on this thread; std::logic_error if none does.
   static loop_executor_impl current();
 
@@ -92,15 +92,15 @@ class COSOCK_API loop_executor_impl {
                   : asio::execution::blocking_t(asio::execution::blocking.possibly);
   }
   loop_executor_impl require(asio::execution::blocking_t::possibly_t) const noexcept {
-    return loop_executor_impl(to_);
+    return loop_executor_impl(loop_handle_);
   }
   loop_executor_impl require(asio::execution::blocking_t::never_t) const noexcept {
-    loop_executor_impl other(to_);
+    loop_executor_impl other(loop_handle_);
     other.posts_ = true;
     return other;
   }
   bool operator==(const loop_executor_impl& other) const noexcept {
-    return to_ == other.to_ && posts_ == other.posts_;
+    return loop_handle_ == other.loop_handle_ && posts_ == other.posts_;
   }
   bool operator!=(const loop_executor_impl& other) const noexcept { return !(*this == other); }
 
@@ -110,7 +110,7 @@ class COSOCK_API loop_executor_impl {
   bool post(loop_message&) const noexcept;
 
  private:
-  std::shared_ptr<asio_loop_handle> to_;
+  std::shared_ptr<asio_loop_handle> loop_handle_;
   bool posts_ = false;
 };
 

@@ -102,25 +102,25 @@ class use_task_handler {
   using state = asio_result<std::decay_t<Args>...>;
 
  public:
-  explicit use_task_handler(state& of) noexcept : of_(&of) {}
-  use_task_handler(use_task_handler&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
+  explicit use_task_handler(state& shared) noexcept : state_(&shared) {}
+  use_task_handler(use_task_handler&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
   ~use_task_handler() {
-    if (of_) of_->dropped();
+    if (state_) state_->dropped();
   }
   void operator()(Args... args) {
-    of_->values.emplace(std::forward<Args>(args)...);
-    std::exchange(of_, nullptr)->completed();
+    state_->values.emplace(std::forward<Args>(args)...);
+    std::exchange(state_, nullptr)->completed();
   }
 
   using executor_type = loop_executor_impl;
-  executor_type get_executor() const noexcept { return of_->home(); }
+  executor_type get_executor() const noexcept { return state_->home(); }
   using cancellation_slot_type = asio::cancellation_slot;
-  cancellation_slot_type get_cancellation_slot() const noexcept { return of_->slot(); }
+  cancellation_slot_type get_cancellation_slot() const noexcept { return state_->slot(); }
   using allocator_type = frame_allocator<void>;
   allocator_type get_allocator() const noexcept { return {}; }
 
  private:
-  state* of_;
+  state* state_;
 };
 
 /// What comes first in a signature.

@@ -54,7 +54,7 @@ class COSOCK_API spawned {
   friend class embedded_loop;
   friend struct spawn_cancellation;
   struct task_root final : root {
-    task_root(loop_state& loop, spawned& owner) noexcept : root(loop), of(owner) {}
+    task_root(loop_state& loop, spawned& owner) noexcept : root(loop), owner_(owner) {}
     ~task_root() { finish(); }
     void start(child_coroutine started, bool cancelled) {
       scope_.cancelled = cancelled;
@@ -64,25 +64,25 @@ class COSOCK_API spawned {
       scope_.cancelled = true;
       task_group::cancel();
     }
-    void on_all_done() noexcept override { of.end(error()); }
-    void dropped() noexcept override { delete &of; }
+    void on_all_done() noexcept override { owner_.end(error()); }
+    void dropped() noexcept override { delete &owner_; }
     std::exception_ptr error() noexcept;
-    spawned& of;
+    spawned& owner_;
   };
   void begin(loop_state& loop);
   void end(std::exception_ptr error) noexcept;
 
   std::optional<task_root> root_;
   std::optional<loop_executor_impl> executor_impl_;
-  std::shared_ptr<embedded_loop> in_;
+  std::shared_ptr<embedded_loop> embedded_in_;
   std::shared_ptr<spawn_cancellation> link_;
 };
 
 struct COSOCK_API spawn_cancellation : std::enable_shared_from_this<spawn_cancellation> {
-  explicit spawn_cancellation(spawned& task) : home(*task.executor_impl_), of(&task) {}
+  explicit spawn_cancellation(spawned& owner) : home(*owner.executor_impl_), task(&owner) {}
   void cancel();
   loop_executor_impl home;
-  spawned* of;  // touched on the loop only; null: has ended
+  spawned* task;  // touched on the loop only; null: has ended
   bool cancelled = false;
 };
 
@@ -98,7 +98,7 @@ struct spawn_completion {
   Handler handler;
   std::tuple<Args...> args;
   void operator()() && {
-    std::apply([this](Args&... each) { std::move(handler)(std::move(each)...); }, args);
+    std::apply([this](Args&... arguments) { std::move(handler)(std::move(arguments)...); }, args);
   }
   using allocator_type = asio::associated_allocator_t<Handler, frame_allocator<void>>;
   allocator_type get_allocator() const noexcept {

@@ -91,12 +91,12 @@ struct link {
     following->previous = previous;
     previous = nullptr;
   }
-  /// Puts this element in front of `at`: at the end of the list when `at` is its head.
-  void insert_before(link& at) noexcept {
-    previous = at.previous;
-    following = &at;
-    at.previous->following = this;
-    at.previous = this;
+  /// Puts this element in front of `next`: at the end of the list when `next` is its head.
+  void insert_before(link& next) noexcept {
+    previous = next.previous;
+    following = &next;
+    next.previous->following = this;
+    next.previous = this;
   }
 };
 
@@ -214,9 +214,9 @@ concept startable = requires(A& a, std::coroutine_handle<> h, cancel_node& s) {
 /// Whether result() throws more than the code that fail() has returned: a text, a count, or an
 /// exception of a task's.
 template <class A>
-bool has_details(const A& of) noexcept {
-  if constexpr (requires { of.has_details(); })
-    return of.has_details();
+bool has_details(const A& operand) noexcept {
+  if constexpr (requires { operand.has_details(); })
+    return operand.has_details();
   else
     return false;
 }

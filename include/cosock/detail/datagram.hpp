@@ -40,7 +40,7 @@ class COSOCK_AWAITABLE datagram_receive_from_operation final
   }
   datagram_receive_from_operation(datagram_receive_from_operation&&) noexcept = default;
   step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
-    peer_ = &from_;
+    peer_ = &sender_;
     return datagram_operation::start(awaiting, parent);
   }
   receive_from_result<Endpoint> result() const {
@@ -49,12 +49,12 @@ class COSOCK_AWAITABLE datagram_receive_from_operation final
     r.size = moved_;
     r.length = length_;
     r.truncated = length_ > moved_;
-    r.from = from_;
+    r.from = sender_;
     return r;
   }
 
  private:
-  Endpoint from_;
+  Endpoint sender_;
 };
 
 class COSOCK_AWAITABLE datagram_receive_batch_operation final
@@ -80,12 +80,12 @@ class COSOCK_AWAITABLE datagram_send_operation final
                           const packet_info* source) noexcept
       : datagram_operation(kind::send, target, memory, size, gather, &sockaddr_traits<Endpoint>::codec) {
     info_ = const_cast<packet_info*>(source);
-    if (to) to_ = *to;
+    if (to) destination_ = *to;
     addressed_ = to != nullptr;
   }
   datagram_send_operation(datagram_send_operation&&) noexcept = default;
   step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
-    if (addressed_) peer_ = &to_;
+    if (addressed_) peer_ = &destination_;
     return datagram_operation::start(awaiting, parent);
   }
   std::size_t result() const {
@@ -94,7 +94,7 @@ class COSOCK_AWAITABLE datagram_send_operation final
   }
 
  private:
-  Endpoint to_;
+  Endpoint destination_;
   bool addressed_;
 };
 
@@ -107,13 +107,13 @@ class COSOCK_AWAITABLE datagram_send_batch_operation final
                                 const Endpoint* to) noexcept
       : datagram_operation(kind::send_batch, target, nullptr, 0, nullptr, &sockaddr_traits<Endpoint>::codec),
         list_(list) {
-    if (to) to_ = *to;
+    if (to) destination_ = *to;
     addressed_ = to != nullptr;
   }
   datagram_send_batch_operation(datagram_send_batch_operation&&) noexcept = default;
   step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
     memory_ = &list_;
-    if (addressed_) list_.peer = &to_;
+    if (addressed_) list_.peer = &destination_;
     return datagram_operation::start(awaiting, parent);
   }
   std::size_t result() const {
@@ -124,7 +124,7 @@ class COSOCK_AWAITABLE datagram_send_batch_operation final
 
  private:
   outgoing_list list_;
-  Endpoint to_;
+  Endpoint destination_;
   bool addressed_;
 };
 

@@ -10,7 +10,7 @@
 namespace cosock::detail {
 
 __extension__ typedef __int128 wide_integer;
-inline constexpr auto most_wide =
+inline constexpr auto max_wide =
     (wide_integer{INT64_MAX} << 64) + static_cast<wide_integer>(UINT64_MAX);
 
 [[noreturn]] COSOCK_API void refuse_nan();
@@ -45,8 +45,8 @@ constexpr std::int64_t to_ns(std::chrono::duration<Rep, Period> d) {
                     static_cast<long double>(factor) / static_cast<long double>(divisor));
   } else {
     const auto count = static_cast<wide_integer>(d.count());
-    if (count > most_wide / factor || (count < 0 && d.count() > Rep())) return INT64_MAX;
-    if (count < -(most_wide / factor)) return INT64_MIN;
+    if (count > max_wide / factor || (count < 0 && d.count() > Rep())) return INT64_MAX;
+    if (count < -(max_wide / factor)) return INT64_MIN;
     const wide_integer product = count * factor;
     wide_integer ns = product / divisor;
     if (ns * divisor < product) ++ns;

@@ -68,24 +68,24 @@ class COSOCK_API io_object {
 class COSOCK_API kept_io_object {
  public:
   /// Without `keeps` it only knows the object: a stream that is destroyed closes it.
-  kept_io_object(io_object* of, bool keeps) noexcept;
+  kept_io_object(io_object* object, bool keeps) noexcept;
   ~kept_io_object();
   kept_io_object(const kept_io_object&) = delete;
   kept_io_object& operator=(const kept_io_object&) = delete;
 
   /// The object as long as it is open, left here or not; null after that, or if it cannot be left.
-  io_object* current() const noexcept { return left_ ? left_ : of_; }
+  io_object* current() const noexcept { return left_ ? left_ : object_; }
   /// What was left here, or null.
   io_object*& left() noexcept { return left_; }
 
   bool keeps() const noexcept { return keeps_; }
   /// By the object: its stream is destroyed.
-  void leave() noexcept { left_ = std::exchange(of_, nullptr); }
+  void leave() noexcept { left_ = std::exchange(object_, nullptr); }
   /// By the object: it is closed, or released.
-  void forget() noexcept { of_ = nullptr; }
+  void forget() noexcept { object_ = nullptr; }
 
  private:
-  io_object* of_;
+  io_object* object_;
   io_object* left_ = nullptr;
   bool keeps_;
 };

@@ -58,10 +58,10 @@ class COSOCK_API basic_local_connect_operation : public awaited_operation, publi
   void expire() noexcept override;
 
  protected:
-  basic_local_connect_operation(const local_endpoint& to, fd_kind kind) noexcept
-      : to_(to), kind_(kind) {}
+  basic_local_connect_operation(const local_endpoint& peer, fd_kind kind) noexcept
+      : peer_(peer), kind_(kind) {}
   basic_local_connect_operation(basic_local_connect_operation&& other) noexcept
-      : awaited_operation(), timer(), to_(other.to_), kind_(other.kind_) {}
+      : awaited_operation(), timer(), peer_(other.peer_), kind_(other.kind_) {}
   ~basic_local_connect_operation();
   /// The connection, or throws.
   descriptor* take();
@@ -71,7 +71,7 @@ class COSOCK_API basic_local_connect_operation : public awaited_operation, publi
   void pause() noexcept;
   void close_socket() noexcept;
 
-  local_endpoint to_;
+  local_endpoint peer_;
   fd_kind kind_;
   bool ended_ = false;
   int socket_ = -1;
@@ -84,8 +84,8 @@ class COSOCK_AWAITABLE local_connect_operation final
     : public awaiter_of<local_connect_operation<Socket>>,
       public basic_local_connect_operation {
  public:
-  explicit local_connect_operation(const local_endpoint& to) noexcept
-      : basic_local_connect_operation(to, local_access::kind<Socket>()) {}
+  explicit local_connect_operation(const local_endpoint& peer) noexcept
+      : basic_local_connect_operation(peer, local_access::kind<Socket>()) {}
   local_connect_operation(local_connect_operation&&) noexcept = default;
   Socket result() { return local_access::make<Socket>(take()); }
 };

@@ -36,7 +36,7 @@ struct outgoing_list {
   const const_buffer& data(std::size_t i) const noexcept {
     return *static_cast<const const_buffer*>(member(i, 0));
   }
-  const void* to(std::size_t i) const noexcept { return peer_at ? member(i, peer_at) : peer; }
+  const void* destination(std::size_t i) const noexcept { return peer_at ? member(i, peer_at) : peer; }
   const packet_info* source(std::size_t i) const noexcept {
     return info_at ? *static_cast<const packet_info* const*>(member(i, info_at)) : nullptr;
   }
@@ -96,7 +96,7 @@ class COSOCK_API datagram_operation : public io_operation {
   bool contiguous() const noexcept { return gather_ == nullptr; }
   void* data() const noexcept { return const_cast<void*>(memory_); }
   std::size_t size() const noexcept { return size_; }
-  std::size_t pieces(piece* out, std::size_t most) const { return gather_(memory_, 0, out, most); }
+  std::size_t pieces(piece* out, std::size_t max_pieces) const { return gather_(memory_, 0, out, max_pieces); }
   const outgoing_list& list() const noexcept { return *static_cast<const outgoing_list*>(memory_); }
   batch_memory& batch() const noexcept { return *static_cast<batch_memory*>(data()); }
   /// The endpoint to write to, or to send to, or null.

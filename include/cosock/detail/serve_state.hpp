@@ -42,14 +42,14 @@ class COSOCK_API serve_state {
   /// A connection that is being served, from its acceptance on.
   class COSOCK_API connection_guard {
    public:
-    explicit connection_guard(serve_state& of, const byte_stream& connection) noexcept;
-    connection_guard(connection_guard&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
+    explicit connection_guard(serve_state& server, const byte_stream& connection) noexcept;
+    connection_guard(connection_guard&& other) noexcept : server_(std::exchange(other.server_, nullptr)) {}
     ~connection_guard() {
-      if (of_) of_->connection_ended();
+      if (server_) server_->connection_ended();
     }
 
    private:
-    serve_state* of_;
+    serve_state* server_;
   };
 
   /// Accepts connections and starts their handlers, until there is no room, or an error.
@@ -121,8 +121,8 @@ concept returns_task = requires(Handler& h, Arguments&&... arguments) {
 class nursery_access final : nursery {
  public:
   nursery_access() = delete;
-  static void start(nursery& in, child_coroutine child) {
-    (in.*&nursery_access::add)(std::move(child));
+  static void start(nursery& handlers, child_coroutine child) {
+    (handlers.*&nursery_access::add)(std::move(child));
   }
 };
 

@@ -15,12 +15,12 @@ constexpr std::size_t saturating_sum(std::size_t a, std::size_t b) noexcept {
 }
 
 /// Throws std::invalid_argument, with the name of the option, its value and what is accepted.
-[[noreturn]] COSOCK_API void refuse_size(const char* option, std::size_t value, std::size_t most);
+[[noreturn]] COSOCK_API void refuse_size(const char* option, std::size_t value, std::size_t limit);
 
 /// A number of elements to allocate: refused if no memory could hold them.
 inline std::size_t checked_size(const char* option, std::size_t count, std::size_t bytes_each) {
-  const std::size_t most = static_cast<std::size_t>(PTRDIFF_MAX) / bytes_each;
-  if (count > most) refuse_size(option, count, most);
+  const std::size_t limit = static_cast<std::size_t>(PTRDIFF_MAX) / bytes_each;
+  if (count > limit) refuse_size(option, count, limit);
   return count;
 }
 

@@ -25,12 +25,12 @@ using storable = std::conditional_t<
 inline constexpr std::size_t no_winner = static_cast<std::size_t>(-1);
 
 template <class A, class Slot>
-child_coroutine fill_slot(A of, Slot& slot, std::size_t index, std::size_t& first) {
-  if constexpr (std::is_void_v<decltype(of.result())>) {
-    co_await std::move(of);
+child_coroutine fill_slot(A operand, Slot& slot, std::size_t index, std::size_t& first) {
+  if constexpr (std::is_void_v<decltype(operand.result())>) {
+    co_await std::move(operand);
     slot.emplace();
   } else {
-    slot.emplace(co_await std::move(of));
+    slot.emplace(co_await std::move(operand));
   }
   if (first == no_winner) first = index;
 }

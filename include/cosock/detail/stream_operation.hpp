@@ -50,8 +50,8 @@ class COSOCK_API stream_operation : public io_operation {
  public:
   enum class kind : unsigned char { receive, receive_exactly, send, send_some };
 
-  /// What is left to move, as pieces; at most `most` of them.
-  std::size_t pieces(piece* out, std::size_t most) const;
+  /// What is left to move, as pieces; at most `max_pieces` of them.
+  std::size_t pieces(piece* out, std::size_t max_pieces) const;
   /// For the one contiguous buffer that most operations have.
   bool contiguous() const noexcept { return gather_ == nullptr; }
   void* data() const noexcept { return static_cast<char*>(const_cast<void*>(memory_)) + moved_; }
@@ -134,9 +134,14 @@ class COSOCK_AWAITABLE stream_transfer_operation final
 class COSOCK_AWAITABLE stream_ready_operation final : public awaiter_of<stream_ready_operation>,
                                                public io_operation {
  public:
-  stream_ready_operation(io_object* const& target, io_direction direction) noexcept : target_(target), direction_(direction) {}
+  stream_ready_operation(io_object* const& target, io_direction direction) noexcept
+      : target_(target) {
+    direction_ = direction;
+  }
   stream_ready_operation(stream_ready_operation&& other) noexcept
-      : io_operation(), target_(other.target_), direction_(other.direction_) {}
+      : io_operation(), target_(other.target_) {
+    direction_ = other.direction_;
+  }
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   void result() {
     if (failure_) raise(failure_);
@@ -146,7 +151,6 @@ class COSOCK_AWAITABLE stream_ready_operation final : public awaiter_of<stream_r
  private:
   step attempt() override;
   io_object* const& target_;
-  io_direction direction_;
 };
 
 /// Waits until what was sent has left the stream, into the hands of the system. Takes the place of

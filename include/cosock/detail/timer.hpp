@@ -14,7 +14,7 @@ class COSOCK_API timer : public link {
  public:
   virtual void expire() noexcept = 0;
   /// Starts, or starts anew. Never early, late by at most 66 us besides the kernel's own delay.
-  void start_timer(loop_state& loop, std::int64_t at) noexcept;
+  void start_timer(loop_state& loop, std::int64_t time) noexcept;
   void stop_timer() noexcept { unlink(); }
   bool is_running() const noexcept { return linked(); }
 
@@ -29,8 +29,8 @@ class COSOCK_API timer : public link {
 
 COSOCK_API std::int64_t steady_now() noexcept;
 /// `from + by` without overflow.
-constexpr std::int64_t later(std::int64_t from, std::int64_t by) noexcept {
-  return by > INT64_MAX - from ? INT64_MAX : from + by;
+constexpr std::int64_t later(std::int64_t time, std::int64_t delay) noexcept {
+  return delay > INT64_MAX - time ? INT64_MAX : time + delay;
 }
 
 }  // namespace cosock::detail
