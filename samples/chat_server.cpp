@@ -11,7 +11,7 @@
 //   TEXT          is sent to all members of the room, as `NAME: TEXT`
 //
 // Lines of the server begin with `*`, or with `!` if it refuses something. A line has at most 4096
-// bytes; the server skips a longer one. It disconnects a member that reads too slowly: no other
+// bytes; the server skips a longer line. It disconnects a member that reads too slowly: no other
 // member waits for it. A member that sends nothing for 60 seconds receives /ping, and is
 // disconnected if it sends nothing, such as /pong, for 60 more seconds. On SIGTERM or SIGINT the
 // server notifies all members, and exits with status 0.

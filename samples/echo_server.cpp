@@ -6,7 +6,7 @@
 //
 //   echo_server [--host ADDR] [--port PORT] [--idle SECONDS]
 //
-// By default it listens on 127.0.0.1, port 7000; port 0 picks a free one. It disconnects a client
+// By default it listens on 127.0.0.1, port 7000; port 0 picks a free port. It disconnects a client
 // that sends or receives nothing for 60 seconds.
 
 #include <cosock/cancel.hpp>

@@ -7,7 +7,7 @@
 //
 //   line_server [--host ADDR] [--port PORT] [--idle SECONDS]
 //
-// By default it listens on 127.0.0.1, port 7000; port 0 picks a free one. After a line of more than
+// By default it listens on 127.0.0.1, port 7000; port 0 picks a free port. After a line of more than
 // 1000 bytes, or 300 seconds without a whole line, it sends an error and disconnects the client.
 
 #include <cosock/cancel.hpp>

@@ -6,7 +6,7 @@
 //
 //   udp_echo_server [--host ADDR] [--port PORT]
 //
-// By default it listens on 127.0.0.1, port 7000; port 0 picks a free one.
+// By default it listens on 127.0.0.1, port 7000; port 0 picks a free port.
 
 #include <cosock/error.hpp>
 #include <cosock/run.hpp>
