@@ -11,19 +11,21 @@
 //   sockets              adopt(), release(), native()
 //   streams              asio_stream: an Asio stream as a byte_stream; async_stream: the reverse
 //
-// Threads and contexts. A task runs on a loop, on one thread at a time. A loop of this library (run.hpp,
-// loop.hpp) has its own io_context, whose executor is loop_executor(): Asio objects on it belong to the
-// thread of the loop, and are destroyed before the loop. spawn() starts tasks in a context of the
-// program, which one thread, several threads, or a thread_pool may run. The tasks of one context share a
-// loop and a strand: they never run at the same time, and sockets may pass between them. A strand that
-// is passed to spawn() is used itself, and has its own loop, which needs seven descriptors.
-// loop_executor() is the strand in both cases. Such a loop runs while it has tasks, and the tasks keep
-// the run() of the context from returning; functions that are posted to it at other times wait for the
-// next task. If a context or a loop is destroyed, its tasks are destroyed where they are suspended;
-// handlers that wait for them are destroyed, not called.
+// Threads and contexts. A task runs on a loop, on one thread at a time. A loop of this library
+// (run.hpp, loop.hpp) has its own io_context, whose executor is loop_executor(): Asio objects on it
+// belong to the thread of the loop, and must be destroyed before the loop. spawn() starts tasks in
+// a context of the program, which one thread, several threads, or a thread_pool may run. The tasks
+// of one context share a loop and a strand: they never run at the same time, and sockets may pass
+// between them. If a strand is passed to spawn(), its tasks run on that strand, with a loop of
+// their own (seven descriptors). loop_executor() is the strand in both cases. A loop of a context
+// or a strand runs while it has tasks, and the tasks keep the run() of the context from returning;
+// functions that are posted to it at other times wait for the next task. If a context or a loop is
+// destroyed, its tasks are destroyed where they are suspended; handlers that wait for them are
+// destroyed, not called.
 //
-// A task must not run its own io_context to wait for Asio operations: it blocks the loop. It awaits them
-// with use_task, and they may be on any context: the task continues on its own loop.
+// A task must not run an io_context of its own to wait for Asio operations, because that blocks the
+// loop. It awaits the operations with use_task. They may be on any context: the task continues on
+// its own loop.
 //
 // A program that is compiled with hidden visibility, and uses this library as a shared library, includes
 // this header before any header of Asio: it makes the per-thread and per-service objects of Asio visible,
@@ -125,17 +127,18 @@ auto spawn(Where&& where, F&& work, Token&& token) {
       detail::spawn_initiation(), token, detail::executor_of(where), std::move(function));
 }
 
-/// Starts a task without a result that no handler waits for. `on_error` (serve.hpp) is called with an
+/// Starts a task without a result, and without a handler. `on_error` (serve.hpp) is called with an
 /// exception that leaves it, and prints it by default. A cancellation is not an error.
 template <class Where, class F>
 void spawn(Where&& where, F&& work, error_observer on_error = {}) {
   spawn(where, std::forward<F>(work), detail::report_error{on_error});
 }
 
-/// Takes over an Asio socket or acceptor, with its connection, and returns the type of this library for
-/// it: tcp, udp, local stream, datagram and seqpacket (asio::generic). It belongs to the running loop.
-/// Operations that are pending on the Asio socket end with operation_aborted. Throws system_error; the
-/// connection is closed then.
+/// Takes over an Asio socket or acceptor, with its connection, and returns the type of this library
+/// for it: tcp, udp, and local stream, datagram and seqpacket sockets (the last of protocol
+/// asio::generic::seq_packet_protocol). It belongs to the running loop. Operations that are pending
+/// on the Asio socket end with operation_aborted. Throws system_error; the connection is closed
+/// then.
 template <class Protocol, class Executor>
 [[nodiscard]] auto adopt(boost::asio::basic_stream_socket<Protocol, Executor>&& from) {
   return detail::counterpart_of<Protocol>::stream::adopt(from.release());
@@ -184,16 +187,16 @@ template <detail::has_counterpart Socket>
 }
 
 /// A byte_stream over any Asio stream: a socket, an asio::ssl::stream, a Beast stream. It owns the
-/// stream, which may have any executor, and belongs to the loop on which it is made. No operation is
-/// pending on the stream when it is passed, and only this object uses it afterwards; do a TLS
-/// handshake before, or through next_layer().
+/// stream, which may have any executor, and belongs to the loop on which it is made. No operation
+/// is pending on the stream when it is passed, and only this object uses it afterwards. A TLS
+/// handshake is done before that, or through next_layer() before the first receive or send.
 ///
-/// It reads and writes through buffers of 16 and 32 KiB, so a cancelled operation loses no data. It
-/// differs from a socket in this: a send completes when the data is in the buffer, and an error of
-/// sending is thrown by a later operation; finish() waits until all is sent, and throws the error.
-/// close() continues to send in the background, until no byte was sent for 5 s, at most for 60 s.
-/// run() and loop::run wait for that, unless a cancellation ends the wait; the destructor of a loop
-/// does not.
+/// It reads through a buffer of 16 KiB and writes through one of 32 KiB, so a cancelled operation
+/// loses no data. It differs from a socket in this: a send completes when the data is in the
+/// buffer, and an error of sending is thrown by a later operation; finish() waits until all is
+/// sent, and throws the error. close() continues to send in the background, until no byte was sent
+/// for 5 s, at most for 60 s. run() and loop::run wait for that, unless a cancellation ends the
+/// wait; the destructor of a loop does not.
 ///
 /// Over TLS of OpenSSL, shutdown_send() sends close_notify, and receiving goes on. close() sends it
 /// too, and then discards input until the end of the peer, within the limits of finish_options,
@@ -248,12 +251,12 @@ class asio_stream final : public byte_stream {
   std::shared_ptr<pump> pump_;
 };
 
-/// A byte_stream with the interface of an Asio stream (AsyncReadStream and AsyncWriteStream). It may be
-/// the lowest layer of asio::ssl::stream, of boost::beast::websocket::stream, or of both. Refers to
-/// the byte_stream, which outlives it and is closed by its owner. It is constructed, and its functions
-/// are called, on the loop of the byte_stream. The end of the stream is reported as asio::error::eof,
-/// a cancellation, also through the slot of the handler, as operation_aborted. An operation transfers
-/// up to 16 buffers.
+/// Gives a byte_stream the interface of an Asio stream (AsyncReadStream and AsyncWriteStream). It
+/// may be the lowest layer of asio::ssl::stream, of boost::beast::websocket::stream, or of both.
+/// Refers to the byte_stream, which outlives it and is closed by its owner. It is constructed, and
+/// its functions are called, on the loop of the byte_stream. The end of the stream is reported as
+/// asio::error::eof, a cancellation, also through the slot of the handler, as operation_aborted. An
+/// operation transfers up to 16 buffers.
 class async_stream {
  public:
   /// The types that Asio requires of a stream and of a lowest layer.

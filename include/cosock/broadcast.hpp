@@ -19,7 +19,8 @@ template <class T>
 class broadcast_receive_operation;
 }
 
-/// A receiver of a broadcast: it receives every value that is sent after it subscribed, in order.
+/// A receiver of a broadcast: it receives the values that are sent after it subscribed, in order.
+/// If it is too slow, it loses the oldest.
 template <class T>
 class subscription : private detail::link {
  public:
@@ -53,9 +54,9 @@ class subscription : private detail::link {
   std::uint64_t missed_ = 0;
 };
 
-/// Delivers every value to every subscription. Sending never waits: the last values are stored, up
-/// to a capacity, and a subscription that falls further behind is told how many it has missed.
-/// Belongs to one loop. For values that must not be lost, use a channel for each receiver.
+/// Delivers values to all subscriptions. Sending never waits: the last values are stored, up to a
+/// capacity, and a subscription that falls further behind is told how many it has missed. Belongs
+/// to one loop. For values that must not be lost, use a channel for each receiver.
 ///
 /// T is copied for every receiver; a `std::shared_ptr<const X>` is cheap to copy. The memory is
 /// allocated once. Values stay in it until newer ones replace them.
@@ -85,7 +86,7 @@ class broadcast {
   /// Returns a new subscription, for values that are sent from now on.
   [[nodiscard]] subscription<T> subscribe() noexcept { return subscription<T>(*this); }
 
-  /// Ends the values: receivers receive the stored ones, and then the end. Idempotent.
+  /// Accepts no more values: receivers receive the stored ones, and then the end. Idempotent.
   void close() noexcept {
     closed_ = true;
     waiting_.complete_all();

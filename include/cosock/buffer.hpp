@@ -79,7 +79,8 @@ class const_buffer {
             std::is_trivially_copyable_v<R>)&&detail::contiguous_bytes<std::remove_reference_t<R>>)
       const_buffer(R&& range)
   noexcept : data_(range.data()), size_(range.size()) {}
-  /// A temporary container: it lives until the end of the statement, so `co_await` it there.
+  /// From a temporary container, which lives until the end of the full expression: `co_await` the
+  /// operation in the same expression.
   template <class R>
   requires(!std::is_reference_v<R> && !std::is_trivially_copyable_v<R> &&
            detail::contiguous_bytes<R>) const_buffer(R&& range COSOCK_LIFETIMEBOUND)
@@ -151,13 +152,13 @@ constexpr void check_receives_into() {
   static_assert(mutable_buffer_sequence<R> || !bytes || writable_bytes<R>,
                 "a buffer to receive into cannot be const");
   static_assert(mutable_buffer_sequence<R> || bytes,
-                "this is no buffer: that is memory of bytes or chars (std::span, std::string, "
+                "this is not a buffer, which is memory of bytes or chars (std::span, std::string, "
                 "std::vector<char>, an array, cosock::buffer(pointer, size)), or a range of such");
 }
 template <class S>
 constexpr void check_sends_from() {
   static_assert(const_buffer_sequence<std::remove_reference_t<S>>,
-                "this is no buffer: that is memory of bytes or chars (std::span, std::string, "
+                "this is not a buffer, which is memory of bytes or chars (std::span, std::string, "
                 "std::vector<char>, an array, cosock::buffer(pointer, size)), or a range of such");
 }
 template <class S>

@@ -164,17 +164,18 @@ class scope_awaiter;
 
 /// Awaits `operation`, a task or an operation such as `socket.receive(buffer)`, for at most `limit`.
 ///
-/// Returns the result of `operation`. Throws `error::timed_out` if the limit passes first: every operation
-/// inside, name resolution included, then ends with `error::cancelled`. If the operation completes
-/// before that takes effect, its result is returned. Other errors pass unchanged. A cancellation
-/// from outside passes as `error::cancelled`, so it cannot be mistaken for a passed limit. Limits
-/// nest: the nearest deadline wins.
+/// Returns the result of `operation`. Throws `error::timed_out` if the limit expires first: every
+/// operation inside, name resolution included, then ends with `error::cancelled`. If the operation
+/// completes before that takes effect, its result is returned. Other errors pass unchanged. A
+/// cancellation from outside is thrown as `error::cancelled`, so it differs from an expired limit.
+/// Limits nest: the nearest deadline wins.
 ///
 /// Input that arrived before the limit is delivered before the limit expires, even if a task that
-/// computes has delayed the loop. A limit of zero or less has passed already: nothing is attempted.
-/// A limit of 292 years or more, or infinity, never passes. Throws std::invalid_argument from the
-/// call, not from the await, for NaN. The time counts from the `co_await`. Allocates no memory, and
-/// uses no timer of the system.
+/// computes has delayed the loop. A limit of zero or less has passed already: an operation is not
+/// attempted, and a task runs until its first wait, which fails. A limit of 292 years or more, or
+/// infinity, never expires. Throws std::invalid_argument from the call, not from the await, for
+/// NaN. The time counts from the `co_await`. Allocates no memory, and needs no system call for each
+/// limit.
 template <class Rep, class Period, class A>
 auto with_timeout(std::chrono::duration<Rep, Period> limit, A&& operation) {
   return detail::timeout_awaiter<detail::operand_t<A>, false>(detail::to_ns(limit),
@@ -208,9 +209,9 @@ auto with_grace(std::chrono::duration<Rep, Period> grace, A&& operation) {
 ///
 /// `co_await scope.run(work())` runs the work inside the scope. After cancel(), every operation
 /// inside ends with `error::cancelled`, those that begin later too, until control leaves the scope.
-/// Cancellation is a state, not an event: cancel() before run() counts. The object must outlive the
-/// run(), holds one run() at a time, and belongs to one loop; from another thread, cancel it
-/// through loop::post.
+/// Cancellation is permanent: after cancel(), every later run() is cancelled too. The object must
+/// outlive the run(), holds one run() at a time, and belongs to one loop; from another thread,
+/// cancel it through loop::post.
 class COSOCK_API cancel_scope final : private detail::timeout_scope {
  public:
   cancel_scope() = default;
@@ -225,8 +226,8 @@ class COSOCK_API cancel_scope final : private detail::timeout_scope {
   [[nodiscard]] bool timed_out() const noexcept { return expired_; }
 
   /// Sets the time at which the scope cancels itself; also while it runs, to an earlier or a later
-  /// time. With clear_deadline() or `time_point::max()` it does not. A deadline that has passed
-  /// already takes effect at once. Throws std::invalid_argument for NaN.
+  /// time. `time_point::max()` removes the deadline, as clear_deadline() does. A deadline that has
+  /// passed already takes effect at once. Throws std::invalid_argument for NaN.
   template <class Duration>
   void set_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> deadline) {
     set_deadline_ns(detail::to_ns(deadline.time_since_epoch()));

@@ -20,24 +20,25 @@ class channel_send_operation;
 
 /// A bounded queue of values between the tasks of one loop. Senders wait while it is full,
 /// receivers while it is empty, first come, first served. Any number of tasks may send and receive;
-/// each value goes to one of them. It belongs to its loop. For values from other threads use a
+/// each value goes to one receiver. It belongs to its loop. For values from other threads use a
 /// mailbox (mailbox.hpp), for values to many receivers a broadcast.
 ///
 /// T may be move-only; moving it must not throw. The memory is allocated once; sending and
-/// receiving allocate nothing. Destroying a channel ends the tasks that wait with `error::closed`.
+/// receiving allocate nothing. When a channel is destroyed, pending sends and receives fail with
+/// `error::closed`.
 ///
 /// On GCC 12, make a value of an aggregate class with a destructor a named variable before the
 /// `co_await` that sends it: that compiler destroys such a temporary twice.
 template <class T>
 class channel {
  public:
-  /// With a capacity of 0 a value is handed over only when a receiver waits for it. Throws
+  /// With a capacity of 0, send() completes only when a receiver takes the value. Throws
   /// std::invalid_argument for a capacity of more values than memory can hold (PTRDIFF_MAX bytes);
   /// std::bad_alloc.
   explicit channel(std::size_t capacity) : queue_("the capacity of a channel", capacity) {}
 
   /// Waits for room, and queues the value. Throws `error::closed` if the channel is closed, now or
-  /// while it waits, and `error::cancelled`. An rvalue is moved from only when it is self_owned_message: after
+  /// while it waits, and `error::cancelled`. An rvalue is moved from only when it is queued: after
   /// an error the caller still has it, unchanged. Like every argument that is passed by reference,
   /// it outlives the `co_await`.
   detail::channel_send_operation<T, false> send(T&& value) { return {*this, std::move(value)}; }
@@ -45,10 +46,10 @@ class channel {
     return {*this, value};
   }
 
-  /// Waits for a value, and returns it; empty once the channel is closed and all self_owned_message values have
+  /// Waits for a value, and returns it; empty once the channel is closed and all queued values have
   /// been received: `while (auto value = co_await channel.receive())`. Throws `error::cancelled`:
   /// no value was taken. A value that arrived before the cancellation is returned. If the task is
-  /// destroyed between the two, the value is destroyed with it.
+  /// destroyed after the value has arrived and before it runs, the value is destroyed too.
   detail::channel_receive_operation<T> receive() {
     return detail::channel_receive_operation<T>(*this);
   }
@@ -63,14 +64,14 @@ class channel {
     T copy(value);
     return give(copy);
   }
-  /// The next value, or empty if the queue is empty.
+  /// The next value, also that of a sender that waits; empty if there is none.
   [[nodiscard]] std::optional<T> try_receive() {
     std::optional<T> value;
     take(value);
     return value;
   }
 
-  /// Ends the values: those in the queue may still be received, and senders that wait fail.
+  /// Accepts no more values: those in the queue may still be received, and senders that wait fail.
   /// Idempotent.
   void close() noexcept {
     closed_ = true;
@@ -79,7 +80,7 @@ class channel {
   }
   /// Whether it was closed. Values may be left to receive.
   [[nodiscard]] bool is_closed() const noexcept { return closed_; }
-  /// The number of self_owned_message values. Those of senders that wait do not count.
+  /// The number of queued values. Those of senders that wait do not count.
   [[nodiscard]] std::size_t size() const noexcept { return queue_.size(); }
   /// The number of values that fit.
   [[nodiscard]] std::size_t capacity() const noexcept { return queue_.capacity(); }

@@ -28,34 +28,35 @@ struct connect_options {
   /// Only for protocols in which the client speaks first: if the kernel has a cookie of the peer,
   /// connect() succeeds before the handshake, and connection errors appear in the first send().
   bool fast_open = false;
-  int receive_buffer = 0;  ///< bytes; 0: the system's; negative: invalid_argument
-  int send_buffer = 0;     ///< bytes; 0: the system's
+  int receive_buffer = 0;  ///< bytes; 0: the system's default; negative: invalid_argument
+  int send_buffer = 0;     ///< bytes; 0: the system's default; negative: invalid_argument
 };
 
 /// Connects to an endpoint. Returns a tcp_socket. Throws system_error with the endpoint in what():
-/// connection_refused, and so on; no_such_device for a scope id that names no interface; a
-/// connection to oneself, which loopback makes possible, is refused too. Of the options, `timeout`,
-/// `attempt_delay` and `family` do not apply: see with_timeout.
-/// On cancellation the socket is closed, even if the connection was established already.
+/// connection_refused, and so on; no_such_device for a scope id that names no interface; a socket
+/// that would be connected to itself (with the same local and remote endpoint) fails with
+/// connection_refused too. Of the options, `timeout`, `attempt_delay` and `family` do not apply:
+/// see with_timeout. On cancellation the socket is closed, even if the connection was established
+/// already.
 detail::tcp_connect_operation connect(const endpoint& peer, const connect_options& options = {});
 
 /// Looks up a host and connects to it: Happy Eyeballs, RFC 8305. IPv4 and IPv6 addresses are looked
-/// up side by side. The first attempt begins with the answer about IPv6, or 50 ms after the one
-/// about IPv4; addresses that come later join. If gai.conf(5) prefers IPv4, the families change
-/// places. Address families take turns, the next address is tried after `attempt_delay` or as soon
-/// as one fails, and the first connection wins.
+/// up concurrently. The first attempt begins when the IPv6 addresses arrive, but at most 50 ms
+/// after the IPv4 addresses. Addresses that arrive later are tried too. If gai.conf(5) prefers
+/// IPv4, this rule has IPv4 and IPv6 exchanged. The families alternate, the next address is tried
+/// after `attempt_delay` or as soon as one fails, and the first connection wins.
 ///
-/// Throws system_error with the code of the first failure, one that may pass before one that does
-/// not (is_permanent, error.hpp), and, in what(), every address that was tried with the reason
-/// why it failed; `error::timed_out`, with the same list, for the limit; `error::host_not_found` if
-/// no address is left to try; the errors of resolve() if there is no address at all. Cancelled:
-/// everything is closed.
+/// Throws system_error with the code of the first failure that is not permanent (is_permanent,
+/// error.hpp), or of the first failure if all are, and with every address that was tried and its
+/// error in what(); `error::timed_out`, with the same list, for the limit; `error::host_not_found`
+/// if the options exclude every address; the errors of resolve() if the look-up finds none.
+/// Cancelled: all sockets are closed.
 COSOCK_API task<tcp_socket> connect(std::string host, std::string service,
                                     connect_options options = {});
 COSOCK_API task<tcp_socket> connect(std::string host, std::uint16_t port,
                                     connect_options options = {});
-/// The same for endpoints that are known already, tried in this order after the families were made
-/// to take turns.
+/// Connects to one of several endpoints in the same way. They are tried in this order, but
+/// alternating between the families, beginning with the family of the first.
 COSOCK_API task<tcp_socket> connect(std::vector<endpoint> peers, connect_options options = {});
 
 // Implementation

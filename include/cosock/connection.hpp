@@ -33,8 +33,9 @@ class basic_connection {
     if (!peer_) detail::raise(no_peer_);
     return *peer_;
   }
-  /// The local address, which each call asks the system for. Throws system_error: `error::closed`
-  /// if the connection is closed or was released.
+  /// The local address, which each call asks the system for. For a socket that is not of this
+  /// library, the address when the connection was accepted. Throws system_error: `error::closed` if
+  /// the connection is closed or was released.
   [[nodiscard]] Endpoint local() const {
     if (local_) return *local_;
     Endpoint answer;

@@ -41,8 +41,8 @@ struct copy_result {
 /// sending, and the opposite direction continues until it ends too. A stream that cannot be shut
 /// down for sending (a terminal, a serial line) stays as it is. Both streams stay open.
 ///
-/// An error of receiving ends both directions. After an error of sending to a stream, the data that
-/// its peer sent before is still received and passed on, until that direction ends too.
+/// An error of receiving ends both directions. After an error of sending to a stream, data that is
+/// received from that stream is still copied to the other one, until it ends.
 ///
 /// Returns the numbers of bytes and the first error. Errors of streams, cancellation, and a passed
 /// idle limit (`error::timed_out`) are not thrown. Bytes that were received but not sent are lost, as

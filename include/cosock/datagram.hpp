@@ -11,15 +11,15 @@
 
 namespace cosock {
 
-/// The ancillary data of a datagram. A member is filled if the option of udp_options that it belongs
-/// to is set, and keeps its default otherwise.
+/// The ancillary data of a datagram. Each receive resets it, and fills a member if its option in
+/// udp_options or local_datagram_options is set, or for an adopted socket the socket option.
 struct packet_info {
   cosock::address local = {};   ///< the address it was sent to
   unsigned interface_index = 0; ///< the interface it came in on
   int traffic_class = -1;       ///< the TOS or traffic class byte; its low two bits are ECN (RFC 3168)
   int hops = -1;                ///< the remaining TTL or hop limit
   std::chrono::system_clock::time_point at = {};  ///< when the kernel received it
-  std::uint32_t dropped = 0;    ///< datagrams the socket had lost by then, because it was full
+  std::uint32_t dropped = 0;    ///< datagrams lost before this one (udp_socket::dropped())
 
   /// Explicit congestion notification (RFC 3168). 0: not capable, 1 and 2: capable, 3: congestion
   /// experienced, -1: unknown.
@@ -63,7 +63,8 @@ concept array_of = requires(const C& c) {
 /// byte_stream (stream.hpp) it belongs to one loop, and takes one receiver and one sender at a time
 /// (`error::busy`). Every function that returns an awaitable is a cancellation point; after
 /// `error::cancelled` no datagram was taken or sent. After close() they throw `error::closed`.
-/// Buffers outlive the `co_await`; endpoints are copied.
+/// Buffers outlive the `co_await`, and so does the array of send_batch with all that it refers to.
+/// Endpoints that are passed as arguments are copied.
 ///
 /// On a connected socket, if the host of the peer answers "port unreachable", the next operation
 /// throws connection_refused, once. The socket stays usable. An answer that arrives while a batch is
@@ -78,8 +79,8 @@ class basic_datagram_socket {
 
   virtual ~basic_datagram_socket() = default;
 
-  /// Waits for a datagram. Returns its size. If it is larger than the buffer, which may be empty, the
-  /// rest is lost, and the result has `truncated` set and the whole length in `length`.
+  /// Waits for a datagram. Returns a receive_result. If the datagram is larger than the buffer,
+  /// which may be empty, the rest is lost, `truncated` is set, and `length` is the whole length.
   detail::datagram_receive_operation receive(mutable_buffer into);
   /// Receives into several buffers, which are filled one after the other.
   template <detail::not_one_mutable_buffer Buffers>
@@ -92,9 +93,9 @@ class basic_datagram_socket {
   detail::datagram_receive_from_operation<Endpoint> receive_from(mutable_buffer into,
                                                                  packet_info& info);
 
-  /// Sends a datagram to the peer that the socket is connected to. Returns its size. Waits while the
-  /// system has no room. Errors: message_size if it is larger than a datagram can be;
-  /// destination_address_required on a socket that is not connected.
+  /// Sends a datagram to the peer that the socket is connected to. Returns its size. Waits while
+  /// the system has no room. Errors: message_size if it is larger than a datagram can be; on a
+  /// socket that is not connected destination_address_required (UDP) or not_connected (local).
   detail::datagram_send_operation<Endpoint> send(const_buffer data);
   /// Sends several buffers as one datagram.
   template <detail::not_one_const_buffer Buffers>
@@ -185,12 +186,12 @@ class batch_datagram {
   std::size_t cut_;
 };
 
-/// Memory for the datagrams of receive_batch, and a forward range of them. The constructor allocates
-/// the memory; using the batch allocates nothing.
+/// Memory for the datagrams of receive_batch, and a forward range of them. The constructor
+/// allocates the memory.
 ///
 /// A socket with receive_offload (udp.hpp) receives many small datagrams as one large one. It is
-/// split without copying if each slot of the batch has 65536 bytes or more; otherwise the datagrams
-/// are copied one by one.
+/// split without copying if the batch has 65535 bytes or more for each datagram; otherwise the
+/// socket allocates a buffer, once, and copies the datagrams one by one.
 template <class Endpoint>
 class basic_datagram_batch : private detail::batch_memory {
  public:

@@ -21,23 +21,24 @@ namespace cosock {
 ///   used. After the other side has hung up, receive returns 0, and send fails with broken_pipe.
 ///   Outside of canonical mode (termios(3)), receive waits for at least 1 byte even if VMIN is 0.
 /// - Master of a terminal (posix_openpt, openpty): never blocks the loop. It cannot be opened
-///   again. If the descriptor is not in non-blocking mode, which is recommended and faster, a thread
-///   reads, and writes in small pieces. receive returns 0 while all slaves are closed, and continues
+///   again. Non-blocking mode is recommended, and faster. In blocking mode a thread reads, and writes
+///   in small pieces. receive returns 0 while all slaves are closed, and continues
 ///   when one is opened again. When the master is closed, the system discards the data that the slave
 ///   has not read.
 /// - Socket: never blocks the loop (MSG_DONTWAIT). shutdown_send() works.
 /// - eventfd, timerfd and other descriptors that support poll(2): never block the loop (RWF_NOWAIT;
-///   if the system does not support that, their own non-blocking mode, or a thread).
+///   if the system does not support that, O_NONBLOCK if it is already set, or else a thread).
 /// - Regular file, block device, /dev/null and other devices without support for poll(2): always
 ///   ready. They block the loop for as long as the disk or the device takes; time limits have no
 ///   effect.
 ///
-/// The threads are those of the bounded pool that resolves names: 64 such calls run at a time, others
-/// queue. The call of a thread cannot be interrupted, but an operation that is cancelled, or whose
-/// limit passes, ends at once. Bytes that the thread has read are kept for the next receive, so none
-/// is lost unless the stream is closed. Bytes that the thread has begun to write, at most 4096, count
-/// as sent: the thread continues to write them until the terminal hangs up or the pipe has no reader
-/// (but not to a closed master). So a cancelled send_some can throw transfer_error here.
+/// The threads are those of the bounded pool that resolves names: 64 such calls run at a time,
+/// others queue. The call of a thread cannot be interrupted, but an operation that is cancelled, or
+/// whose limit passes, ends at once. Bytes that the thread has read are kept for the next receive,
+/// so none is lost unless the stream is closed. Bytes that the thread has begun to write, at most
+/// 4096, count as sent: the thread continues to write them until the terminal hangs up or the pipe
+/// has no reader. Closing a stream over a terminal master stops the write. So a cancelled send_some
+/// can throw transfer_error here.
 ///
 /// A background job that receives from its controlling terminal, or sends to it in the mode TOSTOP,
 /// is stopped by SIGTTIN or SIGTTOU like any other program, until it is in the foreground. If the

@@ -24,7 +24,7 @@ namespace cosock {
 enum class error {
   cancelled = 1,      ///< a cancellation scope ended the operation (operation_canceled)
   timed_out,          ///< a deadline ended the operation (timed_out)
-  closed,             ///< the socket was closed on this side (bad_file_descriptor)
+  closed,             ///< this side has closed or destroyed the object (bad_file_descriptor)
   busy,               ///< another operation is pending in this direction (device_or_resource_busy)
   end_of_stream,      ///< the stream ended in the middle of a line, frame or block
                       ///< (no_message_available)
@@ -48,9 +48,9 @@ enum class error {
   return {static_cast<int>(e), cosock_category()};
 }
 
-/// Base of the errors that say more than a code, for programs too. Where a deadline has ended the
-/// operation, with_timeout() and the other scopes replace the code `cancelled` by `timed_out`, and
-/// keep the rest.
+/// Base of errors that carry data besides the code; programs may derive their own. If a deadline
+/// has ended the operation, with_timeout() and the other scopes replace the code `cancelled` by
+/// `timed_out`, and keep the data.
 class COSOCK_API detailed_error : public boost::system::system_error {
  public:
   using system_error::system_error;
@@ -61,9 +61,9 @@ class COSOCK_API detailed_error : public boost::system::system_error {
   [[nodiscard]] virtual std::exception_ptr with_code(const boost::system::error_code&) const = 0;
 };
 
-/// Thrown by `send` and `receive_exactly` when they end after a part of the bytes has gone, and for
-/// a message that did not fit: it says how many. Otherwise they throw a plain system_error, and no
-/// byte has gone.
+/// Thrown when an operation fails after some of the bytes were transferred, or when a message did
+/// not fit: bytes_transferred() is their number. If no byte was transferred, operations throw a
+/// plain system_error.
 class COSOCK_API transfer_error : public detailed_error {
  public:
   /// For those who implement streams.
@@ -77,7 +77,7 @@ class COSOCK_API transfer_error : public detailed_error {
   std::size_t bytes_;
 };
 
-/// Thrown by `send_batch` when it ends after a part of the datagrams has gone: it says how many.
+/// Thrown by `send_batch` when it fails after some of the datagrams were sent.
 class COSOCK_API batch_error : public detailed_error {
  public:
   /// For those who implement datagram sockets.
@@ -91,8 +91,8 @@ class COSOCK_API batch_error : public detailed_error {
   std::size_t datagrams_;
 };
 
-/// Several tasks that ran side by side failed, each for a reason of its own. The code is that of
-/// the first, or `state_not_recoverable` if that was no system_error; what() names them all.
+/// Several tasks that ran concurrently have failed. The code is that of the first, or
+/// `state_not_recoverable` if that was no system_error; what() names them all.
 class COSOCK_API multiple_errors : public boost::system::system_error {
  public:
   /// At least two errors, none of them null.
@@ -105,9 +105,8 @@ class COSOCK_API multiple_errors : public boost::system::system_error {
   std::vector<std::exception_ptr> errors_;
 };
 
-/// The error of as_result: the code, and the exception that the operation would have thrown, so
-/// that nothing which that knows is lost: the host and the address, a number of bytes, several
-/// errors.
+/// The error of as_result: the code, and the exception that would have been thrown, which keeps
+/// details such as the host, the address, or the number of bytes.
 class COSOCK_API operation_error : public boost::system::error_code {
  public:
   /// No error.
@@ -192,9 +191,9 @@ class COSOCK_AWAITABLE result_awaiter final : public awaiter_of<result_awaiter<A
 
 }  // namespace detail
 
-/// Awaits `operation`, a task or an operation, and returns a boost::system::result: the value, which for a
-/// reference is a std::reference_wrapper, or the error that would have been thrown, as a code.
-/// `value()` throws the very exception; `describe(result.error())` is its text.
+/// Awaits `operation`, a task or an operation, and returns a boost::system::result: the value,
+/// which for a reference is a std::reference_wrapper, or the error that would have been thrown, as
+/// a code. `value()` throws the very exception; `error_message(result.error())` is its text.
 ///
 /// An operation whose error is no more than a code costs no exception this way; others cost one.
 /// Exceptions that are no system_error pass unchanged.

@@ -51,9 +51,9 @@ task<result_of<A>> run_with_cleanup(A operation, Cleanup cleanup) {
 /// multiple_errors with both. A coroutine that is destroyed, for example with its loop, runs no
 /// cleanup: cleanup that does not await belongs in a destructor.
 ///
-/// Both are moved into the task that this returns. A lambda may capture by reference; write one that
-/// captures by value as a named variable first (GCC 12 destroys such a temporary of a `co_await`
-/// twice).
+/// Both are moved or copied into the task that this returns. A lambda may capture by reference;
+/// store one that captures by value in a named variable first (GCC 12 destroys such a temporary of
+/// a `co_await` twice).
 template <class A, class Cleanup>
 auto finally(A&& operation, Cleanup&& cleanup) {
   static_assert(std::is_invocable_v<std::decay_t<Cleanup>&>,

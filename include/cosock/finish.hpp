@@ -12,7 +12,7 @@ namespace cosock {
 /// The limits of byte_stream::finish().
 struct finish_options {
   /// For sending the buffered data and waiting for the end of the peer, together. Zero or less:
-  /// finish() closes at once.
+  /// closes at once, without sending buffered data and without an error.
   time_span timeout = std::chrono::seconds(2);
   /// Bytes of input that are discarded; after more the stream is closed.
   std::size_t max_discard = 256 << 10;

@@ -66,12 +66,13 @@ class basic_shared_acceptor final : public detail::shared_acceptor_base {
 using shared_local_acceptor = basic_shared_acceptor<local_stream_socket>;
 using shared_local_seqpacket_acceptor = basic_shared_acceptor<local_seqpacket_socket>;
 
-/// Listens on one local socket for several loops (loops.hpp). The loops that wait in accept() receive
-/// connections in turn (round robin); a loop that does not accept is skipped. A loop that is busy when
-/// its turn comes delays the next accept.
+/// Listens on one local socket for several loops (loops.hpp). The loops that wait in accept()
+/// receive connections in turn (round robin); a loop without a pending accept() is skipped. If a
+/// loop with a pending accept() is occupied by a task at its turn, the connection waits for it.
 ///
-/// Belongs to no loop; any thread may take its acceptors. It listens until every acceptor that was
-/// taken is closed, and this object is destroyed or all acceptors were taken. Then its file is removed.
+/// Belongs to no loop; any thread may take its acceptors. It stops listening, and its file is
+/// removed, when all acceptors that were taken are closed, and no other can be taken any more: all
+/// were taken, or this object was destroyed.
 template <class Socket>
 class basic_local_listeners final : public detail::shared_listeners_base {
  public:

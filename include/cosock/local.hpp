@@ -56,13 +56,13 @@ class COSOCK_API local_socket : public byte_stream {
 
   /// Sends `data`, and with its first byte duplicates of the descriptors (SCM_RIGHTS). Returns the
   /// number of bytes. The caller keeps the descriptors, and may close them afterwards; a socket of
-  /// this library is passed by its native_handle(). On a stream, `data` is not empty. `data` and
-  /// `descriptors` outlive the `co_await`. Counts as a send.
+  /// this library is passed by its native_handle(). On a stream, descriptors need at least one byte
+  /// of data. `data` and `descriptors` outlive the `co_await`. Counts as a send.
   ///
-  /// Errors: invalid_argument for more than `max_descriptors`, or no data; bad_file_descriptor;
-  /// too_many_references (ETOOMANYREFS) if too many descriptors are in transit; those of send(). After
-  /// an error or a cancellation in the middle, throws transfer_error; the descriptors were sent.
-  /// Otherwise nothing was sent.
+  /// Errors: invalid_argument for more than `max_descriptors`, or on a stream for descriptors
+  /// without data; bad_file_descriptor; ETOOMANYREFS if too many descriptors are in transit; those
+  /// of send(). After an error or a cancellation in the middle, throws transfer_error; the
+  /// descriptors were sent. Otherwise nothing was sent.
   detail::descriptor_send_operation send_with_descriptors(const_buffer data,
                                                 std::span<const int> descriptors) {
     return {object_, data, descriptors};
@@ -73,10 +73,10 @@ class COSOCK_API local_socket : public byte_stream {
   /// together. On a stream, those of one send arrive with its first byte; bytes of earlier and later
   /// sends may be received with it.
   ///
-  /// Returns the number of bytes and the descriptors. The end of the stream, and a message that does
-  /// not fit, are part of the result, not errors; an empty message is returned. On a stream, an empty
-  /// buffer returns at once. Errors: the system's; not_enough_memory, before anything is taken.
-  /// Cancelled: nothing was taken. Counts as a receive.
+  /// Returns a receive_descriptors_result. The end of the stream, and a message that does not fit,
+  /// are part of the result, not errors; an empty message is returned. On a stream, an empty buffer
+  /// returns at once. Errors: the system's; not_enough_memory, before anything is taken. Cancelled:
+  /// nothing was taken. Counts as a receive.
   detail::descriptor_receive_operation receive_with_descriptors(mutable_buffer into,
                                                                 std::size_t max_count) {
     return {object_, into, max_count};
@@ -86,8 +86,9 @@ class COSOCK_API local_socket : public byte_stream {
   /// it.
   ///
   /// On a seqpacket socket this resets SO_TIMESTAMPNS, by which the library distinguishes an empty
-  /// message from the end, so that other code may receive from the descriptor too. From then on each
-  /// receive needs one more system call. An adopted socket never has the option.
+  /// message from the end, so that other code may receive from the descriptor too. From then on
+  /// each receive needs one more system call. The library never sets the option on an adopted
+  /// socket.
   [[nodiscard]] int native_handle() const noexcept;
 
  protected:
@@ -133,11 +134,12 @@ class COSOCK_API local_seqpacket_socket final : public local_socket {
   /// As local_stream_socket::adopt.
   [[nodiscard]] static local_seqpacket_socket adopt(int descriptor);
 
-  /// Waits for a message, which may be empty. Returns its size. If it does not fit, the rest is lost
-  /// and the result has `truncated` set; at the end of the stream it has `end` set. Errors: the
-  /// system's. Cancelled: no message was taken. Counts as a receive.
+  /// Waits for a message, which may be empty. Returns a receive_result. If the message does not
+  /// fit, the rest is lost, and `truncated` is set; at the end of the stream `end` is set. Errors:
+  /// the system's. Cancelled: no message was taken. Counts as a receive.
   detail::message_receive_operation receive_message(mutable_buffer into) { return {object_, into}; }
-  /// Like send(), but also sends an empty message.
+  /// Like send(), except that an empty buffer is sent as an empty message; send() does nothing for
+  /// it.
   detail::descriptor_send_operation send_message(const_buffer from) { return {object_, from, {}}; }
 
  private:
@@ -147,11 +149,11 @@ class COSOCK_API local_seqpacket_socket final : public local_socket {
 };
 
 /// Connects to a local socket. Returns a `Socket`: local_stream_socket or local_seqpacket_socket.
-/// While the backlog of the acceptor is full, it tries again, after 1 ms at first and up to 100 ms
-/// later, without a limit; see with_timeout. Throws system_error with the endpoint in what():
-/// connection_refused if no process listens, no_such_file_or_directory, permission_denied,
-/// wrong_protocol_type for a socket of another type, and others of connect(2). Cancelled: the socket
-/// is closed, even if the connection was already established.
+/// While the backlog of the acceptor is full, it tries again after 1 ms, then after pauses that
+/// double up to 100 ms, without a time limit; see with_timeout. Throws system_error with the
+/// endpoint in what(): connection_refused if no process listens, no_such_file_or_directory,
+/// permission_denied, wrong_protocol_type for a socket of another type, and others of connect(2).
+/// Cancelled: the socket is closed, even if the connection was already established.
 template <class Socket = local_stream_socket>
 detail::local_connect_operation<Socket> connect(const local_endpoint& peer) {
   return detail::local_connect_operation<Socket>(peer);
@@ -168,8 +170,8 @@ template <class Socket = local_stream_socket>
 struct local_acceptor_options {
   int backlog = 4096;         ///< connections that may wait to be accepted; the system may reduce it;
                               ///< negative: invalid_argument
-  int mode = 0600;            ///< permissions of the file, 0 to 07777, whatever the umask is; write
-                              ///< permission is needed to connect; otherwise invalid_argument
+  int mode = 0600;            ///< permissions of the file, whatever the umask is; a peer needs write
+                              ///< permission to connect; outside of 0 to 07777: invalid_argument
   bool replace_stale = true;  ///< replace the file of a socket that does not exist any more
 };
 
@@ -216,10 +218,9 @@ class basic_local_acceptor final : public local_listener {
   /// Binds and listens, on the running loop. For an unnamed endpoint the system picks an abstract
   /// name; see local_endpoint().
   ///
-  /// An existing file is replaced if it is a socket of this user (for root, of any user) that no
-  /// process has open. Throws system_error with the endpoint in what(): address_in_use if a process
-  /// listens there, or if the file is not a socket; no_such_file_or_directory, permission_denied, and
-  /// others of bind(2).
+  /// With `replace_stale`, an existing socket of this user (for root, of any user) that no process
+  /// has open is replaced. Throws system_error with the endpoint in what(): address_in_use for any
+  /// other existing file; no_such_file_or_directory, permission_denied, and others of bind(2).
   explicit basic_local_acceptor(const cosock::local_endpoint& at,
                                 const local_acceptor_options& options = {})
       : local_listener(nullptr, detail::local_access::kind<Socket>(), at, options) {}

@@ -22,12 +22,13 @@ COSOCK_API std::pair<local_datagram_socket, local_datagram_socket> make_local_da
 
 /// How a local datagram socket is opened.
 struct local_datagram_options {
-  int mode = 0600;            ///< permissions of the file, 0 to 07777, whatever the umask is; write
-                              ///< permission is needed to send; otherwise invalid_argument
+  int mode = 0600;            ///< permissions of the file, whatever the umask is; a peer needs write
+                              ///< permission to send; outside of 0 to 07777: invalid_argument
   bool replace_stale = true;  ///< replace the file of a socket that does not exist any more
   bool receive_time = false;  ///< packet_info::at
   int receive_buffer = 0;     ///< bytes; 0: the system's default; negative: invalid_argument
-  int send_buffer = 0;        ///< bytes; 0: the system's default. It limits the size of a datagram
+  int send_buffer = 0;        ///< bytes; 0: the system's default; negative: invalid_argument;
+                              ///< limits the size of a datagram
 };
 
 /// A local (Unix domain) datagram socket, connected or not (unix(7)); closed when destroyed. Its
@@ -35,8 +36,9 @@ struct local_datagram_options {
 /// while the queue of the receiver is full. May be moved while operations are pending. The descriptor
 /// is close-on-exec.
 ///
-/// For a peer that the socket is not connected to, the system does not report when its queue has room
-/// again. A send then tries again, after 0.25 ms at first and up to 20 ms later.
+/// For a peer that the socket is not connected to, the system does not report when its queue has
+/// room again. A send then tries again after 0.25 ms, and then after pauses that double up to 20
+/// ms.
 class COSOCK_API local_datagram_socket final : public basic_datagram_socket<cosock::local_endpoint> {
  public:
   local_datagram_socket() noexcept = default;

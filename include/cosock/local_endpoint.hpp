@@ -16,8 +16,8 @@ namespace detail {
 struct local_address;
 }
 
-/// The address of a local (Unix domain) socket (unix(7)): a path, an abstract name (Linux), which is
-/// not a file and ends with its socket, or unnamed. A value; the default is unnamed.
+/// The address of a local (Unix domain) socket (unix(7)): a path, an abstract name (Linux), which
+/// is not a file and exists as long as its socket, or unnamed. A value; the default is unnamed.
 class COSOCK_API local_endpoint {
  public:
   /// The largest size of a name in bytes.
@@ -25,12 +25,13 @@ class COSOCK_API local_endpoint {
 
   constexpr local_endpoint() noexcept = default;
 
-  /// A socket in the file system. Throws system_error with the path, its length and the limit in
-  /// what(): filename_too_long for more than `max_size` bytes; invalid_argument for an empty path, or
-  /// a path with a NUL in it.
+  /// The address of a socket in the file system. Throws system_error with the path, its length and
+  /// the limit in what(): filename_too_long for more than `max_size` bytes; invalid_argument for an
+  /// empty path, or a path with a NUL in it.
   [[nodiscard]] static local_endpoint path(std::string_view path);
-  /// A socket in the abstract namespace. The name is given without the leading NUL of the system, and
-  /// may contain any byte. Throws as path() does, for a name that is empty or too long.
+  /// The address of a socket in the abstract namespace. The name is given without the leading NUL
+  /// of the system, and may contain any byte. Throws as path() does, for a name that is empty or
+  /// too long.
   [[nodiscard]] static local_endpoint abstract(std::string_view name);
   /// Parses the text of a user: `@name` is an abstract name, anything else a path. `./@name` is a path
   /// too. Throws as path() and abstract() do.
@@ -44,8 +45,9 @@ class COSOCK_API local_endpoint {
   /// The bytes of the path or of the abstract name; empty if unnamed. A view into this object.
   [[nodiscard]] constexpr std::string_view name() const noexcept { return {name_, size_}; }
 
-  /// Text for messages: the path, `@name` for an abstract name, or `(unnamed)`. Control characters are
-  /// shown as hexadecimal escapes.
+  /// Text for messages, which parse() accepts: the path, `@name` for an abstract name; or
+  /// `(unnamed)`. A path that begins with `@` gets a `./` in front. Control characters are shown as
+  /// hexadecimal escapes.
   [[nodiscard]] std::string to_string() const;
 
   friend constexpr bool operator==(const local_endpoint& a, const local_endpoint& b) noexcept {

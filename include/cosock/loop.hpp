@@ -25,8 +25,8 @@ class root;
 /// further code of theirs runs. Socket objects may outlive the loop; they are closed.
 ///
 /// A task may call exit(3). The local variables of tasks are not destroyed then. Static objects
-/// are, as always; a static loop, or a static `running` object, whose tasks are running is left as
-/// it is. Threads of the library delay neither exit() nor a return from main(). The library, or a
+/// are, as always; a static loop or a static `task_handle` whose tasks have not ended is left as it
+/// is. Threads of the library delay neither exit() nor a return from main(). The library, or a
 /// plugin that contains it, stays in memory when it is unloaded after such a thread was started.
 ///
 /// A child process that is forked, without exec, has a copy of the loop, of its tasks and of its
@@ -36,8 +36,8 @@ class root;
 /// that another thread was running has lost that thread, and must not be used in the child. New
 /// loops, and run(), work there. Both processes have the same connections: data that one of them
 /// sends or receives is not sent or received by the other, and a connection ends when both have
-/// closed it (fork(2)). A loop in an io_context of the program goes on in a child with that
-/// context, by notify_fork().
+/// closed it (fork(2)). A loop in an io_context of the program goes on in the child if the program
+/// calls `io_context::notify_fork()` as Asio requires.
 class COSOCK_API loop {
  public:
   loop();
@@ -49,26 +49,28 @@ class COSOCK_API loop {
   [[nodiscard]] static loop& current();
 
   /// Runs the task to its end, and everything else on the loop in the meantime. Returns its result,
-  /// or rethrows its exception. Waits for closed streams of Asio that still have bytes to send, as
-  /// cosock::run() does. Throws std::logic_error inside a task of the same loop.
+  /// or rethrows its exception. Waits for closed asio_streams (asio.hpp) that still have bytes to
+  /// send, as cosock::run() does. Throws std::logic_error inside a task of the same loop.
   template <class T>
   T run(task<T> work);
 
-  /// Starts a task without running the loop. The returned object owns it.
+  /// Starts a task without running the loop: it begins when the loop runs. The returned object owns
+  /// it.
   template <class T>
   [[nodiscard]] task_handle<T> start(task<T> work);
 
-  /// Runs everything that is ready, without waiting. Returns the number of turns and handlers: 0 if
-  /// nothing was ready, at most 4096, so that it returns even if tasks yield without end. Throws
-  /// std::logic_error inside a task of the same loop, like run_some().
+  /// Runs everything that is ready, without waiting. Returns 0 if nothing was ready, otherwise a
+  /// positive number; it returns after a while even if tasks yield without end. Throws
+  /// std::logic_error inside a task of this loop.
   std::size_t poll();
-  /// Waits until something is ready, and runs it.
+  /// Waits until something is ready, and runs it. Throws std::logic_error inside a task of this
+  /// loop.
   void run_some();
 
   /// Calls the function on the loop, soon. This is the one member that any thread may call, as long
   /// as the loop exists: use it to cancel a scope, or to wake a task, from another thread. A
-  /// function that was not called when the loop is destroyed is destroyed with it. It must not
-  /// throw.
+  /// function that was not called when the loop is destroyed is destroyed with the loop. The
+  /// function must not throw.
   template <class F>
   void post(F function) {
     struct function_call final : detail::loop_message {

@@ -46,8 +46,8 @@ COSOCK_API task<> run_loop_bodies(std::vector<std::unique_ptr<loop_body>> bodies
 /// Runs a function on `n` loops concurrently, each on a thread of its own, and returns after all of
 /// them have ended. Use it to run on more than one core. 0 means usable_cores().
 ///
-/// Each loop gets its own copy of `f`, made in this call, and calls it with its index, 0 to n - 1,
-/// if it takes one; it returns task<>. Objects that `f` refers to are shared between threads.
+/// Each loop calls its own copy of `f`, made in this call. `f` returns task<>, and may take the
+/// index of the loop, 0 to n - 1. Objects that `f` refers to are shared between threads.
 ///
 /// The first error that leaves one loop cancels the others, and is thrown when all have ended, as
 /// with_nursery does. On cancellation it cancels all loops, waits for them, and throws

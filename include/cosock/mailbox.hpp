@@ -56,9 +56,9 @@ class mailbox_receive_operation;
 
 }  // namespace detail
 
-/// A bounded queue into which any thread sends, and from which tasks of the loop receive on which
-/// it was made. Besides loop::post it is the only way into a loop from another thread. Its memory
-/// is allocated once, and sending allocates nothing. Moving a T must not throw.
+/// A bounded queue into which any thread sends. Tasks of the loop on which it was made receive from
+/// it. Without Asio, it and loop::post are the only ways into a loop from another thread. Its
+/// memory is allocated once, and sending allocates nothing. Moving a T must not throw.
 ///
 /// Threads send through sender objects, which may outlive the mailbox and its loop; the mailbox may
 /// outlive the loop too. Values that were not received are destroyed with the mailbox.
@@ -80,7 +80,7 @@ class mailbox {
       T copy(value);
       return state_->give(copy);
     }
-    /// Ends the values of all senders. Idempotent.
+    /// Closes the mailbox for all senders. Idempotent.
     void close() const noexcept { state_->close(); }
     /// Whether every later send will fail.
     [[nodiscard]] bool is_closed() const noexcept { return state_->is_closed(); }
@@ -104,18 +104,19 @@ class mailbox {
   /// Returns a new sender, for another thread.
   [[nodiscard]] sender make_sender() const noexcept { return sender(state_); }
 
-  /// Waits for a value, and returns it; empty once the mailbox is closed and all self_owned_message values have
+  /// Waits for a value, and returns it; empty once the mailbox is closed and all queued values have
   /// been received. Several tasks may receive: first come, first served. Throws `error::cancelled`:
   /// no value was taken; `error::wrong_loop` in a task of another loop. If the loop has handed over
-  /// a value before the cancellation takes effect, it is returned; a value that is only self_owned_message
+  /// a value before the cancellation takes effect, it is returned; a value that is only queued
   /// stays for the next receive.
   detail::mailbox_receive_operation<T> receive() {
     return detail::mailbox_receive_operation<T>(*state_);
   }
-  /// The next value, or empty if the queue is empty. On the thread of the loop.
+  /// The next value; empty if there is none, or if tasks wait in receive(). On the thread of the
+  /// loop.
   [[nodiscard]] std::optional<T> try_receive() { return state_->take_one(); }
 
-  /// Ends the values: those in the queue may still be received. Idempotent.
+  /// Accepts no more values: those in the queue may still be received. Idempotent.
   void close() noexcept { state_->close(); }
   /// Whether it was closed, here or by a sender. Values may be left to receive.
   [[nodiscard]] bool is_closed() const noexcept { return state_->is_closed(); }

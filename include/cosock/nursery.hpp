@@ -26,8 +26,8 @@ class COSOCK_API nursery : protected detail::task_group {
   /// been cancelled it runs until its first wait, which fails.
   ///
   /// Variables that the function captures by reference must outlive the child: those declared
-  /// outside with_nursery do, those of its body do not. A debug build of the library reports a
-  /// child that outlives such a variable on standard error.
+  /// outside with_nursery do, those of its body do not. A debug build of the library reports on
+  /// standard error if a child outlives such a variable.
   template <class F, class... Args>
   void start(F&& function, Args&&... arguments) {
     static_assert(std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>,
@@ -88,9 +88,9 @@ class COSOCK_AWAITABLE detail::nursery_awaiter final : public awaiter_of<nursery
 ///
 /// Throws the first error, after all have ended. On cancellation from outside it cancels the body
 /// and the children, waits for them, and throws `error::cancelled`, unless all of them completed.
-/// The body may be a lambda that captures by reference; it is kept until the end. Make a lambda
-/// that captures by value a named variable first (GCC 12 destroys such a temporary of a `co_await`
-/// twice).
+/// The body may be a lambda that captures by reference; it is kept until the end. Store a lambda
+/// that captures by value in a named variable first (GCC 12 destroys such a temporary of a
+/// `co_await` twice).
 template <class Body>
 auto with_nursery(Body&& body) {
   static_assert(std::is_invocable_r_v<task<>, std::decay_t<Body>&, nursery&>,

@@ -34,8 +34,9 @@ struct outbox_options {
   overflow_policy policy = overflow_policy::wait;  ///< for a message that does not fit
   /// Text that is sent before the stream is closed under the policy `close`. Queued messages are
   /// discarded; the write in progress and this text are sent, and the stream ends in order
-  /// (byte_stream::finish()), all within close_timeout. Receiving goes on in the meantime; while
-  /// a receive is pending, the end of the peer is not waited for. Copied. Empty: closed at once.
+  /// (byte_stream::finish(), with its default limits), all within close_timeout. Receiving goes on
+  /// in the meantime; while a receive is pending, the end of the peer is not waited for. Copied.
+  /// Empty: closed at once.
   std::string_view close_message = {};
   time_span close_timeout = std::chrono::seconds(5);  ///< zero or less: closed at once
 };
@@ -101,7 +102,7 @@ class COSOCK_AWAITABLE outbox_flush_operation final : public awaiter_of<outbox_f
 /// It does not own the stream. Start run() in a nursery that contains the senders, and send on the
 /// stream through the outbox only:
 ///
-///     outbox out(socket);
+///     outbox out(socket);  // before with_nursery
 ///     nursery.start([&] { return out.run(); });
 ///     co_await out.send("hello\n");
 ///
@@ -114,14 +115,15 @@ class COSOCK_API outbox {
   explicit outbox(byte_stream& stream, const outbox_options& options = {});
   outbox(const outbox&) = delete;
   outbox& operator=(const outbox&) = delete;
-  /// Not while run() runs. Pending sends end with `error::closed`; self_owned_message messages are not sent.
+  /// Must not be called while run() runs. Pending sends end with `error::closed`; queued messages
+  /// are not sent.
   ~outbox();
 
-  /// Queues a message. Completes when the message is self_owned_message, not when it is written: see flush().
+  /// Queues a message. Completes when the message is queued, not when it is written: see flush().
   /// Waits for room under the policy `wait`, first come, first served. Throws the error that ended
   /// run(); `error::closed` after close(), or if run() was cancelled; `error::slow_consumer` under
-  /// the policy `close`, which closes the stream, after the last words if there are any. Cancelled
-  /// (`error::cancelled`): the message was not self_owned_message. Pass a non-null shared_ptr to share one
+  /// the policy `close`, which closes the stream, after it has sent `close_message`. Cancelled
+  /// (`error::cancelled`): the message was not queued. Pass a non-null shared_ptr to share one
   /// message among peers without copying.
   detail::outbox_send_operation send(std::string message) {
     return {*this, detail::message(std::move(message))};
@@ -130,24 +132,25 @@ class COSOCK_API outbox {
     return {*this, detail::message(std::move(message))};
   }
   /// Queues a message if there is room. Returns false if there is none, or if send() would throw.
+  /// Under the policy `close`, no room also closes the stream, as in send().
   bool try_send(std::string message) { return try_queue(detail::message(std::move(message))); }
   bool try_send(std::shared_ptr<const std::string> message) {
     return try_queue(detail::message(std::move(message)));
   }
 
-  /// Waits until all messages that were self_owned_message before have been written to the stream or discarded,
+  /// Waits until all messages that were queued before have been written to the stream or discarded,
   /// and have left the buffer of the stream, if it has one (asio_stream). Throws the errors of
   /// send() for a stream that failed; `error::cancelled`.
   detail::outbox_flush_operation flush() noexcept { return detail::outbox_flush_operation(*this); }
 
-  /// Writes self_owned_message messages. Returns after close(), when all messages have left the stream. Throws
+  /// Writes queued messages. Returns after close(), when all messages have left the stream. Throws
   /// the errors of the stream's send, and `error::slow_consumer`. Cancelled: a message may have
   /// been sent in part, and nothing more is sent; use with_grace (cancel.hpp) to send the rest.
   /// Throws std::logic_error for a second call.
   task<> run();
 
-  /// Ends the messages: self_owned_message ones are written, then run() returns. Sends that wait for room end
-  /// with `error::closed`. Leaves the stream open. Idempotent.
+  /// Accepts no more messages: queued ones are written, then run() returns. Sends that wait for
+  /// room end with `error::closed`. Leaves the stream open. Idempotent.
   void close() noexcept;
 
   /// The number of messages, and of their bytes, that wait to be written. Messages that are being

@@ -15,8 +15,8 @@ class buffered_reader;
 
 /// The limits of a buffered_reader.
 struct reader_options {
-  std::size_t capacity = 16 << 10;  ///< bytes of the buffer, and of the largest block
-  std::size_t max_line = 8 << 10;   ///< bytes of a line, or before a delimiter, which do not count;
+  std::size_t capacity = 16 << 10;  ///< bytes of the largest block
+  std::size_t max_line = 8 << 10;   ///< bytes of a line without its end, or before a delimiter;
                                     ///< SIZE_MAX: no limit
   bool unterminated_line = false;   ///< the bytes after the last LF of the stream are a line too
 };
@@ -113,20 +113,22 @@ class COSOCK_AWAITABLE reader_fill_operation final
 ///
 /// Buffered data is returned without suspending, copying or allocating. Each call is a cancellation
 /// point. Errors: `error::cancelled`, `error::closed`, those of byte_stream::receive, and
-/// `error::busy` while another task reads. A call that was cancelled or has failed consumes nothing,
-/// except where it says so: the bytes stay in the buffer, and the next call continues with them.
+/// `error::busy` while another task reads. A call that was cancelled or has failed consumes
+/// nothing, unless its comment says otherwise: the bytes stay in the buffer, and the next call
+/// continues with them.
 ///
-/// A view points into the buffer, and is valid until the next call. The functions return an optional,
-/// which is empty at the orderly end of the stream: `while (auto line = co_await
-/// reader.read_line())`. If the stream ends inside of an item, they throw `error::end_of_stream`, and
-/// buffered() returns the incomplete item.
+/// A view points into the buffer, and is valid until the next call. Functions that return a view
+/// return it in an optional, which is empty at the orderly end of the stream: `while (auto line =
+/// co_await reader.read_line())`. If the stream ends inside of an item, they throw
+/// `error::end_of_stream`, and buffered() returns the incomplete item.
 class COSOCK_API buffered_reader {
  public:
-  /// Allocates the buffer, with room for a line of `max_line`, at most 64 KiB. For a longer line or a
-  /// larger frame it is doubled while the bytes arrive, up to `max_line` or the maximum of the format,
-  /// and it is not reduced again. If there is no memory, the read fails with not_enough_memory and
-  /// consumes nothing. Throws std::invalid_argument for a capacity of more than PTRDIFF_MAX;
-  /// std::bad_alloc. The stream outlives the reader.
+  /// Allocates the buffer: room for a block of `capacity` bytes, and for a line of `max_line` or of
+  /// 64 KiB, whichever is less. For a longer line or a larger frame it is doubled while the bytes
+  /// arrive, up to `max_line` or the maximum of the format, and it is not reduced again. If there
+  /// is no memory, the read fails with not_enough_memory and consumes nothing. Throws
+  /// std::invalid_argument for a capacity of more than PTRDIFF_MAX; std::bad_alloc. The stream
+  /// outlives the reader.
   explicit buffered_reader(byte_stream& stream, const reader_options& options = {});
   buffered_reader(const buffered_reader&) = delete;
   buffered_reader& operator=(const buffered_reader&) = delete;
@@ -151,9 +153,9 @@ class COSOCK_API buffered_reader {
   /// reader.
   detail::reader_view_operation read_exactly(std::size_t bytes);
 
-  /// Fills the buffer. Returns false at the orderly end of the stream; then nothing was read. If the
-  /// buffer is larger than the capacity of the reader, a call that was cancelled or has failed may
-  /// have consumed bytes: it throws transfer_error with the number of bytes in the buffer.
+  /// Fills `into`. Returns false at the orderly end of the stream; then nothing was read. If `into`
+  /// is larger than the capacity of the reader, a call that was cancelled or has failed may have
+  /// consumed bytes: it throws transfer_error with the number of bytes in `into`.
   detail::reader_fill_operation<bool> read_exactly(mutable_buffer into) {
     return {*this, want::fill, into};
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cosock/connect.hpp>
+#include <cosock/detail/observer.hpp>
 #include <cosock/detail/reconnect.hpp>
 #include <cosock/error.hpp>
 
@@ -19,42 +20,13 @@ struct retry_event {
   boost::system::error_code error;  ///< `end_of_stream` if the session returned
   std::string_view text;            ///< the text of the error; valid during the call
   std::chrono::nanoseconds delay;   ///< the duration of the wait
-  std::size_t attempt;              ///< the number of the wait in a row; 1 after a success
+  std::size_t attempt;              ///< number of waits since the last success, with this one: from 1
 };
 
-/// A reference to a function that is called with a retry_event. A function object outlives it; a
-/// function pointer or a lambda without captures is copied. Empty by default.
-class retry_observer {
- public:
-  /// A function that is called without an object.
-  using function = void (*)(const retry_event&);
-  constexpr retry_observer() noexcept = default;
-  /// Keeps the address of a function, or that of an object.
-  template <class F>
-    requires(!std::same_as<std::remove_cvref_t<F>, retry_observer> &&
-             std::invocable<F&, const retry_event&> &&
-             (std::is_lvalue_reference_v<F> || std::convertible_to<F, function>))
-  retry_observer(F&& observer) noexcept {
-    if constexpr (std::convertible_to<F, function>) {
-      function_ = observer;
-    } else {
-      object_ = __builtin_addressof(observer);
-      call_ = [](const void* object, const retry_event& event) {
-        (*static_cast<std::remove_reference_t<F>*>(const_cast<void*>(object)))(event);
-      };
-    }
-  }
-  /// Calls the function; no effect if empty.
-  void operator()(const retry_event& event) const {
-    if (function_) function_(event);
-    if (call_) call_(object_, event);
-  }
-
- private:
-  function function_ = nullptr;
-  const void* object_ = nullptr;
-  void (*call_)(const void*, const retry_event&) = nullptr;
-};
+/// A reference to a function that is called with a retry_event: `void(const retry_event&)`. A function,
+/// a function pointer and a lambda without captures are copied; any other function object outlives it.
+/// Empty by default.
+using retry_observer = detail::observer<const retry_event&>;
 
 /// The clock of a reconnecting client, which tests can replace so that nothing waits.
 class COSOCK_API backoff_clock {
@@ -66,9 +38,9 @@ class COSOCK_API backoff_clock {
   virtual task<> sleep_for(std::chrono::nanoseconds) = 0;
 };
 
-/// How long a client waits between connections, and when it gives up. The n-th wait in a row, from 0,
-/// is a uniformly distributed random number between 0 and min(cap, base * 2^n) ("full jitter"), so
-/// clients that lost the same server do not return at the same time.
+/// How long a client waits between connections, and when it gives up. The n-th wait since the last
+/// success, from 1, is a uniformly distributed random number between 0 and min(cap, base * 2^(n-1))
+/// ("full jitter"), so clients that lost the same server do not return at the same time.
 struct reconnect_options {
   time_span base = std::chrono::milliseconds(100);  ///< zero or less: no waits
   time_span cap = std::chrono::seconds(30);  ///< the longest wait; zero or less: no waits

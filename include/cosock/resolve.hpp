@@ -23,16 +23,17 @@ struct resolve_options {
 
 /// Looks up a host name and a port. Returns every endpoint once, in the order of preference (RFC
 /// 6724). The service is a decimal port or a name such as "http", of TCP or else of UDP. An empty
-/// host means loopback, IPv6 first. A numeric host with a decimal port never leaves the loop. With
-/// family::any it waits for the answers about both families, which connect() does not do.
+/// host means loopback, IPv6 first. A numeric host with a decimal port is answered at once on the
+/// thread of the loop. With family::any it waits for the answers about both families, which
+/// connect() does not do.
 ///
 /// Names go through getaddrinfo(3), on threads of the library, never on the loop's. Names that the
 /// hosts file lists wait for no name server, if nsswitch.conf(5) puts `files` first, and if they
 /// are in the first 256 KiB of the file. "localhost", and every name that ends with ".localhost",
 /// never reaches a name server: it has the loopback addresses of the hosts file, or else both (RFC
-/// 6761). Of other names, 16 are looked up at a time, and 16 more if only IPv6 addresses are
-/// wanted; others wait. Look-ups that were abandoned at a silent name server do not count, until
-/// they occupy 112 threads more.
+/// 6761). Of other names, at most 16 look-ups run at a time, and separately 16 that ask for IPv6
+/// only; others wait. A cancelled look-up whose name server is silent does not count, but occupies
+/// a thread, at most 112 for each of the two kinds.
 ///
 /// A host is a name or an address that address::parse() takes. A name has letters, digits, "-" and
 /// "_" in its parts, and bytes from 0x80, with a final dot or without. Addresses in other
@@ -41,7 +42,7 @@ struct resolve_options {
 /// Throws system_error with the host or the service in what(): `error::host_not_found`, also for a
 /// host that is refused, and for an address that is not of the wanted family;
 /// `error::service_not_found`; `error::resolver_failed`; no_buffer_space if more than 4096 look-ups
-/// wait for a thread. Cancelled: returns at once, even while the name server is silent; the look-up
+/// wait for a thread. Cancelled: ends at once, even while the name server is silent; the look-up
 /// ends on its thread, and holds up neither the loop nor the end of the process.
 COSOCK_API task<std::vector<endpoint>> resolve(std::string host, std::string service,
                                                resolve_options options = {});
@@ -49,8 +50,8 @@ COSOCK_API task<std::vector<endpoint>> resolve(std::string host, std::uint16_t p
                                                resolve_options options = {});
 
 /// Looks up the name of an address through getnameinfo(3). Throws system_error with the address in
-/// what(): `error::host_not_found` if it has none, `error::resolver_failed`. Cancellation as in
-/// resolve.
+/// what(): `error::host_not_found` if the address has no name; `error::resolver_failed`.
+/// Cancellation as in resolve.
 COSOCK_API task<std::string> reverse_resolve(address peer);
 
 }  // namespace cosock

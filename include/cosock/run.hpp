@@ -13,13 +13,14 @@ namespace cosock {
 ///
 /// SIGINT and SIGTERM cancel the scope around the task, so that it ends in order: if it then ends
 /// with `cancelled`, the status is 0. A second such signal ends the process at once, as if it had
-/// not been caught. A signal that the process ignores when run() is called stays ignored. The
-/// previous handlers are installed again when run() returns.
+/// not been caught, unless a signal_set names it (signal.hpp). A signal that the process ignores
+/// when run() is called stays ignored. The previous handlers are installed again when run()
+/// returns.
 ///
-/// Waits for streams of Asio that were closed and still have bytes to send (asio.hpp), within their
-/// limits; a signal ends that wait. An exception that leaves the task is printed to standard error
-/// as `program: message`, without SIGPIPE, and the status is 1. Throws only system_error, if the
-/// loop cannot be made.
+/// Waits for closed asio_streams (asio.hpp) that still have bytes to send, within their limits; a
+/// signal ends that wait. An exception that leaves the task is printed to standard error as
+/// `program: message`, and the status is 1; a closed standard error raises no SIGPIPE. Throws only
+/// system_error, if the loop cannot be made.
 [[nodiscard]] COSOCK_API int run(task<int> program);
 [[nodiscard]] COSOCK_API int run(task<void> program);
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cosock/address.hpp>
+#include <cosock/detail/observer.hpp>
 #include <cosock/detail/serve_state.hpp>
 #include <cosock/duration.hpp>
 #include <cosock/finish.hpp>
@@ -12,32 +13,13 @@
 
 namespace cosock {
 
-/// A reference to a function that is called with errors. The function object outlives it; a function
-/// pointer or a lambda without captures is copied.
-class error_observer {
+/// A reference to a function that is called with errors: `void(const std::exception_ptr&)`. A function,
+/// a function pointer and a lambda without captures are copied; any other function object outlives it.
+class error_observer : public detail::observer<const std::exception_ptr&> {
  public:
-  /// Prints `program: message` to standard error.
-  constexpr error_observer() noexcept = default;
-  /// Calls an object.
-  template <class F>
-    requires(std::invocable<F&, const std::exception_ptr&> &&
-             !std::same_as<std::remove_cv_t<F>, error_observer>)
-  constexpr error_observer(F& function) noexcept
-      : object_(const_cast<void*>(static_cast<const void*>(&function))),
-        call_([](void* f, const std::exception_ptr& e) { (*static_cast<F*>(f))(e); }) {}
-  /// Calls a function.
-  template <class F>
-    requires(std::convertible_to<F, void (*)(const std::exception_ptr&)> &&
-             !std::is_lvalue_reference_v<F>)
-  constexpr error_observer(F&& function) noexcept : function_(function) {}
-
-  /// Calls the function.
+  using observer::observer;
+  /// Calls the function. By default prints `program: message` to standard error.
   COSOCK_API void operator()(const std::exception_ptr& error) const;
-
- private:
-  void* object_ = nullptr;
-  void (*call_)(void*, const std::exception_ptr&) = nullptr;
-  void (*function_)(const std::exception_ptr&) = nullptr;
 };
 
 /// How connections are served. The defaults protect the process.
@@ -55,7 +37,7 @@ struct serve_options {
   /// The time limit for ending a connection that its handler leaves open, see byte_stream::finish().
   /// Zero or less: it is closed at once.
   time_span finish_timeout = std::chrono::seconds(2);
-  /// Bytes of input that are discarded then; after more the connection is closed.
+  /// Bytes of input that byte_stream::finish() discards; after more the connection is closed.
   std::size_t max_discard = 256 << 10;
   /// Called once for each exception that leaves a handler, and once for each code of accept() after
   /// which serving continues. Must not throw.
@@ -72,7 +54,7 @@ struct serve_counters {
   std::uint64_t failed = 0;     ///< connections whose handler ended with an error
   std::uint64_t rejected = 0;   ///< errors of accept() because the system had no room
   std::uint64_t accept_errors = 0;  ///< all errors of accept() after which serving continued
-  std::uint64_t unreported = 0;     ///< errors that were not reported
+  std::uint64_t unreported = 0;     ///< errors that `max_reports` left out
   std::size_t active = 0;       ///< connections that are being served
   std::size_t peak = 0;         ///< largest number of them at the same time
   std::uint64_t bytes_in = 0;   ///< bytes received over all connections
@@ -87,8 +69,9 @@ class COSOCK_API server_handle {
   server_handle(const server_handle&) = delete;
   server_handle& operator=(const server_handle&) = delete;
 
-  /// Closes the acceptor; serve() returns when the handlers have ended, or after the drain time.
-  /// Before serve() begins, it makes serve() return at once. Idempotent.
+  /// Closes the acceptor; serve() returns when all handlers have ended. Handlers that still run
+  /// after the drain time are cancelled. Before serve() begins, it makes serve() return at once.
+  /// Idempotent.
   void stop() noexcept;
   /// Whether stop() was called.
   [[nodiscard]] bool is_stopping() const noexcept { return stopping_; }
@@ -109,24 +92,25 @@ class COSOCK_API server_handle {
 /// the peer has reset. `on_error` is called with an exception that leaves the handler; the other
 /// connections are not affected. A cancellation is not an error.
 ///
-/// A connection that the handler leaves open, also one that it moved and destroyed, is ended in order
-/// as by byte_stream::finish(): the sending direction is shut down, input is discarded within
-/// `finish_timeout` and `max_discard`, and the stream is closed. This is also done after an error of
-/// the handler, because its last data may be a reply. Until then the connection counts in
-/// `max_connections`. A connection is closed at once if its end was received, if it is lost, if the
-/// handler closes it, and when the drain time has passed. A stream that the handler moved elsewhere
-/// is not touched.
+/// A connection that the handler leaves open, even if it moved the stream and destroyed it there,
+/// is ended in order as by byte_stream::finish(): the sending direction is shut down, input is
+/// discarded within `finish_timeout` and `max_discard`, and the stream is closed. This is also done
+/// after an error of the handler, because its last data may be a reply. Until then the connection
+/// counts in `max_connections`. A connection is closed at once if the end of the data of the peer
+/// was received, if it is lost, if the handler closes it, and when the drain time has passed. A
+/// stream that the handler moved elsewhere is not touched.
 ///
 /// server_handle::stop(), or the cancellation of the scope, stops the server: the acceptor closes at
 /// once, the handlers may continue for `drain`, and are then cancelled and awaited. After stop() it
 /// returns; after a cancellation it throws `error::cancelled`.
 ///
-/// An error of accept() that concerns one connection (ECONNABORTED, EPROTO, ECONNRESET, ETIMEDOUT and
-/// the other network errors of accept(2)) is skipped. After a temporary error, for example if the
-/// process or the system has no descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM), or if a rule
-/// forbids a connection (EPERM), it tries again when a connection has ended, or after 5 ms, doubled up
-/// to 1 s. An error of the acceptor itself (EBADF, EINVAL, ENOTSOCK, EFAULT, ENOSYS, `error::closed`),
-/// or of set_backlog(), stops the server as stop() does, and is thrown.
+/// An error of accept() that concerns one connection (ECONNABORTED, EPROTO, ECONNRESET, ETIMEDOUT
+/// and the other network errors of accept(2)) is skipped. After a temporary error, for example if
+/// the process or the system has no descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM), or if
+/// a rule forbids a connection (EPERM), it tries again when a connection has ended, or after 5 ms,
+/// doubled up to 1 s. An error of the acceptor itself (EBADF, EINVAL, ENOTSOCK, EFAULT, ENOSYS, and
+/// every error without a code of the system, such as `error::closed`), or of set_backlog(), stops
+/// the server as stop() does, and is thrown.
 ///
 /// `acceptor` outlives the call. It may have any type with accept() and close() as in tcp_acceptor,
 /// and with set_backlog() if the option `backlog` is used (std::logic_error otherwise).

@@ -18,10 +18,10 @@ class signal_wait_operation;
 /// exists, and have their previous disposition afterwards. Belongs to the loop that runs where it
 /// is made, and may outlive it.
 ///
-/// Several sets may name the same signal, on one loop or on several: each of them receives it. That
-/// includes run(): it still ends the program at the first SIGINT or SIGTERM; but if a set names one
-/// of them, a second one does not end the process at once, as it otherwise would. Signals of one
-/// kind that arrive faster than they are received may count as one.
+/// Several sets may name the same signal, on one loop or on several: each of them receives it. So
+/// does run(): the first SIGINT or SIGTERM still cancels its task. But if a set names that signal,
+/// a second one does not end the process. Signals of one kind that arrive faster than they are
+/// received may count as one.
 ///
 /// A child that is forked, without exec, does not report its signals to the parent. In the child
 /// they have the disposition that they had before they were caught, until the child runs the loop,

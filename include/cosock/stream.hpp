@@ -40,9 +40,10 @@ class COSOCK_API byte_stream {
             &detail::gather<mutable_buffer, std::remove_cvref_t<Buffers>>};
   }
 
-  /// Receives until the buffer is full. Returns its size. Errors: `error::end_of_stream` if the stream
-  /// ends before; those of receive(). After an error or a cancellation in the middle, throws
-  /// transfer_error with the number of bytes in the buffer; they are no longer in the stream.
+  /// Receives until the buffer is full. Returns its size. Errors: `error::end_of_stream` if the
+  /// stream ends before; those of receive(). After an error or a cancellation in the middle, throws
+  /// transfer_error with that code and the number of bytes in the buffer; they are no longer in the
+  /// stream.
   detail::stream_transfer_operation receive_exactly(mutable_buffer into) {
     return {kind::receive_exactly, object_, into.data(), into.size()};
   }
@@ -53,9 +54,10 @@ class COSOCK_API byte_stream {
             &detail::gather<mutable_buffer, std::remove_cvref_t<Buffers>>};
   }
 
-  /// Sends all bytes. Returns their number. Errors: the system's; if the peer is gone, broken_pipe or
-  /// connection_reset (there is no SIGPIPE). After an error or a cancellation in the middle, throws
-  /// transfer_error with the number of bytes that were sent; the peer may read them.
+  /// Sends all bytes. Returns their number. Errors: the system's; if the peer is gone, broken_pipe
+  /// or connection_reset (there is no SIGPIPE). After an error or a cancellation in the middle,
+  /// throws transfer_error with that code and the number of bytes that were sent; the peer may read
+  /// them.
   detail::stream_transfer_operation send(const_buffer from COSOCK_LIFETIMEBOUND) {
     return {kind::send, object_, from.data(), from.size()};
   }
@@ -66,8 +68,9 @@ class COSOCK_API byte_stream {
     return {kind::send, object_, &from, &detail::gather<const_buffer, Buffers>};
   }
 
-  /// Waits for room, and sends the bytes that fit, as send(2) does. Returns their number: at least 1,
-  /// unless there are none. Errors as for send(). Cancelled: nothing was sent.
+  /// Waits for room, and sends the bytes that fit, as send(2) does. Returns their number: at least
+  /// 1, unless there are none. Errors as for send(). Cancelled: nothing was sent, except by a
+  /// descriptor_stream.
   detail::stream_transfer_operation send_some(const_buffer from COSOCK_LIFETIMEBOUND) {
     return {kind::send_some, object_, from.data(), from.size()};
   }
@@ -85,26 +88,29 @@ class COSOCK_API byte_stream {
 
   /// Ends the sending direction: the peer receives the data that was sent, then the end of the
   /// stream. Receiving goes on; later sends fail. Does not wait. Idempotent. Errors: `error::busy`
-  /// while a send is pending; `error::closed`.
+  /// while a send is pending; `error::closed`; operation_not_supported on a stream without half
+  /// close (descriptor_stream).
   virtual void shutdown_send() = 0;
 
   /// Ends the connection in order, and closes the stream. Sends the data that the stream still
-  /// buffers (an asio_stream has a buffer), and the end, as shutdown_send() does. Then it discards
-  /// input until the end of the peer, unless receive() has already returned 0: a connection that is
-  /// closed with unread input is reset (RFC 1122, section 4.2.2.13), and the peer may lose data that
-  /// it has not read. If the end was received before, finish() needs no more system calls than
-  /// close(). By default it waits for at most 2 s, and discards at most 256 KiB.
+  /// buffers (an asio_stream has a buffer), and the end, as shutdown_send() does. Then, unless
+  /// receive() has already returned 0, it discards input until the end of the stream, because a
+  /// connection that is closed with unread input is reset (RFC 1122, section 4.2.2.13), and the
+  /// peer may lose data that it has not read. If the end was received before, finish() needs no
+  /// more system calls than close(). By default it waits for at most 2 s, and discards at most 256
+  /// KiB.
   ///
-  /// Returns true if the end of the peer was received, false if one of the limits ended the wait.
-  /// Errors: `error::timed_out` if the limit passes before all data is sent; those of send(),
-  /// shutdown_send() and receive(). The stream is closed then. `error::busy` while an operation is
-  /// pending: the stream stays open. `error::closed`. Cancelled: closed at once, as by close(). The
-  /// stream outlives the `co_await`.
+  /// Returns true if the end of the stream was received; false if a limit passed, or if the stream
+  /// was closed without waiting for it (see below). Errors: `error::timed_out` if the limit passes
+  /// before all data is sent; those of send(), shutdown_send() and receive(). The stream is closed
+  /// then. `error::busy` while an operation is pending, and the stream stays open; `error::closed`;
+  /// both come before a cancellation. Cancelled: closed at once, as by close(). The stream outlives
+  /// the `co_await`.
   ///
   /// A stream without half close (descriptor_stream) is closed when its data is sent. A connection
   /// that close() would reset (tcp_socket::set_linger(0)) is closed at once.
   task<bool> finish();
-  /// Like finish(), with other limits, or another time limit (finish.hpp).
+  /// Like finish(), with other limits, or another time limit. Needs <cosock/finish.hpp>.
   task<bool> finish(finish_options how);
   template <class Limit>
   requires requires { typename Limit::period; }

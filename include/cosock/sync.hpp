@@ -15,13 +15,12 @@ class event_wait_operation;
 class semaphore_acquire_operation;
 }  // namespace detail
 
-// What the tasks of one loop use to wait for each other. None of it locks or allocates, and none of
-// it may be touched by another thread (that is what mailbox.hpp and loop::post are for).
+// Objects with which the tasks of one loop wait for each other. They use no locks of threads and
+// allocate nothing, and other threads must not use them (see mailbox.hpp and loop::post for that).
 //
-// Each wait is a cancellation point, also where it need not wait. Where a wait was granted and
-// cancelled before its task ran, the grant counts: the task has what it waited for, and meets the
-// cancellation at its next wait. An object that is destroyed ends those who wait for it with
-// `error::closed`.
+// Each wait is a cancellation point, also where it need not wait. If a wait succeeds, and its scope
+// is cancelled before the task runs, the wait still returns normally, and the next wait is
+// cancelled. If an object is destroyed, pending waits fail with `error::closed`.
 
 /// A flag that tasks wait for (a manual-reset event). Any number of tasks may wait.
 class COSOCK_API event {
@@ -56,7 +55,7 @@ class COSOCK_API event {
 class COSOCK_API semaphore {
  public:
   /// Acquired permits, which return to the semaphore when the object is destroyed, at the latest.
-  /// The semaphore outlives it. Empty if it holds no permit.
+  /// The semaphore outlives it.
   class [[nodiscard]] permit {
    public:
     permit() noexcept = default;
@@ -78,7 +77,7 @@ class COSOCK_API semaphore {
     }
     /// Keeps the permits out of the semaphore, until semaphore::release() adds them again.
     void forget() noexcept { semaphore_ = nullptr; }
-    /// Whether it holds a permit.
+    /// Whether permits were acquired and not returned.
     explicit operator bool() const noexcept { return semaphore_ != nullptr; }
 
    private:

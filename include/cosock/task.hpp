@@ -189,7 +189,8 @@ class task_awaiter : public awaiter_of<task_awaiter<T>> {
 /// that point, and its local variables are destroyed.
 ///
 /// Arguments passed by value live as long as the task; those passed by reference or view must
-/// outlive the `co_await`. The memory of the frame is reused on the thread that ends it.
+/// outlive the `co_await`. The memory of the frame is kept for later frames of the thread on which
+/// the task ends.
 template <class T>
 class [[nodiscard("a task does nothing until it is awaited: is co_await missing?")]] task
     : public detail::needs_co_await {

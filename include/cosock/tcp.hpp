@@ -17,8 +17,8 @@ class tcp_accept_operation;
 class tcp_connect_operation;
 }  // namespace detail
 
-/// Keep-alive probes of an idle connection (tcp(7)). Zero leaves the system's value. Values outside
-/// of the range fail with invalid_argument.
+/// Keep-alive probes of an idle connection (tcp(7)). Zero leaves the current value. Values outside
+/// of the ranges below fail with invalid_argument.
 struct keep_alive {
   bool enabled = true;       ///< send probes
   int idle_seconds = 0;      ///< silence before the first probe; 1 to 32767
@@ -39,9 +39,9 @@ struct acceptor_options {
 };
 
 /// A connected TCP socket; closed when destroyed. Made by connect() or by a tcp_acceptor; a default
-/// constructed socket is closed. May be moved while operations are pending. Nagle's algorithm is off
-/// (no_delay), except for an adopted descriptor, whose options stay as they are. The descriptor is
-/// close-on-exec.
+/// constructed socket is closed. May be moved while operations are pending. Nagle's algorithm is
+/// off, unless connect_options::no_delay is false; the options of an adopted descriptor stay as
+/// they are. The descriptor is close-on-exec.
 ///
 /// The options are those of tcp(7) and socket(7). Setters throw system_error with the system's code,
 /// or `error::closed`.
@@ -116,27 +116,27 @@ class COSOCK_API tcp_acceptor {
   /// address in what(): address_in_use, permission_denied, no_such_device for a scope id that names
   /// no interface, and so on.
   explicit tcp_acceptor(const endpoint& at, const acceptor_options& options = {});
-  /// The same on a loop that need not run yet.
+  /// Binds and listens on this loop, which need not be running.
   tcp_acceptor(loop& loop, const endpoint& at, const acceptor_options& options = {});
   tcp_acceptor(tcp_acceptor&& other) noexcept : listener_(other.listener_) { other.listener_ = nullptr; }
   tcp_acceptor& operator=(tcp_acceptor&& other) noexcept;
   ~tcp_acceptor();
 
-  /// Takes over a descriptor that listens, one of the service manager's for instance: makes it
-  /// non-blocking and close-on-exec, and closes it in the end, also if this throws. It belongs to the
-  /// running loop. Throws wrong_protocol_type for what is no stream socket, invalid_argument for one
-  /// that does not listen, not_a_socket, bad_file_descriptor.
+  /// Takes over a descriptor that listens, for example that of a service manager, for the running
+  /// loop: makes it non-blocking and close-on-exec, and owns it, also if this throws. Errors:
+  /// wrong_protocol_type if it is not a stream socket; invalid_argument if it does not listen;
+  /// not_a_socket; bad_file_descriptor.
   [[nodiscard]] static tcp_acceptor adopt(int descriptor);
-  /// Gives up the descriptor, listening and non-blocking, to the caller. A pending accept ends with
-  /// `error::closed`; the acceptor is closed for this library. Gives -1 if it was closed before.
+  /// Returns the descriptor, listening and non-blocking, to the caller, who owns it from then on;
+  /// -1 if the acceptor was closed before. A pending accept ends with `error::closed`.
   [[nodiscard]] int release() noexcept;
 
-  /// Waits for a connection. A connection that was aborted before it could be accepted is skipped.
-  /// Throws the system's errors, such as too_many_files_open, after which accepting can go on;
-  /// `error::busy` for a second one at the same time; `error::closed`. Cancelled: no connection is
-  /// lost, the next accept gets it.
+  /// Waits for a connection, and returns its socket. A connection that was aborted before is
+  /// skipped. Errors: the system's, such as too_many_files_open, after which it may be called
+  /// again; `error::busy` while another accept is pending; `error::closed`. Cancelled: no
+  /// connection is lost; the next accept returns it.
   detail::tcp_accept_operation accept();
-  /// The same, and writes where the connection comes from. `peer` outlives the `co_await`.
+  /// Also stores the address of the peer. `peer` outlives the `co_await`.
   detail::tcp_accept_operation accept(endpoint& peer);
 
   /// Stops listening. A pending accept ends with `error::closed`. Idempotent.

@@ -35,9 +35,9 @@ class COSOCK_AWAITABLE sleep_operation final : public awaiter_of<sleep_operation
 
 }  // namespace detail
 
-/// Waits for `duration`, never less. A duration of zero or less lets every other task that is ready
-/// run once; one of 292 years or more, or infinity, never ends. Throws `error::cancelled`;
-/// std::invalid_argument, from the call, for NaN.
+/// Waits for `duration`, never less. A duration of zero or less is a yield(); one of 292 years or
+/// more, or infinity, never ends. Throws `error::cancelled`; std::invalid_argument, from the call,
+/// for NaN.
 template <class Rep, class Period>
 detail::sleep_operation sleep_for(std::chrono::duration<Rep, Period> duration) {
   return {detail::to_ns(duration), false};

@@ -91,8 +91,9 @@ class COSOCK_API udp_socket final : public datagram_socket {
   /// into packet_info.
   [[nodiscard]] static udp_socket adopt(int descriptor);
   /// Returns the descriptor, open and non-blocking, to the caller, who owns it from then on; -1 if
-  /// the socket was closed before. Pending operations end with `error::closed`. Multicast groups stay
-  /// joined. With receive_offload, datagrams that arrived joined with the last one are lost.
+  /// the socket was closed before. Pending operations end with `error::closed`. Group memberships
+  /// stay, but not their restriction to an interface for IPv6 (see join()). With receive_offload,
+  /// datagrams that the system combined with the one received last are lost.
   [[nodiscard]] int release() noexcept;
 
   void close() noexcept override;
@@ -110,17 +111,18 @@ class COSOCK_API udp_socket final : public datagram_socket {
   /// The peer that it is connected to. Errors: not_connected.
   [[nodiscard]] endpoint remote_endpoint() const;
 
-  /// Joins a multicast group on one interface. A socket may join a group on several interfaces. It
-  /// receives only from groups that it joined itself, on those interfaces: not from groups that other
-  /// sockets of this machine joined (IP_MULTICAST_ALL is off, ip(7)). The default interface is that
-  /// of the scope id of the group, or else that of the system's route to the group. Errors, with the
-  /// group in what(): address_in_use if it has joined already; no_such_device if there is no such
-  /// interface, or no route; invalid_argument if the address is not a multicast address, or if its
-  /// scope id and `local_interface` differ.
+  /// Joins a multicast group on one interface. A socket may join a group on several interfaces. Of
+  /// multicast datagrams, it receives only those to groups that it joined itself, on the interfaces
+  /// on which it joined them, and none to groups of other sockets of this machine (IP_MULTICAST_ALL
+  /// is off, ip(7)). The default interface is that of the scope id of the group, or else that of
+  /// the system's route to the group. Errors, with the group in what(): address_in_use if it has
+  /// joined already; no_such_device if there is no such interface, or no route; invalid_argument if
+  /// the address is not a multicast address, or if its scope id and `local_interface` differ.
   ///
-  /// For IPv6 the restriction to an interface uses the socket's filter (SO_ATTACH_FILTER, socket(7)).
-  /// If the program has attached its own filter before, and for more than about 300 groups on one
-  /// socket, a group is received from every interface on which any socket has joined it.
+  /// For IPv6 the restriction to an interface uses the socket's filter (SO_ATTACH_FILTER,
+  /// socket(7)). It does not apply if the program has attached its own filter before, or if the
+  /// socket has more than about 300 groups. A group is then received from every interface on which
+  /// any socket has joined it.
   void join(const address& group, const network_interface& local_interface = {});
   /// Joins a group for one sender (source-specific multicast, RFC 4607); may be called for several
   /// senders. The scope id of the sender selects the interface too.

@@ -61,8 +61,8 @@ auto when_all(std::vector<task<T>> tasks) {
 ///
 /// If another operand completes too before its cancellation takes effect, its result is returned as
 /// well, so no received byte is lost. If an operand fails, its error is thrown as from when_all,
-/// and the results of the others are discarded: use as_result for the operands if they matter.
-/// Throws `error::cancelled` on cancellation from outside, unless an operand has completed.
+/// and the results of the others are discarded; with as_result around the operands no result is
+/// lost. Throws `error::cancelled` on cancellation from outside, unless an operand has completed.
 template <class... A>
 auto when_any(A&&... operations) {
   static_assert(sizeof...(A) != 0, "when_any of nothing would wait for ever");

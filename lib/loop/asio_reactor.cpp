@@ -153,7 +153,7 @@ class asio_reactor::state final : public asio::detail::scheduler_task {
   void interrupt() override { wake(); }
 
   /// Asio interrupts the task only while a thread is in run(). Has it do so, until the task runs
-  /// again, when another thread queues a handler. False if one is self_owned_message already.
+  /// again, when another thread queues a handler. False if one is queued already.
   bool expect_handlers() noexcept {
     const std::lock_guard lock(scheduler.*private_member(mutex_of_scheduler()));
     // In the queue of a context that has no handlers is the task alone.

@@ -88,7 +88,7 @@ class job : public std::enable_shared_from_this<job>,
   thread_pool* pool_ = nullptr;         // on the loop, as is the waiter
   job_waiter* waiter_ = nullptr;
   std::shared_ptr<loop_handle> back_;
-  std::shared_ptr<job> self_;  // while it is self_owned_message, and on its way back
+  std::shared_ptr<job> self_;  // while it is queued, and on its way back
 };
 
 /// Waits for a job. Cancelled: abandons it, and ends at once. Throws nothing else: see job::failed.

@@ -98,10 +98,8 @@ class kept_stream final : public byte_stream {
 }  // namespace
 
 void error_observer::operator()(const std::exception_ptr& error) const {
-  if (call_)
-    call_(object_, error);
-  else if (function_)
-    function_(error);
+  if (*this)
+    observer::operator()(error);
   else
     detail::print_error(error);
 }
