@@ -14,7 +14,7 @@ PATHS = [
     "README.md",
     "docs/*.md",
     "samples/*.[ch]pp",
-    # "include/cosock/*.hpp",  # when the comments of the headers pass
+    "include/cosock/*.hpp",
 ]
 
 # A phrase, and what to use instead. White space in a phrase is any, so it may be wrapped.

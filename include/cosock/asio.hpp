@@ -251,12 +251,12 @@ class asio_stream final : public byte_stream {
   std::shared_ptr<pump> pump_;
 };
 
-/// Gives a byte_stream the interface of an Asio stream (AsyncReadStream and AsyncWriteStream). It
-/// may be the lowest layer of asio::ssl::stream, of boost::beast::websocket::stream, or of both.
-/// Refers to the byte_stream, which outlives it and is closed by its owner. It is constructed, and
-/// its functions are called, on the loop of the byte_stream. The end of the stream is reported as
-/// asio::error::eof, a cancellation, also through the slot of the handler, as operation_aborted. An
-/// operation transfers up to 16 buffers.
+/// A view of a byte_stream with the interface of an Asio stream (AsyncReadStream and
+/// AsyncWriteStream). It may be the lowest layer of asio::ssl::stream, of
+/// boost::beast::websocket::stream, or of both. Refers to the byte_stream, which outlives it and is
+/// closed by its owner. It is constructed, and its functions are called, on the loop of the
+/// byte_stream. The end of the stream is reported as asio::error::eof, a cancellation, also through
+/// the slot of the handler, as operation_aborted. An operation transfers up to 16 buffers.
 class async_stream {
  public:
   /// The types that Asio requires of a stream and of a lowest layer.

@@ -189,9 +189,9 @@ auto with_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> 
       detail::to_ns(deadline.time_since_epoch()), std::forward<A>(operation));
 }
 
-/// Awaits `operation`, shielded from cancellation of the enclosing scopes, for cleanup that must await,
-/// such as a farewell message. Give it a limit of its own: `shielded(with_timeout(1s, goodbye()))`.
-/// Afterwards an enclosing scope that was cancelled is still cancelled.
+/// Awaits `operation`, shielded from cancellation of the enclosing scopes, for cleanup that must
+/// await, such as a farewell message. It needs a limit of its own: `shielded(with_timeout(1s,
+/// goodbye()))`. Afterwards an enclosing scope that was cancelled is still cancelled.
 template <class A>
 auto shielded(A&& operation) {
   return detail::shield_awaiter<detail::operand_t<A>>(INT64_MAX, std::forward<A>(operation));

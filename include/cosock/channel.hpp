@@ -54,8 +54,8 @@ class channel {
     return detail::channel_receive_operation<T>(*this);
   }
 
-  /// Queues the value if there is room. Returns false, and leaves the value unchanged, if there is
-  /// none or if the channel is closed.
+  /// Queues the value if there is room. Returns false, and leaves the value unchanged, if the
+  /// channel is full or closed.
   [[nodiscard]] bool try_send(T&& value) { return !closed_ && give(value); }
   [[nodiscard]] bool try_send(const T& value)
     requires std::copy_constructible<T>
@@ -64,7 +64,7 @@ class channel {
     T copy(value);
     return give(copy);
   }
-  /// The next value, also that of a sender that waits; empty if there is none.
+  /// The next value, also that of a sender that waits; otherwise empty.
   [[nodiscard]] std::optional<T> try_receive() {
     std::optional<T> value;
     take(value);

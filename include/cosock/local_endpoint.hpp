@@ -66,7 +66,7 @@ class COSOCK_API local_endpoint {
   enum class kind : unsigned char { unnamed, path, abstract };
   static local_endpoint make(kind type, std::string_view name);
 
-  char name_[max_size + 1] = {};  // the system may give one more byte than it should be given
+  char name_[max_size + 1] = {};  // the system may return one byte more than it accepts
   unsigned char size_ = 0;
   kind kind_ = kind::unnamed;
 };

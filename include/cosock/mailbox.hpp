@@ -92,8 +92,8 @@ class mailbox {
   };
 
   /// Has room for `capacity` values; 0 counts as 1. Belongs to the loop that runs on this thread.
-  /// Throws std::logic_error if there is none; std::invalid_argument for a capacity of more values
-  /// than memory can hold (PTRDIFF_MAX bytes); std::bad_alloc.
+  /// Throws std::logic_error if no loop runs here; std::invalid_argument for a capacity of more
+  /// values than memory can hold (PTRDIFF_MAX bytes); std::bad_alloc.
   explicit mailbox(std::size_t capacity)
       : state_(std::make_shared<detail::mailbox_state<T>>(capacity)) {}
   mailbox(const mailbox&) = delete;
@@ -112,8 +112,8 @@ class mailbox {
   detail::mailbox_receive_operation<T> receive() {
     return detail::mailbox_receive_operation<T>(*state_);
   }
-  /// The next value; empty if there is none, or if tasks wait in receive(). On the thread of the
-  /// loop.
+  /// The next value; empty if the queue is empty, or if tasks wait in receive(). On the thread of
+  /// the loop.
   [[nodiscard]] std::optional<T> try_receive() { return state_->take_one(); }
 
   /// Accepts no more values: those in the queue may still be received. Idempotent.

@@ -131,7 +131,7 @@ class COSOCK_API outbox {
   detail::outbox_send_operation send(std::shared_ptr<const std::string> message) {
     return {*this, detail::message(std::move(message))};
   }
-  /// Queues a message if there is room. Returns false if there is none, or if send() would throw.
+  /// Queues a message if there is room. Returns false if it is full, or if send() would throw.
   /// Under the policy `close`, no room also closes the stream, as in send().
   bool try_send(std::string message) { return try_queue(detail::message(std::move(message))); }
   bool try_send(std::shared_ptr<const std::string> message) {

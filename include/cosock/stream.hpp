@@ -135,7 +135,7 @@ class COSOCK_API byte_stream {
   using kind = detail::stream_operation::kind;
 };
 
-/// Gives operations of the library access to the object of a stream.
+/// Access to the object of a stream, for operations of the library.
 struct detail::stream_access {
   static io_object* const& object_of(const byte_stream& s) noexcept { return s.object_; }
 };

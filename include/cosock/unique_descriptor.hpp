@@ -29,7 +29,7 @@ class COSOCK_API unique_descriptor {
     owner.fd_ = descriptor;
     return owner;
   }
-  /// Returns the descriptor to the caller, who owns it from then on; -1 if there is none.
+  /// Returns the descriptor to the caller, who owns it from then on; or -1.
   [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
 
   /// Closes the descriptor. Idempotent.

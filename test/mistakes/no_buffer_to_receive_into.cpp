@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
 // mistake: a vector of integers is no buffer of bytes
-// says: this is no buffer: that is memory of bytes or chars
+// says: this is not a buffer, which is memory of bytes or chars
 #include <cosock/task.hpp>
 #include <cosock/tcp.hpp>
 

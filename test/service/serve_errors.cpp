@@ -196,4 +196,31 @@ COROUTINE_TEST_CASE(the_number_left_out_is_reported_before_the_next_error) {
   co_await cosock::when_all(cosock::serve(acceptor, fails, handle, options), clients());
 }
 
+int told_errors = 0;
+void tell(const std::exception_ptr&) { ++told_errors; }
+
+BOOST_AUTO_TEST_CASE(functions_and_lambdas_observe) {
+  told_errors = 0;
+  int by_object = 0;
+  const auto capturing = [&](const std::exception_ptr&) { ++by_object; };
+  std::optional<cosock::error_observer> named;
+  {
+    const auto plain = [](const std::exception_ptr& e) { tell(e); };
+    named = plain;  // copied: the lambda ends before the call
+  }
+  const std::exception_ptr error = std::make_exception_ptr(std::runtime_error("x"));
+  for (const cosock::error_observer& observer :
+       {cosock::error_observer(tell), cosock::error_observer(&tell), *named,
+        cosock::error_observer([](const std::exception_ptr& e) { tell(e); }),
+        cosock::error_observer(capturing)})
+    observer(error);
+  BOOST_TEST(told_errors == 4);
+  BOOST_TEST(by_object == 1);
+  const serve_options options{.on_error = tell};
+  options.on_error(error);
+  BOOST_TEST(told_errors == 5);
+  using lambda = decltype(capturing);
+  static_assert(!std::constructible_from<cosock::error_observer, lambda>);  // it would dangle
+}
+
 }  // namespace
