@@ -31,8 +31,7 @@ class member : public std::enable_shared_from_this<member<most>> {
     co_return;
   }
 
-  explicit member(tcp::socket socket)
-      : socket_(std::move(socket)), work_(socket_.get_executor()) {
+  explicit member(tcp::socket socket) : socket_(std::move(socket)), work_(socket_.get_executor()) {
     work_.expires_at(std::chrono::steady_clock::time_point::max());
   }
 
@@ -40,8 +39,10 @@ class member : public std::enable_shared_from_this<member<most>> {
     room().insert(this->shared_from_this());
     const asio::any_io_executor executor = socket_.get_executor();
     const std::shared_ptr<member> self = this->shared_from_this();
-    asio::co_spawn(executor, [self] { return self->read(); }, asio::detached);
-    asio::co_spawn(executor, [self] { return self->write(); }, asio::detached);
+    asio::co_spawn(
+        executor, [self] { return self->read(); }, asio::detached);
+    asio::co_spawn(
+        executor, [self] { return self->write(); }, asio::detached);
   }
 
  private:

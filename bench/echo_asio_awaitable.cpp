@@ -21,8 +21,8 @@
 #include <utility>
 
 namespace asio = boost::asio;
-using asio::ip::tcp;
 using asio::use_awaitable;
+using asio::ip::tcp;
 
 asio::awaitable<void> serve_one(tcp::socket socket) {
   try {

@@ -29,21 +29,21 @@ class session : public std::enable_shared_from_this<session> {
 
   void receive() {
     socket_.async_read_some(asio::buffer(buffer_),
-        [self = shared_from_this()](error_code error, std::size_t received) {
-          if (!error) {
-            self->send(received);
-          }
-        });
+                            [self = shared_from_this()](error_code error, std::size_t received) {
+                              if (!error) {
+                                self->send(received);
+                              }
+                            });
   }
 
  private:
   void send(std::size_t size) {
     asio::async_write(socket_, asio::buffer(buffer_, size),
-        [self = shared_from_this()](error_code error, std::size_t) {
-          if (!error) {
-            self->receive();
-          }
-        });
+                      [self = shared_from_this()](error_code error, std::size_t) {
+                        if (!error) {
+                          self->receive();
+                        }
+                      });
   }
 
   tcp::socket socket_;

@@ -27,8 +27,8 @@
 #include <variant>
 
 namespace asio = boost::asio;
-using asio::ip::tcp;
 using asio::use_awaitable;
+using asio::ip::tcp;
 using namespace asio::experimental::awaitable_operators;
 using namespace std::chrono_literals;
 
@@ -44,8 +44,8 @@ asio::awaitable<void> serve_one(tcp::socket socket) {
   std::array<char, 4096> buffer;
   for (;;) {
     timer.expires_after(5s);
-    auto receiving = co_await (socket.async_read_some(asio::buffer(buffer), as_result)
-        || timer.async_wait(use_awaitable));
+    auto receiving = co_await (socket.async_read_some(asio::buffer(buffer), as_result) ||
+                               timer.async_wait(use_awaitable));
     if (receiving.index() == 1) {
       co_return;
     }
@@ -54,8 +54,8 @@ asio::awaitable<void> serve_one(tcp::socket socket) {
       co_return;
     }
     timer.expires_after(5s);
-    auto sending = co_await (asio::async_write(socket, asio::buffer(buffer, received), as_result)
-        || timer.async_wait(use_awaitable));
+    auto sending = co_await (asio::async_write(socket, asio::buffer(buffer, received), as_result) ||
+                             timer.async_wait(use_awaitable));
     if (sending.index() == 1 || std::get<0>(std::get<0>(sending))) {
       co_return;
     }

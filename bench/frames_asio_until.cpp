@@ -38,7 +38,8 @@ asio::awaitable<void> count_frames(tcp::socket socket) {
     asio::streambuf data(1 << 20);
     data.prepare(65536);
     for (;;) {
-      std::size_t size = co_await asio::async_read_until(socket, data, match_frame(), use_awaitable);
+      std::size_t size =
+          co_await asio::async_read_until(socket, data, match_frame(), use_awaitable);
       seen.add(size - head_size);
       data.consume(size);
     }

@@ -47,12 +47,11 @@ struct options {
   std::exit(1);
 }
 
-[[noreturn]] void fail_call(const std::string& call) {
-  fail(call + ": " + std::strerror(errno));
-}
+[[noreturn]] void fail_call(const std::string& call) { fail(call + ": " + std::strerror(errno)); }
 
 [[noreturn]] void usage(const std::string& why) {
-  std::fprintf(stderr,
+  std::fprintf(
+      stderr,
       "load: %s; usage: load PORT [--mode lockstep|free|idle] [--connections N] [--bytes B] "
       "[--rounds R] [--seconds S] [--pid SERVER] [--limit S]\n",
       why.c_str());
@@ -333,11 +332,11 @@ int main(int argc, char** argv) {
   auto round_trips = static_cast<double>(work.round_trips() - warm_up);
   std::printf("load_share %.3f\n", own / elapsed);
   std::printf("round_trips %.0f\nseconds %.6f\nround_trips_per_second %.1f\n", round_trips, elapsed,
-      round_trips / elapsed);
+              round_trips / elapsed);
   if (chosen.pid != 0) {
     double server = seconds_of(server_cpu) - cpu_before;
     std::printf("server_cpu_us %.4f\nserver_share %.3f\n", 1e6 * server / round_trips,
-        server / elapsed);
+                server / elapsed);
   }
   work.close_all();
 }

@@ -29,7 +29,8 @@ cosock::task<> ask(cosock::byte_stream& s, int rounds) {
   }
 }
 
-cosock::task<> measure(const char* key, cosock::byte_stream& a, cosock::byte_stream& b, int rounds) {
+cosock::task<> measure(const char* key, cosock::byte_stream& a, cosock::byte_stream& b,
+                       int rounds) {
   const auto begun = std::chrono::steady_clock::now();
   co_await cosock::when_all(ask(a, rounds), answer(b, rounds));
   const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - begun;

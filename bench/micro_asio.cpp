@@ -69,8 +69,8 @@ asio::awaitable<void> limit_operations(int times) {
   begun = steady::now();
   for (int i = 0; i < times; ++i) {
     timer.expires_after(5s);
-    co_await (socket.async_read_some(asio::mutable_buffer(), use_awaitable)
-        || timer.async_wait(use_awaitable));
+    co_await (socket.async_read_some(asio::mutable_buffer(), use_awaitable) ||
+              timer.async_wait(use_awaitable));
   }
   std::printf("limit_ns %.2f\n", ns_each(begun, times) - bare);
 }

@@ -51,8 +51,8 @@ struct direction {
   bool pump() {
     while (!ended) {
       if (there == 0) {
-        const ssize_t n = splice(from, nullptr, in, nullptr, pipe_size,
-                                 SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        const ssize_t n =
+            splice(from, nullptr, in, nullptr, pipe_size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
         if (n < 0) return errno == EAGAIN;
         if (n == 0) {
           ended = true;
@@ -71,7 +71,8 @@ struct direction {
 };
 
 int accept_one(int listener) {
-  const int fd = check(accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC), "accept4");
+  const int fd =
+      check(accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC), "accept4");
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   return fd;

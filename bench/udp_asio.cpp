@@ -18,8 +18,8 @@
 #include <cstdlib>
 
 namespace asio = boost::asio;
-using asio::ip::udp;
 using asio::use_awaitable;
+using asio::ip::udp;
 
 asio::awaitable<void> serve(udp::socket& socket) {
   char buffer[2048];

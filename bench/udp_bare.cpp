@@ -54,6 +54,7 @@ int main(int argc, char** argv) {
     const int received = check(recvmmsg(fd, headers, most, MSG_WAITFORONE, nullptr), "recvmmsg");
     for (int i = 0; i < received; ++i) pieces[i].iov_len = headers[i].msg_len;
     for (int sent = 0; sent < received;)
-      sent += check(sendmmsg(fd, headers + sent, static_cast<unsigned>(received - sent), 0), "sendmmsg");
+      sent += check(sendmmsg(fd, headers + sent, static_cast<unsigned>(received - sent), 0),
+                    "sendmmsg");
   }
 }

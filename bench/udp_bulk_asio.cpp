@@ -14,8 +14,8 @@
 #include <boost/asio/use_awaitable.hpp>
 
 namespace asio = boost::asio;
-using asio::ip::udp;
 using asio::use_awaitable;
+using asio::ip::udp;
 
 asio::awaitable<void> transfer(udp::socket& from, udp::socket& to, std::uint64_t rounds) {
   static char out[datagram_bytes];

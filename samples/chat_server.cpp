@@ -197,8 +197,8 @@ cosock::task<> run_server(cosock::endpoint endpoint, unsigned loop_count,
 int main(int argc, char** argv) {
   unsigned loop_count = 1;
   std::chrono::milliseconds idle_limit = 60s;
-  const cosock::endpoint endpoint =
-      endpoint_option(argc, argv, {number_option("--loops", loop_count, 0, 64),
-                                   seconds_option("--idle", idle_limit)});
+  const cosock::endpoint endpoint = endpoint_option(
+      argc, argv,
+      {number_option("--loops", loop_count, 0, 64), seconds_option("--idle", idle_limit)});
   return cosock::run(run_server(endpoint, loop_count, idle_limit));
 }

@@ -60,8 +60,8 @@ cosock::task<> print_file(int channel) {
 // If the program runs as root, makes the child an unprivileged user.
 bool drop_privileges() {
   constexpr unsigned nobody = 65534;
-  return ::geteuid() != 0 || (::setgroups(0, nullptr) == 0 &&
-                              ::setgid(nobody) == 0 && ::setuid(nobody) == 0);
+  return ::geteuid() != 0 ||
+         (::setgroups(0, nullptr) == 0 && ::setgid(nobody) == 0 && ::setuid(nobody) == 0);
 }
 
 int main(int argc, char** argv) {

@@ -72,9 +72,10 @@ cosock::task<> check(std::string host, std::string port, unsigned connections, u
     co_return;
   });
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start_time;
-  std::printf("%zu bytes sent over %u connections at once and received, every byte the same: "
-              "%.2f s, %.0f MiB/s each way\n",
-              total, connections, elapsed.count(), mebibytes / elapsed.count());
+  std::printf(
+      "%zu bytes sent over %u connections at once and received, every byte the same: "
+      "%.2f s, %.0f MiB/s each way\n",
+      total, connections, elapsed.count(), mebibytes / elapsed.count());
 }
 
 int main(int argc, char** argv) {

@@ -77,8 +77,8 @@ inline option number_option(std::string name, unsigned& number, unsigned min, un
             const char* const end = text + std::strlen(text);
             const auto [stop, error] = std::from_chars(text, end, number);
             if (error == std::errc() && stop == end && number >= min && number <= max) return;
-            refuse_value(text, "not a number from " + std::to_string(min) + " to " +
-                                   std::to_string(max));
+            refuse_value(text,
+                         "not a number from " + std::to_string(min) + " to " + std::to_string(max));
           }};
 }
 

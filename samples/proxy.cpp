@@ -64,9 +64,8 @@ template <class Acceptor>
 cosock::task<> serve_acceptor(Acceptor& acceptor, const location& target) {
   std::printf("listening on %s\n", acceptor.local_endpoint().to_string().c_str());
   std::fflush(stdout);
-  co_await cosock::serve(acceptor, [&](cosock::byte_stream& client) {
-    return forward_connection(client, target);
-  });
+  co_await cosock::serve(
+      acceptor, [&](cosock::byte_stream& client) { return forward_connection(client, target); });
 }
 
 cosock::task<> proxy(location source, location target) {

@@ -65,10 +65,10 @@ cosock::task<> serve(cosock::endpoint endpoint, std::chrono::milliseconds idle_l
 
 int main(int argc, char** argv) {
   if (argc < 3)
-    return cosock::usage_error("usage: tls_lines CERTIFICATE KEY [--host ADDR] [--port PORT] "
-                               "[--idle SECONDS]");
+    return cosock::usage_error(
+        "usage: tls_lines CERTIFICATE KEY [--host ADDR] [--port PORT] "
+        "[--idle SECONDS]");
   std::chrono::milliseconds idle_limit = 60s;
-  const auto endpoint =
-      endpoint_option(argc - 2, argv + 2, {seconds_option("--idle", idle_limit)});
+  const auto endpoint = endpoint_option(argc - 2, argv + 2, {seconds_option("--idle", idle_limit)});
   return cosock::run(serve(endpoint, idle_limit, argv[1], argv[2]));
 }

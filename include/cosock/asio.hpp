@@ -183,7 +183,8 @@ template <detail::has_counterpart Socket>
 /// outlives it. Throws `error::closed`.
 template <detail::has_counterpart Socket>
 [[nodiscard]] auto native(const Socket& socket) {
-  return detail::native_view<typename detail::counterpart<Socket>::protocol>(socket.native_handle());
+  return detail::native_view<typename detail::counterpart<Socket>::protocol>(
+      socket.native_handle());
 }
 
 /// A byte_stream over any Asio stream: a socket, an asio::ssl::stream, a Beast stream. It owns the

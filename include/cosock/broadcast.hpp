@@ -111,7 +111,8 @@ class COSOCK_AWAITABLE detail::broadcast_receive_operation final
     : public awaiter_of<broadcast_receive_operation<T>>,
       public waiter {
  public:
-  explicit broadcast_receive_operation(subscription<T>& subscription) noexcept : subscription_(&subscription) {}
+  explicit broadcast_receive_operation(subscription<T>& subscription) noexcept
+      : subscription_(&subscription) {}
   broadcast_receive_operation(broadcast_receive_operation&& other) noexcept
       : waiter(), subscription_(other.subscription_) {}
   ~broadcast_receive_operation() {
@@ -126,7 +127,8 @@ class COSOCK_AWAITABLE detail::broadcast_receive_operation final
     if (!own->broadcast_) return fail_closed();
     subscription_ = own;
     const bool now = subscription_->available() || subscription_->broadcast_->closed_;
-    const step reached = now ? complete_or_yield() : wait_in(subscription_->broadcast_->waiting_.end());
+    const step reached =
+        now ? complete_or_yield() : wait_in(subscription_->broadcast_->waiting_.end());
     if (reached == step::pending) subscription_->receiving_ = this;
     return reached;
   }
@@ -157,7 +159,8 @@ class COSOCK_AWAITABLE detail::broadcast_receive_operation final
 };
 
 template <class T>
-subscription<T>::subscription(broadcast<T>& broadcast) noexcept : broadcast_(&broadcast), next_(broadcast.sent_) {
+subscription<T>::subscription(broadcast<T>& broadcast) noexcept
+    : broadcast_(&broadcast), next_(broadcast.sent_) {
   insert_before(broadcast.subscriptions_);
 }
 

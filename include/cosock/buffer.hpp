@@ -47,10 +47,10 @@ class mutable_buffer {
   mutable_buffer(void* data, std::size_t size) noexcept : data_(data), size_(size) {}
   /// Everything in a vector, string, span or array of bytes or chars.
   template <class R>
-  requires(!std::is_array_v<std::remove_reference_t<R>> &&
-           detail::writable_bytes<std::remove_reference_t<R>> &&
-           (std::is_lvalue_reference_v<R> || detail::borrowed_bytes<R>)) mutable_buffer(R&& range)
-  noexcept : data_(range.data()), size_(range.size()) {}
+    requires(!std::is_array_v<std::remove_reference_t<R>> &&
+             detail::writable_bytes<std::remove_reference_t<R>> &&
+             (std::is_lvalue_reference_v<R> || detail::borrowed_bytes<R>))
+  mutable_buffer(R&& range) noexcept : data_(range.data()), size_(range.size()) {}
   template <class T, std::size_t N>
     requires detail::byte_like<T>
   mutable_buffer(T (&array)[N]) noexcept : data_(array), size_(N) {}
@@ -74,17 +74,17 @@ class const_buffer {
   const_buffer(const void* data, std::size_t size) noexcept : data_(data), size_(size) {}
   /// Everything in a vector, string, span or array of bytes or chars.
   template <class R>
-  requires(!std::is_array_v<std::remove_reference_t<R>> &&
-           (std::is_reference_v<R> ||
-            std::is_trivially_copyable_v<R>)&&detail::contiguous_bytes<std::remove_reference_t<R>>)
-      const_buffer(R&& range)
-  noexcept : data_(range.data()), size_(range.size()) {}
+    requires(!std::is_array_v<std::remove_reference_t<R>> &&
+             (std::is_reference_v<R> || std::is_trivially_copyable_v<R>) &&
+             detail::contiguous_bytes<std::remove_reference_t<R>>)
+  const_buffer(R&& range) noexcept : data_(range.data()), size_(range.size()) {}
   /// From a temporary container, which lives until the end of the full expression: `co_await` the
   /// operation in the same expression.
   template <class R>
-  requires(!std::is_reference_v<R> && !std::is_trivially_copyable_v<R> &&
-           detail::contiguous_bytes<R>) const_buffer(R&& range COSOCK_LIFETIMEBOUND)
-  noexcept : data_(range.data()), size_(range.size()) {}
+    requires(!std::is_reference_v<R> && !std::is_trivially_copyable_v<R> &&
+             detail::contiguous_bytes<R>)
+  const_buffer(R&& range COSOCK_LIFETIMEBOUND) noexcept
+      : data_(range.data()), size_(range.size()) {}
   template <class T, std::size_t N>
     requires detail::byte_like<std::remove_const_t<T>>
   const_buffer(T (&array)[N]) noexcept : data_(array), size_(N) {
@@ -111,14 +111,15 @@ class const_buffer {
 /// Returns a buffer for the first `max_bytes` bytes of a contiguous range, or for all of a shorter
 /// one.
 template <class R>
-requires std::constructible_from<mutable_buffer, R>
-[[nodiscard]] mutable_buffer buffer(R&& range, std::size_t max_bytes = static_cast<std::size_t>(-1)) {
+  requires std::constructible_from<mutable_buffer, R>
+[[nodiscard]] mutable_buffer buffer(R&& range,
+                                    std::size_t max_bytes = static_cast<std::size_t>(-1)) {
   const mutable_buffer all(range);
   return {all.data(), all.size() < max_bytes ? all.size() : max_bytes};
 }
 template <class R>
-requires(!std::constructible_from<mutable_buffer, R> && std::constructible_from<const_buffer, R>)
-    [[nodiscard]] const_buffer buffer(R&& range, std::size_t max_bytes = static_cast<std::size_t>(-1)) {
+  requires(!std::constructible_from<mutable_buffer, R> && std::constructible_from<const_buffer, R>)
+[[nodiscard]] const_buffer buffer(R&& range, std::size_t max_bytes = static_cast<std::size_t>(-1)) {
   const const_buffer all(range);
   return {all.data(), all.size() < max_bytes ? all.size() : max_bytes};
 }
@@ -187,9 +188,9 @@ std::size_t gather(const void* sequence, std::size_t skip, piece* out, std::size
       continue;
     }
     if (count == max_pieces) break;
-    out[count++] = {static_cast<char*>(const_cast<void*>(static_cast<const void*>(b.data()))) +
-                        skip,
-                    b.size() - skip};
+    out[count++] = {
+        static_cast<char*>(const_cast<void*>(static_cast<const void*>(b.data()))) + skip,
+        b.size() - skip};
     skip = 0;
   }
   return count;

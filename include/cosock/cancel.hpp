@@ -73,7 +73,8 @@ class COSOCK_AWAITABLE timeout_awaiter final : public awaiter_of<timeout_awaiter
                                                public timeout_scope {
  public:
   template <class B>
-  timeout_awaiter(std::int64_t ns, B&& operation) : ns_(ns), operand_(operand(std::forward<B>(operation))) {}
+  timeout_awaiter(std::int64_t ns, B&& operation)
+      : ns_(ns), operand_(operand(std::forward<B>(operation))) {}
   timeout_awaiter(timeout_awaiter&& other) noexcept
       : timeout_scope(), ns_(other.ns_), operand_(std::move(other.operand_)) {}
 
@@ -179,12 +180,13 @@ class scope_awaiter;
 template <class Rep, class Period, class A>
 auto with_timeout(std::chrono::duration<Rep, Period> limit, A&& operation) {
   return detail::timeout_awaiter<detail::operand_t<A>, false>(detail::to_ns(limit),
-                                                         std::forward<A>(operation));
+                                                              std::forward<A>(operation));
 }
 
 /// Like with_timeout, with a time point of the monotonic clock instead of a duration.
 template <class Duration, class A>
-auto with_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> deadline, A&& operation) {
+auto with_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> deadline,
+                   A&& operation) {
   return detail::timeout_awaiter<detail::operand_t<A>, true>(
       detail::to_ns(deadline.time_since_epoch()), std::forward<A>(operation));
 }
@@ -202,7 +204,8 @@ auto shielded(A&& operation) {
 /// std::invalid_argument from the call, not from the await, for NaN.
 template <class Rep, class Period, class A>
 auto with_grace(std::chrono::duration<Rep, Period> grace, A&& operation) {
-  return detail::shield_awaiter<detail::operand_t<A>>(detail::to_ns(grace), std::forward<A>(operation));
+  return detail::shield_awaiter<detail::operand_t<A>>(detail::to_ns(grace),
+                                                      std::forward<A>(operation));
 }
 
 /// A region of work that can be cancelled from elsewhere on the same loop.
@@ -255,8 +258,10 @@ template <class A>
 class COSOCK_AWAITABLE detail::scope_awaiter : public awaiter_of<scope_awaiter<A>> {
  public:
   template <class B>
-  scope_awaiter(cancel_scope& scope, B&& operation) : scope_(scope), operand_(operand(std::forward<B>(operation))) {}
-  scope_awaiter(scope_awaiter&& other) noexcept : scope_(other.scope_), operand_(std::move(other.operand_)) {}
+  scope_awaiter(cancel_scope& scope, B&& operation)
+      : scope_(scope), operand_(operand(std::forward<B>(operation))) {}
+  scope_awaiter(scope_awaiter&& other) noexcept
+      : scope_(other.scope_), operand_(std::move(other.operand_)) {}
   ~scope_awaiter() {
     if (running_) scope_.leave();
   }
@@ -264,7 +269,8 @@ class COSOCK_AWAITABLE detail::scope_awaiter : public awaiter_of<scope_awaiter<A
   step start(std::coroutine_handle<> awaiting, cancel_node& outer) {
     scope_.begin(outer);
     running_ = true;
-    if (operand_.start(awaiting, scope_.inner_) == step::done) return scope_.complete_or_yield(awaiting);
+    if (operand_.start(awaiting, scope_.inner_) == step::done)
+      return scope_.complete_or_yield(awaiting);
     scope_.began(outer);
     return step::pending;
   }

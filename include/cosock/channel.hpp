@@ -42,7 +42,9 @@ class channel {
   /// an error the caller still has it, unchanged. Like every argument that is passed by reference,
   /// it outlives the `co_await`.
   detail::channel_send_operation<T, false> send(T&& value) { return {*this, std::move(value)}; }
-  detail::channel_send_operation<T, true> send(const T& value) requires std::copy_constructible<T> {
+  detail::channel_send_operation<T, true> send(const T& value)
+    requires std::copy_constructible<T>
+  {
     return {*this, value};
   }
 
@@ -190,8 +192,8 @@ bool channel<T>::give(T& value) noexcept {
 template <class T>
 bool channel<T>::take(std::optional<T>& into) noexcept {
   auto* sender = senders_.empty()
-                   ? nullptr
-                   : &static_cast<detail::basic_channel_send_operation<T>&>(senders_.first());
+                     ? nullptr
+                     : &static_cast<detail::basic_channel_send_operation<T>&>(senders_.first());
   if (queue_.size() != 0) {
     into.emplace(queue_.pop());
     if (sender) queue_.push(std::move(sender->value()));

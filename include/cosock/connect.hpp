@@ -23,7 +23,7 @@ struct connect_options {
   /// The local endpoint to bind to; addresses of the other family are then not tried. A scope id
   /// names the interface that the connection uses.
   std::optional<endpoint> local = std::nullopt;
-  bool no_delay = true;    ///< Nagle's algorithm off
+  bool no_delay = true;  ///< Nagle's algorithm off
   /// TCP Fast Open: the first send goes out with the SYN (RFC 7413), if the system supports it.
   /// Only for protocols in which the client speaks first: if the kernel has a cookie of the peer,
   /// connect() succeeds before the handshake, and connection errors appear in the first send().

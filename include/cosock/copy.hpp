@@ -48,6 +48,6 @@ struct copy_result {
 /// idle limit (`error::timed_out`) are not thrown. Bytes that were received but not sent are lost, as
 /// in copy().
 COSOCK_API task<copy_result> copy_both(byte_stream& first, byte_stream& second,
-                                  copy_options options = {});
+                                       copy_options options = {});
 
 }  // namespace cosock

@@ -40,17 +40,17 @@
 #include <cosock/copy.hpp>
 #include <cosock/descriptor_stream.hpp>
 #include <cosock/descriptors.hpp>
-#include <cosock/unique_descriptor.hpp>
 #include <cosock/finish.hpp>
 #include <cosock/frame.hpp>
 #include <cosock/listeners.hpp>
 #include <cosock/local.hpp>
 #include <cosock/outbox.hpp>
 #include <cosock/reader.hpp>
-#include <cosock/serve.hpp>
 #include <cosock/reconnect.hpp>
+#include <cosock/serve.hpp>
 #include <cosock/stream.hpp>
 #include <cosock/tcp.hpp>
+#include <cosock/unique_descriptor.hpp>
 
 // Datagrams
 #include <cosock/datagram.hpp>

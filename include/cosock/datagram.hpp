@@ -14,12 +14,12 @@ namespace cosock {
 /// The ancillary data of a datagram. Each receive resets it, and fills a member if its option in
 /// udp_options or local_datagram_options is set, or for an adopted socket the socket option.
 struct packet_info {
-  cosock::address local = {};   ///< the address it was sent to
-  unsigned interface_index = 0; ///< the interface it came in on
-  int traffic_class = -1;       ///< the TOS or traffic class byte; its low two bits are ECN (RFC 3168)
-  int hops = -1;                ///< the remaining TTL or hop limit
+  cosock::address local = {};    ///< the address it was sent to
+  unsigned interface_index = 0;  ///< the interface it came in on
+  int traffic_class = -1;  ///< the TOS or traffic class byte; its low two bits are ECN (RFC 3168)
+  int hops = -1;           ///< the remaining TTL or hop limit
   std::chrono::system_clock::time_point at = {};  ///< when the kernel received it
-  std::uint32_t dropped = 0;    ///< datagrams lost before this one (udp_socket::dropped())
+  std::uint32_t dropped = 0;  ///< datagrams lost before this one (udp_socket::dropped())
 
   /// Explicit congestion notification (RFC 3168). 0: not capable, 1 and 2: capable, 3: congestion
   /// experienced, -1: unknown.
@@ -110,7 +110,7 @@ class basic_datagram_socket {
   /// or for a multicast group over the interface on which it arrived. `source` outlives the
   /// `co_await`.
   detail::datagram_send_operation<Endpoint> send_to(const_buffer data, const Endpoint& to,
-                                                  const packet_info& source);
+                                                    const packet_info& source);
 
   /// Waits for a datagram, then takes all that are available and that fit into the batch, with one
   /// system call if possible. Returns their number: at least 1, or 0 if the batch has no room. The
@@ -176,8 +176,8 @@ class batch_datagram {
 
  private:
   friend class basic_datagram_batch<Endpoint>;
-  batch_datagram(const detail::batch_memory* memory, const detail::batch_slot* slot, const char* data,
-                 std::size_t size, std::size_t cut) noexcept
+  batch_datagram(const detail::batch_memory* memory, const detail::batch_slot* slot,
+                 const char* data, std::size_t size, std::size_t cut) noexcept
       : memory_(memory), slot_(slot), data_(data), size_(size), cut_(cut) {}
   const detail::batch_memory* memory_;
   const detail::batch_slot* slot_;

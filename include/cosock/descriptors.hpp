@@ -38,7 +38,10 @@ class COSOCK_AWAITABLE descriptor_send_operation final
                             std::span<const int> descriptors) noexcept
       : target_(target), data_(data), descriptors_(descriptors) {}
   descriptor_send_operation(descriptor_send_operation&& other) noexcept
-      : io_operation(), target_(other.target_), data_(other.data_), descriptors_(other.descriptors_) {}
+      : io_operation(),
+        target_(other.target_),
+        data_(other.data_),
+        descriptors_(other.descriptors_) {}
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   std::size_t result();
   failure fail() noexcept { return failure_; }
@@ -57,8 +60,11 @@ class COSOCK_AWAITABLE descriptor_receive_operation final
     : public awaiter_of<descriptor_receive_operation>,
       public io_operation {
  public:
-  descriptor_receive_operation(io_object* const& target, mutable_buffer into, std::size_t count) noexcept
-      : target_(target), into_(into), max_count_(count < max_descriptors ? count : max_descriptors) {}
+  descriptor_receive_operation(io_object* const& target, mutable_buffer into,
+                               std::size_t count) noexcept
+      : target_(target),
+        into_(into),
+        max_count_(count < max_descriptors ? count : max_descriptors) {}
   descriptor_receive_operation(descriptor_receive_operation&& other) noexcept
       : io_operation(), target_(other.target_), into_(other.into_), max_count_(other.max_count_) {}
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);

@@ -30,13 +30,13 @@ enum class error {
                       ///< (no_message_available)
   host_not_found,     ///< no such host, or it has no address (host_unreachable)
   service_not_found,  ///< neither a port from 0 to 65535 nor a known service (invalid_argument)
-  resolver_failed,        ///< the name server failed or did not answer (resource_unavailable_try_again)
-  invalid_address,     ///< the text is no address or endpoint (invalid_argument)
+  resolver_failed,    ///< the name server failed or did not answer (resource_unavailable_try_again)
+  invalid_address,    ///< the text is no address or endpoint (invalid_argument)
   wrong_loop,         ///< the object belongs to another loop (operation_not_permitted)
   message_truncated,  ///< a message did not fit into the buffer; its rest is lost (message_size)
   line_too_long,      ///< a line, or the text before a delimiter, is over its limit (message_size)
   frame_too_long,     ///< a frame, or a block, is over its limit (message_size)
-  malformed_frame,          ///< the length prefix of a frame is malformed (bad_message)
+  malformed_frame,    ///< the length prefix of a frame is malformed (bad_message)
   slow_consumer,      ///< the peer does not read, and its connection was closed (no_buffer_space)
 };
 
@@ -155,13 +155,14 @@ template <class A>
 class COSOCK_AWAITABLE result_awaiter final : public awaiter_of<result_awaiter<A>> {
  public:
   using given = decltype(std::declval<A&>().result());
-  using value =
-      std::conditional_t<std::is_reference_v<given>,
-                         std::reference_wrapper<std::remove_reference_t<given>>, given>;
+  using value = std::conditional_t<std::is_reference_v<given>,
+                                   std::reference_wrapper<std::remove_reference_t<given>>, given>;
   template <class B>
   result_awaiter(std::in_place_t, B&& operation) : operand_(operand(std::forward<B>(operation))) {}
 
-  step start(std::coroutine_handle<> awaiting, cancel_node& parent) { return operand_.start(awaiting, parent); }
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+    return operand_.start(awaiting, parent);
+  }
   cosock::result<value> result() {
     if (const failure f = operand_.fail())
       return {boost::system::in_place_error, to_error_code(f), details()};

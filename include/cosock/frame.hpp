@@ -45,7 +45,7 @@ COSOCK_API std::size_t write_prefix(const frame_format&, std::uint64_t length,
                                     unsigned char* to) noexcept;
 
 class COSOCK_AWAITABLE frame_send_operation final : public awaiter_of<frame_send_operation>,
-                                               public stream_operation {
+                                                    public stream_operation {
  public:
   frame_send_operation(byte_stream& to, const_buffer payload, const frame_format& format) noexcept
       : stream_operation(kind::send, stream_access::object_of(to), nullptr, gather_function{}),
@@ -76,7 +76,7 @@ class COSOCK_AWAITABLE frame_send_operation final : public awaiter_of<frame_send
 /// the middle, throws transfer_error with the number of bytes, prefix included; the stream can only
 /// be closed then.
 inline detail::frame_send_operation send_frame(byte_stream& to, const_buffer payload,
-                                          const frame_format& format = {}) {
+                                               const frame_format& format = {}) {
   return {to, payload, format};
 }
 

@@ -81,7 +81,7 @@ class basic_local_listeners final : public detail::shared_listeners_base {
   explicit basic_local_listeners(const cosock::local_endpoint& at, unsigned n = 0,
                                  const local_acceptor_options& options = {})
       : shared_listeners_base(detail::local_access::kind<Socket>(), at, n, options.backlog,
-                          options.mode, options.replace_stale) {}
+                              options.mode, options.replace_stale) {}
 
   /// Returns the acceptor with this index, for the loop that runs on this thread. Throws as
   /// tcp_listeners::acceptor() does.

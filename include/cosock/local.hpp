@@ -64,7 +64,7 @@ class COSOCK_API local_socket : public byte_stream {
   /// of send(). After an error or a cancellation in the middle, throws transfer_error; the
   /// descriptors were sent. Otherwise nothing was sent.
   detail::descriptor_send_operation send_with_descriptors(const_buffer data,
-                                                std::span<const int> descriptors) {
+                                                          std::span<const int> descriptors) {
     return {object_, data, descriptors};
   }
 
@@ -94,7 +94,8 @@ class COSOCK_API local_socket : public byte_stream {
  protected:
   local_socket() noexcept = default;
   explicit local_socket(detail::descriptor* impl) noexcept;
-  local_socket(local_socket&& other) noexcept : byte_stream(std::exchange(other.object_, nullptr)) {}
+  local_socket(local_socket&& other) noexcept
+      : byte_stream(std::exchange(other.object_, nullptr)) {}
   local_socket& operator=(local_socket&& other) noexcept;
   static detail::descriptor* adopt(int descriptor, detail::fd_kind kind);
 };
@@ -168,10 +169,10 @@ template <class Socket = local_stream_socket>
 
 /// How a local acceptor is opened. The defaults suit a server.
 struct local_acceptor_options {
-  int backlog = 4096;         ///< connections that may wait to be accepted; the system may reduce it;
-                              ///< negative: invalid_argument
-  int mode = 0600;            ///< permissions of the file, whatever the umask is; a peer needs write
-                              ///< permission to connect; outside of 0 to 07777: invalid_argument
+  int backlog = 4096;  ///< connections that may wait to be accepted; the system may reduce it;
+                       ///< negative: invalid_argument
+  int mode = 0600;     ///< permissions of the file, whatever the umask is; a peer needs write
+                       ///< permission to connect; outside of 0 to 07777: invalid_argument
   bool replace_stale = true;  ///< replace the file of a socket that does not exist any more
 };
 
@@ -203,7 +204,8 @@ class COSOCK_API local_listener {
   static detail::descriptor* adopt(int descriptor, detail::fd_kind kind);
   local_listener(loop* loop, detail::fd_kind kind, const cosock::local_endpoint& at,
                  const local_acceptor_options& options);
-  local_listener(local_listener&& other) noexcept : listener_(std::exchange(other.listener_, nullptr)) {}
+  local_listener(local_listener&& other) noexcept
+      : listener_(std::exchange(other.listener_, nullptr)) {}
   local_listener& operator=(local_listener&& other) noexcept;
   ~local_listener();
   detail::descriptor* listener_ = nullptr;

@@ -22,8 +22,8 @@ COSOCK_API std::pair<local_datagram_socket, local_datagram_socket> make_local_da
 
 /// How a local datagram socket is opened.
 struct local_datagram_options {
-  int mode = 0600;            ///< permissions of the file, whatever the umask is; a peer needs write
-                              ///< permission to send; outside of 0 to 07777: invalid_argument
+  int mode = 0600;  ///< permissions of the file, whatever the umask is; a peer needs write
+                    ///< permission to send; outside of 0 to 07777: invalid_argument
   bool replace_stale = true;  ///< replace the file of a socket that does not exist any more
   bool receive_time = false;  ///< packet_info::at
   int receive_buffer = 0;     ///< bytes; 0: the system's default; negative: invalid_argument
@@ -39,7 +39,8 @@ struct local_datagram_options {
 /// For a peer that the socket is not connected to, the system does not report when its queue has
 /// room again. A send then tries again after 0.25 ms, and then after pauses that double up to 20
 /// ms.
-class COSOCK_API local_datagram_socket final : public basic_datagram_socket<cosock::local_endpoint> {
+class COSOCK_API local_datagram_socket final
+    : public basic_datagram_socket<cosock::local_endpoint> {
  public:
   local_datagram_socket() noexcept = default;
   /// Opens and binds a socket on the running loop. For an unnamed endpoint the system picks an
@@ -81,7 +82,7 @@ class COSOCK_API local_datagram_socket final : public basic_datagram_socket<coso
   /// Sends a datagram with duplicates of the descriptors to the connected peer. Returns its size.
   /// Errors and lifetimes as in local_socket::send_with_descriptors; `data` may be empty.
   detail::descriptor_send_operation send_with_descriptors(const_buffer data,
-                                                std::span<const int> descriptors) {
+                                                          std::span<const int> descriptors) {
     return {object_, data, descriptors};
   }
   /// Waits for a datagram, and takes at most `max_count` of the descriptors that were sent with it;
@@ -103,8 +104,7 @@ class COSOCK_API local_datagram_socket final : public basic_datagram_socket<coso
   [[nodiscard]] int native_handle() const noexcept;
 
  private:
-  friend std::pair<local_datagram_socket, local_datagram_socket>
-  detail::make_local_datagram_pair();
+  friend std::pair<local_datagram_socket, local_datagram_socket> detail::make_local_datagram_pair();
   explicit local_datagram_socket(detail::descriptor* impl) noexcept;
   detail::descriptor* impl() const noexcept;
 };

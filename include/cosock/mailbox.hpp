@@ -87,7 +87,8 @@ class mailbox {
 
    private:
     friend class mailbox;
-    explicit sender(std::shared_ptr<detail::mailbox_state<T>> state) noexcept : state_(std::move(state)) {}
+    explicit sender(std::shared_ptr<detail::mailbox_state<T>> state) noexcept
+        : state_(std::move(state)) {}
     std::shared_ptr<detail::mailbox_state<T>> state_;
   };
 

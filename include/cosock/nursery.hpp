@@ -72,7 +72,9 @@ class COSOCK_AWAITABLE detail::nursery_awaiter final : public awaiter_of<nursery
     if (is_cancelled_from_outside()) raise(cancelled_failure());
   }
   failure fail() noexcept {
-    return has_errors() ? error_code() : is_cancelled_from_outside() ? cancelled_failure() : failure{0, nullptr};
+    return has_errors()                  ? error_code()
+           : is_cancelled_from_outside() ? cancelled_failure()
+                                         : failure{0, nullptr};
   }
   bool has_details() const noexcept { return has_errors(); }
 

@@ -29,7 +29,7 @@ enum class overflow_policy : unsigned char {
 
 /// The limits of an outbox, and its policy when they are reached.
 struct outbox_options {
-  std::size_t max_messages = 128;  ///< messages that wait to be written; 0 counts as 1
+  std::size_t max_messages = 128;   ///< messages that wait to be written; 0 counts as 1
   std::size_t max_bytes = 1 << 18;  ///< bytes of all messages; a larger message waits alone
   overflow_policy policy = overflow_policy::wait;  ///< for a message that does not fit
   /// Text that is sent before the stream is closed under the policy `close`. Queued messages are
@@ -55,7 +55,8 @@ struct message {
 class COSOCK_AWAITABLE outbox_send_operation final : public awaiter_of<outbox_send_operation>,
                                                      public waiter {
  public:
-  outbox_send_operation(outbox& outbox, message&& text) noexcept : outbox_(outbox), message_(std::move(text)) {}
+  outbox_send_operation(outbox& outbox, message&& text) noexcept
+      : outbox_(outbox), message_(std::move(text)) {}
   outbox_send_operation(outbox_send_operation&& other) noexcept
       : waiter(), outbox_(other.outbox_), message_(std::move(other.message_)) {}
   ~outbox_send_operation() {
@@ -79,7 +80,8 @@ class COSOCK_AWAITABLE outbox_flush_operation final : public awaiter_of<outbox_f
                                                       public waiter {
  public:
   explicit outbox_flush_operation(outbox& outbox) noexcept : outbox_(outbox) {}
-  outbox_flush_operation(outbox_flush_operation&& other) noexcept : waiter(), outbox_(other.outbox_) {}
+  outbox_flush_operation(outbox_flush_operation&& other) noexcept
+      : waiter(), outbox_(other.outbox_) {}
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   void result() {
     if (failure_) raise(failure_);

@@ -66,12 +66,14 @@ class COSOCK_API basic_reader_operation : public stream_operation {
 
 /// Returns the item as a view.
 class COSOCK_AWAITABLE reader_view_operation final : public awaiter_of<reader_view_operation>,
-                                              public basic_reader_operation {
+                                                     public basic_reader_operation {
  public:
   reader_view_operation(buffered_reader& reader, want item) noexcept
       : basic_reader_operation(reader, item) {}
   reader_view_operation(reader_view_operation&& other) noexcept = default;
-  step start(std::coroutine_handle<> awaiting, cancel_node& parent) { return start_read(awaiting, parent); }
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+    return start_read(awaiting, parent);
+  }
   std::optional<std::string_view> result() {
     if (failure_) raise_failure();
     if (end_) return std::nullopt;
@@ -94,7 +96,9 @@ class COSOCK_AWAITABLE reader_fill_operation final
     into_ = into;
   }
   reader_fill_operation(reader_fill_operation&& other) noexcept = default;
-  step start(std::coroutine_handle<> awaiting, cancel_node& parent) { return start_read(awaiting, parent); }
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+    return start_read(awaiting, parent);
+  }
   Result result() {
     if (failure_) raise_failure();
     if constexpr (std::is_same_v<Result, bool>)

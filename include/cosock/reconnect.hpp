@@ -20,7 +20,7 @@ struct retry_event {
   boost::system::error_code error;  ///< `end_of_stream` if the session returned
   std::string_view text;            ///< the text of the error; valid during the call
   std::chrono::nanoseconds delay;   ///< the duration of the wait
-  std::size_t attempt;              ///< number of waits since the last success, with this one: from 1
+  std::size_t attempt;  ///< number of waits since the last success, with this one: from 1
 };
 
 /// A reference to a function that is called with a retry_event: `void(const retry_event&)`. A function,
@@ -43,15 +43,15 @@ class COSOCK_API backoff_clock {
 /// ("full jitter"), so clients that lost the same server do not return at the same time.
 struct reconnect_options {
   time_span base = std::chrono::milliseconds(100);  ///< zero or less: no waits
-  time_span cap = std::chrono::seconds(30);  ///< the longest wait; zero or less: no waits
+  time_span cap = std::chrono::seconds(30);         ///< the longest wait; zero or less: no waits
   /// A connection that lasts this long is a success, however it ends: it resets the waits. A shorter
   /// one is a failed attempt, unless its session called succeeded(), so a server that accepts and
   /// closes at once is not flooded. Zero or less: every connection is a success.
   /// nanoseconds::max(): only if the session calls succeeded().
   time_span stable = std::chrono::seconds(30);
-  std::size_t max_attempts = 0;  ///< give up after this many failures in a row; 0: never
-  std::uint64_t seed = 0;        ///< seed of the random waits, for tests; 0: a random seed
-  retry_observer on_retry = {};  ///< called before each wait; its exceptions leave run()
+  std::size_t max_attempts = 0;    ///< give up after this many failures in a row; 0: never
+  std::uint64_t seed = 0;          ///< seed of the random waits, for tests; 0: a random seed
+  retry_observer on_retry = {};    ///< called before each wait; its exceptions leave run()
   backoff_clock* clock = nullptr;  ///< null: the steady clock. It outlives the client
 };
 
@@ -78,16 +78,15 @@ class COSOCK_API reconnecting_client {
   /// task.
   template <class Connect, class Session>
   task<> run(Connect connect, Session session) {
-    detail::reconnect_session_of<Connect, Session> sessions(std::move(connect),
-                                                            std::move(session));
+    detail::reconnect_session_of<Connect, Session> sessions(std::move(connect), std::move(session));
     co_await run_session(sessions);
   }
   /// Connects with cosock::connect(host, service), which looks up the name each time.
   template <class Session>
   task<> run(std::string host, std::string service, Session session, connect_options how = {}) {
-    return run([peer_host = std::move(host), peer_service = std::move(service), how] {
-      return cosock::connect(peer_host, peer_service, how);
-    }, std::move(session));
+    return run([peer_host = std::move(host), peer_service = std::move(service),
+                how] { return cosock::connect(peer_host, peer_service, how); },
+               std::move(session));
   }
   template <class Session>
   task<> run(std::string host, std::uint16_t port, Session session, connect_options how = {}) {

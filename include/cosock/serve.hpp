@@ -50,15 +50,15 @@ struct serve_options {
 
 /// Counters of a server, from its start.
 struct serve_counters {
-  std::uint64_t accepted = 0;   ///< connections
-  std::uint64_t failed = 0;     ///< connections whose handler ended with an error
-  std::uint64_t rejected = 0;   ///< errors of accept() because the system had no room
+  std::uint64_t accepted = 0;       ///< connections
+  std::uint64_t failed = 0;         ///< connections whose handler ended with an error
+  std::uint64_t rejected = 0;       ///< errors of accept() because the system had no room
   std::uint64_t accept_errors = 0;  ///< all errors of accept() after which serving continued
   std::uint64_t unreported = 0;     ///< errors that `max_reports` left out
-  std::size_t active = 0;       ///< connections that are being served
-  std::size_t peak = 0;         ///< largest number of them at the same time
-  std::uint64_t bytes_in = 0;   ///< bytes received over all connections
-  std::uint64_t bytes_out = 0;  ///< bytes sent over all connections
+  std::size_t active = 0;           ///< connections that are being served
+  std::size_t peak = 0;             ///< largest number of them at the same time
+  std::uint64_t bytes_in = 0;       ///< bytes received over all connections
+  std::uint64_t bytes_out = 0;      ///< bytes sent over all connections
 };
 
 /// Stops a server, and returns its counters. Belongs to the loop of the server, is for one serve()
@@ -115,7 +115,8 @@ class COSOCK_API server_handle {
 /// `acceptor` outlives the call. It may have any type with accept() and close() as in tcp_acceptor,
 /// and with set_backlog() if the option `backlog` is used (std::logic_error otherwise).
 template <class Acceptor, class Handler>
-task<> serve(Acceptor& acceptor, Handler handler, server_handle& handle, serve_options options = {}) {
+task<> serve(Acceptor& acceptor, Handler handler, server_handle& handle,
+             serve_options options = {}) {
   detail::serve_run<Acceptor, Handler> all(acceptor, handler, handle, options);
   co_await all.run();
 }

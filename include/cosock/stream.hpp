@@ -113,8 +113,10 @@ class COSOCK_API byte_stream {
   /// Like finish(), with other limits, or another time limit. Needs <cosock/finish.hpp>.
   task<bool> finish(finish_options how);
   template <class Limit>
-  requires requires { typename Limit::period; }
-  task<bool> finish(Limit timeout) { return finish_within(*this, timeout); }
+    requires requires { typename Limit::period; }
+  task<bool> finish(Limit timeout) {
+    return finish_within(*this, timeout);
+  }
 
   /// Closes both directions: pending operations end with `error::closed`. The system still delivers
   /// data that was sent, unless input is unread: see finish(). Idempotent.

@@ -83,7 +83,8 @@ class COSOCK_API semaphore {
    private:
     friend class semaphore;
     friend class detail::semaphore_acquire_operation;
-    permit(semaphore& semaphore, std::size_t count) noexcept : semaphore_(&semaphore), count_(count) {}
+    permit(semaphore& semaphore, std::size_t count) noexcept
+        : semaphore_(&semaphore), count_(count) {}
     semaphore* semaphore_ = nullptr;
     std::size_t count_ = 0;
   };

@@ -24,10 +24,7 @@ struct promise;
 template <class A>
 concept external_awaitable = requires(A a, std::coroutine_handle<promise<void>> h) {
   a.await_suspend(h);
-}
-|| requires(A a) {
-  operator co_await(std::forward<A>(a));
-};
+} || requires(A a) { operator co_await(std::forward<A>(a)); };
 
 /// Awaits an operation where it stands: GCC 12 would copy one that it is given a reference to.
 template <class A>
@@ -107,7 +104,8 @@ struct promise : promise_base {
   static constexpr bool is_lost =
       std::is_lvalue_reference_v<T> && !std::is_reference_v<U> && std::convertible_to<U&, T>;
   template <class U = T>
-  requires(std::convertible_to<U&&, T> || is_lost<U>) void return_value(U&& from) {
+    requires(std::convertible_to<U &&, T> || is_lost<U>)
+  void return_value(U&& from) {
     static_assert(!std::is_lvalue_reference_v<T> || std::is_lvalue_reference_v<U>,
                   "co_return of a reference to what ends with the coroutine: a local variable, an "
                   "argument passed by value, or a temporary");
@@ -218,7 +216,7 @@ class [[nodiscard("a task does nothing until it is awaited: is co_await missing?
   }
   /// Compile-time error: a task is awaited once, as an rvalue (`std::move`).
   template <class U = T>
-  detail::task_awaiter<U> operator co_await()& {
+  detail::task_awaiter<U> operator co_await() & {
     static_assert(detail::always_false<U>,
                   "a task is awaited once: co_await std::move(it), which leaves it empty");
     return std::move(*this).operator co_await();

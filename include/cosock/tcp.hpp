@@ -29,7 +29,7 @@ struct keep_alive {
 /// How an acceptor is opened. The defaults suit a server. A negative number fails with
 /// invalid_argument; the system reduces numbers that are too large.
 struct acceptor_options {
-  int backlog = 4096;         ///< connections that may wait to be accepted; the system may reduce it
+  int backlog = 4096;  ///< connections that may wait to be accepted; the system may reduce it
   bool reuse_address = true;  ///< bind although old connections linger (SO_REUSEADDR)
   bool reuse_port = false;    ///< let several acceptors share the port (SO_REUSEPORT)
   bool v6_only = false;       ///< an IPv6 acceptor takes no IPv4 connections
@@ -118,7 +118,9 @@ class COSOCK_API tcp_acceptor {
   explicit tcp_acceptor(const endpoint& at, const acceptor_options& options = {});
   /// Binds and listens on this loop, which need not be running.
   tcp_acceptor(loop& loop, const endpoint& at, const acceptor_options& options = {});
-  tcp_acceptor(tcp_acceptor&& other) noexcept : listener_(other.listener_) { other.listener_ = nullptr; }
+  tcp_acceptor(tcp_acceptor&& other) noexcept : listener_(other.listener_) {
+    other.listener_ = nullptr;
+  }
   tcp_acceptor& operator=(tcp_acceptor&& other) noexcept;
   ~tcp_acceptor();
 
@@ -160,7 +162,7 @@ class COSOCK_API tcp_acceptor {
 // Implementation
 
 class COSOCK_AWAITABLE detail::tcp_accept_operation final : public awaiter_of<tcp_accept_operation>,
-                                                        public basic_accept_operation {
+                                                            public basic_accept_operation {
  public:
   tcp_accept_operation(descriptor* const& target, endpoint* peer) noexcept;
   tcp_accept_operation(tcp_accept_operation&&) noexcept = default;
@@ -168,6 +170,8 @@ class COSOCK_AWAITABLE detail::tcp_accept_operation final : public awaiter_of<tc
 };
 
 inline detail::tcp_accept_operation tcp_acceptor::accept() { return {listener_, nullptr}; }
-inline detail::tcp_accept_operation tcp_acceptor::accept(endpoint& peer) { return {listener_, &peer}; }
+inline detail::tcp_accept_operation tcp_acceptor::accept(endpoint& peer) {
+  return {listener_, &peer};
+}
 
 }  // namespace cosock

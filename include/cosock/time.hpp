@@ -53,8 +53,6 @@ detail::sleep_operation sleep_until(
 
 /// Lets every other task that is ready run, and the loop look for new events, before this task goes
 /// on. Use it in long computations. Throws `error::cancelled`.
-inline detail::sleep_operation yield() {
-  return {0, false};
-}
+inline detail::sleep_operation yield() { return {0, false}; }
 
 }  // namespace cosock

@@ -17,21 +17,21 @@ class descriptor;
 
 /// How a UDP socket is opened, and which members of packet_info are filled.
 struct udp_options {
-  bool reuse_address = false;    ///< bind although another socket that allows it too is bound there;
-                                 ///< for receivers of the same multicast group (SO_REUSEADDR)
-  bool reuse_port = false;       ///< share the port among sockets; the datagrams of a peer go to one
-                                 ///< of them (SO_REUSEPORT)
-  bool v6_only = false;          ///< an IPv6 socket takes no IPv4 datagrams
-  bool broadcast = false;        ///< may send to broadcast addresses
-  bool receive_address = false;  ///< packet_info::local and interface_index
+  bool reuse_address = false;  ///< bind although another socket that allows it too is bound there;
+                               ///< for receivers of the same multicast group (SO_REUSEADDR)
+  bool reuse_port = false;     ///< share the port among sockets; the datagrams of a peer go to one
+                               ///< of them (SO_REUSEPORT)
+  bool v6_only = false;        ///< an IPv6 socket takes no IPv4 datagrams
+  bool broadcast = false;      ///< may send to broadcast addresses
+  bool receive_address = false;        ///< packet_info::local and interface_index
   bool receive_traffic_class = false;  ///< packet_info::traffic_class
-  bool receive_hops = false;     ///< packet_info::hops
-  bool receive_time = false;     ///< packet_info::at
-  bool receive_dropped = false;  ///< packet_info::dropped
-  bool receive_offload = false;  ///< let the system join datagrams that arrive (UDP_GRO)
-  bool send_offload = true;      ///< let the system split the joined data of send_batch (UDP_SEGMENT)
-  int receive_buffer = 0;        ///< bytes; 0: the system's default; negative: invalid_argument
-  int send_buffer = 0;           ///< bytes; 0: the system's default; negative: invalid_argument
+  bool receive_hops = false;           ///< packet_info::hops
+  bool receive_time = false;           ///< packet_info::at
+  bool receive_dropped = false;        ///< packet_info::dropped
+  bool receive_offload = false;        ///< let the system join datagrams that arrive (UDP_GRO)
+  bool send_offload = true;  ///< let the system split the joined data of send_batch (UDP_SEGMENT)
+  int receive_buffer = 0;    ///< bytes; 0: the system's default; negative: invalid_argument
+  int send_buffer = 0;       ///< bytes; 0: the system's default; negative: invalid_argument
 };
 
 /// A network interface of this machine, for multicast. A value; by default the system selects one.
@@ -126,11 +126,13 @@ class COSOCK_API udp_socket final : public datagram_socket {
   void join(const address& group, const network_interface& local_interface = {});
   /// Joins a group for one sender (source-specific multicast, RFC 4607); may be called for several
   /// senders. The scope id of the sender selects the interface too.
-  void join(const address& group, const address& sender, const network_interface& local_interface = {});
+  void join(const address& group, const address& sender,
+            const network_interface& local_interface = {});
   /// Leaves a group on one interface, which is selected as in join(). Errors: address_not_available
   /// if the socket has not joined it there; no_such_device and invalid_argument as for join().
   void leave(const address& group, const network_interface& local_interface = {});
-  void leave(const address& group, const address& sender, const network_interface& local_interface = {});
+  void leave(const address& group, const address& sender,
+             const network_interface& local_interface = {});
   /// The interface over which multicast datagrams are sent, unless the group has a scope id. Errors:
   /// no_such_device.
   void set_multicast_interface(const network_interface& out);

@@ -124,11 +124,13 @@ struct operands_of_vector {
 };
 
 template <bool Any, class Operands>
-class COSOCK_AWAITABLE join_awaiter final : public awaiter_of<join_awaiter<Any, Operands>>, task_group {
+class COSOCK_AWAITABLE join_awaiter final : public awaiter_of<join_awaiter<Any, Operands>>,
+                                            task_group {
  public:
   template <class... Given>
   explicit join_awaiter(Given&&... given) : operands_(std::forward<Given>(given)...) {}
-  join_awaiter(join_awaiter&& other) noexcept : task_group(), operands_(std::move(other.operands_)) {}
+  join_awaiter(join_awaiter&& other) noexcept
+      : task_group(), operands_(std::move(other.operands_)) {}
 
   ~join_awaiter() { leave(); }
 

@@ -20,7 +20,9 @@ namespace detail {
 
 // The loop as an executor
 
-loop_executor_impl loop_executor_impl::current() { return loop_executor_impl(engine::required().asio_handle()); }
+loop_executor_impl loop_executor_impl::current() {
+  return loop_executor_impl(engine::required().asio_handle());
+}
 
 bool loop_executor_impl::is_here() const noexcept {
   const scheduler* const running = scheduler::current();
@@ -95,9 +97,8 @@ void basic_asio_operation::cancel() noexcept {
 }
 
 failure basic_asio_operation::failure_of_code(const boost::system::error_code& ec) const noexcept {
-  if (state_->is_cancelled() &&
-      (ec == boost::system::errc::operation_canceled ||
-       ec == asio::experimental::error::channel_cancelled))
+  if (state_->is_cancelled() && (ec == boost::system::errc::operation_canceled ||
+                                 ec == asio::experimental::error::channel_cancelled))
     return cancelled_failure();
   return to_failure(ec);
 }
@@ -145,13 +146,12 @@ class embedded_loops;
 
 /// A loop that lives in a context of the user's: everything that it does, it does in a strand, from
 /// where it polls. While it has tasks, the context waits for its descriptor.
-class embedded_loop final : public embedded_loop_hook, public std::enable_shared_from_this<embedded_loop> {
+class embedded_loop final : public embedded_loop_hook,
+                            public std::enable_shared_from_this<embedded_loop> {
  public:
-  embedded_loop(embedded_loops& loops, asio::execution_context& context, const asio::any_io_executor& given)
-      : loops_(loops),
-        given_(given),
-        executor_(strand_for(given)),
-        permanent_(is_plain(given)) {
+  embedded_loop(embedded_loops& loops, asio::execution_context& context,
+                const asio::any_io_executor& given)
+      : loops_(loops), given_(given), executor_(strand_for(given)), permanent_(is_plain(given)) {
     loop_.emplace();
     engine& e = engine::get(*loop_);
     e.embedded_ = this;
@@ -232,17 +232,15 @@ class embedded_loop final : public embedded_loop_hook, public std::enable_shared
   void watch() {
     if (watching_) return;
     watching_ = true;
-    watch_->async_wait(asio::posix::stream_descriptor::wait_read,
-                       asio::bind_allocator(frame_allocator<void>(),
-                                            [self = shared_from_this()](auto) {
-                                              self->watching_ = false;
-                                              if (self->loop_ && self->is_busy()) self->turn();
-                                            }));
+    watch_->async_wait(
+        asio::posix::stream_descriptor::wait_read,
+        asio::bind_allocator(frame_allocator<void>(), [self = shared_from_this()](auto) {
+          self->watching_ = false;
+          if (self->loop_ && self->is_busy()) self->turn();
+        }));
   }
   void rest();
-  bool is_empty() noexcept {
-    return !engine::get(*loop_).has_services();
-  }
+  bool is_empty() noexcept { return !engine::get(*loop_).has_services(); }
 
   embedded_loops& loops_;
   const asio::any_io_executor given_;
@@ -324,7 +322,7 @@ class embedded_loops final : public asio::execution_context::service {
   static constexpr std::size_t max_idle = 4;
   std::shared_ptr<embedded_loop>* find(const embedded_loop* loop) noexcept {
     const auto found = std::find_if(all_.begin(), all_.end(),
-                                 [&](const auto& entry) { return entry.get() == loop; });
+                                    [&](const auto& entry) { return entry.get() == loop; });
     return found == all_.end() ? nullptr : &*found;
   }
 
@@ -370,15 +368,14 @@ void spawned::attach_loop(const asio::any_io_executor& executor) {
 }
 
 std::shared_ptr<spawn_cancellation> spawned::make_link() {
-  return link_ = std::allocate_shared<spawn_cancellation>(frame_allocator<spawn_cancellation>(), *this);
+  return link_ =
+             std::allocate_shared<spawn_cancellation>(frame_allocator<spawn_cancellation>(), *this);
 }
 
 void spawned::launch(std::unique_ptr<spawned> job) {
   if (const auto in = job->embedded_in_) return in->launch(std::move(job));
   const loop_executor_impl home = job->executor_impl_->require(asio::execution::blocking.never);
-  home.execute([job = std::move(job)]() mutable {
-    job.release()->begin(*scheduler::current());
-  });
+  home.execute([job = std::move(job)]() mutable { job.release()->begin(*scheduler::current()); });
 }
 
 void spawned::begin(loop_state& loop) {

@@ -26,7 +26,8 @@ constexpr std::size_t max_pieces = 64;
 
 /// Moves bytes between a buffer and an operation's memory; done if that ends the operation.
 template <class Copy>
-step move_bytes(stream_operation& op, std::size_t max_bytes, std::size_t& moved, Copy copy) noexcept {
+step move_bytes(stream_operation& op, std::size_t max_bytes, std::size_t& moved,
+                Copy copy) noexcept {
   moved = 0;
   if (op.contiguous()) {
     moved = std::min(op.left(), max_bytes);
@@ -102,8 +103,9 @@ step asio_stream_adapter::send(stream_operation& op) {
 }
 
 bool asio_stream_adapter::is_ready(io_direction direction) noexcept {
-  return maybe_ready[direction] = direction == reading ? in_begin_ != in_end_ || in_ended_ || in_failed_
-                                        : out_end_ != room_out || out_failed_;
+  return maybe_ready[direction] = direction == reading
+                                      ? in_begin_ != in_end_ || in_ended_ || in_failed_
+                                      : out_end_ != room_out || out_failed_;
 }
 
 bool asio_stream_adapter::is_flushed(failure& why) noexcept {
@@ -118,7 +120,9 @@ bool asio_stream_adapter::is_flushed(failure& why) noexcept {
   return false;
 }
 
-bool asio_stream_adapter::may_finish() noexcept { return !input_ended && !in_failed_ && !out_failed_; }
+bool asio_stream_adapter::may_finish() noexcept {
+  return !input_ended && !in_failed_ && !out_failed_;
+}
 
 void asio_stream_adapter::arm(io_direction direction) {
   if (direction == writing || reads_) return;
@@ -127,7 +131,7 @@ void asio_stream_adapter::arm(io_direction direction) {
 }
 
 void asio_stream_adapter::has_read(const boost::system::error_code& ec, bool end_of_stream,
-                           std::size_t bytes) noexcept {
+                                   std::size_t bytes) noexcept {
   reads_ = false;
   if (closing_) {
     in_ended_ = in_ended_ || end_of_stream || ec;
@@ -187,7 +191,8 @@ void asio_stream_adapter::expire() noexcept {
   start_timer(*loop_, later(steady_now(), one_second));
 }
 
-void asio_stream_adapter::has_written(const boost::system::error_code& ec, std::size_t bytes) noexcept {
+void asio_stream_adapter::has_written(const boost::system::error_code& ec,
+                                      std::size_t bytes) noexcept {
   writes_ = false;
   out_begin_ += bytes;
   written_ += bytes;

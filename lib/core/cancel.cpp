@@ -14,7 +14,8 @@ namespace detail {
 /// The coroutine around a limit that waits for no more than its turn. Owns itself.
 class timeout_scope::yielding final : public operation {
  public:
-  yielding(std::coroutine_handle<> awaiting, timeout_scope& scope) noexcept : awaiting_(awaiting), timeout_(scope) {
+  yielding(std::coroutine_handle<> awaiting, timeout_scope& scope) noexcept
+      : awaiting_(awaiting), timeout_(scope) {
     timeout_.yielding_ = this;
     scheduler::get(*timeout_.inner_.loop).schedule_next_turn(*this);
   }

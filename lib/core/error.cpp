@@ -89,7 +89,8 @@ const boost::system::error_category& category_of(const detail::failure& f) noexc
 
 std::string list(const std::vector<std::exception_ptr>& errors) {
   std::string text = std::to_string(errors.size()) + " tasks failed";
-  for (const auto& entry : errors) text += (&entry == &errors.front() ? ": " : "; ") + error_message(entry);
+  for (const auto& entry : errors)
+    text += (&entry == &errors.front() ? ": " : "; ") + error_message(entry);
   return text;
 }
 
@@ -105,8 +106,8 @@ const boost::system::error_category& cosock_category() noexcept { return the_cat
 bool is_permanent(const boost::system::error_code& code) noexcept {
   for (const auto entry :
        {errc::invalid_argument, errc::permission_denied, errc::operation_not_permitted,
-        errc::address_family_not_supported, errc::protocol_not_supported,
-        errc::wrong_protocol_type, errc::filename_too_long})
+        errc::address_family_not_supported, errc::protocol_not_supported, errc::wrong_protocol_type,
+        errc::filename_too_long})
     if (code == entry) return true;
   return code == error::busy;
 }

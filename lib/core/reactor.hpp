@@ -23,7 +23,7 @@ class io_watch : public link {
   /// as all three. Marks operations ready; runs no code of a task.
   virtual void on_events(unsigned) noexcept = 0;
 
-  int watched_fd = -1;      // the reactor's, as is the next one
+  int watched_fd = -1;  // the reactor's, as is the next one
   bool watches_writable = false;
 
  protected:

@@ -94,12 +94,13 @@ class scheduler : public loop_state {
   bool turn(bool may_wait);
   /// Whether the next turn would not wait.
   bool has_ready() const noexcept {
-    return ready_queue_.following != &ready_queue_ || next_turn_.following != &next_turn_ || timers_due_ ||
-           handle_->has_messages_.load(std::memory_order_relaxed);
+    return ready_queue_.following != &ready_queue_ || next_turn_.following != &next_turn_ ||
+           timers_due_ || handle_->has_messages_.load(std::memory_order_relaxed);
   }
   /// When the next turn has something to do, if nothing happens: INT64_MAX for never.
   std::int64_t deadline() const noexcept {
-    return next_tick_ == timer_wheel::never || timers_due_ ? INT64_MAX : timer_wheel::time_of(next_tick_);
+    return next_tick_ == timer_wheel::never || timers_due_ ? INT64_MAX
+                                                           : timer_wheel::time_of(next_tick_);
   }
 
   reactor& io() noexcept { return reactor_; }
@@ -139,8 +140,8 @@ class scheduler : public loop_state {
   }
 
   embedded_loop_hook* embedded_ = nullptr;  // null: the loop lives by itself
-  int background_ = 0;  // services that have work to do without any task
-  unsigned siblings = 1;  // loops that do the same work, this one included
+  int background_ = 0;                      // services that have work to do without any task
+  unsigned siblings = 1;                    // loops that do the same work, this one included
 
  protected:
   ~scheduler() = default;

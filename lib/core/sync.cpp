@@ -30,7 +30,8 @@ namespace detail {
 
 step semaphore_acquire_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   if (!enter(awaiting, parent)) return complete_or_yield();
-  if (!semaphore_->waiters_.empty() || semaphore_->available_ < count_) return wait_in(semaphore_->waiters_.end());
+  if (!semaphore_->waiters_.empty() || semaphore_->available_ < count_)
+    return wait_in(semaphore_->waiters_.end());
   semaphore_->available_ -= count_;
   const step reached = complete_or_yield();
   if (reached == step::pending) granted_.insert_before(semaphore_->granted_);

@@ -29,7 +29,7 @@ namespace {
 
 constexpr std::size_t size_step = 64;
 constexpr std::size_t size_classes = 32;  // frames of up to 2 KiB
-constexpr unsigned max_kept = 64;        // of each size, on each thread
+constexpr unsigned max_kept = 64;         // of each size, on each thread
 
 struct free_frame {
   free_frame* next;

@@ -53,7 +53,8 @@ void task_group::enter(std::coroutine_handle<> awaiting, cancel_node& outer) noe
   outer.pending = this;  // the body of a nursery may cancel the outer scope before it first waits
 }
 
-std::coroutine_handle<child_coroutine::promise_type> task_group::adopt(child_coroutine& started) noexcept {
+std::coroutine_handle<child_coroutine::promise_type> task_group::adopt(
+    child_coroutine& started) noexcept {
   const auto handle = started.take();
   auto& promise = handle.promise();
   promise.owner = this;
@@ -114,7 +115,8 @@ void task_group::keep_error(const std::exception_ptr& error) noexcept {
   }
 }
 
-void task_group::on_child_done(std::coroutine_handle<child_coroutine::promise_type> child) noexcept {
+void task_group::on_child_done(
+    std::coroutine_handle<child_coroutine::promise_type> child) noexcept {
   auto& promise = child.promise();
   bool stop = first_end_cancels_;
   if (promise.error) {
@@ -160,7 +162,8 @@ failure task_group::error_code() const noexcept {
   if (!first_error_) return {};
   const failure first = failure_of(first_error_);
   if (first || !more_errors_) return first;
-  return to_failure(boost::system::errc::make_error_code(boost::system::errc::state_not_recoverable));
+  return to_failure(
+      boost::system::errc::make_error_code(boost::system::errc::state_not_recoverable));
 }
 
 void raise_empty_when_any() {

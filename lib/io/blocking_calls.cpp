@@ -43,7 +43,8 @@ sigset_t stopping_signals() noexcept {
 /// What the calls of both sides share, and the last of them closes.
 struct blocking_calls::handles {
   explicit handles(int fd)
-      : duplicate(unique_descriptor::adopt(check(::fcntl(fd, F_DUPFD_CLOEXEC, last_standard_number + 1)))),
+      : duplicate(unique_descriptor::adopt(
+            check(::fcntl(fd, F_DUPFD_CLOEXEC, last_standard_number + 1)))),
         is_master(is_terminal_master(fd)) {
     if (is_master)
       stop = unique_descriptor::adopt(above_standard(check(::eventfd(0, EFD_CLOEXEC))));
@@ -57,7 +58,10 @@ struct blocking_calls::handles {
 class blocking_calls::call final : public job {
  public:
   call(std::shared_ptr<const handles> shared, io_direction direction, std::size_t size) noexcept
-      : job(job_kind::blocking_io), size(size), handles_(std::move(shared)), direction_(direction) {}
+      : job(job_kind::blocking_io),
+        size(size),
+        handles_(std::move(shared)),
+        direction_(direction) {}
 
   /// Has the call of a thread, where all signals are blocked, stop the process as it would here.
   void allow_stop() noexcept {
@@ -123,7 +127,9 @@ class blocking_calls::call final : public job {
 };
 
 blocking_calls::blocking_calls(descriptor& descriptor)
-    : descriptor_(descriptor), handles_(std::make_shared<const handles>(descriptor.fd())), in_(descriptor, reading),
+    : descriptor_(descriptor),
+      handles_(std::make_shared<const handles>(descriptor.fd())),
+      in_(descriptor, reading),
       out_(descriptor, writing) {}
 
 blocking_calls::~blocking_calls() {

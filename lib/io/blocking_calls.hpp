@@ -41,7 +41,8 @@ class blocking_calls {
   struct handles;
   /// The calls of one direction, one at a time.
   struct lane final : job_waiter {
-    lane(descriptor& descriptor, io_direction direction) noexcept : owner(descriptor), direction(direction) {}
+    lane(descriptor& descriptor, io_direction direction) noexcept
+        : owner(descriptor), direction(direction) {}
     void job_completed() noexcept override;
     failure start(std::shared_ptr<call>) noexcept;
 

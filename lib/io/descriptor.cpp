@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "io/descriptor.hpp"
 
-#include <netinet/tcp.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -313,9 +313,7 @@ bool descriptor::loses_connection(int error) noexcept {
     case ENETRESET:
     case ENETUNREACH:
     case EPROTO:
-    case ETIMEDOUT:
-      broken_ = error;
-      return true;
+    case ETIMEDOUT: broken_ = error; return true;
   }
   return false;
 }

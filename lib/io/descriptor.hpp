@@ -160,13 +160,13 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   int broken_ = 0;  // the error that ended the connection
   std::shared_ptr<descriptor_attachment> attachment_;
   fd_kind kind_;
-  bool left_ = false;       // with a keeper, shut down for sending
-  bool shared_;             // others may hold the descriptor too
-  bool drained_by_short_;   // a short read means that nothing is left
-  bool asked_for_left_;     // TCP_INQ, where there is such a thing
-  bool own_left_ = false;   // it is on because the library has asked
-  bool has_stamps_ = false; // each message comes with one
-  bool own_stamps_ = false; // because the library has asked
+  bool left_ = false;        // with a keeper, shut down for sending
+  bool shared_;              // others may hold the descriptor too
+  bool drained_by_short_;    // a short read means that nothing is left
+  bool asked_for_left_;      // TCP_INQ, where there is such a thing
+  bool own_left_ = false;    // it is on because the library has asked
+  bool has_stamps_ = false;  // each message comes with one
+  bool own_stamps_ = false;  // because the library has asked
   access access_[2] = {access::no_wait, access::no_wait};
   byte_counter* counter_ = nullptr;
   kept_io_object* keeper_ = nullptr;

@@ -27,7 +27,8 @@ namespace {
 
 /// Regular files, and devices such as /dev/null, are always ready, and epoll takes none of them.
 bool is_pollable(int fd) {
-  const auto probe = unique_descriptor::adopt(detail::above_standard(::epoll_create1(EPOLL_CLOEXEC)));
+  const auto probe =
+      unique_descriptor::adopt(detail::above_standard(::epoll_create1(EPOLL_CLOEXEC)));
   epoll_event event = {};
   if (probe.is_open() && ::epoll_ctl(probe.get(), EPOLL_CTL_ADD, fd, &event) == 0) return true;
   if (errno == EPERM) return false;

@@ -18,7 +18,8 @@ namespace {
 struct closing {
   byte_stream& stream;
   ~closing() {
-    if (detail::io_object* const s = detail::stream_access::object_of(stream)) s->input_ended = true;
+    if (detail::io_object* const s = detail::stream_access::object_of(stream))
+      s->input_ended = true;
     stream.close();
   }
 };

@@ -11,8 +11,9 @@ void io_operation::refuse(io_object* object, io_direction direction) noexcept {
   if (!object || !object->loop)
     failure_ = closed_failure();
   else
-    failure_ = own_failure(object->waiter[direction] && object->loop == scope_->loop ? error::busy
-                                                                           : error::wrong_loop);
+    failure_ =
+        own_failure(object->waiter[direction] && object->loop == scope_->loop ? error::busy
+                                                                              : error::wrong_loop);
 }
 
 step io_operation::wait(io_object* object, io_direction direction, bool yields) {

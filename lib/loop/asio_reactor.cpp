@@ -11,7 +11,8 @@
 
 // The turns of a loop run in the place of Asio's epoll reactor, and wait for its descriptor.
 #if defined(BOOST_ASIO_HAS_IO_URING_AS_DEFAULT) || !defined(BOOST_ASIO_HAS_EPOLL)
-#error "cosock needs the epoll reactor of Asio: define neither BOOST_ASIO_DISABLE_EPOLL nor BOOST_ASIO_HAS_IO_URING_AS_DEFAULT (BOOST_ASIO_HAS_IO_URING alone is supported)"
+#error \
+    "cosock needs the epoll reactor of Asio: define neither BOOST_ASIO_DISABLE_EPOLL nor BOOST_ASIO_HAS_IO_URING_AS_DEFAULT (BOOST_ASIO_HAS_IO_URING alone is supported)"
 #elif !defined(BOOST_ASIO_HAS_TIMERFD)
 #error "cosock needs Asio's timers to use timerfd: do not define BOOST_ASIO_DISABLE_TIMERFD"
 #endif

@@ -14,7 +14,7 @@
 namespace boost::asio {
 class execution_context;
 class io_context;
-}
+}  // namespace boost::asio
 
 namespace cosock::detail {
 

@@ -49,7 +49,8 @@ class dispositions {
     if (ec) return ec;
     signal_entry& entry = all_[number];
     // Asio counts those of the parent, for which it has been caught already.
-    if (entry.catching == 0 && entry.parent_catching != 0) ::sigaction(number, &entry.caught, nullptr);
+    if (entry.catching == 0 && entry.parent_catching != 0)
+      ::sigaction(number, &entry.caught, nullptr);
     if (entry.owners++ == 0) {
       entry.before = before;
       entry.caught = current(number);
@@ -89,8 +90,8 @@ class dispositions {
  private:
   struct signal_entry {
     int owners = 0;
-    int catching = 0;         // of them, those that have not stopped
-    int parent_owners = 0;    // in a child: those that its parent had
+    int catching = 0;       // of them, those that have not stopped
+    int parent_owners = 0;  // in a child: those that its parent had
     int parent_catching = 0;
     bool restores = false;
     struct sigaction before = {};
@@ -180,7 +181,8 @@ void caught_signals::add(int number) {
 
 void caught_signals::leave_default() noexcept {
   if (!std::exchange(catching_, false)) return;
-  for (const int number : numbers_) dispositions::process().stop_catching(set_, number, generation_);
+  for (const int number : numbers_)
+    dispositions::process().stop_catching(set_, number, generation_);
 }
 
 }  // namespace cosock::detail

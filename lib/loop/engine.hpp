@@ -79,8 +79,8 @@ class engine final : private engine_reactor, public scheduler {
   struct fork_handlers {
     void (*prepare)() noexcept;  // in the parent, before
     void (*parent)() noexcept;
-    void (*child)() noexcept;    // before any loop goes on there
-    void (*going_on)() noexcept; // a loop does
+    void (*child)() noexcept;     // before any loop goes on there
+    void (*going_on)() noexcept;  // a loop does
   };
   static void take_part_in_forks(const fork_handlers&) noexcept;
 

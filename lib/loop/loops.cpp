@@ -52,7 +52,7 @@ void pin_thread(int processor) {
 struct place {
   unsigned index;
   unsigned siblings;  // that do the same work
-  int processor;  // negative: any
+  int processor;      // negative: any
 };
 
 /// A thread with a loop, which runs a body. Belongs to the loop of the task that waits for it.
@@ -156,8 +156,8 @@ unsigned usable_cores() noexcept {
     const detail::standard_numbers_occupied guard;
     const unsigned allowed = static_cast<unsigned>(allowed_processors().size());
     const unsigned cores = allowed ? allowed : std::thread::hardware_concurrency();
-    return std::max(
-        std::min(cores, detail::least_quota("/proc/self/cgroup", "/sys/fs/cgroup")), 1u);
+    return std::max(std::min(cores, detail::least_quota("/proc/self/cgroup", "/sys/fs/cgroup")),
+                    1u);
   } catch (...) {
     return 1;
   }
@@ -177,8 +177,8 @@ task<> detail::run_loop_bodies(std::vector<std::unique_ptr<loop_body>> bodies,
   co_await with_nursery([&](nursery& loops) -> task<> {
     for (unsigned i = 0; i != n; ++i) {
       const int processor = processors.empty() ? -1 : processors[i % processors.size()];
-      loops.start(wait_for, std::make_unique<loop_thread>(std::move(bodies[i]),
-                                                          place{i, all, processor}));
+      loops.start(wait_for,
+                  std::make_unique<loop_thread>(std::move(bodies[i]), place{i, all, processor}));
     }
     co_return;
   });

@@ -10,8 +10,7 @@ namespace cosock {
 namespace detail {
 
 /// Shared with the handler in Asio, which may run after the set is gone.
-class signal_state final : public std::enable_shared_from_this<signal_state>,
-                           public loop_service {
+class signal_state final : public std::enable_shared_from_this<signal_state>, public loop_service {
  public:
   explicit signal_state(engine& loop) : loop_(loop) {
     signals_.emplace(loop);
@@ -46,10 +45,11 @@ class signal_state final : public std::enable_shared_from_this<signal_state>,
   void arm() {
     if (armed_) return;
     armed_ = true;
-    signals_->async_wait([self = shared_from_this()](const boost::system::error_code& ec, int number) {
-      self->armed_ = false;
-      if (!ec) self->received(number);
-    });
+    signals_->async_wait(
+        [self = shared_from_this()](const boost::system::error_code& ec, int number) {
+          self->armed_ = false;
+          if (!ec) self->received(number);
+        });
   }
   void received(int number) {
     if (waiters_.empty()) {

@@ -27,7 +27,7 @@ bool keep_loaded() noexcept {
   if (::dladdr1(reinterpret_cast<void*>(&keep_loaded), &info, &map, RTLD_DL_LINKMAP) == 0)
     return true;  // a program that is linked statically
   const char* const name = static_cast<const link_map*>(map)->l_name;
-  if (!name || !*name) return true;  // the program itself
+  if (!name || !*name) return true;                                           // the program itself
   return ::dlopen(name, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE) != nullptr;  // never closed
 }
 

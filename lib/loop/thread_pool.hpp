@@ -20,10 +20,10 @@ inline constexpr std::size_t job_kinds = 4;
 
 /// The bounds of one kind.
 struct job_bounds {
-  std::size_t max_running;    ///< jobs that somebody waits for
-  std::size_t max_threads;    ///< those, and abandoned jobs that cannot be interrupted
-  std::size_t max_queued;     ///< jobs that wait for a thread
-  const char* name;            ///< of a thread while it runs such a job
+  std::size_t max_running;  ///< jobs that somebody waits for
+  std::size_t max_threads;  ///< those, and abandoned jobs that cannot be interrupted
+  std::size_t max_queued;   ///< jobs that wait for a thread
+  const char* name;         ///< of a thread while it runs such a job
 };
 inline constexpr job_bounds bounds_of_jobs[job_kinds] = {
     {16, 128, 4096, "cosock-resolve"},
@@ -51,9 +51,7 @@ class job_waiter {
 /// Made by std::make_shared. The members that run() reads are set before submit(); those that run()
 /// sets are read after job_completed(). An abandoned job may be running still, so it owns, or
 /// shares, all that it touches.
-class job : public std::enable_shared_from_this<job>,
-            private link,
-            private loop_message {
+class job : public std::enable_shared_from_this<job>, private link, private loop_message {
  public:
   virtual ~job() = default;
 
@@ -84,15 +82,17 @@ class job : public std::enable_shared_from_this<job>,
 
   const job_kind kind_;
   std::atomic<bool> abandoned_ = false;
-  bool running_ = false;                // guarded by the pool's mutex, as is the link
-  thread_pool* pool_ = nullptr;         // on the loop, as is the waiter
+  bool running_ = false;         // guarded by the pool's mutex, as is the link
+  thread_pool* pool_ = nullptr;  // on the loop, as is the waiter
   job_waiter* waiter_ = nullptr;
   std::shared_ptr<loop_handle> back_;
   std::shared_ptr<job> self_;  // while it is queued, and on its way back
 };
 
 /// Waits for a job. Cancelled: abandons it, and ends at once. Throws nothing else: see job::failed.
-class job_operation final : public awaiter_of<job_operation>, public awaited_operation, private job_waiter {
+class job_operation final : public awaiter_of<job_operation>,
+                            public awaited_operation,
+                            private job_waiter {
  public:
   explicit job_operation(std::shared_ptr<job> work) noexcept : job_(std::move(work)) {}
   job_operation(const job_operation&) = delete;

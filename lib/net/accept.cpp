@@ -36,8 +36,8 @@ step basic_accept_operation::attempt() {
   auto& from = static_cast<descriptor&>(*object_);  // not target_: the acceptor may have been moved
   for (;;) {
     system_address peer;
-    const int fd = above_standard(
-        ::accept4(from.fd(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    const int fd =
+        above_standard(::accept4(from.fd(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (fd >= 0) {
       const int yes = 1;
       if (kind_ == fd_kind::tcp) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
@@ -61,9 +61,7 @@ step basic_accept_operation::attempt() {
       return step::done;
     }
     switch (errno) {
-      case EAGAIN:
-        from.maybe_ready[reading] = false;
-        return step::pending;
+      case EAGAIN: from.maybe_ready[reading] = false; return step::pending;
       // The connection has died while it waited; accept(2) wants these tried again.
       case EINTR:
       case ECONNABORTED:
@@ -80,9 +78,7 @@ step basic_accept_operation::attempt() {
         if (--from.loop->budget > 0) continue;
         from.maybe_ready[reading] = true;  // goes on after the others have had their turn
         return step::pending;
-      default:
-        failure_ = system_failure(errno);
-        return step::done;
+      default: failure_ = system_failure(errno); return step::done;
     }
   }
 }

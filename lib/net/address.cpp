@@ -125,12 +125,12 @@ endpoint endpoint::parse(std::string_view text) {
         !missing.empty())
       detail::raise_as(why, detail::quoted(text) + missing);
   detail::raise_as(why, detail::quoted(text) + ": not an address and a port, as 192.0.2.1:80 or " +
-                       "[2001:db8::1]:80");
+                            "[2001:db8::1]:80");
 }
 
 std::string endpoint::to_string() const {
-  const std::string host = address_.is_v6() ? '[' + address_.to_string() + ']'
-                                            : address_.to_string();
+  const std::string host =
+      address_.is_v6() ? '[' + address_.to_string() + ']' : address_.to_string();
   return host + ':' + std::to_string(port_);
 }
 

@@ -9,16 +9,13 @@
 
 namespace cosock::detail {
 
-void message_slots_deleter::operator()(message_slots* s) const noexcept {
-  delete s;
-}
+void message_slots_deleter::operator()(message_slots* s) const noexcept { delete s; }
 
 batch_memory::batch_memory(std::size_t count, std::size_t bytes_each)
     : slots_(new batch_slot[checked_size("the number of datagrams of a batch", count,
                                          sizeof(control_buffer) + sizeof(name_buffer))]),
       system_(new message_slots) {
-  if (count != 0)
-    checked_size("the bytes of each datagram of a batch", bytes_each, count);
+  if (count != 0) checked_size("the bytes of each datagram of a batch", bytes_each, count);
   message_slots& s = *system_;
   s.capacity = count;
   s.smallest = bytes_each;
@@ -26,7 +23,7 @@ batch_memory::batch_memory(std::size_t count, std::size_t bytes_each)
   s.pieces.reset(new iovec[count]);
   s.names.reset(new name_buffer[count]);
   s.controls.reset(new control_buffer[count]);
-  s.memory.reset(static_cast<char*>(::operator new[](count * bytes_each, message_slots::page)));
+  s.memory.reset(static_cast<char*>(::operator new[](count* bytes_each, message_slots::page)));
   for (std::size_t i = 0; i != count; ++i)
     s.pieces[i] = {s.memory.get() + i * bytes_each, bytes_each};
 }

@@ -54,8 +54,7 @@ unique_descriptor open_socket(const endpoint& peer, const connect_options& optio
     return error == 0;
   };
   if (options.no_delay) good = good && set(IPPROTO_TCP, TCP_NODELAY, 1);
-  if (options.receive_buffer)
-    good = good && set(SOL_SOCKET, SO_RCVBUF, options.receive_buffer);
+  if (options.receive_buffer) good = good && set(SOL_SOCKET, SO_RCVBUF, options.receive_buffer);
   if (options.send_buffer) good = good && set(SOL_SOCKET, SO_SNDBUF, options.send_buffer);
   if (options.local) {
     good = good && set(SOL_SOCKET, SO_REUSEADDR, 1);
@@ -137,7 +136,8 @@ using detail::raise_as;
 /// side, and what came of them.
 class race {
  public:
-  race(std::string target, const connect_options& options) : target_(std::move(target)), options_(options) {}
+  race(std::string target, const connect_options& options)
+      : target_(std::move(target)), options_(options) {}
 
   /// Tries them all, and returns the first connection.
   task<tcp_socket> run(std::vector<endpoint> peers);
@@ -196,7 +196,8 @@ task<tcp_socket> race::run(std::vector<endpoint> peers) {
   co_await detail::checkpoint();
   if (peers.empty())
     raise_as(own_failure(error::host_not_found), cannot_connect() + ": there is no address to try");
-  std::erase_if(peers, [this](const endpoint& entry) { return !is_wanted(entry.address().is_v6()); });
+  std::erase_if(peers,
+                [this](const endpoint& entry) { return !is_wanted(entry.address().is_v6()); });
   if (peers.empty()) raise_no_family();
   candidates_.add(peers);
   co_await with_nursery([this](nursery& in) { return try_all(in); });

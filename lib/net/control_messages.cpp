@@ -26,12 +26,8 @@ void read_ip(const cmsghdr& c, packet_info& into) noexcept {
       into.interface_index = static_cast<unsigned>(info.ipi_ifindex);
       break;
     }
-    case IP_TOS:
-      into.traffic_class = data_of<unsigned char>(c);
-      break;
-    case IP_TTL:
-      into.hops = data_of<int>(c);
-      break;
+    case IP_TOS: into.traffic_class = data_of<unsigned char>(c); break;
+    case IP_TTL: into.hops = data_of<int>(c); break;
   }
 }
 
@@ -44,12 +40,8 @@ void read_ipv6(const cmsghdr& c, packet_info& into) noexcept {
       into.interface_index = info.ipi6_ifindex;
       break;
     }
-    case IPV6_TCLASS:
-      into.traffic_class = data_of<int>(c);
-      break;
-    case IPV6_HOPLIMIT:
-      into.hops = data_of<int>(c);
-      break;
+    case IPV6_TCLASS: into.traffic_class = data_of<int>(c); break;
+    case IPV6_HOPLIMIT: into.hops = data_of<int>(c); break;
   }
 }
 

@@ -39,7 +39,7 @@ std::size_t read_segment_size(const void* control, std::size_t size) noexcept;
 /// process from then on, asked for or not. The type of those that the peer has passed is SCM_RIGHTS.
 template <class F>
 void for_each_passed(const msghdr& message, F f) noexcept {
-  constexpr int passed_pidfd = 4;  // SCM_PIDFD, which old headers do not have
+  constexpr int passed_pidfd = 4;            // SCM_PIDFD, which old headers do not have
   auto& all = const_cast<msghdr&>(message);  // CMSG_NXTHDR takes no other
   for (cmsghdr* c = CMSG_FIRSTHDR(&all); c; c = CMSG_NXTHDR(&all, c)) {
     if (c->cmsg_level != SOL_SOCKET || (c->cmsg_type != SCM_RIGHTS && c->cmsg_type != passed_pidfd))

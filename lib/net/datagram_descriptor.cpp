@@ -16,9 +16,7 @@ namespace {
 
 constexpr std::size_t max_messages_received = 1024;  // in one recvmmsg: the limit of the system
 
-bool would_block(int error) noexcept {
-  return error == EAGAIN || error == EWOULDBLOCK;
-}
+bool would_block(int error) noexcept { return error == EAGAIN || error == EWOULDBLOCK; }
 
 /// The operation's memory, as the system wants it. At most `max_message_pieces` + 1.
 std::size_t memory_of(const datagram_operation& op, iovec* out) {
@@ -83,7 +81,8 @@ void datagram_descriptor::arm(io_direction direction) {
 }
 
 bool datagram_descriptor::is_ready(io_direction direction) noexcept {
-  if (direction == reading && (has_gro_data() || error_later_)) return maybe_ready[direction] = true;
+  if (direction == reading && (has_gro_data() || error_later_))
+    return maybe_ready[direction] = true;
   return descriptor::is_ready(direction);
 }
 
@@ -97,14 +96,10 @@ step datagram_descriptor::transfer_datagrams(datagram_operation& op) {
     if (std::exchange(sender_, &op) != &op) retry_.reset();
   }
   switch (op.requested()) {
-    case datagram_operation::kind::receive:
-      return receive_message(op);
-    case datagram_operation::kind::receive_batch:
-      return receive_messages(op);
-    case datagram_operation::kind::send:
-      return send_message(op);
-    case datagram_operation::kind::send_batch:
-      return send_messages(op);
+    case datagram_operation::kind::receive: return receive_message(op);
+    case datagram_operation::kind::receive_batch: return receive_messages(op);
+    case datagram_operation::kind::send: return send_message(op);
+    case datagram_operation::kind::send_batch: return send_messages(op);
   }
   return step::done;
 }
@@ -240,7 +235,8 @@ void datagram_descriptor::describe_slot(batch_memory& into, std::size_t i) const
   slot.data = static_cast<const char*>(s.pieces[i].iov_base);
   slot.length = header.msg_len;
   slot.size = std::min<std::size_t>(header.msg_len, s.pieces[i].iov_len);
-  slot.segment = uses_gro ? read_segment_size(s.controls[i].bytes, header.msg_hdr.msg_controllen) : 0;
+  slot.segment =
+      uses_gro ? read_segment_size(s.controls[i].bytes, header.msg_hdr.msg_controllen) : 0;
   if (slot.segment == 0) slot.segment = slot.size;
   into.datagrams += slot.size == 0 ? 1 : (slot.size + slot.segment - 1) / slot.segment;
 }

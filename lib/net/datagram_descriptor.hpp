@@ -67,7 +67,7 @@ class datagram_descriptor final : public descriptor {
 
   datagram_traits traits;
   bool wants_control = false;  // there may be control messages
-  bool uses_gro = false;     // UDP_GRO
+  bool uses_gro = false;       // UDP_GRO
   memberships groups;
 
  private:
@@ -87,8 +87,8 @@ class datagram_descriptor final : public descriptor {
                           control_buffer&, std::size_t& control_size) noexcept;
   void describe_slot(batch_memory&, std::size_t) const noexcept;
 
-  bool retries_by_timer_ = false;   // readiness for what is being sent is not reported
-  int error_later_ = 0;  // met after a part of a batch
+  bool retries_by_timer_ = false;  // readiness for what is being sent is not reported
+  int error_later_ = 0;            // met after a part of a batch
   std::unique_ptr<gro_datagrams> gro_data_;
   retry_timer retry_;
   const void* sender_ = nullptr;  // the operation that retry_ is for

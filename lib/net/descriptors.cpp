@@ -17,7 +17,8 @@ namespace detail {
 namespace {
 
 /// Takes what a message brought: everything that came is owned before anything can fail.
-void take_descriptors(msghdr& message, std::size_t max_count, receive_descriptors_result& into) noexcept {
+void take_descriptors(msghdr& message, std::size_t max_count,
+                      receive_descriptors_result& into) noexcept {
   for_each_passed(message, [&](int type, int fd) {
     auto owner = unique_descriptor::adopt(above_standard(fd));
     if (type != SCM_RIGHTS) return;
@@ -88,8 +89,8 @@ std::size_t descriptor_send_operation::result() {
   if (!failure_) return moved_;
   if (moved_ != 0) throw transfer_error(to_error_code(failure_), moved_);
   if (descriptors_.size() > max_descriptors)
-    raise(failure_, "one send takes " + std::to_string(max_descriptors) + " descriptors along, not " +
-                        std::to_string(descriptors_.size()));
+    raise(failure_, "one send takes " + std::to_string(max_descriptors) +
+                        " descriptors along, not " + std::to_string(descriptors_.size()));
   if (!descriptors_.empty() && data_.size() == 0)
     raise(failure_, "descriptors are sent with at least one byte");
   raise(failure_);

@@ -22,8 +22,8 @@ constexpr std::string_view spaces = " \t\r\v\f";
 /// The beginning of a file; empty if it cannot be read.
 std::string contents(const char* path) {
   std::string text;
-  const auto file = unique_descriptor::adopt(
-      above_standard(::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)));
+  const auto file =
+      unique_descriptor::adopt(above_standard(::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)));
   if (file.get() < 0) return text;
   std::size_t size = 0;
   for (ssize_t n = 1; n > 0 && size < max_read; size += static_cast<std::size_t>(n)) {
@@ -103,7 +103,8 @@ std::vector<address> listed_addresses(std::string_view name) {
   std::vector<address> found;
   any_host([&](const address& wanted_address, std::string_view names) {
     for (std::string_view word = next_word(names); !word.empty(); word = next_word(names))
-      if (is_same(word, name) && std::find(found.begin(), found.end(), wanted_address) == found.end())
+      if (is_same(word, name) &&
+          std::find(found.begin(), found.end(), wanted_address) == found.end())
         found.push_back(wanted_address);
     return false;
   });

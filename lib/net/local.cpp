@@ -15,22 +15,23 @@
 namespace cosock {
 
 using detail::descriptor;
-using detail::scheduler;
+using detail::fd_kind;
 using detail::get;
 using detail::local_address;
-using detail::fd_kind;
+using detail::scheduler;
 using detail::set;
 using detail::system_failure;
 
 namespace {
 
 int type_of(fd_kind kind) noexcept {
-  return kind == fd_kind::messages ? SOCK_SEQPACKET : kind == fd_kind::datagrams ? SOCK_DGRAM : SOCK_STREAM;
+  return kind == fd_kind::messages    ? SOCK_SEQPACKET
+         : kind == fd_kind::datagrams ? SOCK_DGRAM
+                                      : SOCK_STREAM;
 }
 
 int new_socket(fd_kind kind) noexcept {
-  return detail::above_standard(
-      ::socket(AF_UNIX, type_of(kind) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  return detail::above_standard(::socket(AF_UNIX, type_of(kind) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
 descriptor* impl_of(detail::io_object* object) noexcept { return static_cast<descriptor*>(object); }
@@ -117,12 +118,15 @@ void local_socket::set_receive_buffer(int bytes) {
   detail::set_buffer(impl_of(object_), SO_RCVBUF, bytes);
 }
 int local_socket::receive_buffer() const { return get(impl_of(object_), SOL_SOCKET, SO_RCVBUF); }
-void local_socket::set_send_buffer(int bytes) { detail::set_buffer(impl_of(object_), SO_SNDBUF, bytes); }
+void local_socket::set_send_buffer(int bytes) {
+  detail::set_buffer(impl_of(object_), SO_SNDBUF, bytes);
+}
 int local_socket::send_buffer() const { return get(impl_of(object_), SOL_SOCKET, SO_SNDBUF); }
 
 local_listener::local_listener(loop* loop, fd_kind kind, const cosock::local_endpoint& at,
                                const local_acceptor_options& options)
-    : listener_(listen(loop ? detail::engine::get(*loop) : scheduler::required(), kind, at, options)) {}
+    : listener_(
+          listen(loop ? detail::engine::get(*loop) : scheduler::required(), kind, at, options)) {}
 
 local_listener& local_listener::operator=(local_listener&& other) noexcept {
   if (this != &other) {
@@ -154,12 +158,15 @@ void local_listener::set_backlog(int connections) { detail::set_backlog(listener
 local_endpoint local_listener::local_endpoint() const {
   return detail::name_of<local_address>(listener_, &::getsockname);
 }
-int local_listener::native_handle() const noexcept { return listener_ ? listener_->exposed_fd() : -1; }
+int local_listener::native_handle() const noexcept {
+  return listener_ ? listener_->exposed_fd() : -1;
+}
 
 namespace detail {
 
 void ask_local(const kept_io_object& connection, local_endpoint& into) {
-  into = name_of<local_address>(dynamic_cast<const descriptor*>(connection.current()), &::getsockname);
+  into =
+      name_of<local_address>(dynamic_cast<const descriptor*>(connection.current()), &::getsockname);
 }
 
 descriptor_pair make_local_pair(fd_kind kind) {
@@ -211,7 +218,8 @@ step basic_local_connect_operation::attempt() noexcept {
     return step::done;
   }
   try {
-    connected_ = descriptor::open(scheduler::get(*scope_->loop), std::exchange(socket_, -1), kind_, false);
+    connected_ =
+        descriptor::open(scheduler::get(*scope_->loop), std::exchange(socket_, -1), kind_, false);
   } catch (const boost::system::system_error& e) {
     failure_ = to_failure(e.code());
   } catch (...) {

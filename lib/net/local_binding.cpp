@@ -28,8 +28,7 @@ local_endpoint local_endpoint::make(kind type, std::string_view name) {
   if (name.size() > max_size)
     refuse(ENAMETOOLONG, "has " + std::to_string(max_size) + " bytes at most, this one has " +
                              std::to_string(name.size()));
-  if (type == kind::path && name.find('\0') != name.npos)
-    refuse(EINVAL, "has no NUL inside");
+  if (type == kind::path && name.find('\0') != name.npos) refuse(EINVAL, "has no NUL inside");
   local_endpoint made;
   made.kind_ = type;
   made.size_ = static_cast<unsigned char>(name.copy(made.name_, name.size()));
@@ -37,7 +36,9 @@ local_endpoint local_endpoint::make(kind type, std::string_view name) {
 }
 
 local_endpoint local_endpoint::path(std::string_view path) { return make(kind::path, path); }
-local_endpoint local_endpoint::abstract(std::string_view name) { return make(kind::abstract, name); }
+local_endpoint local_endpoint::abstract(std::string_view name) {
+  return make(kind::abstract, name);
+}
 
 local_endpoint local_endpoint::parse(std::string_view text) {
   return text.starts_with('@') ? abstract(text.substr(1)) : path(text);
@@ -53,7 +54,9 @@ std::string local_endpoint::to_string() const {
   return shown.starts_with('@') ? "./" + shown : shown;
 }
 
-std::ostream& operator<<(std::ostream& out, const local_endpoint& e) { return out << e.to_string(); }
+std::ostream& operator<<(std::ostream& out, const local_endpoint& e) {
+  return out << e.to_string();
+}
 
 namespace detail {
 
@@ -63,8 +66,7 @@ local_address::local_address(const local_endpoint& e) noexcept {
   std::memcpy(storage.sun_path + begin, e.name_, e.size_);
   // A path with its NUL; an abstract name without one, which would be a part of it.
   const std::size_t length = e.is_unnamed() ? 0 : e.size_ + std::size_t{1};
-  size = static_cast<socklen_t>(
-      std::min(offsetof(sockaddr_un, sun_path) + length, sizeof storage));
+  size = static_cast<socklen_t>(std::min(offsetof(sockaddr_un, sun_path) + length, sizeof storage));
 }
 
 local_endpoint local_address::to_endpoint() const noexcept {
@@ -92,8 +94,7 @@ namespace {
 /// that cannot be had: whoever can read the folder could hold it for ever.
 class folder_lock {
  public:
-  explicit folder_lock(std::string_view path)
-      : fd_(unique_descriptor::adopt(open_folder(path))) {
+  explicit folder_lock(std::string_view path) : fd_(unique_descriptor::adopt(open_folder(path))) {
     const timespec pause = {0, 1'000'000};
     for (int i = 0; i != 100 && fd_.get() >= 0; ++i) {
       if (::flock(fd_.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) break;
@@ -172,14 +173,16 @@ void local_binding::note() noexcept {
   made_ = true;
 }
 
-std::unique_ptr<local_binding> bind_local(int fd, const local_endpoint& at, int mode, bool replace) {
+std::unique_ptr<local_binding> bind_local(int fd, const local_endpoint& at, int mode,
+                                          bool replace) {
   local_address name(at);
   const auto bound = [&] { return ::bind(fd, name.get(), name.size) == 0; };
   if (!at.is_path()) {
     if (!bound()) raise(system_failure(errno), at.to_string());
     return nullptr;
   }
-  if (at.name().size() > local_endpoint::max_size) raise(system_failure(ENAMETOOLONG), at.to_string());
+  if (at.name().size() > local_endpoint::max_size)
+    raise(system_failure(ENAMETOOLONG), at.to_string());
   // Sooner than anything that would have to be undone.
   auto binding = std::make_unique<local_binding>(at);
   // The file inherits the mode of the socket, less what the umask forbids.

@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/local_datagram.hpp>
 
+#include "loop/engine.hpp"
 #include "net/datagram_descriptor.hpp"
 #include "net/local_binding.hpp"
-#include "loop/engine.hpp"
 #include "net/socket.hpp"
 
 #include <cosock/loop.hpp>
@@ -15,10 +15,10 @@ namespace cosock {
 
 using detail::datagram_descriptor;
 using detail::descriptor;
-using detail::scheduler;
+using detail::fd_kind;
 using detail::get;
 using detail::local_address;
-using detail::fd_kind;
+using detail::scheduler;
 using detail::set;
 using detail::system_failure;
 
@@ -63,7 +63,8 @@ descriptor* open(scheduler& loop, const local_endpoint& at, const local_datagram
 
 const detail::sockaddr_codec detail::sockaddr_traits<local_endpoint>::codec = {&encode, &decode};
 
-local_datagram_socket::local_datagram_socket(descriptor* impl) noexcept : basic_datagram_socket(impl) {}
+local_datagram_socket::local_datagram_socket(descriptor* impl) noexcept
+    : basic_datagram_socket(impl) {}
 descriptor* local_datagram_socket::impl() const noexcept {
   return static_cast<descriptor*>(object_);
 }

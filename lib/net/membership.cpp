@@ -31,12 +31,8 @@ void load(program& p, std::uint16_t size, std::uint32_t at) {
   p.push_back(BPF_STMT(static_cast<std::uint16_t>(BPF_LD | BPF_ABS | size), at));
 }
 void store(program& p, std::uint32_t slot) { p.push_back(BPF_STMT(BPF_ST, slot)); }
-void load_slot(program& p, std::uint32_t slot) {
-  p.push_back(BPF_STMT(BPF_LD | BPF_MEM, slot));
-}
-void finish(program& p, std::uint32_t verdict) {
-  p.push_back(BPF_STMT(BPF_RET | BPF_K, verdict));
-}
+void load_slot(program& p, std::uint32_t slot) { p.push_back(BPF_STMT(BPF_LD | BPF_MEM, slot)); }
+void finish(program& p, std::uint32_t verdict) { p.push_back(BPF_STMT(BPF_RET | BPF_K, verdict)); }
 /// Goes on `equal` or `other` instructions after the next one.
 void compare(program& p, std::uint32_t value, std::size_t equal, std::size_t other) {
   p.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, static_cast<std::uint8_t>(equal),

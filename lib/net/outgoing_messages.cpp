@@ -62,7 +62,8 @@ std::size_t outgoing_messages::add(std::size_t i) noexcept {
 void outgoing_messages::set_destination(msghdr& m, std::size_t i) noexcept {
   if (list_.peer_at) {
     m.msg_name = names_[count_].bytes;
-    m.msg_namelen = codec_->encode(list_.destination(i), names_[count_].bytes, socket_.family == AF_INET6);
+    m.msg_namelen =
+        codec_->encode(list_.destination(i), names_[count_].bytes, socket_.family == AF_INET6);
   } else {
     m.msg_name = shared_size_ ? shared_name_.bytes : nullptr;
     m.msg_namelen = shared_size_;
@@ -74,7 +75,8 @@ void outgoing_messages::set_destination(msghdr& m, std::size_t i) noexcept {
 template <bool Differ>
 std::size_t outgoing_messages::join(std::size_t first, std::size_t size) noexcept {
   const packet_info* const source = list_.source(first);
-  const std::size_t max_pieces = std::min({list_.count - first, max_segments, max_joined_bytes / size});
+  const std::size_t max_pieces =
+      std::min({list_.count - first, max_segments, max_joined_bytes / size});
   iovec* piece = pieces_ + used_pieces_ - 1;
   const char* end = static_cast<const char*>(piece->iov_base) + size;
   const char* item = list_.first + first * list_.stride;
@@ -100,8 +102,8 @@ std::size_t outgoing_messages::join(std::size_t first, std::size_t size) noexcep
 }
 
 bool outgoing_messages::has_same_destination(std::size_t a, std::size_t b) const noexcept {
-  return !list_.peer_at ||
-         *static_cast<const endpoint*>(list_.destination(a)) == *static_cast<const endpoint*>(list_.destination(b));
+  return !list_.peer_at || *static_cast<const endpoint*>(list_.destination(a)) ==
+                               *static_cast<const endpoint*>(list_.destination(b));
 }
 
 }  // namespace cosock::detail

@@ -82,8 +82,9 @@ void lookup::ask_address() {
     code = look_up();
   }
   failed = failure_of_lookup(code);
-  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> found(
-      list, [](addrinfo* a) { if (a) ::freeaddrinfo(a); });
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> found(list, [](addrinfo* a) {
+    if (a) ::freeaddrinfo(a);
+  });
   for (const addrinfo* entry = list; entry; entry = entry->ai_next) {
     if (entry->ai_family != AF_INET && entry->ai_family != AF_INET6) continue;
     system_address at;
@@ -130,14 +131,15 @@ bool wanted(const address& a, family wanted_family) noexcept {
 bool has_dual_stack_sockets() noexcept {
   const auto socket = unique_descriptor::adopt(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const int v6_only = 0;
-  return socket.get() >= 0 && ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &v6_only,
-                                           sizeof v6_only) == 0;
+  return socket.get() >= 0 &&
+         ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof v6_only) == 0;
 }
 
 /// The addresses to bind to for all interfaces. Both would be one too many: [::] has the port of
 /// 0.0.0.0 too.
 std::vector<address> all_interfaces(family wanted_family) {
-  if (wanted_family == family::any) wanted_family = has_dual_stack_sockets() ? family::v6 : family::v4;
+  if (wanted_family == family::any)
+    wanted_family = has_dual_stack_sockets() ? family::v6 : family::v4;
   return {wanted_family == family::v6 ? address::any_v6() : address::any_v4()};
 }
 
@@ -225,8 +227,9 @@ bool needs_server(const std::string& host, family wanted_family) {
   if (!known(host, {.family = wanted_family}).empty()) return false;
   if (!hosts_file_comes_first()) return true;
   const std::vector<address> listed = listed_addresses(host);
-  return std::none_of(listed.begin(), listed.end(),
-                      [wanted_family](const address& entry) { return wanted(entry, wanted_family); });
+  return std::none_of(listed.begin(), listed.end(), [wanted_family](const address& entry) {
+    return wanted(entry, wanted_family);
+  });
 }
 
 }  // namespace detail
@@ -241,8 +244,8 @@ task<std::vector<endpoint>> resolve(std::string host, std::string service,
 
   const std::vector<address> addresses = known(host, options);
   if (addresses.empty()) {
-    auto asked = std::make_shared<lookup>(kind_of(host, options.family),
-                                          lookup::question::addresses);
+    auto asked =
+        std::make_shared<lookup>(kind_of(host, options.family), lookup::question::addresses);
     asked->host = host;
     asked->family = options.family;
     if (!number) asked->service = service;
@@ -270,16 +273,15 @@ task<std::vector<endpoint>> resolve(std::string host, std::string service,
   co_return found;
 }
 
-task<std::vector<endpoint>> resolve(std::string host, std::uint16_t port,
-                                    resolve_options options) {
+task<std::vector<endpoint>> resolve(std::string host, std::uint16_t port, resolve_options options) {
   return resolve(std::move(host), std::to_string(port), options);
 }
 
 task<std::string> reverse_resolve(address peer) {
   using detail::job_kind;
   const bool local = detail::hosts_file_comes_first() && detail::is_listed(peer);
-  auto asked = std::make_shared<detail::lookup>(
-      local ? job_kind::local_look_up : job_kind::look_up, detail::lookup::question::name);
+  auto asked = std::make_shared<detail::lookup>(local ? job_kind::local_look_up : job_kind::look_up,
+                                                detail::lookup::question::name);
   asked->peer = peer;
   co_await detail::job_operation(asked);
   if (asked->failed) detail::raise(asked->failed, peer.to_string());

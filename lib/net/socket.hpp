@@ -12,7 +12,7 @@
 namespace cosock {
 class local_endpoint;
 struct acceptor_options;
-}
+}  // namespace cosock
 
 // What the socket classes have in common.
 
@@ -29,13 +29,15 @@ void set(const descriptor* socket, int level, int name, const T& value) {
 /// Refuses a number that the system would take for a very large one.
 inline int not_negative(const char* option, int value) {
   if (value < 0)
-    raise(system_failure(EINVAL), std::string(option) + ' ' + std::to_string(value) + " is negative");
+    raise(system_failure(EINVAL),
+          std::string(option) + ' ' + std::to_string(value) + " is negative");
   return value;
 }
 
 /// SO_RCVBUF and SO_SNDBUF.
 inline void set_buffer(const descriptor* socket, int name, int bytes) {
-  set(socket, SOL_SOCKET, name, not_negative(name == SO_RCVBUF ? "receive_buffer" : "send_buffer", bytes));
+  set(socket, SOL_SOCKET, name,
+      not_negative(name == SO_RCVBUF ? "receive_buffer" : "send_buffer", bytes));
 }
 
 template <class T = int>

@@ -9,18 +9,18 @@
 #include <cosock/connection.hpp>
 #include <cosock/loop.hpp>
 
-#include <netinet/tcp.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 
 namespace cosock {
 
 using detail::check;
 using detail::descriptor;
-using detail::scheduler;
+using detail::fd_kind;
 using detail::get;
 using detail::handle_of;
-using detail::fd_kind;
 using detail::name_of;
+using detail::scheduler;
 using detail::set;
 using detail::system_failure;
 
@@ -38,7 +38,8 @@ unique_descriptor detail::bind_tcp(const endpoint& at, const acceptor_options& o
   unique_descriptor socket = detail::internet_socket(at, SOCK_STREAM, options);
   if (options.fast_open)
     check(::setsockopt(socket.get(), IPPROTO_TCP, TCP_FASTOPEN, &options.fast_open,
-                       sizeof options.fast_open), at);
+                       sizeof options.fast_open),
+          at);
   detail::system_address name(at);
   check(::bind(socket.get(), name.get(), name.size), at);
   return socket;

@@ -3,9 +3,9 @@
 #include <cosock/udp.hpp>
 
 #include "core/text.hpp"
+#include "loop/engine.hpp"
 #include "net/datagram_descriptor.hpp"
 #include "net/look_up.hpp"
-#include "loop/engine.hpp"
 #include "net/socket.hpp"
 
 #include <cosock/loop.hpp>
@@ -24,10 +24,10 @@ namespace cosock {
 using detail::check;
 using detail::datagram_descriptor;
 using detail::descriptor;
-using detail::scheduler;
+using detail::fd_kind;
 using detail::get;
 using detail::handle_of;
-using detail::fd_kind;
+using detail::scheduler;
 using detail::set;
 using detail::system_failure;
 
@@ -107,13 +107,13 @@ descriptor* open(scheduler& loop, const endpoint& at, const udp_options& options
   ask_for_info(socket.get(), v6, options, at);
   // An old system does not join; the results are the same.
   const bool gro = options.receive_offload &&
-                     ::setsockopt(socket.get(), SOL_UDP, UDP_GRO, &yes, sizeof yes) == 0;
+                   ::setsockopt(socket.get(), SOL_UDP, UDP_GRO, &yes, sizeof yes) == 0;
   detail::system_address name(at);
   if (bound) check(::bind(socket.get(), name.get(), name.size), at);
   datagram_descriptor* const d = prepare(loop, socket.release(), v6, false);
   d->uses_gro = gro;
   d->wants_control = gro || options.receive_address || options.receive_traffic_class ||
-                options.receive_hops || options.receive_time || options.receive_dropped;
+                     options.receive_hops || options.receive_time || options.receive_dropped;
   if (!options.send_offload) d->traits.gso_size_limit = 0;
   return d;
 }
@@ -146,7 +146,8 @@ unsigned membership_interface(const address& group, const address* sender,
 network_interface network_interface::by_name(std::string_view name) {
   const std::string terminated(name);
   const detail::standard_numbers_occupied guard;
-  const unsigned index = std::strlen(terminated.c_str()) == name.size() ? ::if_nametoindex(terminated.c_str()) : 0;
+  const unsigned index =
+      std::strlen(terminated.c_str()) == name.size() ? ::if_nametoindex(terminated.c_str()) : 0;
   if (index == 0) detail::raise(system_failure(ENODEV), detail::quoted(name));
   return by_index(index);
 }
@@ -290,14 +291,16 @@ void udp_socket::join(const address& group, const network_interface& local_inter
   hear_own_groups_only(handle_of(impl()), is_v6(impl()));  // one that was adopted heard others, too
   change_membership(MCAST_JOIN_GROUP, group, nullptr, local_interface);
 }
-void udp_socket::join(const address& group, const address& sender, const network_interface& local_interface) {
+void udp_socket::join(const address& group, const address& sender,
+                      const network_interface& local_interface) {
   hear_own_groups_only(handle_of(impl()), is_v6(impl()));
   change_membership(MCAST_JOIN_SOURCE_GROUP, group, &sender, local_interface);
 }
 void udp_socket::leave(const address& group, const network_interface& local_interface) {
   change_membership(MCAST_LEAVE_GROUP, group, nullptr, local_interface);
 }
-void udp_socket::leave(const address& group, const address& sender, const network_interface& local_interface) {
+void udp_socket::leave(const address& group, const address& sender,
+                       const network_interface& local_interface) {
   change_membership(MCAST_LEAVE_SOURCE_GROUP, group, &sender, local_interface);
 }
 
@@ -318,7 +321,9 @@ int udp_socket::multicast_hops() const { return get(impl(), group_hops); }
 void udp_socket::set_multicast_loopback(bool enabled) { set(impl(), group_loopback, enabled); }
 bool udp_socket::multicast_loopback() const { return get(impl(), group_loopback) != 0; }
 
-void udp_socket::set_broadcast(bool allowed) { set<int>(impl(), SOL_SOCKET, SO_BROADCAST, allowed); }
+void udp_socket::set_broadcast(bool allowed) {
+  set<int>(impl(), SOL_SOCKET, SO_BROADCAST, allowed);
+}
 bool udp_socket::broadcast() const { return get(impl(), SOL_SOCKET, SO_BROADCAST) != 0; }
 void udp_socket::set_hops(int hops) { set(impl(), unicast_hops, hops); }
 int udp_socket::hops() const { return get(impl(), unicast_hops); }

@@ -124,7 +124,8 @@ class splice_pipe {
     if (fd < 0) detail::raise(detail::closed_failure());
     return fd;
   }
-  static std::size_t counted(const byte_stream& s, detail::io_direction direction, ssize_t n) noexcept {
+  static std::size_t counted(const byte_stream& s, detail::io_direction direction,
+                             ssize_t n) noexcept {
     const auto size = static_cast<std::size_t>(n);
     descriptor_of(s).count_bytes(direction, size);
     return size;
@@ -204,12 +205,8 @@ task<> copy_and_shut_down(duplex& all, direction& d, cancel_scope& own, cancel_s
 
 task<> copy_both_ways(duplex& all) {
   co_await with_nursery([&all](nursery& n) -> task<> {
-    n.start([&all] {
-      return copy_and_shut_down(all, all.forth, all.scope_forth, all.scope_back);
-    });
-    n.start([&all] {
-      return copy_and_shut_down(all, all.back, all.scope_back, all.scope_forth);
-    });
+    n.start([&all] { return copy_and_shut_down(all, all.forth, all.scope_forth, all.scope_back); });
+    n.start([&all] { return copy_and_shut_down(all, all.back, all.scope_back, all.scope_forth); });
     co_return;
   });
 }

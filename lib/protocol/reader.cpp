@@ -139,8 +139,8 @@ inline step basic_reader_operation::satisfied() {
   if (want_ == want::fill && size <= reader_.capacity_ && available < size) return step::pending;
   const std::size_t taken = std::min(size - filled_, available);
   if (taken != 0) {
-    std::memcpy(static_cast<char*>(into_.data()) + filled_,
-                reader_.buffer_.get() + reader_.begin_, taken);
+    std::memcpy(static_cast<char*>(into_.data()) + filled_, reader_.buffer_.get() + reader_.begin_,
+                taken);
     reader_.begin_ += taken;
     filled_ += taken;
   }
@@ -178,7 +178,8 @@ step basic_reader_operation::find_delimiter() noexcept {
   const std::string_view available = reader_.buffered();
   const std::size_t limit = reader_.max_line_;
   const std::size_t position = available.find(delimiter_, scanned_);
-  if (position != available.npos && position <= limit) return found(0, position, position + delimiter_.size());
+  if (position != available.npos && position <= limit)
+    return found(0, position, position + delimiter_.size());
   needed_ = saturating_sum(limit, delimiter_.size());
   if (position != available.npos || available.size() >= needed_)
     return refused(own_failure(error::line_too_long));
@@ -188,8 +189,8 @@ step basic_reader_operation::find_delimiter() noexcept {
 
 inline step basic_reader_operation::find_frame() noexcept {
   const std::string_view available = reader_.buffered();
-  const frame_head head =
-      read_prefix(format_, reinterpret_cast<const unsigned char*>(available.data()), available.size());
+  const frame_head head = read_prefix(
+      format_, reinterpret_cast<const unsigned char*>(available.data()), available.size());
   if (head.why) return refused(head.why);
   if (head.size == 0) return step::pending;
   const auto length = static_cast<std::size_t>(head.length);
@@ -209,7 +210,8 @@ bool basic_reader_operation::prepare() {
   const std::size_t available = r.end_ - r.begin_;
   const std::size_t room = r.size_ - r.end_;
   // To the front, where that makes much room for little, or where nothing else makes any.
-  if (r.begin_ != 0 && (available == 0 || room == 0 || (room < r.size_ / 4 && available <= r.begin_))) {
+  if (r.begin_ != 0 &&
+      (available == 0 || room == 0 || (room < r.size_ / 4 && available <= r.begin_))) {
     std::memmove(r.buffer_.get(), r.buffer_.get() + r.begin_, available);
     r.begin_ = 0;
     r.end_ = available;

@@ -31,13 +31,15 @@ tcp_listeners::tcp_listeners(const endpoint& at, unsigned n, const acceptor_opti
     if (entry.reuse_port) continue;
     entry.reuse_port = true;
     const int yes = 1;
-    detail::check(::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes), local_endpoint_);
+    detail::check(::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes),
+                  local_endpoint_);
     detail::system_address name;  // with the port that the system has picked
     detail::check(::getsockname(socket.get(), name.get(), &name.size), local_endpoint_);
     local_endpoint_ = name.to_endpoint();
   }
   for (const unique_descriptor& socket : sockets_)
-    detail::check(::listen(socket.get(), detail::not_negative("backlog", options.backlog)), local_endpoint_);
+    detail::check(::listen(socket.get(), detail::not_negative("backlog", options.backlog)),
+                  local_endpoint_);
 }
 
 tcp_acceptor tcp_listeners::acceptor(unsigned index) {
@@ -57,7 +59,7 @@ namespace detail {
 class accept_rotation {
  public:
   accept_rotation(fd_kind kind, const local_endpoint& wanted, unsigned n, int backlog, int mode,
-         bool replace_stale)
+                  bool replace_stale)
       : kind(kind), slots_(n) {
     std::unique_ptr<local_binding> binding;
     const int first = listen_local(kind, wanted, backlog, mode, replace_stale, binding);
@@ -68,8 +70,8 @@ class accept_rotation {
     at = name.to_endpoint();
     for (slot& entry : slots_) {
       if (!entry.socket.is_open())
-        entry.socket = unique_descriptor::adopt(
-            ::fcntl(first, F_DUPFD_CLOEXEC, last_standard_number + 1));
+        entry.socket =
+            unique_descriptor::adopt(::fcntl(first, F_DUPFD_CLOEXEC, last_standard_number + 1));
       check(entry.socket.is_open() ? 0 : -1, wanted);
       entry.file = file;
     }
@@ -78,7 +80,8 @@ class accept_rotation {
   unsigned size() const noexcept { return static_cast<unsigned>(slots_.size()); }
 
   /// The socket of this index, and what it shares; std::logic_error if somebody has it.
-  int take_socket(unsigned index, mailbox<char>::sender turn_signal, std::shared_ptr<local_binding>& file) {
+  int take_socket(unsigned index, mailbox<char>::sender turn_signal,
+                  std::shared_ptr<local_binding>& file) {
     const std::lock_guard lock(mutex_);
     if (index >= slots_.size() || !slots_[index].socket.is_open()) refuse_index();
     slots_[index].turn_signal = std::move(turn_signal);
@@ -139,7 +142,8 @@ class accept_rotation {
 
 /// What one loop has of it. Shared by its acceptor and a pending accept.
 struct shared_acceptor_part {
-  shared_acceptor_part(std::shared_ptr<accept_rotation> rotation, unsigned index) : shared(std::move(rotation)), index(index) {
+  shared_acceptor_part(std::shared_ptr<accept_rotation> rotation, unsigned index)
+      : shared(std::move(rotation)), index(index) {
     std::shared_ptr<local_binding> file;
     const int fd = shared->take_socket(index, turn_signal.make_sender(), file);
     listening = descriptor::open(scheduler::required(), fd, shared->kind, true);
@@ -195,9 +199,10 @@ local_endpoint shared_acceptor_base::local_endpoint() const {
   return part_->shared->at;
 }
 
-shared_listeners_base::shared_listeners_base(fd_kind kind, const cosock::local_endpoint& at, unsigned n,
-                                     int backlog, int mode, bool replace_stale)
-    : shared_(std::make_shared<accept_rotation>(kind, at, loop_count(n), backlog, mode, replace_stale)) {}
+shared_listeners_base::shared_listeners_base(fd_kind kind, const cosock::local_endpoint& at,
+                                             unsigned n, int backlog, int mode, bool replace_stale)
+    : shared_(std::make_shared<accept_rotation>(kind, at, loop_count(n), backlog, mode,
+                                                replace_stale)) {}
 
 shared_listeners_base::~shared_listeners_base() { shared_->close_rest(); }
 

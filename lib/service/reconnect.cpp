@@ -98,8 +98,7 @@ task<> reconnecting_client::run_loop(detail::reconnect_session& session) {
     } catch (...) {
       why = std::current_exception();
     }
-    const bool success =
-        since && (succeeded_ || clock.now() - *since >= options_.stable);
+    const bool success = since && (succeeded_ || clock.now() - *since >= options_.stable);
     session.close();
     const nanoseconds delay = delay_after(std::exchange(why, nullptr), success);
     co_await clock.sleep_for(delay);

@@ -86,7 +86,8 @@ constexpr int max_skipped = 64;
 /// A stream that a handler has destroyed. Its sending side is shut down already.
 class kept_stream final : public byte_stream {
  public:
-  explicit kept_stream(detail::io_object*& left) noexcept : byte_stream(std::exchange(left, nullptr)) {}
+  explicit kept_stream(detail::io_object*& left) noexcept
+      : byte_stream(std::exchange(left, nullptr)) {}
   kept_stream(const kept_stream&) = delete;
   ~kept_stream() override { close(); }
   void shutdown_send() override {}
@@ -147,7 +148,9 @@ void serve_state::refuse_backlog() {
 
 void serve_state::stop() noexcept { accepting_.cancel(); }
 
-serve_state::connection_guard::connection_guard(serve_state& server, const byte_stream& connection) noexcept : server_(&server) {
+serve_state::connection_guard::connection_guard(serve_state& server,
+                                                const byte_stream& connection) noexcept
+    : server_(&server) {
   serve_counters& counters = server.handle_.counters_;
   ++counters.accepted;
   counters.peak = std::max(counters.peak, ++counters.active);
@@ -173,7 +176,8 @@ bool serve_state::may_finish(const byte_stream& connection, kept_io_object& kept
   if (kept.left()) return true;
   io_object* const open = stream_access::object_of(connection);
   failure lost;
-  return open && open->loop && (!open->input_ended || open->needs_close_notify || !open->is_flushed(lost));
+  return open && open->loop &&
+         (!open->input_ended || open->needs_close_notify || !open->is_flushed(lost));
 }
 
 task<> serve_state::finish(byte_stream& connection, kept_io_object& kept) {
@@ -227,7 +231,7 @@ void serve_state::accepted() noexcept {
 /// Around accepting and the handlers: a cancellation from outside ends the former, and leaves the
 /// handlers their time.
 class serve_state::stop_on_cancellation final : public awaiter_of<stop_on_cancellation>,
-                                            public shield_scope {
+                                                public shield_scope {
  public:
   stop_on_cancellation(serve_state& server, task<> inside)
       : shield_scope(INT64_MAX), server_(server), inside_(operand(std::move(inside))) {}
@@ -308,7 +312,8 @@ task<> serve_state::accept_all(nursery& handlers) {
     }
     room_.reset();
     const auto connection_ended = co_await as_result(with_timeout(delay_, room_.wait()));
-    if (!connection_ended && connection_ended.error() == error::cancelled) raise(cancelled_failure());
+    if (!connection_ended && connection_ended.error() == error::cancelled)
+      raise(cancelled_failure());
     delay_ = std::min(2 * delay_, last_delay);
   }
 }

@@ -130,9 +130,7 @@ BOOST_AUTO_TEST_CASE(a_signal_ends_the_wait) {
     stream s = co_await connected(to);
     co_await fill(s);
     s.close();
-    cosock::loop::current().post([] {
-      cosock::loop::current().post([] { std::raise(SIGTERM); });
-    });
+    cosock::loop::current().post([] { cosock::loop::current().post([] { std::raise(SIGTERM); }); });
   };
   const auto begun = std::chrono::steady_clock::now();
   BOOST_TEST(cosock::run(program(peer.acceptor.local_endpoint())) == 0);

@@ -114,9 +114,8 @@ BOOST_AUTO_TEST_CASE(into_tasks_on_a_loop_of_this_library) {
   const test::alarm_clock guard(280);
   cosock::loop loop;
   watch w(often);
-  const int sum = loop.run([](watch& w) -> task<int> {
-    co_return co_await cosock::await(into_tasks(w));
-  }(w));
+  const int sum =
+      loop.run([](watch& w) -> task<int> { co_return co_await cosock::await(into_tasks(w)); }(w));
   w.check();
   BOOST_TEST(sum == w.crossings / 2);
 }

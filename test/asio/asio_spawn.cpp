@@ -43,14 +43,16 @@ BOOST_AUTO_TEST_CASE(tokens) {
   const test::alarm_clock guard;
   asio::io_context context;
   auto future = spawn(context, later(1), asio::use_future);
-  auto nothing = spawn(context, [] { return for_ever(); }, asio::deferred);
+  auto nothing = spawn(
+      context, [] { return for_ever(); }, asio::deferred);
   static_cast<void>(nothing);  // never begun
   int called = 0;
   spawn(context.get_executor(), later(2), [&](std::exception_ptr e, int n) {
     BOOST_TEST(!e);
     called = n;
   });
-  auto deferred = spawn(context, [] { return later(3); }, asio::deferred);
+  auto deferred = spawn(
+      context, [] { return later(3); }, asio::deferred);
   int third = 0;
   std::move(deferred)([&](std::exception_ptr, int n) { third = n; });
   auto from_awaitable = asio::co_spawn(
@@ -82,20 +84,36 @@ BOOST_AUTO_TEST_CASE(functions_and_what_they_capture_are_moved_into_the_task) {
 
 BOOST_AUTO_TEST_CASE(errors_reach_the_handler) {
   asio::io_context context;
-  auto f = spawn(context, []() -> task<> { throw std::out_of_range("x"); co_return; },
-                 asio::use_future);
-  auto g = spawn(context, []() -> task<int> {
-    co_return static_cast<int>((co_await cosock::resolve("nobody.invalid ", "x y")).size());
-  }, asio::use_future);
-  auto h = asio::co_spawn(context, [&]() -> asio::awaitable<bool> {
-    try {
-      co_await spawn(context, []() -> task<> { throw std::out_of_range("y"); co_return; },
-                     asio::use_awaitable);
-    } catch (const std::out_of_range&) {
-      co_return true;
-    }
-    co_return false;
-  }, asio::use_future);
+  auto f = spawn(
+      context,
+      []() -> task<> {
+        throw std::out_of_range("x");
+        co_return;
+      },
+      asio::use_future);
+  auto g = spawn(
+      context,
+      []() -> task<int> {
+        co_return static_cast<int>((co_await cosock::resolve("nobody.invalid ", "x y")).size());
+      },
+      asio::use_future);
+  auto h = asio::co_spawn(
+      context,
+      [&]() -> asio::awaitable<bool> {
+        try {
+          co_await spawn(
+              context,
+              []() -> task<> {
+                throw std::out_of_range("y");
+                co_return;
+              },
+              asio::use_awaitable);
+        } catch (const std::out_of_range&) {
+          co_return true;
+        }
+        co_return false;
+      },
+      asio::use_future);
   context.run();
   BOOST_CHECK_THROW(f.get(), std::out_of_range);
   BOOST_CHECK_THROW(g.get(), system_error);
@@ -107,12 +125,22 @@ BOOST_AUTO_TEST_CASE(nobody_waits) {
   std::vector<std::string> told;
   auto push = [&](const std::exception_ptr& e) { told.push_back(cosock::error_message(e)); };
   const cosock::error_observer tell(push);
-  spawn(context, []() -> task<> { throw std::out_of_range("told"); co_return; }, tell);
-  spawn(context, []() -> task<> { co_return; }, tell);
-  spawn(context, []() -> task<> {
-    throw system_error(make_error_code(cosock::error::cancelled));
-    co_return;
-  }, tell);
+  spawn(
+      context,
+      []() -> task<> {
+        throw std::out_of_range("told");
+        co_return;
+      },
+      tell);
+  spawn(
+      context, []() -> task<> { co_return; }, tell);
+  spawn(
+      context,
+      []() -> task<> {
+        throw system_error(make_error_code(cosock::error::cancelled));
+        co_return;
+      },
+      tell);
   spawn(context, []() -> task<> { co_return; });
   context.run();
   BOOST_TEST(told.size() == 1u);
@@ -124,12 +152,12 @@ BOOST_AUTO_TEST_CASE(the_handler_is_called_through_its_executor_and_never_inside
   asio::io_context other;
   bool inside = true;
   bool called = false;
-  spawn(one, []() -> task<> { co_return; },
-        asio::bind_executor(other, [&](std::exception_ptr) {
-          BOOST_TEST(!inside);
-          BOOST_TEST(other.get_executor().running_in_this_thread());
-          called = true;
-        }));
+  spawn(
+      one, []() -> task<> { co_return; }, asio::bind_executor(other, [&](std::exception_ptr) {
+        BOOST_TEST(!inside);
+        BOOST_TEST(other.get_executor().running_in_this_thread());
+        called = true;
+      }));
   inside = false;
   one.run();
   BOOST_TEST(!called);
@@ -148,8 +176,9 @@ BOOST_AUTO_TEST_CASE(a_slot_cancels_the_scope) {
       asio::cancellation_signal signal;
       asio::steady_timer timer(context);
       std::exception_ptr got;
-      spawn(context, [] { return for_ever(); },
-            asio::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr e) { got = e; }));
+      spawn(
+          context, [] { return for_ever(); },
+          asio::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr e) { got = e; }));
       if (when == 0) signal.emit(type);
       if (when == 1) asio::post(context, [&] { signal.emit(type); });
       if (when == 2) {
@@ -158,7 +187,8 @@ BOOST_AUTO_TEST_CASE(a_slot_cancels_the_scope) {
       }
       context.run();
       BOOST_REQUIRE(got);
-      BOOST_CHECK_EXCEPTION(std::rethrow_exception(got), system_error, is(cosock::error::cancelled));
+      BOOST_CHECK_EXCEPTION(std::rethrow_exception(got), system_error,
+                            is(cosock::error::cancelled));
       signal.emit(type);  // too late
     }
   }
@@ -168,17 +198,18 @@ BOOST_AUTO_TEST_CASE(a_cancelled_task_may_clean_up_and_succeed) {
   asio::io_context context;
   asio::cancellation_signal signal;
   int got = 0;
-  spawn(context,
-        []() -> task<int> {
-          const auto r = co_await cosock::as_result(test::forever());
-          BOOST_TEST((r.error() == cosock::error::cancelled));
-          co_await cosock::shielded(cosock::sleep_for(1ms));
-          co_return 7;
-        },
-        asio::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr e, int n) {
-          BOOST_TEST(!e);
-          got = n;
-        }));
+  spawn(
+      context,
+      []() -> task<int> {
+        const auto r = co_await cosock::as_result(test::forever());
+        BOOST_TEST((r.error() == cosock::error::cancelled));
+        co_await cosock::shielded(cosock::sleep_for(1ms));
+        co_return 7;
+      },
+      asio::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr e, int n) {
+        BOOST_TEST(!e);
+        got = n;
+      }));
   asio::post(context, [&] { signal.emit(asio::cancellation_type::total); });
   context.run();
   BOOST_TEST(got == 7);
@@ -233,16 +264,15 @@ BOOST_AUTO_TEST_CASE(a_context_that_is_destroyed_destroys_its_tasks) {
     {
       asio::io_context context;
       const auto strand = asio::make_strand(context);
-      spawn(context,
-            [&destroyed]() -> task<> {
-              const test::tell_tale in_frame(destroyed);
-              asio::steady_timer own(loop_executor(), 1h);
-              cosock::tcp_acceptor acceptor(
-                  cosock::endpoint(cosock::address::loopback_v4(), 0));
-              co_await cosock::when_any(acceptor.accept(), own.async_wait(use_task),
-                                        test::forever());
-            },
-            [&called, tale = std::move(tale)](std::exception_ptr) { called = true; });
+      spawn(
+          context,
+          [&destroyed]() -> task<> {
+            const test::tell_tale in_frame(destroyed);
+            asio::steady_timer own(loop_executor(), 1h);
+            cosock::tcp_acceptor acceptor(cosock::endpoint(cosock::address::loopback_v4(), 0));
+            co_await cosock::when_any(acceptor.accept(), own.async_wait(use_task), test::forever());
+          },
+          [&called, tale = std::move(tale)](std::exception_ptr) { called = true; });
       spawn(strand, [] { return for_ever(); });
       for (int i = 0; i != turns; ++i) context.poll_one();
     }
@@ -256,13 +286,19 @@ BOOST_AUTO_TEST_CASE(an_awaitable_that_waits_for_a_task_is_destroyed_with_it) {
   bool destroyed[2] = {};
   {
     asio::io_context context;
-    asio::co_spawn(context, [&]() -> asio::awaitable<void> {
-      const test::tell_tale in_frame(destroyed[0]);
-      co_await spawn(context, [&]() -> task<> {
-        const test::tell_tale in_frame(destroyed[1]);
-        co_await test::forever();
-      }, asio::use_awaitable);
-    }, asio::detached);
+    asio::co_spawn(
+        context,
+        [&]() -> asio::awaitable<void> {
+          const test::tell_tale in_frame(destroyed[0]);
+          co_await spawn(
+              context,
+              [&]() -> task<> {
+                const test::tell_tale in_frame(destroyed[1]);
+                co_await test::forever();
+              },
+              asio::use_awaitable);
+        },
+        asio::detached);
     while (context.poll() != 0) continue;
   }
   BOOST_TEST(destroyed[0]);

@@ -183,28 +183,42 @@ BOOST_AUTO_TEST_CASE(an_executor_that_tracks_work_does_not_keep_run_from_returni
 BOOST_AUTO_TEST_CASE(tasks_of_one_context_share_their_sockets) {
   const test::alarm_clock guard;
   runner r(2);
-  auto acceptor = spawn(r.context, []() -> task<cosock::tcp_acceptor> {
-    co_return cosock::tcp_acceptor(cosock::endpoint(cosock::address::loopback_v4(), 0));
-  }, asio::use_future).get();
-  auto server = spawn(r.context, [&]() -> task<> {
-    auto s = co_await acceptor.accept();
-    char into[64];
-    while (const std::size_t n = co_await s.receive(into)) co_await s.send(cosock::buffer(into, n));
-  }, asio::use_future);
-  auto client = spawn(r.context, [&]() -> task<int> {
-    auto s = co_await cosock::connect(acceptor.local_endpoint());
-    int good = 0;
-    for (int i = 0; i != 500; ++i) {
-      char into[4] = {};
-      co_await s.send("ping");
-      co_await s.receive_exactly(into);
-      good += std::string_view(into, 4) == "ping";
-    }
-    co_return good;
-  }, asio::use_future);
+  auto acceptor =
+      spawn(
+          r.context,
+          []() -> task<cosock::tcp_acceptor> {
+            co_return cosock::tcp_acceptor(cosock::endpoint(cosock::address::loopback_v4(), 0));
+          },
+          asio::use_future)
+          .get();
+  auto server = spawn(
+      r.context,
+      [&]() -> task<> {
+        auto s = co_await acceptor.accept();
+        char into[64];
+        while (const std::size_t n = co_await s.receive(into))
+          co_await s.send(cosock::buffer(into, n));
+      },
+      asio::use_future);
+  auto client = spawn(
+      r.context,
+      [&]() -> task<int> {
+        auto s = co_await cosock::connect(acceptor.local_endpoint());
+        int good = 0;
+        for (int i = 0; i != 500; ++i) {
+          char into[4] = {};
+          co_await s.send("ping");
+          co_await s.receive_exactly(into);
+          good += std::string_view(into, 4) == "ping";
+        }
+        co_return good;
+      },
+      asio::use_future);
   BOOST_TEST(client.get() == 500);
   server.get();
-  spawn(r.context, [&]() -> task<> { co_return acceptor.close(); }, asio::use_future).get();
+  spawn(
+      r.context, [&]() -> task<> { co_return acceptor.close(); }, asio::use_future)
+      .get();
 }
 
 BOOST_AUTO_TEST_CASE(other_threads_reach_the_loop) {
@@ -212,16 +226,19 @@ BOOST_AUTO_TEST_CASE(other_threads_reach_the_loop) {
   runner r(2);
   std::promise<cosock::mailbox<int>::sender> made;
   std::promise<cosock::loop*> loop;
-  auto sum = spawn(r.context, [&]() -> task<int> {
-    cosock::mailbox<int> box(16);
-    loop.set_value(&cosock::loop::current());
-    made.set_value(box.make_sender());
-    int sum = 0;
-    while (const auto n = co_await box.receive()) sum += *n;
-    // A look-up comes home from a thread of its own.
-    const auto found = co_await cosock::resolve("localhost", 80);
-    co_return found.empty() ? -1 : sum;
-  }, asio::use_future);
+  auto sum = spawn(
+      r.context,
+      [&]() -> task<int> {
+        cosock::mailbox<int> box(16);
+        loop.set_value(&cosock::loop::current());
+        made.set_value(box.make_sender());
+        int sum = 0;
+        while (const auto n = co_await box.receive()) sum += *n;
+        // A look-up comes home from a thread of its own.
+        const auto found = co_await cosock::resolve("localhost", 80);
+        co_return found.empty() ? -1 : sum;
+      },
+      asio::use_future);
   const auto sender = made.get_future().get();
   cosock::loop* const of = loop.get_future().get();
   int posted = 0;
@@ -244,11 +261,14 @@ BOOST_AUTO_TEST_CASE(other_threads_reach_the_loop) {
 BOOST_AUTO_TEST_CASE(signals_reach_a_task) {
   const test::alarm_clock guard;
   asio::io_context context;
-  auto f = spawn(context, []() -> task<int> {
-    cosock::signal_set set{SIGUSR1};
-    ::raise(SIGUSR1);
-    co_return co_await set.wait();
-  }, asio::use_future);
+  auto f = spawn(
+      context,
+      []() -> task<int> {
+        cosock::signal_set set{SIGUSR1};
+        ::raise(SIGUSR1);
+        co_return co_await set.wait();
+      },
+      asio::use_future);
   context.run();
   BOOST_TEST(f.get() == SIGUSR1);
 }
@@ -260,10 +280,13 @@ BOOST_AUTO_TEST_CASE(a_signal_that_another_context_has_read_reaches_a_task) {
   asio::signal_set reader(other, SIGUSR2);
   reader.async_wait([](auto, int) {});
   asio::io_context context;
-  auto f = spawn(context, []() -> task<int> {
-    cosock::signal_set set{SIGUSR1};
-    co_return co_await set.wait();
-  }, asio::use_future);
+  auto f = spawn(
+      context,
+      []() -> task<int> {
+        cosock::signal_set set{SIGUSR1};
+        co_return co_await set.wait();
+      },
+      asio::use_future);
   context.poll();
   ::raise(SIGUSR1);
   other.poll();
@@ -287,7 +310,8 @@ BOOST_AUTO_TEST_CASE(an_exception_of_a_handler_leaves_run_and_tasks_go_on_in_the
           },
           token);
     };
-    auto aborted = spawn(context, [&]() -> task<> { co_await fail(use_task); }, asio::use_future);
+    auto aborted = spawn(
+        context, [&]() -> task<> { co_await fail(use_task); }, asio::use_future);
     auto neighbor = spawn(context, later(1), asio::use_future);
     if (of_timer == &other) {
       context.poll();
@@ -295,8 +319,7 @@ BOOST_AUTO_TEST_CASE(an_exception_of_a_handler_leaves_run_and_tasks_go_on_in_the
     }
     BOOST_CHECK_THROW(context.run(), std::runtime_error);
     context.run();
-    BOOST_CHECK_EXCEPTION(aborted.get(), system_error,
-                          is(boost::system::errc::operation_canceled));
+    BOOST_CHECK_EXCEPTION(aborted.get(), system_error, is(boost::system::errc::operation_canceled));
     BOOST_TEST(neighbor.get() == 1);
     context.restart();
   }
@@ -325,33 +348,39 @@ BOOST_AUTO_TEST_CASE(an_operation_on_another_context) {
   const test::alarm_clock guard;
   runner one(2);
   runner other(2);
-  auto f = spawn(one.context, [&]() -> task<int> {
-    asio::steady_timer there(other.context);
-    int n = 0;
-    for (int i = 0; i != 100; ++i) {
-      there.expires_after(std::chrono::microseconds(i % 5));
-      co_await there.async_wait(use_task);
-      n += co_await spawn(other.context, later(1), use_task);
-      if (!one.context.get_executor().running_in_this_thread()) co_return -1;
-    }
-    co_return n;
-  }, asio::use_future);
+  auto f = spawn(
+      one.context,
+      [&]() -> task<int> {
+        asio::steady_timer there(other.context);
+        int n = 0;
+        for (int i = 0; i != 100; ++i) {
+          there.expires_after(std::chrono::microseconds(i % 5));
+          co_await there.async_wait(use_task);
+          n += co_await spawn(other.context, later(1), use_task);
+          if (!one.context.get_executor().running_in_this_thread()) co_return -1;
+        }
+        co_return n;
+      },
+      asio::use_future);
   BOOST_TEST(f.get() == 100);
 }
 
 BOOST_AUTO_TEST_CASE(time_limits) {
   const test::alarm_clock guard;
   runner r(2);
-  auto f = spawn(r.context, []() -> task<int> {
-    asio::steady_timer slow(loop_executor(), 1h);
-    int limits = 0;
-    for (int i = 0; i != 20; ++i) {
-      const auto e = co_await cosock::as_result(
-          cosock::with_timeout(std::chrono::microseconds(100), slow.async_wait(use_task)));
-      limits += e.has_error() && e.error() == cosock::error::timed_out;
-    }
-    co_return limits;
-  }, asio::use_future);
+  auto f = spawn(
+      r.context,
+      []() -> task<int> {
+        asio::steady_timer slow(loop_executor(), 1h);
+        int limits = 0;
+        for (int i = 0; i != 20; ++i) {
+          const auto e = co_await cosock::as_result(
+              cosock::with_timeout(std::chrono::microseconds(100), slow.async_wait(use_task)));
+          limits += e.has_error() && e.error() == cosock::error::timed_out;
+        }
+        co_return limits;
+      },
+      asio::use_future);
   BOOST_TEST(f.get() == 20);
 }
 

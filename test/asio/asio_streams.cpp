@@ -81,7 +81,8 @@ task<stream_pair> there_and_back() {
 }
 
 const register_suite of_tcp("tcp_of_asio", {.make_pair = tcp_of_asio, .closes_at_once = false});
-const register_suite of_local("local_of_asio", {.make_pair = local_of_asio, .closes_at_once = false});
+const register_suite of_local("local_of_asio",
+                              {.make_pair = local_of_asio, .closes_at_once = false});
 const register_suite of_both("there_and_back",
                              {.make_pair = there_and_back, .closes_at_once = false});
 
@@ -141,16 +142,19 @@ BOOST_AUTO_TEST_CASE(the_loop_is_destroyed_first) {
 BOOST_AUTO_TEST_CASE(a_stream_on_a_context_of_the_program) {
   const test::alarm_clock guard;
   asio::io_context context;
-  auto f = cosock::spawn(context, []() -> task<std::string> {
-    auto [one, other] = co_await connected();
-    asio_stream<tcp::socket> stream(std::move(one));
-    co_await stream.send("hello\n");
-    stream.close();
-    asio_stream<tcp::socket> back(std::move(other));
-    cosock::buffered_reader reader(back);
-    const auto line = co_await reader.read_line();
-    co_return std::string(*line);
-  }, asio::use_future);
+  auto f = cosock::spawn(
+      context,
+      []() -> task<std::string> {
+        auto [one, other] = co_await connected();
+        asio_stream<tcp::socket> stream(std::move(one));
+        co_await stream.send("hello\n");
+        stream.close();
+        asio_stream<tcp::socket> back(std::move(other));
+        cosock::buffered_reader reader(back);
+        const auto line = co_await reader.read_line();
+        co_return std::string(*line);
+      },
+      asio::use_future);
   context.run();
   BOOST_TEST(f.get() == "hello");
 }
@@ -161,8 +165,8 @@ COROUTINE_TEST_CASE(operations_of_asio_on_a_stream_of_ours) {
   auto [a, b] = cosock::local_pair();
   async_stream one(a);
   async_stream other(b);
-  const std::array<asio::const_buffer, 3> parts = {
-      asio::buffer("one ", 4), asio::const_buffer(), asio::buffer("two\nrest", 8)};
+  const std::array<asio::const_buffer, 3> parts = {asio::buffer("one ", 4), asio::const_buffer(),
+                                                   asio::buffer("two\nrest", 8)};
   BOOST_TEST(co_await asio::async_write(one, parts, use_task) == 12u);
   std::string text;
   const std::size_t line =
@@ -176,8 +180,8 @@ COROUTINE_TEST_CASE(operations_of_asio_on_a_stream_of_ours) {
   char into[4];
   BOOST_TEST(co_await other.async_read_some(asio::mutable_buffer(), use_task) == 0u);
   b.close();
-  const auto closed = co_await cosock::as_result(
-      other.async_read_some(asio::buffer(into), use_task));
+  const auto closed =
+      co_await cosock::as_result(other.async_read_some(asio::buffer(into), use_task));
   BOOST_TEST((closed.error() == asio::error::bad_descriptor));
 }
 
@@ -295,8 +299,7 @@ COROUTINE_TEST_CASE(sockets_change_hands) {
     const auto there = listens.local_endpoint();
     auto listens_for_asio = cosock::release(std::move(listens));
     listens = cosock::adopt(std::move(listens_for_asio));
-    auto both = co_await cosock::when_all(cosock::connect(there),
-                                          listens.accept());
+    auto both = co_await cosock::when_all(cosock::connect(there), listens.accept());
     static_cast<void>(both);
   }
   co_await cosock::yield();

@@ -235,9 +235,8 @@ struct other_tls : asio::ip::tcp::socket {
   void async_shutdown(Handler&& handler) {
     error_code ec;
     shutdown(asio::ip::tcp::socket::shutdown_send, ec);
-    asio::post(get_executor(), [handler = std::forward<Handler>(handler)]() mutable {
-      handler(error_code());
-    });
+    asio::post(get_executor(),
+               [handler = std::forward<Handler>(handler)]() mutable { handler(error_code()); });
   }
 };
 

@@ -94,11 +94,11 @@ void in_each_place(F f) {
 BOOST_AUTO_TEST_CASE(futures_are_ready_when_run_returns) {
   in_each_place([](auto&& where, auto run) {
     auto value = spawn(where, later(1), asio::use_future);
-    auto nothing = spawn(where, []() -> task<> { co_await cosock::yield(); }, asio::use_future);
+    auto nothing = spawn(
+        where, []() -> task<> { co_await cosock::yield(); }, asio::use_future);
     auto error = spawn(where, fails(), asio::use_future);
-    auto called = spawn(where, later(2), asio::use_future([](std::exception_ptr, int n) {
-      return n + 1;
-    }));
+    auto called =
+        spawn(where, later(2), asio::use_future([](std::exception_ptr, int n) { return n + 1; }));
     auto bound = spawn(where, later(4), asio::bind_executor(where, asio::use_future));
     auto kept = spawn(where, later(6), asio::consign(asio::use_future, 0));
     auto deferred = spawn(where, later(8), asio::deferred)(asio::use_future);
@@ -136,11 +136,13 @@ BOOST_AUTO_TEST_CASE(functions_and_coroutines_need_no_threads) {
     int function = 0;
     spawn(where, later(1), [&](std::exception_ptr, int n) { function = n; });
     int system = 0;
-    spawn(where, later(2), asio::bind_executor(asio::system_executor(),
-                                               [&](std::exception_ptr, int n) { system = n; }));
+    spawn(where, later(2),
+          asio::bind_executor(asio::system_executor(),
+                              [&](std::exception_ptr, int n) { system = n; }));
     int erased = 0;
-    spawn(where, later(3), asio::bind_executor(asio::any_io_executor(asio::system_executor()),
-                                               [&](std::exception_ptr, int n) { erased = n; }));
+    spawn(where, later(3),
+          asio::bind_executor(asio::any_io_executor(asio::system_executor()),
+                              [&](std::exception_ptr, int n) { erased = n; }));
     int awaited = 0;
     const auto await_one = [&](auto on) -> asio::awaitable<void> {
       awaited = co_await spawn(on, later(4), asio::use_awaitable);

@@ -180,7 +180,8 @@ COROUTINE_TEST_CASE(an_awaitable_is_awaited) {
 COROUTINE_TEST_CASE(an_awaitable_is_cancelled_with_the_scope) {
   BOOST_CHECK_EXCEPTION(co_await cosock::with_timeout(1ms, cosock::await(wait_for_ever())),
                         system_error, is(cosock::error::timed_out));
-  const auto r = co_await cosock::when_any(cosock::await(wait_for_ever()), cosock::await(add(1, 2)));
+  const auto r =
+      co_await cosock::when_any(cosock::await(wait_for_ever()), cosock::await(add(1, 2)));
   BOOST_TEST(*r.get<1>() == 3);
 }
 

@@ -128,8 +128,8 @@ COROUTINE_TEST_CASE(one_of_several) {
   const auto r = co_await cosock::when_any(slow.async_wait(use_task), cosock::sleep_for(1ms));
   BOOST_TEST(r.index == 1u);
   BOOST_TEST(!r.get<0>());
-  const auto s = co_await cosock::when_any(slow.async_wait(use_task),
-                                           asio::post(loop_executor(), use_task));
+  const auto s =
+      co_await cosock::when_any(slow.async_wait(use_task), asio::post(loop_executor(), use_task));
   BOOST_TEST(s.index == 1u);
 }
 
@@ -188,9 +188,8 @@ BOOST_AUTO_TEST_CASE(the_loop_is_destroyed_with_an_operation_on_another_context)
   for (int i = 0; i != 20; ++i) {
     asio::steady_timer timer(pool, i % 2 ? 1h : 1ns);
     cosock::loop loop;
-    auto t = loop.start([](asio::steady_timer& timer) -> task<> {
-      co_await timer.async_wait(use_task);
-    }(timer));
+    auto t = loop.start(
+        [](asio::steady_timer& timer) -> task<> { co_await timer.async_wait(use_task); }(timer));
     loop.poll();
   }
   pool.join();
@@ -199,9 +198,8 @@ BOOST_AUTO_TEST_CASE(the_loop_is_destroyed_with_an_operation_on_another_context)
 BOOST_AUTO_TEST_CASE(the_context_of_the_operation_is_destroyed_first) {
   cosock::loop loop;
   auto other = std::make_unique<asio::io_context>();
-  auto t = loop.start([](asio::io_context& other) -> task<> {
-    co_await asio::post(other, use_task);
-  }(*other));
+  auto t = loop.start(
+      [](asio::io_context& other) -> task<> { co_await asio::post(other, use_task); }(*other));
   test::settle(loop);
   other.reset();
   t.cancel();
@@ -283,7 +281,8 @@ COROUTINE_TEST_CASE(operations_that_end_at_once_leave_the_others_their_turn) {
         for (int i = 0; i != 100'000; ++i) {
           const int n = co_await asio::async_initiate<const cosock::use_task_t&, void(int)>(
               [](auto handler) {
-                std::move(handler)(reinterpret_cast<std::intptr_t>(__builtin_frame_address(0)) != 0);
+                std::move(handler)(reinterpret_cast<std::intptr_t>(__builtin_frame_address(0)) !=
+                                   0);
               },
               use_task);
           BOOST_REQUIRE(n == 1);

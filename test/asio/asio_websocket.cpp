@@ -93,8 +93,9 @@ COROUTINE_TEST_CASE(a_server_says_goodbye) {
 COROUTINE_TEST_CASE(frames_arrive_in_pieces) {
   const auto wire = co_await test::make_scripted_stream();
   web_stream web{async_stream(*wire)};
-  wire->push_each("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                  "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+  wire->push_each(
+      "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
   co_await web.async_accept(use_task);
   BOOST_TEST(wire->sent().find("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") != std::string::npos);
   wire->sent().clear();
@@ -114,8 +115,8 @@ COROUTINE_TEST_CASE(a_handshake_has_a_limit) {
   for (const auto make : test::every_kind) {
     const auto ends = co_await make();
     web_stream web{async_stream(*ends.client)};
-    const auto late = co_await as_result(cosock::with_timeout(
-        5ms, web.async_handshake("localhost", "/", use_task)));
+    const auto late = co_await as_result(
+        cosock::with_timeout(5ms, web.async_handshake("localhost", "/", use_task)));
     BOOST_TEST((late.error() == cosock::error::timed_out));
     BOOST_TEST(ends.client->is_open());
   }
@@ -146,7 +147,8 @@ BOOST_AUTO_TEST_CASE(limits_of_beast_in_a_context_of_the_program) {
 
 /// Without half close.
 struct whole_stream final : cosock::byte_stream {
-  explicit whole_stream(cosock::local_stream_socket&& s) : byte_stream(nullptr), below(std::move(s)) {
+  explicit whole_stream(cosock::local_stream_socket&& s)
+      : byte_stream(nullptr), below(std::move(s)) {
     object_ = test_access::object_of(below);
   }
   struct test_access : cosock::byte_stream {

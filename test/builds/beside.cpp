@@ -69,25 +69,31 @@ static cosock::task<> shared() {
   cosock::async_stream stream(a);
   b.close();
   char into[1];
-  const auto end = co_await cosock::as_result(
-      stream.async_read_some(asio::buffer(into), cosock::use_task));
+  const auto end =
+      co_await cosock::as_result(stream.async_read_some(asio::buffer(into), cosock::use_task));
   must(end.error() == asio::error::eof, "errors are the same");
 }
 
 static void bridge() {
   cosock::loop().run(shared());
   asio::io_context context;
-  auto in_context = cosock::spawn(context, [&]() -> cosock::task<> {
-    must(context.get_executor().running_in_this_thread(), "in the context of the program");
-    co_return;
-  }, asio::use_future);
+  auto in_context = cosock::spawn(
+      context,
+      [&]() -> cosock::task<> {
+        must(context.get_executor().running_in_this_thread(), "in the context of the program");
+        co_return;
+      },
+      asio::use_future);
   auto strand = asio::make_strand(context);
-  auto in_strand = cosock::spawn(strand, [&]() -> cosock::task<> {
-    co_await cosock::yield();
-    must(strand.running_in_this_thread(), "in a strand of the program");
-    asio::steady_timer soon(cosock::loop_executor(), 1ms);
-    co_await soon.async_wait(cosock::use_task);
-  }, asio::use_future);
+  auto in_strand = cosock::spawn(
+      strand,
+      [&]() -> cosock::task<> {
+        co_await cosock::yield();
+        must(strand.running_in_this_thread(), "in a strand of the program");
+        asio::steady_timer soon(cosock::loop_executor(), 1ms);
+        co_await soon.async_wait(cosock::use_task);
+      },
+      asio::use_future);
   context.run();
   in_context.get();
   in_strand.get();

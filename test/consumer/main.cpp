@@ -32,8 +32,8 @@ cosock::task<> ask(cosock::tcp_acceptor& acceptor, cosock::server_handle& server
 cosock::task<int> consume() {
   cosock::tcp_acceptor acceptor({cosock::address::loopback_v4(), 0});
   cosock::server_handle server;
-  co_await cosock::with_timeout(60s, cosock::when_all(cosock::serve(acceptor, echo, server),
-                                                      ask(acceptor, server)));
+  co_await cosock::with_timeout(
+      60s, cosock::when_all(cosock::serve(acceptor, echo, server), ask(acceptor, server)));
 
   cosock::event never;
   const auto late = co_await cosock::as_result(cosock::with_timeout(1ms, never.wait()));

@@ -53,12 +53,13 @@ BOOST_AUTO_TEST_CASE(a_receive_waits_as_everything_does) {
       of->s.push_back(std::make_unique<subscription<int>>(of->b->subscribe()));
       return test::waitable{.wait = [of]() { return receive(of); },
                             .provide = [of] { BOOST_TEST(of->b->send(1)); },
-                            .destroy = [of, destroys_subscription] {
-                              if (destroys_subscription)
-                                of->s.front().reset();
-                              else
-                                of->b.reset();
-                            }};
+                            .destroy =
+                                [of, destroys_subscription] {
+                                  if (destroys_subscription)
+                                    of->s.front().reset();
+                                  else
+                                    of->b.reset();
+                                }};
     });
   }
 }

@@ -74,10 +74,10 @@ static_assert(!can_be_filled<const_buffer>);
 
 // What has no bytes, or no size, is refused; no pointer is taken for a string.
 template <class T>
-constexpr bool is_refused = !std::constructible_from<const_buffer, T> &&
-                            !std::constructible_from<mutable_buffer, T> &&
-                            !const_buffer_sequence<std::remove_cvref_t<T>> &&
-                            !mutable_buffer_sequence<std::remove_cvref_t<T>>;
+constexpr bool is_refused =
+    !std::constructible_from<const_buffer, T> && !std::constructible_from<mutable_buffer, T> &&
+    !const_buffer_sequence<std::remove_cvref_t<T>> &&
+    !mutable_buffer_sequence<std::remove_cvref_t<T>>;
 static_assert(is_refused<int (&)[4]> && is_refused<const int (&)[4]>);
 static_assert(is_refused<std::vector<int>&> && is_refused<std::array<int, 4>&>);
 static_assert(is_refused<std::span<int>> && is_refused<std::span<double>>);
@@ -210,8 +210,7 @@ BOOST_AUTO_TEST_CASE(a_sequence_is_gathered_from_any_byte_on) {
   for (std::size_t skip = 0; skip <= all.size(); ++skip)
     for (std::size_t most = 1; most != 5; ++most) {
       piece out[4];
-      const std::size_t n =
-          gather<const_buffer, std::vector<std::string>>(&parts, skip, out, most);
+      const std::size_t n = gather<const_buffer, std::vector<std::string>>(&parts, skip, out, most);
       BOOST_REQUIRE(n <= most);
       std::string got;
       for (std::size_t i = 0; i != n; ++i) {

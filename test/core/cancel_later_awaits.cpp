@@ -164,9 +164,7 @@ task<> cancel_and_wait(cancel_scope& scope, bool& passed) {
 
 using entrance = task<> (*)(cancel_scope&, bool&);
 
-task<> enter_timeout(cancel_scope& s, bool& p) {
-  co_await with_timeout(1h, cancel_and_wait(s, p));
-}
+task<> enter_timeout(cancel_scope& s, bool& p) { co_await with_timeout(1h, cancel_and_wait(s, p)); }
 task<> enter_deadline(cancel_scope& s, bool& p) {
   co_await with_deadline(clock::now() + 1h, cancel_and_wait(s, p));
 }
@@ -189,9 +187,7 @@ task<> enter_all(cancel_scope& s, bool& p) {
 task<> enter_any(cancel_scope& s, bool& p) {
   co_await cosock::when_any(forever(), cancel_and_wait(s, p));
 }
-task<> enter_no_grace(cancel_scope& s, bool& p) {
-  co_await with_grace(0s, cancel_and_wait(s, p));
-}
+task<> enter_no_grace(cancel_scope& s, bool& p) { co_await with_grace(0s, cancel_and_wait(s, p)); }
 task<> enter_result(cancel_scope& s, bool& p) {
   (co_await as_result(with_timeout(1h, as_result(enter_scope(s, p))))).value().value();
 }

@@ -53,12 +53,8 @@ task<> noted(error_code& to, task<> of) {
   to = result.error();
   result.value();
 }
-task<> limited(std::chrono::nanoseconds limit) {
-  co_await with_timeout(limit, forever());
-}
-task<> limited_until(clock::time_point at) {
-  co_await with_deadline(at, forever());
-}
+task<> limited(std::chrono::nanoseconds limit) { co_await with_timeout(limit, forever()); }
+task<> limited_until(clock::time_point at) { co_await with_deadline(at, forever()); }
 task<> within(std::chrono::nanoseconds limit, task<> of) {
   co_await with_timeout(limit, std::move(of));
 }
@@ -306,7 +302,8 @@ COROUTINE_TEST_CASE(limits_that_have_passed_let_the_others_have_their_turn) {
   }
 }
 
-BOOST_AUTO_TEST_CASE(a_limit_that_has_passed_is_destroyed_while_it_lets_the_others_have_their_turn) {
+BOOST_AUTO_TEST_CASE(
+    a_limit_that_has_passed_is_destroyed_while_it_lets_the_others_have_their_turn) {
   const test::alarm_clock guard;
   cosock::event never;
   for (const bool scoped : {false, true}) {

@@ -34,9 +34,7 @@ task<> receive_one(channel<int>& c) {
   const auto value = co_await c.receive();
   BOOST_TEST(value.value() == 1);
 }
-task<> send_one(channel<int>& c, int n = 1) {
-  co_await c.send(n);
-}
+task<> send_one(channel<int>& c, int n = 1) { co_await c.send(n); }
 task<> send_range(channel<pointer>& c, int first, int last) {
   for (int i = first; i != last; ++i) co_await c.send(std::make_unique<int>(i));
 }
@@ -46,8 +44,8 @@ task<> send_range(channel<pointer>& c, int first, int last) {
 BOOST_AUTO_TEST_CASE(a_receive_waits_as_everything_does) {
   for (const std::size_t capacity : {1u, 2u}) {
     test::check_waits([=] {
-      auto c = std::make_shared<std::unique_ptr<channel<int>>>(
-          std::make_unique<channel<int>>(capacity));
+      auto c =
+          std::make_shared<std::unique_ptr<channel<int>>>(std::make_unique<channel<int>>(capacity));
       return test::waitable{.wait = [c]() { return receive_one(**c); },
                             .provide = [c] { BOOST_TEST((*c)->try_send(1)); },
                             .destroy = [c] { c->reset(); }};
@@ -88,12 +86,10 @@ COROUTINE_TEST_CASE(every_value_is_received_once_by_many_from_many) {
     co_await with_nursery([&](nursery& n) -> task<> {
       for (int i = 0; i != 5; ++i)
         n.start([&]() -> task<> {
-          while (const auto value = co_await c.receive())
-            ++seen[static_cast<std::size_t>(**value)];
+          while (const auto value = co_await c.receive()) ++seen[static_cast<std::size_t>(**value)];
         });
       co_await with_nursery([&](nursery& senders) -> task<> {
-        for (int i = 0; i != 4; ++i)
-          senders.start(send_range, std::ref(c), i * 100, (i + 1) * 100);
+        for (int i = 0; i != 4; ++i) senders.start(send_range, std::ref(c), i * 100, (i + 1) * 100);
         co_return;
       });
       c.close();

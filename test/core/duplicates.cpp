@@ -113,9 +113,9 @@ BOOST_AUTO_TEST_CASE(nor_of_a_socket_of_asio_that_it_has_closed) {
   const auto make = [&]() -> task<> {
     tcp_acceptor acceptor(cosock::endpoint::parse("127.0.0.1:0"));
     tcp::socket socket(cosock::loop_executor());
-    co_await socket.async_connect({boost::asio::ip::address_v4::loopback(),
-                                   acceptor.local_endpoint().port()},
-                                  cosock::use_task);
+    co_await socket.async_connect(
+        {boost::asio::ip::address_v4::loopback(), acceptor.local_endpoint().port()},
+        cosock::use_task);
     stream.emplace(std::move(socket));
     peer.emplace(co_await acceptor.accept());
   };

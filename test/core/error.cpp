@@ -26,16 +26,10 @@ cosock::task<> throw_other() {
   throw std::runtime_error("other");
 }
 
-cosock::task<std::string> give_text() {
-  co_return "text";
-}
-cosock::task<> give_nothing() {
-  co_return;
-}
+cosock::task<std::string> give_text() { co_return "text"; }
+cosock::task<> give_nothing() { co_return; }
 
-std::exception_ptr of(auto e) {
-  return std::make_exception_ptr(e);
-}
+std::exception_ptr of(auto e) { return std::make_exception_ptr(e); }
 
 }  // namespace
 

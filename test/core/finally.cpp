@@ -14,11 +14,11 @@
 
 namespace {
 
+using boost::system::system_error;
 using cosock::as_result;
 using cosock::error;
 using cosock::finally;
 using cosock::task;
-using boost::system::system_error;
 using test::is;
 using namespace std::chrono_literals;
 
@@ -70,8 +70,7 @@ COROUTINE_TEST_CASE(an_error_of_any_type_leaves_after_the_cleanup) {
 COROUTINE_TEST_CASE(a_cancellation_and_a_limit_let_the_cleanup_wait) {
   counter all;
   const auto cleanup = [&] { return all.run(); };
-  BOOST_CHECK_EXCEPTION(co_await cosock::with_timeout(
-                            1ms, finally(cosock::sleep_for(1h), cleanup)),
+  BOOST_CHECK_EXCEPTION(co_await cosock::with_timeout(1ms, finally(cosock::sleep_for(1h), cleanup)),
                         system_error, is(error::timed_out));
   BOOST_TEST(all.ended == 1);
   cosock::cancel_scope scope;
@@ -88,8 +87,8 @@ COROUTINE_TEST_CASE(errors_of_the_cleanup_are_not_lost) {
   const auto cleanup = [] { return fails("cleanup"); };
   const auto from_cleanup = [](const auto& e) { return std::string(e.what()) == "cleanup"; };
   BOOST_CHECK_EXCEPTION(co_await finally(answer(), cleanup), std::runtime_error, from_cleanup);
-  BOOST_CHECK_EXCEPTION(co_await finally(fails_with(error::cancelled), cleanup),
-                        std::runtime_error, from_cleanup);
+  BOOST_CHECK_EXCEPTION(co_await finally(fails_with(error::cancelled), cleanup), std::runtime_error,
+                        from_cleanup);
   try {
     co_await finally(fails("operation"), cleanup);
     BOOST_ERROR("both failed");

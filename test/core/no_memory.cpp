@@ -25,13 +25,13 @@
 namespace {
 
 using namespace std::chrono_literals;
+using boost::system::system_error;
 using cosock::as_result;
 using cosock::nursery;
 using cosock::task;
 using cosock::tcp_acceptor;
 using cosock::tcp_socket;
 using cosock::with_nursery;
-using boost::system::system_error;
 
 const cosock::endpoint any_port(cosock::address::loopback_v4(), 0);
 
@@ -80,7 +80,9 @@ int sweep(long failures, const std::function<task<>()>& program) {
 }
 void sweep_all(const std::function<task<>()>& program) {
   for (const long failures : {1L, 2L, 7L, 40L})
-    BOOST_TEST_CONTEXT(failures << " failures in a row") { BOOST_TEST(sweep(failures, program) >= 5); }
+    BOOST_TEST_CONTEXT(failures << " failures in a row") {
+      BOOST_TEST(sweep(failures, program) >= 5);
+    }
 }
 
 task<> echo(tcp_socket& socket) {

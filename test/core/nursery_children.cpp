@@ -27,12 +27,8 @@ using test::gate;
 using test::note;
 using strings = std::vector<std::string>;
 
-task<> nothing_to_do() {
-  co_return;
-}
-[[gnu::noinline]] std::string letters(std::size_t n) {
-  return std::string(n, 'x');
-}
+task<> nothing_to_do() { co_return; }
+[[gnu::noinline]] std::string letters(std::size_t n) { return std::string(n, 'x'); }
 
 }  // namespace
 
@@ -217,12 +213,8 @@ task<> add_length_of_rvalue(int& sum, std::string&& s) {
   co_await cosock::yield();
   sum += static_cast<int>(s.size());
 }
-task<int> give(int n) {
-  co_return n;
-}
-task<> throw_before_it_is_a_task(int) {
-  throw std::runtime_error("no task");
-}
+task<int> give(int n) { co_return n; }
+task<> throw_before_it_is_a_task(int) { throw std::runtime_error("no task"); }
 
 }  // namespace
 

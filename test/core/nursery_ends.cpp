@@ -178,9 +178,7 @@ task<> start_at_once(int count, int& sum) {
   });
 }
 
-[[maybe_unused]] long heap_in_use() {
-  return static_cast<long>(mallinfo2().uordblks);
-}
+[[maybe_unused]] long heap_in_use() { return static_cast<long>(mallinfo2().uordblks); }
 
 }  // namespace
 

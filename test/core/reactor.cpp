@@ -43,9 +43,9 @@ void on_loop(void (*body)(reactor&)) {
   }(body, engine::get(loop).io()));
 }
 
-#define REACTOR_TEST_CASE(name)                               \
-  static void name##_body([[maybe_unused]] reactor& of);      \
-  BOOST_AUTO_TEST_CASE(name) { on_loop(&name##_body); }       \
+#define REACTOR_TEST_CASE(name)                          \
+  static void name##_body([[maybe_unused]] reactor& of); \
+  BOOST_AUTO_TEST_CASE(name) { on_loop(&name##_body); }  \
   static void name##_body([[maybe_unused]] reactor& of)
 
 constexpr std::int64_t no_deadline = INT64_MAX;

@@ -21,8 +21,8 @@ namespace {
 
 using boost::system::system_error;
 using cosock::as_result;
-using cosock::error_message;
 using cosock::error;
+using cosock::error_message;
 using cosock::task;
 namespace errc = boost::system::errc;
 using namespace std::chrono_literals;
@@ -101,8 +101,8 @@ COROUTINE_TEST_CASE(the_byte_count_of_a_transfer_is_kept) {
   BOOST_TEST((scoped.error() == error::timed_out));
   BOOST_TEST(bytes_of(scoped) == 4u);
   co_await b.send("abcde");
-  const auto graced = co_await as_result(cosock::with_timeout(
-      1ms, cosock::with_grace(1ms, from.receive_exactly(into))));
+  const auto graced = co_await as_result(
+      cosock::with_timeout(1ms, cosock::with_grace(1ms, from.receive_exactly(into))));
   BOOST_TEST(bytes_of(graced) == 5u);
   co_await b.send("ab");
   b.close();
@@ -137,8 +137,8 @@ task<> fails_when_cancelled() {
 }
 
 COROUTINE_TEST_CASE(several_errors_are_kept) {
-  const auto r = co_await as_result(
-      cosock::when_all(fails(errc::permission_denied), fails_when_cancelled()));
+  const auto r =
+      co_await as_result(cosock::when_all(fails(errc::permission_denied), fails_when_cancelled()));
   BOOST_TEST((r.error() == errc::permission_denied));
   try {
     r.value();

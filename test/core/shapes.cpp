@@ -199,9 +199,7 @@ cosock::task<traced> give() {
   co_await cosock::yield();
   co_return traced();
 }
-int add(const traced& t, int n) {
-  return t.value + n;
-}
+int add(const traced& t, int n) { return t.value + n; }
 
 }  // namespace
 
@@ -245,10 +243,8 @@ COROUTINE_TEST_CASE(temporaries_beside_an_await_are_safe) {
   BOOST_TEST(co_await by_reference(yes ? one : other) == 7);
   for (int i = co_await by_value(traced()); i != 7; ++i) continue;
   switch (co_await by_reference(traced())) {
-    case 7:
-      break;
-    default:
-      BOOST_ERROR("not 7");
+    case 7: break;
+    default: BOOST_ERROR("not 7");
   }
 }
 

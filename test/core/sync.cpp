@@ -29,9 +29,7 @@ using cosock::yield;
 using test::is;
 using test::settle;
 
-task<> wait_for(event& e) {
-  co_await e.wait();
-}
+task<> wait_for(event& e) { co_await e.wait(); }
 task<> hold(semaphore& s, std::size_t count, std::vector<int>& order, int number) {
   const auto held = co_await s.acquire(count);
   order.push_back(number);

@@ -36,9 +36,7 @@ void operator delete(void* p) noexcept {
   if (p) --allocated;
   std::free(p);
 }
-void operator delete(void* p, std::size_t) noexcept {
-  operator delete(p);
-}
+void operator delete(void* p, std::size_t) noexcept { operator delete(p); }
 #endif
 
 namespace {

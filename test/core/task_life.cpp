@@ -33,9 +33,7 @@ task<> set_after(bool& flag, test::gate& gate) {
   flag = true;
 }
 
-task<> hold(counted) {
-  co_await test::forever();
-}
+task<> hold(counted) { co_await test::forever(); }
 
 struct note {
   note(std::vector<std::string>& in, std::string what) : in(in), what(std::move(what)) {}

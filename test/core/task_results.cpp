@@ -29,9 +29,7 @@ using test::nothing_to_do;
 
 // Results
 
-COROUTINE_TEST_CASE(a_task_gives_its_result) {
-  BOOST_TEST(co_await give(7) == 7);
-}
+COROUTINE_TEST_CASE(a_task_gives_its_result) { BOOST_TEST(co_await give(7) == 7); }
 
 COROUTINE_TEST_CASE(a_task_without_a_result_gives_nothing) {
   static_assert(std::is_void_v<decltype(nothing_to_do().operator co_await().await_resume())>);
@@ -40,30 +38,20 @@ COROUTINE_TEST_CASE(a_task_without_a_result_gives_nothing) {
 
 namespace {
 
-task<std::string&> same(std::string& s) {
-  co_return s;
-}
-task<const std::string&> same_const(const std::string& s) {
-  co_return s;
-}
-task<std::unique_ptr<int>> own(int n) {
-  co_return std::make_unique<int>(n);
-}
+task<std::string&> same(std::string& s) { co_return s; }
+task<const std::string&> same_const(const std::string& s) { co_return s; }
+task<std::unique_ptr<int>> own(int n) { co_return std::make_unique<int>(n); }
 task<std::unique_ptr<int>> own_local(int n) {
   auto p = std::make_unique<int>(n);
   co_return p;
 }
-task<std::string> converted() {
-  co_return "text";
-}
+task<std::string> converted() { co_return "text"; }
 
 struct without_default {
   explicit without_default(int n) : n(n) {}
   int n;
 };
-task<without_default> make_without_default(int n) {
-  co_return without_default(n);
-}
+task<without_default> make_without_default(int n) { co_return without_default(n); }
 
 struct counts_copies {
   explicit counts_copies(int& copies) : copies(&copies) {}
@@ -101,9 +89,7 @@ COROUTINE_TEST_CASE(a_task_gives_a_value_that_can_only_be_moved) {
   BOOST_TEST(*p == 4);
 }
 
-COROUTINE_TEST_CASE(a_task_converts_its_result) {
-  BOOST_TEST(co_await converted() == "text");
-}
+COROUTINE_TEST_CASE(a_task_converts_its_result) { BOOST_TEST(co_await converted() == "text"); }
 
 COROUTINE_TEST_CASE(a_result_needs_no_default_constructor) {
   BOOST_TEST((co_await make_without_default(5)).n == 5);

@@ -233,7 +233,8 @@ BOOST_AUTO_TEST_CASE(how_long_a_connection_is_stable) {
       int sessions = 0;
       const auto connect = []() -> task<int> { co_return 0; };
       const auto session = [&](int&) -> task<cosock::session_result> {
-        co_return ++sessions == 10 ? cosock::session_result::done : cosock::session_result::reconnect;
+        co_return ++sessions == 10 ? cosock::session_result::done
+                                   : cosock::session_result::reconnect;
       };
       if (all == &past)
         loop.run(client.run(connect, session));

@@ -33,9 +33,7 @@ using test::is;
 using test::settle;
 using strings = std::vector<std::string>;
 
-task<int> give(int n) {
-  co_return n;
-}
+task<int> give(int n) { co_return n; }
 task<int> give_after(int yields, int n) {
   const counted local;
   for (int i = 0; i != yields; ++i) co_await cosock::yield();
@@ -53,9 +51,7 @@ task<int> give_all_the_same(int n) {
   }
   co_return n;
 }
-task<> do_nothing() {
-  co_return;
-}
+task<> do_nothing() { co_return; }
 task<int&> refer(int& n) {
   co_await cosock::yield();
   co_return n;

@@ -42,9 +42,8 @@ void check_endpoint(std::string_view text) {
 }
 
 void check_port(std::string_view text) {
-  const bool digits = !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
-    return c >= '0' && c <= '9';
-  });
+  const bool digits = !text.empty() && std::all_of(text.begin(), text.end(),
+                                                   [](char c) { return c >= '0' && c <= '9'; });
   unsigned long value = 0;
   for (std::size_t i = 0; digits && i != text.size() && value < 65536; ++i)
     value = value * 10 + static_cast<unsigned long>(text[i] - '0');
@@ -64,8 +63,8 @@ void fuzz_one(fuzz::input in) {
   address::v6_bytes v6;
   for (unsigned char& each : v6) each = in.byte();
   const auto scope = static_cast<std::uint32_t>(in.number());
-  const address made = kind == 3 ? address(v6, scope)
-                                 : address(address::v4_bytes{v6[0], v6[1], v6[2], v6[3]});
+  const address made =
+      kind == 3 ? address(v6, scope) : address(address::v4_bytes{v6[0], v6[1], v6[2], v6[3]});
   REQUIRE(address::parse(made.to_string()) == made);
   const endpoint with_port(made, static_cast<std::uint16_t>(in.number()));
   REQUIRE(endpoint::parse(with_port.to_string()) == with_port);

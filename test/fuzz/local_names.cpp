@@ -20,9 +20,8 @@ void check(const local_endpoint& made, std::string_view name) {
   REQUIRE(name.size() <= local_endpoint::max_size);
   REQUIRE(cosock::detail::local_address(made).to_endpoint() == made);
   const std::string shown = made.to_string();
-  REQUIRE(std::none_of(shown.begin(), shown.end(), [](char c) {
-    return static_cast<unsigned char>(c) < ' ' || c == '\x7f';
-  }));
+  REQUIRE(std::none_of(shown.begin(), shown.end(),
+                       [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }));
 }
 
 /// The endpoint of a text that is taken or refused by its length, and by a NUL in it.

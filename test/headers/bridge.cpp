@@ -134,8 +134,8 @@ int main() {
     static_cast<void>(cosock::error_message(error));
   };
   cosock::spawn(context, nothing_given, print);
-  cosock::spawn(asio::make_strand(context), [] { return number(1); },
-                [](const std::exception_ptr&, int) {});
+  cosock::spawn(
+      asio::make_strand(context), [] { return number(1); }, [](const std::exception_ptr&, int) {});
   auto result = cosock::spawn(context, number(1), asio::use_future);
   asio::thread_pool pool(1);
   static_cast<void>(cosock::spawn(pool, nothing_given(), asio::deferred));

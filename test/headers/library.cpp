@@ -194,7 +194,8 @@ cosock::task<> streams(cosock::byte_stream& stream) {
   static_cast<void>(reader.buffered().size() + reader.capacity());
   co_await cosock::send_frame(stream, "frame");
 
-  cosock::outbox outbox(stream, {.max_messages = 16, .policy = cosock::overflow_policy::drop_oldest});
+  cosock::outbox outbox(stream,
+                        {.max_messages = 16, .policy = cosock::overflow_policy::drop_oldest});
   co_await outbox.send("message");
   co_await outbox.send(std::make_shared<const std::string>("shared"));
   if (outbox.try_send("message")) co_await outbox.flush();

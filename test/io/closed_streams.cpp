@@ -93,8 +93,8 @@ task<> use_tcp() {
     });
     std::string into(much.size(), ' ');
     for (std::size_t got = 0; got != into.size();) {
-      const std::size_t more = co_await drain.receive(
-          mutable_buffer(into.data() + got, into.size() - got));
+      const std::size_t more =
+          co_await drain.receive(mutable_buffer(into.data() + got, into.size() - got));
       require(more != 0, 5);
       got += more;
       check_numbers(6);

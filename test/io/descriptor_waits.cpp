@@ -60,8 +60,7 @@ subject slave_of_another_user() {
   auto [master, slave] = make_terminal();
   subject s;
   s.shared.push_back(share(slave));
-  s.in = s.out =
-      std::make_shared<descriptor_stream>(adopt_without_permission(std::move(slave)));
+  s.in = s.out = std::make_shared<descriptor_stream>(adopt_without_permission(std::move(slave)));
   s.sink = share(master);
   s.feed = std::move(master);
   return s;
@@ -78,14 +77,10 @@ struct kind {
   subject (*make)();
 };
 constexpr kind kinds[] = {
-    {"slave", slave},
-    {"slave of another user", slave_of_another_user},
-    {"master", master},
-    {"socket", socket_pair},
-    {"pipes", pipes},
-    {"pipes of another user", pipes_of_another_user},
-    {"FIFOs", fifos},
-    {"FIFOs of another user", fifos_of_another_user},
+    {"slave", slave},   {"slave of another user", slave_of_another_user},
+    {"master", master}, {"socket", socket_pair},
+    {"pipes", pipes},   {"pipes of another user", pipes_of_another_user},
+    {"FIFOs", fifos},   {"FIFOs of another user", fifos_of_another_user},
 };
 
 byte_stream& side_of(subject& s, operation which) {

@@ -13,8 +13,8 @@ namespace {
 
 using namespace test::stream_conformance;
 using cosock::address;
-using cosock::endpoint;
 using cosock::byte_stream;
+using cosock::endpoint;
 using cosock::task;
 using cosock::tcp_socket;
 

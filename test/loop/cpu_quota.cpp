@@ -29,7 +29,9 @@ struct tree {
     fs::create_directories(at.parent_path());
     std::ofstream(at) << text;
   }
-  unsigned quota() const { return least_quota((root / "groups").string(), (root / "mounted").string()); }
+  unsigned quota() const {
+    return least_quota((root / "groups").string(), (root / "mounted").string());
+  }
   fs::path root;
 };
 
@@ -45,8 +47,9 @@ BOOST_AUTO_TEST_CASE(no_cgroup_is_no_limit) {
 BOOST_AUTO_TEST_CASE(a_part_of_a_processor_counts_as_one) {
   const tree files;
   files.write("groups", "0::/\n");
-  for (const auto& [text, cores] : {std::pair("50000 100000", 1u), std::pair("100000 100000", 1u),
-                                    std::pair("150000 100000", 2u), std::pair("400000 100000", 4u)}) {
+  for (const auto& [text, cores] :
+       {std::pair("50000 100000", 1u), std::pair("100000 100000", 1u),
+        std::pair("150000 100000", 2u), std::pair("400000 100000", 4u)}) {
     files.write("mounted/cpu.max", text);
     BOOST_TEST(files.quota() == cores);
   }

@@ -54,9 +54,7 @@ task<> raise_and_wait(int number) {
   ::raise(number);
   co_await test::forever();
 }
-task<> nothing() {
-  co_await cosock::yield();
-}
+task<> nothing() { co_await cosock::yield(); }
 
 }  // namespace
 

@@ -23,8 +23,8 @@ using cosock::endpoint;
 using cosock::loop;
 using cosock::nursery;
 using cosock::resolve;
-using cosock::task_handle;
 using cosock::task;
+using cosock::task_handle;
 using namespace std::chrono_literals;
 
 namespace {
@@ -67,11 +67,11 @@ int status_of(F function) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-#define EXIT_TEST_CASE(name)                                                                  \
-  static void name##_body();                                                                  \
-  BOOST_AUTO_TEST_CASE(name, *boost::unit_test::precondition(test::may_have_a_network)) {     \
-    BOOST_TEST(status_of(&name##_body) == 7);                                                 \
-  }                                                                                           \
+#define EXIT_TEST_CASE(name)                                                              \
+  static void name##_body();                                                              \
+  BOOST_AUTO_TEST_CASE(name, *boost::unit_test::precondition(test::may_have_a_network)) { \
+    BOOST_TEST(status_of(&name##_body) == 7);                                             \
+  }                                                                                       \
   static void name##_body()
 
 }  // namespace
@@ -101,8 +101,7 @@ EXIT_TEST_CASE(in_a_static_loop_that_is_polled) {
 
 EXIT_TEST_CASE(in_a_static_task_of_a_static_loop) {
   static loop l;
-  static task_handle<void> other =
-      l.start([]() -> task<> { co_await cosock::sleep_for(1h); }());
+  static task_handle<void> other = l.start([]() -> task<> { co_await cosock::sleep_for(1h); }());
   static task_handle<void> work = l.start(program(7));
   for (;;) l.run_some();
 }

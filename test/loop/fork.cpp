@@ -205,8 +205,9 @@ COROUTINE_TEST_CASE(a_program_in_a_child_gets_its_signals) {
   // In a program that catches them too.
   const auto program = []() -> task<int> {
     const int stopped = status_of(fork_child([] {
-      return cosock::run(raise_and_wait()) == 0 && action_of(SIGTERM).sa_handler == SIG_DFL ? 0
-                                                                                           : failed;
+      return cosock::run(raise_and_wait()) == 0 && action_of(SIGTERM).sa_handler == SIG_DFL
+                 ? 0
+                 : failed;
     }));
     const int killed = status_of(fork_child([] { return cosock::run(raise_twice()); }));
     co_await cosock::yield();

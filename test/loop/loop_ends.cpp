@@ -205,8 +205,8 @@ BOOST_AUTO_TEST_CASE(a_loop_moves_from_thread_to_thread) {
     result = root->result();
   }).join();
   BOOST_TEST(result == 3);
-  auto waiting =
-      std::unique_ptr<cosock::task_handle<void>>(new cosock::task_handle<void>(loop->start(never())));
+  auto waiting = std::unique_ptr<cosock::task_handle<void>>(
+      new cosock::task_handle<void>(loop->start(never())));
   settle(*loop);
   std::thread([&] { loop.reset(); }).join();
   std::thread([&] { waiting.reset(); }).join();

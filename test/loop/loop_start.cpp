@@ -143,7 +143,8 @@ BOOST_AUTO_TEST_CASE(a_task_starts_and_destroys_others_on_its_own_loop) {
 BOOST_AUTO_TEST_CASE(many_tasks_run_on_one_loop) {
   cosock::loop loop;
   std::vector<std::unique_ptr<cosock::task_handle<int>>> all;
-  for (int i = 0; i != 1000; ++i) all.emplace_back(new cosock::task_handle<int>(loop.start(give(i))));
+  for (int i = 0; i != 1000; ++i)
+    all.emplace_back(new cosock::task_handle<int>(loop.start(give(i))));
   settle(loop);
   int sum = 0;
   for (auto& each : all) sum += each->result();

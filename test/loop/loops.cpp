@@ -43,9 +43,9 @@ using namespace test;
 using boost::system::system_error;
 using cosock::as_result;
 using cosock::cancel_scope;
-using cosock::run_loops_options;
 using cosock::mailbox;
 using cosock::run_loops;
+using cosock::run_loops_options;
 using cosock::task;
 using cosock::usable_cores;
 

@@ -53,12 +53,13 @@ BOOST_AUTO_TEST_CASE(a_receive_waits_as_everything_does) {
   test::check_waits([] {
     auto of = std::make_shared<state>();
     return test::waitable{.wait = [of]() { return receive(of); },
-                          .provide = [of] {
-                            if (of->to)
-                              BOOST_TEST(of->to->try_send(1));
-                            else
-                              ++of->provided;
-                          },
+                          .provide =
+                              [of] {
+                                if (of->to)
+                                  BOOST_TEST(of->to->try_send(1));
+                                else
+                                  ++of->provided;
+                              },
                           .destroy = [of] { of->box.reset(); },
                           .at_once = false};
   });
@@ -116,8 +117,7 @@ COROUTINE_TEST_CASE(no_value_is_lost_while_receives_are_cancelled) {
   });
   int expected = 0;
   for (;;) {
-    const auto value =
-        co_await cosock::as_result(cosock::with_timeout(20us, box.receive()));
+    const auto value = co_await cosock::as_result(cosock::with_timeout(20us, box.receive()));
     if (!value) continue;
     if (!*value) break;
     BOOST_REQUIRE(**value == expected++);

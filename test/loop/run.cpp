@@ -55,17 +55,13 @@ ending in_child(F program, void (*when_waiting)(pid_t) = nullptr) {
   return e;
 }
 
-void tell(int fd) {
-  BOOST_REQUIRE(::write(fd, "x", 1) == 1);
-}
+void tell(int fd) { BOOST_REQUIRE(::write(fd, "x", 1) == 1); }
 
 cosock::task<int> give(int status) {
   co_await cosock::yield();
   co_return status;
 }
-cosock::task<> succeed() {
-  co_await cosock::yield();
-}
+cosock::task<> succeed() { co_await cosock::yield(); }
 cosock::task<> fail() {
   co_await cosock::yield();
   throw std::runtime_error("the reason");

@@ -69,12 +69,13 @@ BOOST_AUTO_TEST_CASE(a_wait_waits_as_everything_does) {
   test::check_waits([] {
     auto of = std::make_shared<state>();
     return test::waitable{.wait = [of]() { return wait(of); },
-                          .provide = [of] {
-                            if (of->set)
-                              ::raise(SIGUSR1);
-                            else
-                              of->early = true;
-                          },
+                          .provide =
+                              [of] {
+                                if (of->set)
+                                  ::raise(SIGUSR1);
+                                else
+                                  of->early = true;
+                              },
                           .destroy = [of] { of->set.reset(); },
                           .at_once = false};
   });

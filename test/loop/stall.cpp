@@ -218,10 +218,12 @@ COROUTINE_TEST_CASE(timers_fire_in_the_order_of_their_times) {
   std::vector<int> order;
   co_await with_nursery([&](nursery& n) -> task<> {
     for (const int i : {3, 1, 2})
-      n.start([&order](int i) -> task<> {
-        co_await cosock::sleep_for(i * 5ms);
-        order.push_back(i);
-      }, i);
+      n.start(
+          [&order](int i) -> task<> {
+            co_await cosock::sleep_for(i * 5ms);
+            order.push_back(i);
+          },
+          i);
     co_await settle();
     compute();
   });

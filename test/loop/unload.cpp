@@ -32,9 +32,7 @@ class plugin {
   template <class Result>
   Result call(const char* name) const {
     Result result = {};
-    std::thread([&] {
-      result = reinterpret_cast<Result (*)()>(::dlsym(handle_, name))();
-    }).join();
+    std::thread([&] { result = reinterpret_cast<Result (*)()>(::dlsym(handle_, name))(); }).join();
     return result;
   }
 

@@ -3,8 +3,8 @@
 
 // mistake: co_await is forgotten where the result is used
 // says: an operation is not its result: co_await is missing
-#include <cosock/tcp.hpp>
 #include <cosock/task.hpp>
+#include <cosock/tcp.hpp>
 
 cosock::task<> count(cosock::tcp_socket& socket) {
   char buffer[100];

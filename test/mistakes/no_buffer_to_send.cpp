@@ -6,6 +6,4 @@
 #include <cosock/task.hpp>
 #include <cosock/tcp.hpp>
 
-cosock::task<> work(cosock::tcp_socket& socket) {
-  co_await socket.send(42);
-}
+cosock::task<> work(cosock::tcp_socket& socket) { co_await socket.send(42); }

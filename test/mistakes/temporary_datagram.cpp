@@ -8,6 +8,4 @@
 
 #include <vector>
 
-cosock::task<> lose(cosock::udp_socket& socket) {
-  co_await socket.receive(std::vector<char>(100));
-}
+cosock::task<> lose(cosock::udp_socket& socket) { co_await socket.receive(std::vector<char>(100)); }

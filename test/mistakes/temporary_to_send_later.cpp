@@ -3,8 +3,8 @@
 
 // mistake: a temporary as a buffer of an operation that outlives it (only Clang can know)
 // says-clang: temporary whose address is used as value of local variable 'later' will be destroyed
-#include <cosock/tcp.hpp>
 #include <cosock/task.hpp>
+#include <cosock/tcp.hpp>
 
 #include <string>
 

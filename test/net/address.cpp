@@ -61,13 +61,9 @@ std::string shown(const std::string& text) {
 }
 
 /// Whether parsing and printing give the same text.
-bool is_canonical(const char* text) {
-  return address::parse(text).to_string() == text;
-}
+bool is_canonical(const char* text) { return address::parse(text).to_string() == text; }
 
-std::string printed(const char* text) {
-  return address::parse(text).to_string();
-}
+std::string printed(const char* text) { return address::parse(text).to_string(); }
 
 const address link_local = address::parse("fe80::1");
 

@@ -26,9 +26,7 @@ template <class Kind>
 using outgoing_of = typename socket_of<Kind>::outgoing;
 
 /// Datagram `i` of a test, all of them different.
-std::string numbered(std::size_t i) {
-  return "datagram " + std::to_string(i);
-}
+std::string numbered(std::size_t i) { return "datagram " + std::to_string(i); }
 
 DATAGRAM_CHECK(batches_are_moved) {
   socket_of<Kind> a = Kind::make();

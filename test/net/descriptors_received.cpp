@@ -101,13 +101,12 @@ COROUTINE_TEST_CASE(descriptors_arrive_in_order_and_close_on_exec) {
 COROUTINE_TEST_CASE(more_than_the_limit_is_an_error_that_gives_it) {
   co_await with_each_type([](auto& a, auto& b) -> task<> {
     const std::vector<int> many(max_descriptors + 1, 0);
-    BOOST_CHECK_EXCEPTION(co_await a.send_with_descriptors("data", many), system_error,
-                          [](const system_error& e) {
-                            return e.code() == errc::invalid_argument &&
-                                   std::string_view(e.what()).find("253 descriptors") !=
-                                       std::string_view::npos &&
-                                   std::string_view(e.what()).find("254") != std::string_view::npos;
-                          });
+    BOOST_CHECK_EXCEPTION(
+        co_await a.send_with_descriptors("data", many), system_error, [](const system_error& e) {
+          return e.code() == errc::invalid_argument &&
+                 std::string_view(e.what()).find("253 descriptors") != std::string_view::npos &&
+                 std::string_view(e.what()).find("254") != std::string_view::npos;
+        });
     const auto result = co_await cosock::as_result(a.send_with_descriptors("data", many));
     BOOST_TEST(result.error() == errc::invalid_argument);
     co_await round_trip(a, b);  // nothing has gone
@@ -184,7 +183,8 @@ COROUTINE_TEST_CASE(what_comes_unasked_is_closed) {
   };
   const auto scattered = [](auto& from) -> task<> {
     char into[8];
-    const std::array<mutable_buffer, 2> two = {mutable_buffer(into, 1), mutable_buffer(into + 1, 7)};
+    const std::array<mutable_buffer, 2> two = {mutable_buffer(into, 1),
+                                               mutable_buffer(into + 1, 7)};
     co_await from.receive(two);
   };
   const auto exactly = [](auto& from) -> task<> {

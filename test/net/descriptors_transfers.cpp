@@ -212,8 +212,8 @@ COROUTINE_TEST_CASE(a_receive_dropped_when_it_completes_leaks_nothing) {
       co_await cosock::with_nursery([&](nursery& n) -> task<> {
         n.start(drop);
         co_await cosock::yield();
-        receiving = start_on(cosock::loop::current(),
-                             outcome_of(b.receive_with_descriptors(into, 2)));
+        receiving =
+            start_on(cosock::loop::current(), outcome_of(b.receive_with_descriptors(into, 2)));
         co_await settle();
         if (round % 2) co_await a.send_with_descriptors("x", fds);
         co_await teller.send("!");

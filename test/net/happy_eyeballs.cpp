@@ -19,8 +19,8 @@ using cosock::connect_options;
 using cosock::endpoint;
 using cosock::error;
 using cosock::loop;
-using cosock::task_handle;
 using cosock::task;
+using cosock::task_handle;
 using cosock::tcp_acceptor;
 using cosock::tcp_socket;
 using std::chrono::steady_clock;
@@ -253,6 +253,6 @@ NETWORK_TEST_CASE(questions_about_v6_that_are_never_answered_hold_up_no_connecti
     }
   };
   const auto begin = steady_clock::now();
-  for (int i = 0; i != 3; ++i) many(100);  // more than there may be threads
+  for (int i = 0; i != 3; ++i) many(100);          // more than there may be threads
   BOOST_TEST((steady_clock::now() - begin < 4s));  // the name server is waited for for 5 s
 }

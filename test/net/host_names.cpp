@@ -24,8 +24,8 @@ using cosock::family;
 using cosock::loop;
 using cosock::resolve;
 using cosock::reverse_resolve;
-using cosock::task_handle;
 using cosock::task;
+using cosock::task_handle;
 using std::chrono::steady_clock;
 using test::settle;
 using namespace std::chrono_literals;
@@ -42,7 +42,8 @@ std::string joined(const endpoints& all) {
 }
 
 pending started(loop& on, std::string host, family which = family::any) {
-  return pending(new task_handle<endpoints>(on.start(resolve(std::move(host), 80, {.family = which}))));
+  return pending(
+      new task_handle<endpoints>(on.start(resolve(std::move(host), 80, {.family = which}))));
 }
 
 std::string answer(loop& on, std::string host, family which = family::any) {
@@ -59,24 +60,58 @@ test::etc with_hosts(std::string hosts, std::string nsswitch = "hosts: files dns
 }
 
 /// A case in a network of its own with such files.
-#define ETC_TEST_CASE(name, files)                                                          \
-  static void name##_body();                                                                \
-  BOOST_AUTO_TEST_CASE(name, *boost::unit_test::precondition(test::may_have_a_network)) {   \
-    test::in_network(&name##_body, files);                                                  \
-  }                                                                                         \
+#define ETC_TEST_CASE(name, files)                                                        \
+  static void name##_body();                                                              \
+  BOOST_AUTO_TEST_CASE(name, *boost::unit_test::precondition(test::may_have_a_network)) { \
+    test::in_network(&name##_body, files);                                                \
+  }                                                                                       \
   static void name##_body()
 
 /// Addresses in notations that address::parse refuses, and others that are no names either.
-const std::vector<std::string> other_notations = {
-    "0177.1",       "0x7f.1",      "2130706433",   "127.1",          "127.0.1",
-    "127.1.",       "127.0.0.1.",  "0x7f000001",   "0X7F000001",     "017700000001",
-    "0x7f.0.0.01",  "127.0.0.0x1", "0x7f.0000001", "0177.0x0.0.1",   "00000000177.0.0.1",
-    "127.000.0.1",  "0",           "1",            "0x",             "256.256.256.256",
-    "1.2.3.4.5",    "4294967296",  "::127.1",      "::ffff:0177.1",  "::ffff:127.000.0.1",
-    "[::1]",        "[127.0.0.1]", "127.0.0.1:80", "127.0.0.1%lo",   "127.0.0.1/8",
-    "127.0.0.1 x",  " 127.0.0.1",  "127.0.0.1 ",   "127.0.0.1\t",    "\\108ocalhost",
-    "local\\host",  "a..b",        ".localhost",   "localhost..",    ".",
-    "user@host",    "%31",         "::1%nosuch",   "fe80::1%999999999999"};
+const std::vector<std::string> other_notations = {"0177.1",
+                                                  "0x7f.1",
+                                                  "2130706433",
+                                                  "127.1",
+                                                  "127.0.1",
+                                                  "127.1.",
+                                                  "127.0.0.1.",
+                                                  "0x7f000001",
+                                                  "0X7F000001",
+                                                  "017700000001",
+                                                  "0x7f.0.0.01",
+                                                  "127.0.0.0x1",
+                                                  "0x7f.0000001",
+                                                  "0177.0x0.0.1",
+                                                  "00000000177.0.0.1",
+                                                  "127.000.0.1",
+                                                  "0",
+                                                  "1",
+                                                  "0x",
+                                                  "256.256.256.256",
+                                                  "1.2.3.4.5",
+                                                  "4294967296",
+                                                  "::127.1",
+                                                  "::ffff:0177.1",
+                                                  "::ffff:127.000.0.1",
+                                                  "[::1]",
+                                                  "[127.0.0.1]",
+                                                  "127.0.0.1:80",
+                                                  "127.0.0.1%lo",
+                                                  "127.0.0.1/8",
+                                                  "127.0.0.1 x",
+                                                  " 127.0.0.1",
+                                                  "127.0.0.1 ",
+                                                  "127.0.0.1\t",
+                                                  "\\108ocalhost",
+                                                  "local\\host",
+                                                  "a..b",
+                                                  ".localhost",
+                                                  "localhost..",
+                                                  ".",
+                                                  "user@host",
+                                                  "%31",
+                                                  "::1%nosuch",
+                                                  "fe80::1%999999999999"};
 
 }  // namespace
 

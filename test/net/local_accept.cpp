@@ -34,8 +34,9 @@ COROUTINE_TEST_CASE(both_types_of_acceptor_accept) {
   local_seqpacket_acceptor messages(folder.at("messages"));
   auto b = co_await connect_over(messages);
   co_await round_trip(b.client, b.server);
-  for (const int fd : {streams.native_handle(), messages.native_handle(), a.client.native_handle(),
-                       a.server.native_handle(), b.client.native_handle(), b.server.native_handle()})
+  for (const int fd :
+       {streams.native_handle(), messages.native_handle(), a.client.native_handle(),
+        a.server.native_handle(), b.client.native_handle(), b.server.native_handle()})
     BOOST_TEST(is_close_on_exec(fd));
 }
 
@@ -157,7 +158,8 @@ COROUTINE_TEST_CASE(a_cancelled_accept_loses_no_connection) {
           co_await teller.send("!");
           break;
         case 4:
-          scope.set_deadline(std::chrono::steady_clock::now() + std::chrono::microseconds(round % 90));
+          scope.set_deadline(std::chrono::steady_clock::now() +
+                             std::chrono::microseconds(round % 90));
           connect();
           break;
         case 5: connect(); break;

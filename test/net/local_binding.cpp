@@ -19,12 +19,12 @@
 namespace {
 
 using namespace test;
+using boost::system::system_error;
 using cosock::local_acceptor;
 using cosock::local_acceptor_options;
 using cosock::local_seqpacket_acceptor;
 using cosock::local_stream_socket;
 using cosock::loop;
-using boost::system::system_error;
 
 }  // namespace
 
@@ -70,8 +70,9 @@ BOOST_AUTO_TEST_CASE(text_with_an_at_sign_in_front_is_abstract) {
   BOOST_TEST(local_endpoint::parse("/a") == local_endpoint::path("/a"));
   BOOST_TEST(local_endpoint::parse("./@a").is_path());
   BOOST_TEST(local_endpoint::path("@a").to_string() == "./@a");
-  BOOST_CHECK_EXCEPTION((void)local_endpoint::parse("@"), system_error,
-                        says(errc::invalid_argument, "the abstract name of a local socket is not empty"));
+  BOOST_CHECK_EXCEPTION(
+      (void)local_endpoint::parse("@"), system_error,
+      says(errc::invalid_argument, "the abstract name of a local socket is not empty"));
   BOOST_CHECK_EXCEPTION((void)local_endpoint::parse(""), system_error,
                         says(errc::invalid_argument, "the path of a local socket is not empty"));
 }
@@ -88,8 +89,9 @@ BOOST_AUTO_TEST_CASE(a_name_no_socket_can_have_is_an_error_that_says_so) {
                           says(errc::filename_too_long, '"' + too_long + '"'));
     BOOST_CHECK_EXCEPTION((void)make(""), system_error, says(errc::invalid_argument, "not empty"));
   }
-  BOOST_CHECK_EXCEPTION((void)local_endpoint::path(std::string_view("a\0b", 3)), system_error,
-                        says(errc::invalid_argument, "\"a\\x00b\": the path of a local socket has no NUL"));
+  BOOST_CHECK_EXCEPTION(
+      (void)local_endpoint::path(std::string_view("a\0b", 3)), system_error,
+      says(errc::invalid_argument, "\"a\\x00b\": the path of a local socket has no NUL"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
@@ -216,8 +218,9 @@ COROUTINE_TEST_CASE(a_file_that_is_no_socket_is_left_alone) {
   leave_stale(folder.at("stale"));
   std::filesystem::create_symlink("stale", folder / "link");
   for (const char* name : {"file", "folder", "dangling", "link"}) {
-    BOOST_CHECK_EXCEPTION(local_acceptor{folder.at(name)}, system_error,
-                          says(errc::address_in_use, (folder / name) + ": there is a file that is no socket"));
+    BOOST_CHECK_EXCEPTION(
+        local_acceptor{folder.at(name)}, system_error,
+        says(errc::address_in_use, (folder / name) + ": there is a file that is no socket"));
     BOOST_TEST(exists(folder / name));
   }
   BOOST_TEST(exists(folder / "stale"));
@@ -243,7 +246,8 @@ COROUTINE_TEST_CASE(an_error_of_binding_names_the_path) {
 }
 
 /// What may not be replaced: where one may not write, and what is another user's.
-BOOST_AUTO_TEST_CASE(what_is_another_users_is_left_alone, *boost::unit_test::precondition(is_root)) {
+BOOST_AUTO_TEST_CASE(what_is_another_users_is_left_alone,
+                     *boost::unit_test::precondition(is_root)) {
   const temporary_folder folder;
   std::filesystem::create_directory(folder / "closed");
   std::filesystem::create_directory(folder / "open");

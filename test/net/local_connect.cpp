@@ -15,12 +15,12 @@
 namespace {
 
 using namespace test;
+using boost::system::system_error;
 using cosock::cancel_scope;
 using cosock::local_acceptor;
 using cosock::local_acceptor_options;
 using cosock::local_seqpacket_socket;
 using cosock::loop;
-using boost::system::system_error;
 
 }  // namespace
 
@@ -41,9 +41,8 @@ COROUTINE_TEST_CASE(a_connection_that_cannot_be_made_names_the_endpoint) {
   co_await refuses(folder.at("file"), errc::connection_refused);
   co_await refuses(local_endpoint::abstract("cosock-test-none"), errc::connection_refused);
   co_await refuses(local_endpoint(), errc::invalid_argument);
-  BOOST_CHECK_EXCEPTION(
-      (void)co_await cosock::connect<local_seqpacket_socket>(folder.at("stream")), system_error,
-      says(errc::wrong_protocol_type, folder / "stream"));
+  BOOST_CHECK_EXCEPTION((void)co_await cosock::connect<local_seqpacket_socket>(folder.at("stream")),
+                        system_error, says(errc::wrong_protocol_type, folder / "stream"));
   BOOST_TEST(open_descriptors() == before + 1);
   outcome without_descriptors;
   {

@@ -131,7 +131,8 @@ COROUTINE_TEST_CASE(a_batch_that_is_cancelled_in_the_middle_says_how_many_have_g
       BOOST_TEST(std::string(static_cast<const char*>(each.data().data()), each.size()) ==
                  texts[got++]);
     // And it goes on where it stopped.
-    const std::vector<const_buffer> rest(all.begin() + static_cast<std::ptrdiff_t>(gone), all.end());
+    const std::vector<const_buffer> rest(all.begin() + static_cast<std::ptrdiff_t>(gone),
+                                         all.end());
     const auto send = [&]() -> task<std::size_t> {
       if (connected) co_return co_await a.send_batch(rest);
       co_return co_await a.send_batch(rest, b.local_endpoint());

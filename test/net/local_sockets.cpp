@@ -103,7 +103,8 @@ COROUTINE_TEST_CASE(what_is_no_local_socket_of_the_type_is_refused_and_closed) {
   BOOST_TEST(refused(adopt_stream, ::dup(0)) == system_code(ENOTSOCK));
   BOOST_TEST(refused(adopt_stream, ::socket(AF_INET, SOCK_STREAM, 0)) == system_code(EPROTOTYPE));
   BOOST_TEST(refused(adopt_stream, ::socket(AF_UNIX, SOCK_DGRAM, 0)) == system_code(EPROTOTYPE));
-  BOOST_TEST(refused(adopt_stream, ::socket(AF_UNIX, SOCK_SEQPACKET, 0)) == system_code(EPROTOTYPE));
+  BOOST_TEST(refused(adopt_stream, ::socket(AF_UNIX, SOCK_SEQPACKET, 0)) ==
+             system_code(EPROTOTYPE));
   BOOST_TEST(refused(adopt_messages, ::socket(AF_UNIX, SOCK_STREAM, 0)) == system_code(EPROTOTYPE));
   co_return;
 }

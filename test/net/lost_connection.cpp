@@ -213,8 +213,8 @@ COROUTINE_TEST_CASE(a_splice_passes_on_all_that_came_before_the_loss) {
   const std::string much(300 << 10, 'y');
   std::size_t sent = 0;
   while (sent != much.size()) {
-    const ssize_t n = ::send(c.peer.get(), much.data() + sent, much.size() - sent,
-                             MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t n =
+        ::send(c.peer.get(), much.data() + sent, much.size() - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0) break;
     sent += static_cast<std::size_t>(n);
   }

@@ -33,9 +33,7 @@ std::string refusal(errc::errc_t why, F f) {
   return {};
 }
 
-bool has(const std::string& text, std::string_view part) {
-  return text.find(part) != text.npos;
-}
+bool has(const std::string& text, std::string_view part) { return text.find(part) != text.npos; }
 
 }  // namespace
 
@@ -86,16 +84,13 @@ NETWORK_COROUTINE_TEST_CASE(a_group_is_heard_on_the_interfaces_on_which_it_was_j
     here.join(group(v6, 1), named("d0"));
     here.join(group(v6, 1), named("d1"));
     sender from(v6);
-    for (const char* over : {"d0", "d1", "d2"})
-      co_await from.send(over, group(v6, 1), port, over);
+    for (const char* over : {"d0", "d1", "d2"}) co_await from.send(over, group(v6, 1), port, over);
     BOOST_TEST(co_await heard_by(here) == "d0, d1");
     here.leave(group(v6, 1), named("d0"));
-    for (const char* over : {"d0", "d1", "d2"})
-      co_await from.send(over, group(v6, 1), port, over);
+    for (const char* over : {"d0", "d1", "d2"}) co_await from.send(over, group(v6, 1), port, over);
     BOOST_TEST(co_await heard_by(here) == "d1");
     here.leave(group(v6, 1), named("d1"));
-    for (const char* over : {"d0", "d1", "d2"})
-      co_await from.send(over, group(v6, 1), port, over);
+    for (const char* over : {"d0", "d1", "d2"}) co_await from.send(over, group(v6, 1), port, over);
     BOOST_TEST(co_await heard_by(here) == "");
     BOOST_TEST(co_await heard_by(other) == "d0, d1, d2, d0, d1, d2, d0, d1, d2");
   }
@@ -130,8 +125,7 @@ NETWORK_COROUTINE_TEST_CASE(without_an_interface_it_is_the_one_of_the_route) {
     const std::uint16_t port = here.local_endpoint().port();
     here.join(group(v6, 1));
     sender from(v6);
-    for (const char* over : {"d0", "d1", "d2"})
-      co_await from.send(over, group(v6, 1), port, over);
+    for (const char* over : {"d0", "d1", "d2"}) co_await from.send(over, group(v6, 1), port, over);
     BOOST_TEST(co_await heard_by(here) == "d1");
     here.leave(group(v6, 1));
     co_await from.send("late", group(v6, 1), port, "d1");

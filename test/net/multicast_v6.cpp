@@ -25,8 +25,10 @@ unsigned filter_of(const udp_socket& s) {
 
 /// A member, and another that has joined everything everywhere.
 struct pair_of_members {
-  pair_of_members() : here(member_on(0, true)), port(here.local_endpoint().port()),
-                      other(member_on(port, true)) {}
+  pair_of_members()
+      : here(member_on(0, true)),
+        port(here.local_endpoint().port()),
+        other(member_on(port, true)) {}
   void join_others(int count) {
     for (int i = 1; i <= count; ++i)
       for (const char* on : {"d0", "d1", "d2"}) other.join(group(true, i), named(on));
@@ -147,8 +149,8 @@ NETWORK_COROUTINE_TEST_CASE(the_filter_of_the_program_stays) {
   udp_socket here = member_on(0, true);
   sock_filter all[] = {BPF_STMT(BPF_RET | BPF_K, 0xffffffff)};
   const sock_fprog own = {1, all};
-  BOOST_REQUIRE(::setsockopt(here.native_handle(), SOL_SOCKET, SO_ATTACH_FILTER, &own,
-                             sizeof own) == 0);
+  BOOST_REQUIRE(
+      ::setsockopt(here.native_handle(), SOL_SOCKET, SO_ATTACH_FILTER, &own, sizeof own) == 0);
   here.join(group(true, 1), named("d0"));
   here.join(group(true, 2), named("d0"));
   BOOST_TEST(filter_of(here) == 1u);

@@ -38,7 +38,8 @@ const endpoint second_peer = endpoint::parse("192.0.2.2:7");
 /// A batch, in memory that is not contiguous unless it is told so.
 class batch {
  public:
-  batch& add(std::size_t size, const endpoint& to = first_peer, const packet_info* source = nullptr) {
+  batch& add(std::size_t size, const endpoint& to = first_peer,
+             const packet_info* source = nullptr) {
     memory_.push_back(std::string(size + 1, 'x'));  // with a gap
     items_.push_back({const_buffer(memory_.back().data(), size), to, source});
     return *this;

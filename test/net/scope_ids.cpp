@@ -63,7 +63,11 @@ task<> refused_later(task<> f, const char* what) {
   } catch (const system_error&) {
     thrown = std::current_exception();
   }
-  refused([&] { if (thrown) std::rethrow_exception(thrown); }, what);
+  refused(
+      [&] {
+        if (thrown) std::rethrow_exception(thrown);
+      },
+      what);
 }
 
 /// The interface that a socket is bound to; 0: none.
@@ -85,8 +89,8 @@ NETWORK_COROUTINE_TEST_CASE(tcp_goes_over_the_interface_that_is_named) {
     tcp_acceptor acceptor(at(host, 0));
     BOOST_TEST(used_by(acceptor.native_handle()) == index_of("d1"));
     cosock::tcp_listeners several(at(host, 0), 1);
-    const endpoint to = at(host == std::string("::%d1") ? "fe80::1%d1" : host,
-                           acceptor.local_endpoint().port());
+    const endpoint to =
+        at(host == std::string("::%d1") ? "fe80::1%d1" : host, acceptor.local_endpoint().port());
     for (const bool local : {false, true}) {
       cosock::connect_options options;
       if (local) options.local = endpoint(to.address(), 0);
@@ -106,8 +110,7 @@ NETWORK_COROUTINE_TEST_CASE(tcp_goes_over_the_interface_that_is_named) {
   // fd31:1::1 is reached, but not over d0.
   tcp_acceptor acceptor(at("fd31:1::1", 0));
   const endpoint wrong = at("fd31:1::1%d0", acceptor.local_endpoint().port());
-  const auto reached =
-      co_await as_result(cosock::with_timeout(200ms, cosock::connect(wrong)));
+  const auto reached = co_await as_result(cosock::with_timeout(200ms, cosock::connect(wrong)));
   BOOST_TEST(!reached.has_value());
 }
 
@@ -180,24 +183,26 @@ NETWORK_COROUTINE_TEST_CASE(a_scope_id_that_names_no_interface_is_refused) {
     // It has left no trace.
     BOOST_TEST(used_by(s.native_handle()) == 0u);
     if (kind != std::string("::")) {
-      co_await refused_later([](udp_socket& s, endpoint to) -> task<> {
-        co_await s.send_to("x", to);
-      }(s, to), kind);
+      co_await refused_later(
+          [](udp_socket& s, endpoint to) -> task<> { co_await s.send_to("x", to); }(s, to), kind);
       const auto sent = co_await as_result(s.send_to("x", to));
       BOOST_TEST(sent.error() == errc::no_such_device);
       const std::vector<cosock::const_buffer> batch(3, cosock::const_buffer("same"));
       const auto all = co_await as_result(s.send_batch(batch, to));
       BOOST_TEST(all.error() == errc::no_such_device);
     }
-    co_await refused_later([](endpoint to) -> task<> {
-      (void)co_await cosock::connect(to);
-    }(to), kind);
-    co_await refused_later([](endpoint local) -> task<> {
-      (void)co_await cosock::connect(endpoint(address::loopback_v6(), 9), {.local = local});
-    }(endpoint(host, 0)), kind);
-    co_await refused_later([](endpoint to) -> task<> {
-      (void)co_await cosock::connect(std::vector<endpoint>(2, to));
-    }(to), kind);
+    co_await refused_later([](endpoint to) -> task<> { (void)co_await cosock::connect(to); }(to),
+                           kind);
+    co_await refused_later(
+        [](endpoint local) -> task<> {
+          (void)co_await cosock::connect(endpoint(address::loopback_v6(), 9), {.local = local});
+        }(endpoint(host, 0)),
+        kind);
+    co_await refused_later(
+        [](endpoint to) -> task<> {
+          (void)co_await cosock::connect(std::vector<endpoint>(2, to));
+        }(to),
+        kind);
   }
 }
 

@@ -217,7 +217,8 @@ COROUTINE_TEST_CASE(a_reader_misses_nothing_of_a_peer_on_another_thread) {
     std::string got;
     BOOST_TEST(!co_await read_in_any_way(s, got, got, i));
     got = in_band(got);
-    for (std::size_t k = 0; k != got.size(); ++k) BOOST_REQUIRE(got[k] == static_cast<char>(k % 101));
+    for (std::size_t k = 0; k != got.size(); ++k)
+      BOOST_REQUIRE(got[k] == static_cast<char>(k % 101));
   }
   peer.join();
   BOOST_TEST(good);

@@ -76,8 +76,7 @@ BOOST_AUTO_TEST_CASE(a_loop_ends_under_a_pending_accept) {
     BOOST_TEST(acceptor.native_handle() == -1);
     loop other;
     BOOST_TEST(other.run(outcome_of_accept(acceptor)).is(cosock::error::closed));
-    BOOST_TEST(thrown_by([&] { (void)acceptor.local_endpoint(); }) ==
-               code(cosock::error::closed));
+    BOOST_TEST(thrown_by([&] { (void)acceptor.local_endpoint(); }) == code(cosock::error::closed));
   }
 }
 
@@ -125,8 +124,8 @@ BOOST_AUTO_TEST_CASE(a_dropped_operation_leaves_the_socket_usable) {
     on.run(clog(c.client, l));
     bool destroyed = false;
     bool resumed = false;
-    auto task = start_on(on, wait_in([&] { return perform(which, c.client, into, l, huge); },
-                                     destroyed, resumed));
+    auto task = start_on(
+        on, wait_in([&] { return perform(which, c.client, into, l, huge); }, destroyed, resumed));
     settle(on);
     BOOST_TEST(!task->done());
     task.reset();
@@ -237,10 +236,9 @@ BOOST_AUTO_TEST_CASE(no_descriptor_survives_exec) {
     ::fcntl(raw.fd(), F_SETFD, 0);
     const tcp_socket adopted = tcp_socket::adopt(raw.release());
     const tcp_socket server = co_await v4.accept();
-    for (const int fd :
-         {v4.native_handle(), v6.native_handle(), client4.native_handle(), server4.native_handle(),
-          client6.native_handle(), server6.native_handle(), adopted.native_handle(),
-          server.native_handle()})
+    for (const int fd : {v4.native_handle(), v6.native_handle(), client4.native_handle(),
+                         server4.native_handle(), client6.native_handle(), server6.native_handle(),
+                         adopted.native_handle(), server.native_handle()})
       BOOST_TEST((::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
     BOOST_TEST((seen_by_a_child() == before));
   }(before));

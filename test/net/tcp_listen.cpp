@@ -38,12 +38,11 @@ COROUTINE_TEST_CASE(two_acceptors_on_one_address_are_refused) {
   tcp_acceptor first(any_port_v4);
   const endpoint at = first.local_endpoint();
   const std::size_t before = open_descriptors();
-  BOOST_CHECK_EXCEPTION(tcp_acceptor{at}, boost::system::system_error,
-                        [&](const boost::system::system_error& e) {
-                          return e.code() == errc::address_in_use &&
-                                 std::string_view(e.what()).find(at.to_string()) !=
-                                     std::string_view::npos;
-                        });
+  BOOST_CHECK_EXCEPTION(
+      tcp_acceptor{at}, boost::system::system_error, [&](const boost::system::system_error& e) {
+        return e.code() == errc::address_in_use &&
+               std::string_view(e.what()).find(at.to_string()) != std::string_view::npos;
+      });
   BOOST_TEST(open_descriptors() == before);
   first.close();
   tcp_acceptor second(at);

@@ -66,8 +66,7 @@ COROUTINE_TEST_CASE(socket_options_read_back_as_set) {
     s->set_user_timeout(0);
     BOOST_TEST(s->user_timeout() == 0);
 
-    BOOST_TEST(thrown_by([&] { s->set_keep_alive({.idle_seconds = -1}); }) ==
-               system_code(EINVAL));
+    BOOST_TEST(thrown_by([&] { s->set_keep_alive({.idle_seconds = -1}); }) == system_code(EINVAL));
     BOOST_TEST(thrown_by([&] { s->set_user_timeout(-1); }) == system_code(EINVAL));
   }
 }
@@ -93,11 +92,11 @@ COROUTINE_TEST_CASE(acceptor_options_are_set) {
   BOOST_TEST(int_option(fd, IPPROTO_TCP, TCP_FASTOPEN) == 0);
 
   tcp_acceptor special(any_v6, {.reuse_address = false,
-                                     .reuse_port = true,
-                                     .v6_only = true,
-                                     .fast_open = 7,
-                                     .receive_buffer = 20'000,
-                                     .send_buffer = 30'000});
+                                .reuse_port = true,
+                                .v6_only = true,
+                                .fast_open = 7,
+                                .receive_buffer = 20'000,
+                                .send_buffer = 30'000});
   const int fd2 = special.native_handle();
   BOOST_TEST(int_option(fd2, SOL_SOCKET, SO_REUSEADDR) == 0);
   BOOST_TEST(int_option(fd2, SOL_SOCKET, SO_REUSEPORT) == 1);
@@ -119,7 +118,8 @@ COROUTINE_TEST_CASE(connect_options_are_set) {
   options.send_buffer = 30'000;
   options.local = endpoint(address(address::v4_bytes{127, 0, 0, 7}), 0);
   const endpoint to = acceptor.local_endpoint();
-  auto [client, server] = co_await cosock::when_all(cosock::connect(to, options), acceptor.accept());
+  auto [client, server] =
+      co_await cosock::when_all(cosock::connect(to, options), acceptor.accept());
   BOOST_TEST(!client.no_delay());
   BOOST_TEST(client.receive_buffer() == 40'000);
   BOOST_TEST(client.send_buffer() == 60'000);

@@ -258,9 +258,9 @@ COROUTINE_TEST_CASE(a_large_transfer_does_not_starve_a_timer) {
     };
     co_await cosock::when_all(turn(), transfer());
     peer.join();
-    BOOST_TEST_MESSAGE(turns << " turns, the longest of "
-                             << std::chrono::duration_cast<std::chrono::microseconds>(longest).count()
-                             << " us");
+    BOOST_TEST_MESSAGE(
+        turns << " turns, the longest of "
+              << std::chrono::duration_cast<std::chrono::microseconds>(longest).count() << " us");
     BOOST_TEST(turns > 100);
   }
 }

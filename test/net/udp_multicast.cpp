@@ -58,7 +58,8 @@ NETWORK_COROUTINE_TEST_CASE(members_get_what_is_sent_until_they_leave) {
 
 /// On an interface that is no loopback by itself.
 NETWORK_COROUTINE_TEST_CASE(loopback_of_multicast_can_be_off) {
-  BOOST_REQUIRE(std::system("ip link add d0 type veth peer name d1 && ip link set d1 up && ip addr add 10.231.7.1/24 dev d0 &&"
+  BOOST_REQUIRE(std::system("ip link add d0 type veth peer name d1 && ip link set d1 up && ip addr "
+                            "add 10.231.7.1/24 dev d0 &&"
                             "ip link set d0 up multicast on") == 0);
   const network_interface d0 = network_interface::by_name("d0");
   udp_socket member = member_socket(false);

@@ -26,8 +26,8 @@ namespace {
 using namespace std::chrono_literals;
 using boost::system::system_error;
 using cosock::as_result;
-using cosock::copy_result;
 using cosock::copy_both;
+using cosock::copy_result;
 using cosock::error;
 using cosock::nursery;
 using cosock::task;
@@ -344,26 +344,26 @@ COROUTINE_TEST_CASE(a_peer_that_goes_in_the_middle_of_much_is_an_error_and_no_si
 COROUTINE_TEST_CASE(a_connection_that_was_lost_in_a_copy_stays_lost) {
   auto [source, from] = co_await connected();
   auto [sink, to] = co_await connected();
-  co_await with_nursery([&, &source = source, &from = from, &sink = sink,
-                         &to = to](nursery& n) -> task<> {
-    n.start([&]() -> task<> {
-      static_cast<void>(co_await as_result(source.send(std::string(8 << 20, 'x'))));
-    });
-    n.start([&]() -> task<> {
-      std::string some(1 << 20, ' ');  // so that it is spliced
-      co_await sink.receive_exactly(some);
-      sink.abort();
-    });
-    const auto all = co_await as_result(cosock::copy(from, to));
-    BOOST_TEST(!all);
-    char byte[1];
-    const auto end = co_await as_result(to.receive(byte));
-    BOOST_TEST((end.error() == all.error()));
-    BOOST_TEST((end.error() == errc::connection_reset));
-    const auto again = co_await as_result(cosock::copy(to, from));
-    BOOST_TEST((again.error() == errc::connection_reset));
-    n.cancel();
-  });
+  co_await with_nursery(
+      [&, &source = source, &from = from, &sink = sink, &to = to](nursery& n) -> task<> {
+        n.start([&]() -> task<> {
+          static_cast<void>(co_await as_result(source.send(std::string(8 << 20, 'x'))));
+        });
+        n.start([&]() -> task<> {
+          std::string some(1 << 20, ' ');  // so that it is spliced
+          co_await sink.receive_exactly(some);
+          sink.abort();
+        });
+        const auto all = co_await as_result(cosock::copy(from, to));
+        BOOST_TEST(!all);
+        char byte[1];
+        const auto end = co_await as_result(to.receive(byte));
+        BOOST_TEST((end.error() == all.error()));
+        BOOST_TEST((end.error() == errc::connection_reset));
+        const auto again = co_await as_result(cosock::copy(to, from));
+        BOOST_TEST((again.error() == errc::connection_reset));
+        n.cancel();
+      });
 }
 
 COROUTINE_TEST_CASE(a_proxy_that_is_idle_for_too_long_ends) {

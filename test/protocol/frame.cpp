@@ -35,9 +35,7 @@ constexpr frame_prefix all_prefixes[] = {frame_prefix::varint, frame_prefix::one
                                          frame_prefix::eight_bytes};
 constexpr std::endian orders[] = {std::endian::big, std::endian::little};
 
-std::string content(std::size_t size) {
-  return std::string(test::pattern().data(), size);
-}
+std::string content(std::size_t size) { return std::string(test::pattern().data(), size); }
 
 task<boost::system::error_code> read_error(std::string bytes, const frame_format& format) {
   const auto s = co_await test::make_scripted_stream();
@@ -52,8 +50,8 @@ task<boost::system::error_code> read_error(std::string bytes, const frame_format
 COROUTINE_TEST_CASE(what_is_sent_is_read_in_every_format_and_size) {
   for (const frame_prefix prefix : all_prefixes) {
     for (const std::endian order : orders) {
-      for (const std::size_t size : {0u, 1u, 127u, 128u, 255u, 256u, 16383u, 16384u, 65535u,
-                                     65536u, 99999u, 100000u}) {
+      for (const std::size_t size :
+           {0u, 1u, 127u, 128u, 255u, 256u, 16383u, 16384u, 65535u, 65536u, 99999u, 100000u}) {
         const frame_format format = {.prefix = prefix, .order = order, .max_size = 100'000};
         const auto s = co_await test::make_scripted_stream();
         const std::string payload = content(size);
@@ -174,8 +172,7 @@ COROUTINE_TEST_CASE(a_length_takes_no_memory_before_its_bytes_come) {
   s->push("\0\3\0\0\0\0\0\0"s);  // 768 TiB
   s->push(std::string(10'000, 'x'));
   s->end();
-  BOOST_CHECK_EXCEPTION(co_await reader.read_frame(format), system_error,
-                        is(error::end_of_stream));
+  BOOST_CHECK_EXCEPTION(co_await reader.read_frame(format), system_error, is(error::end_of_stream));
   BOOST_TEST(reader.buffered().size() == 10'008u);
 }
 
@@ -211,12 +208,13 @@ BOOST_AUTO_TEST_CASE(sending_waits_as_everything_does) {
   test::check_waits([] {
     auto of = std::make_shared<state>();
     return test::waitable{.wait = [of]() { return send(of); },
-                          .provide = [of] {
-                            if (of->stream)
-                              of->stream->set_room(1000);
-                            else
-                              of->early = true;
-                          },
+                          .provide =
+                              [of] {
+                                if (of->stream)
+                                  of->stream->set_room(1000);
+                                else
+                                  of->early = true;
+                              },
                           .destroy = [of] { of->stream->close(); },
                           .at_once = false};
   });

@@ -154,13 +154,15 @@ BOOST_AUTO_TEST_CASE(the_capacity_of_queues_between_tasks) {
 BOOST_AUTO_TEST_CASE(buffers_of_streams) {
   cosock::loop loop;
   for (const bool both : {false, true})
-    check("copy_options::buffer", [&](std::size_t n) { loop.run(copy_hello(n, both)); },
-          max_memory);
-  check("reader_options::capacity",
-        [&](std::size_t n) { loop.run(read_hello({.capacity = n})); }, max_memory);
-  check("outbox_options::max_messages",
-        [&](std::size_t n) { loop.run(send_hello({.max_messages = n})); },
-        max_memory / sizeof(cosock::detail::message));
+    check(
+        "copy_options::buffer", [&](std::size_t n) { loop.run(copy_hello(n, both)); }, max_memory);
+  check(
+      "reader_options::capacity", [&](std::size_t n) { loop.run(read_hello({.capacity = n})); },
+      max_memory);
+  check(
+      "outbox_options::max_messages",
+      [&](std::size_t n) { loop.run(send_hello({.max_messages = n})); },
+      max_memory / sizeof(cosock::detail::message));
   for (const std::size_t n : {std::size_t{0}, std::size_t{1}, largest - 1, largest})
     loop.run(send_hello({.max_bytes = n}));
   for (const std::size_t n : {std::size_t{5}, max_memory, largest - 2, largest - 1, largest})
@@ -177,12 +179,12 @@ BOOST_AUTO_TEST_CASE(batches_of_datagrams) {
   for (const std::size_t count : {max_memory, largest - 1, largest})
     BOOST_CHECK_THROW(loop.run(receive_hello(count, 0)), std::invalid_argument);
   for (const std::size_t bytes : {max_memory, largest - 1, largest})
-    BOOST_CHECK_EXCEPTION(
-        loop.run(receive_hello(2, bytes)), std::invalid_argument, [&](const std::exception& e) {
-          return e.what() == "cosock: the bytes of each datagram of a batch " +
-                                 std::to_string(bytes) + ": " + std::to_string(max_memory / 2) +
-                                 " at most";
-        });
+    BOOST_CHECK_EXCEPTION(loop.run(receive_hello(2, bytes)), std::invalid_argument,
+                          [&](const std::exception& e) {
+                            return e.what() == "cosock: the bytes of each datagram of a batch " +
+                                                   std::to_string(bytes) + ": " +
+                                                   std::to_string(max_memory / 2) + " at most";
+                          });
 }
 
 COROUTINE_TEST_CASE(permits_of_a_semaphore) {

@@ -128,7 +128,9 @@ BOOST_AUTO_TEST_CASE(a_flush_is_cancelled_and_one_that_has_completed_is_not) {
   const auto s = loop.run(test::make_scripted_stream());
   s->set_room(0);
   outbox out(*s);
-  const auto flush = [&](cosock::cancel_scope& scope) -> task<> { co_await scope.run(out.flush()); };
+  const auto flush = [&](cosock::cancel_scope& scope) -> task<> {
+    co_await scope.run(out.flush());
+  };
   cosock::cancel_scope early;
   early.cancel();
   BOOST_CHECK_EXCEPTION(loop.run(flush(early)), system_error, is(error::cancelled));

@@ -23,8 +23,8 @@ using boost::system::system_error;
 using cosock::error;
 using cosock::outbox;
 using cosock::outbox_options;
-using cosock::task;
 using cosock::overflow_policy;
+using cosock::task;
 using test::is;
 using test::run;
 using test::scripted_stream;
@@ -180,7 +180,8 @@ BOOST_AUTO_TEST_CASE(a_loop_that_is_destroyed_takes_last_words_with_it) {
   s = loop->run(test::make_scripted_stream());
   s->set_room(0);
   out = std::make_unique<outbox>(
-      *s, outbox_options{.max_messages = 1, .policy = overflow_policy::close, .close_message = "slow"});
+      *s,
+      outbox_options{.max_messages = 1, .policy = overflow_policy::close, .close_message = "slow"});
   auto writer = loop->start(run(*out));
   settle(*loop);
   BOOST_TEST(out->try_send("a"));

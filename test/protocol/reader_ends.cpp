@@ -55,8 +55,7 @@ BOOST_AUTO_TEST_CASE(reading_waits_as_everything_does) {
     else if (kind == 3)
       static_cast<void>(co_await of->reader->read_exactly(two));
     else if (kind == 4)
-      static_cast<void>(
-          co_await of->reader->read_frame({.prefix = frame_prefix::one_byte}));
+      static_cast<void>(co_await of->reader->read_frame({.prefix = frame_prefix::one_byte}));
     else
       static_cast<void>(co_await of->reader->receive(two));
   };
@@ -65,12 +64,13 @@ BOOST_AUTO_TEST_CASE(reading_waits_as_everything_does) {
       test::check_waits([=] {
         auto of = std::make_shared<state>();
         return test::waitable{.wait = [=]() { return read(of, kind); },
-                              .provide = [of] {
-                                if (of->stream)
-                                  of->stream->push("\1\n");
-                                else
-                                  of->early = true;
-                              },
+                              .provide =
+                                  [of] {
+                                    if (of->stream)
+                                      of->stream->push("\1\n");
+                                    else
+                                      of->early = true;
+                                  },
                               .destroy = [of] { of->stream->close(); },
                               .at_once = false};
       });

@@ -42,8 +42,12 @@ std::string prefix_of(const frame_format& format, std::uint64_t length) {
 }
 
 /// Frames of which all but the prefix and a little are missing.
-constexpr std::uint64_t impossible[] = {UINT64_MAX, UINT64_MAX - 1, UINT64_MAX - 8, UINT64_MAX - 10,
-                                        std::uint64_t{1} << 63, std::uint64_t{PTRDIFF_MAX},
+constexpr std::uint64_t impossible[] = {UINT64_MAX,
+                                        UINT64_MAX - 1,
+                                        UINT64_MAX - 8,
+                                        UINT64_MAX - 10,
+                                        std::uint64_t{1} << 63,
+                                        std::uint64_t{PTRDIFF_MAX},
                                         std::uint64_t{PTRDIFF_MAX} - 9};
 constexpr std::uint64_t possible[] = {std::uint64_t{PTRDIFF_MAX} - 10, std::uint64_t{1} << 62,
                                       std::uint64_t{1} << 40};
@@ -96,8 +100,8 @@ COROUTINE_TEST_CASE(a_limit_above_the_first_buffer_is_kept_exactly) {
       const auto stream = co_await test::make_scripted_stream();
       buffered_reader reader(*stream, {.capacity = 0, .max_line = most});
       stream->push(std::string(size, 'x') + "\r\n");
-      const auto line = co_await cosock::as_result(delimiter ? reader.read_until("\r\n")
-                                                             : reader.read_line());
+      const auto line =
+          co_await cosock::as_result(delimiter ? reader.read_until("\r\n") : reader.read_line());
       BOOST_TEST(line.has_value() == (size <= most));
       if (line.has_value())
         BOOST_TEST((*line && (*line)->size() == size));
@@ -143,8 +147,7 @@ COROUTINE_TEST_CASE(the_maximum_of_a_frame_at_its_limits) {
       for (const std::string payload : {"", "x", "xy"}) {
         const frame_format format{.prefix = prefix, .max_size = most};
         const auto stream = co_await test::make_scripted_stream();
-        const auto sent =
-            co_await cosock::as_result(cosock::send_frame(*stream, payload, format));
+        const auto sent = co_await cosock::as_result(cosock::send_frame(*stream, payload, format));
         BOOST_TEST(sent.has_value() == (payload.size() <= most));
         stream->push(prefix_of(format, payload.size()) + payload);
         buffered_reader reader(*stream, {.capacity = 0, .max_line = 0});

@@ -34,8 +34,8 @@ using strings = std::vector<std::string>;
 
 strings pieces(std::string_view text, std::size_t first, std::size_t second) {
   strings all;
-  for (const auto part : {text.substr(0, first), text.substr(first, second - first),
-                          text.substr(second)})
+  for (const auto part :
+       {text.substr(0, first), text.substr(first, second - first), text.substr(second)})
     if (!part.empty()) all.emplace_back(part);
   return all;
 }
@@ -112,9 +112,8 @@ COROUTINE_TEST_CASE(the_limit_of_a_line_is_exact) {
     bool fits;
   };
   const row table[] = {
-      {"abcd\n", true},      {"abcd\r\n", true},    {"\r\r\r\r\r\n", true},
-      {"abcde\n", false},    {"abcd\rX\n", false},  {"abcde\r\n", false},
-      {"abcd\r\r\n", false}, {"\r\r\r\r\r\r\n", false},
+      {"abcd\n", true},     {"abcd\r\n", true},   {"\r\r\r\r\r\n", true}, {"abcde\n", false},
+      {"abcd\rX\n", false}, {"abcde\r\n", false}, {"abcd\r\r\n", false},  {"\r\r\r\r\r\r\n", false},
   };
   for (const row& each : table) {
     for (const bool slowly : {false, true}) {

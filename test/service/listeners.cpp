@@ -26,11 +26,11 @@ using boost::system::system_error;
 using cosock::address;
 using cosock::as_result;
 using cosock::cancel_scope;
-using cosock::shared_local_acceptor;
 using cosock::endpoint;
 using cosock::local_listeners;
 using cosock::local_stream_socket;
 using cosock::nursery;
+using cosock::shared_local_acceptor;
 using cosock::task;
 using cosock::tcp_acceptor;
 using cosock::tcp_listeners;
@@ -330,10 +330,11 @@ BOOST_AUTO_TEST_CASE(an_acceptor_that_outlives_its_loop_has_closed_with_it) {
   const temporary_folder folder;
   const std::size_t before = open_descriptors();
   std::optional<cosock::loop> loop(std::in_place);
-  shared_local_acceptor acceptor = loop->run([](cosock::local_endpoint at) -> task<shared_local_acceptor> {
-    local_listeners listeners(at, 1);
-    co_return listeners.acceptor(0);
-  }(folder.at("socket")));
+  shared_local_acceptor acceptor =
+      loop->run([](cosock::local_endpoint at) -> task<shared_local_acceptor> {
+        local_listeners listeners(at, 1);
+        co_return listeners.acceptor(0);
+      }(folder.at("socket")));
   BOOST_TEST(acceptor.is_open());
   loop.reset();
   BOOST_TEST(!acceptor.is_open());
@@ -347,7 +348,8 @@ BOOST_AUTO_TEST_CASE(an_acceptor_that_outlives_its_loop_has_closed_with_it) {
 COROUTINE_TEST_CASE(sequenced_packets_are_dealt_too) {
   cosock::local_seqpacket_listeners listeners(cosock::local_endpoint(), 2);
   cosock::shared_local_seqpacket_acceptor acceptor = listeners.acceptor(1);
-  auto client = co_await cosock::connect<cosock::local_seqpacket_socket>(listeners.local_endpoint());
+  auto client =
+      co_await cosock::connect<cosock::local_seqpacket_socket>(listeners.local_endpoint());
   auto accepted = co_await acceptor.accept();
   co_await client.send("one");
   co_await client.send("two");
@@ -385,7 +387,8 @@ task<> serve_on_all(Listeners& listeners) {
         co_await answer(client);
       });
     };
-    const auto ended = co_await as_result(serve_state.run(cosock::run_loops(listeners.size(), one)));
+    const auto ended =
+        co_await as_result(serve_state.run(cosock::run_loops(listeners.size(), one)));
     BOOST_TEST((!ended && ended.error() == cosock::error::cancelled));
   };
   int asked = 0;

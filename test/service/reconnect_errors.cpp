@@ -19,10 +19,10 @@ namespace {
 using namespace std::chrono_literals;
 using boost::system::error_code;
 using boost::system::system_error;
-using cosock::session_result;
 using cosock::error;
 using cosock::reconnect_options;
 using cosock::retry_event;
+using cosock::session_result;
 using test::counted;
 using test::fail;
 using test::is;
@@ -34,12 +34,18 @@ namespace errc = boost::system::errc;
 
 BOOST_AUTO_TEST_CASE(errors_that_no_retry_can_cure_end_it) {
   const error_code permanent[] = {
-      error::service_not_found,   error::invalid_address,
-      error::wrong_loop,          error::busy,
-      system_code(EACCES),          system_code(EPERM),
-      system_code(EAFNOSUPPORT),    system_code(EINVAL),
-      system_code(EPROTONOSUPPORT), system_code(ENAMETOOLONG),
-      system_code(EPROTOTYPE),      make_error_code(errc::permission_denied),
+      error::service_not_found,
+      error::invalid_address,
+      error::wrong_loop,
+      error::busy,
+      system_code(EACCES),
+      system_code(EPERM),
+      system_code(EAFNOSUPPORT),
+      system_code(EINVAL),
+      system_code(EPROTONOSUPPORT),
+      system_code(ENAMETOOLONG),
+      system_code(EPROTOTYPE),
+      make_error_code(errc::permission_denied),
   };
   for (const error_code& why : permanent) {
     BOOST_TEST_CONTEXT(why.message()) {
@@ -62,13 +68,27 @@ BOOST_AUTO_TEST_CASE(errors_that_no_retry_can_cure_end_it) {
 
 BOOST_AUTO_TEST_CASE(errors_that_may_pass_are_retried) {
   const error_code passing[] = {
-      error::host_not_found,    error::resolver_failed,        error::timed_out,
-      error::end_of_stream,     error::closed,             error::cancelled,
-      error::message_truncated, error::line_too_long,      error::frame_too_long,
-      error::malformed_frame,         error::slow_consumer,      system_code(ECONNREFUSED),
-      system_code(ECONNRESET),  system_code(EPIPE),        system_code(ETIMEDOUT),
-      system_code(ENETUNREACH), system_code(EHOSTUNREACH), system_code(EADDRNOTAVAIL),
-      system_code(EMFILE),      system_code(ENOBUFS),      system_code(ENOENT),
+      error::host_not_found,
+      error::resolver_failed,
+      error::timed_out,
+      error::end_of_stream,
+      error::closed,
+      error::cancelled,
+      error::message_truncated,
+      error::line_too_long,
+      error::frame_too_long,
+      error::malformed_frame,
+      error::slow_consumer,
+      system_code(ECONNREFUSED),
+      system_code(ECONNRESET),
+      system_code(EPIPE),
+      system_code(ETIMEDOUT),
+      system_code(ENETUNREACH),
+      system_code(EHOSTUNREACH),
+      system_code(EADDRNOTAVAIL),
+      system_code(EMFILE),
+      system_code(ENOBUFS),
+      system_code(ENOENT),
   };
   for (const error_code& why : passing) {
     BOOST_TEST_CONTEXT(why.message()) {

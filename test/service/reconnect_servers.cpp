@@ -23,10 +23,10 @@ namespace {
 
 using namespace std::chrono_literals;
 using boost::system::system_error;
-using cosock::session_result;
 using cosock::error;
 using cosock::reconnecting_client;
 using cosock::retry_event;
+using cosock::session_result;
 using cosock::task;
 using cosock::tcp_socket;
 using test::closed_port;
@@ -36,9 +36,7 @@ using test::stub_clock;
 using test::system_code;
 namespace errc = boost::system::errc;
 
-cosock::endpoint any_port() {
-  return {cosock::address::loopback_v4(), 0};
-}
+cosock::endpoint any_port() { return {cosock::address::loopback_v4(), 0}; }
 
 }  // namespace
 
@@ -58,8 +56,7 @@ COROUTINE_TEST_CASE(a_server_may_come_and_go) {
   const auto session = [&](tcp_socket& socket) -> task<> {
     co_await socket.send("hello");
     char into[10];
-    while (const std::size_t n = co_await socket.receive(into))
-      events.emplace_back(into, n);
+    while (const std::size_t n = co_await socket.receive(into)) events.emplace_back(into, n);
     clock.advance(1h);
   };
   co_await cosock::with_nursery([&](cosock::nursery& n) -> task<> {
@@ -78,8 +75,8 @@ COROUTINE_TEST_CASE(a_server_may_come_and_go) {
   });
   const std::string refused = system_code(ECONNREFUSED).message();
   const std::string ended = make_error_code(error::end_of_stream).message();
-  const std::vector<std::string> expected = {refused, refused, "welcome", ended,    refused,
-                                             "welcome", ended, refused,   "welcome"};
+  const std::vector<std::string> expected = {refused,   refused, "welcome", ended,    refused,
+                                             "welcome", ended,   refused,   "welcome"};
   BOOST_REQUIRE(events.size() >= expected.size());
   events.resize(expected.size());
   BOOST_TEST(events == expected, boost::test_tools::per_element());

@@ -16,10 +16,10 @@
 
 namespace {
 
-using cosock::session_result;
 using cosock::error;
 using cosock::reconnect_options;
 using cosock::retry_event;
+using cosock::session_result;
 using cosock::task;
 using std::chrono::steady_clock;
 using test::counted;
@@ -180,9 +180,9 @@ BOOST_AUTO_TEST_CASE(a_session_that_cancels_itself_is_followed_by_the_next) {
   machine m;
   cosock::loop loop;
   std::optional<cosock::cancel_scope> scope;
-  auto running = loop.start(m.client.run(
-      [&] { return m.connect(); },
-      [&](line&) -> task<> { co_await scope.emplace().run(test::forever()); }));
+  auto running = loop.start(
+      m.client.run([&] { return m.connect(); },
+                   [&](line&) -> task<> { co_await scope.emplace().run(test::forever()); }));
   settle(loop);
   scope->cancel();
   settle(loop);

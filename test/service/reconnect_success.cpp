@@ -14,10 +14,10 @@ namespace {
 
 using namespace std::chrono_literals;
 using boost::system::system_error;
-using cosock::session_result;
 using cosock::reconnect_options;
 using cosock::reconnecting_client;
 using cosock::retry_event;
+using cosock::session_result;
 using cosock::task;
 using std::chrono::nanoseconds;
 using std::chrono::steady_clock;
@@ -35,9 +35,7 @@ class stub_clock final : public cosock::backoff_clock {
 struct connection {};
 enum class ending { in_order, with_an_error };
 
-[[noreturn]] void fail() {
-  throw system_error(make_error_code(errc::connection_reset));
-}
+[[noreturn]] void fail() { throw system_error(make_error_code(errc::connection_reset)); }
 
 /// A client whose sessions end at once. `session` is told which one it is, from 1, and says whether
 /// it is the last.
@@ -151,7 +149,7 @@ BOOST_AUTO_TEST_CASE(the_shortest_and_the_longest_stable_time) {
   const counts expected = {1, 2, 3, 1, 2, 3};
   BOOST_TEST(attempts_of(seven, {.stable = nanoseconds::max()}) == expected,
              boost::test_tools::per_element());
-  BOOST_TEST(attempts_of(seven, {.max_attempts = std::numeric_limits<std::size_t>::max()}) ==
-                 expected,
-             boost::test_tools::per_element());
+  BOOST_TEST(
+      attempts_of(seven, {.max_attempts = std::numeric_limits<std::size_t>::max()}) == expected,
+      boost::test_tools::per_element());
 }

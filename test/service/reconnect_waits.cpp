@@ -20,10 +20,10 @@ namespace {
 using namespace std::chrono_literals;
 using boost::system::error_code;
 using boost::system::system_error;
-using cosock::session_result;
 using cosock::error;
 using cosock::reconnect_options;
 using cosock::retry_event;
+using cosock::session_result;
 using std::chrono::nanoseconds;
 using test::counted;
 using test::fail;

@@ -125,7 +125,8 @@ COROUTINE_TEST_CASE(facts_of_a_connection_that_was_dealt) {
     called = true;
     co_return;
   };
-  const auto client = co_await cosock::connect<cosock::local_seqpacket_socket>(all.local_endpoint());
+  const auto client =
+      co_await cosock::connect<cosock::local_seqpacket_socket>(all.local_endpoint());
   co_await serve_one(acceptor, handler, called);
 }
 

@@ -63,10 +63,11 @@ task<> goes_on(Acceptor& acceptor, Connect connect) {
   observed told;
   serve_options options{.on_error = told, .max_reports = {}};
   const auto clients = [&]() -> task<> {
-    for (const int error : {ECONNABORTED, ECONNRESET, EHOSTDOWN, EHOSTUNREACH, EINTR, EMFILE, ENETDOWN,
-                            ENETUNREACH, ENFILE, ENOBUFS, ENOMEM, ENONET, ENOPROTOOPT, ENOSR,
-                            EOPNOTSUPP, EPERM, EPERM, EPROTO, EPROTONOSUPPORT, ESOCKTNOSUPPORT,
-                            ETIMEDOUT}) {
+    for (const int error :
+         {ECONNABORTED,    ECONNRESET,      EHOSTDOWN,  EHOSTUNREACH, EINTR,  EMFILE,
+          ENETDOWN,        ENETUNREACH,     ENFILE,     ENOBUFS,      ENOMEM, ENONET,
+          ENOPROTOOPT,     ENOSR,           EOPNOTSUPP, EPERM,        EPERM,  EPROTO,
+          EPROTONOSUPPORT, ESOCKTNOSUPPORT, ETIMEDOUT}) {
       next_errors.push_back(error);
       auto s = co_await connect();
       char into[5];

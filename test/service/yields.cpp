@@ -159,10 +159,9 @@ COROUTINE_TEST_CASE(in_a_cancelled_scope_every_operation_lets_others_run) {
       operation("send_batch of nothing", [&] { return o.udp.send_batch(o.no_datagrams); }),
       operation("send_with_descriptors",
                 [&] { return o.local.first.send_with_descriptors("x", {}); }),
-      operation("receive_with_descriptors",
-                [&] {
-                  return o.local.first.receive_with_descriptors(cosock::buffer(o.memory), 1);
-                }),
+      operation(
+          "receive_with_descriptors",
+          [&] { return o.local.first.receive_with_descriptors(cosock::buffer(o.memory), 1); }),
       operation("send_frame", [&] { return cosock::send_frame(o.local.first, "x"); }),
       operation("read_line", [&] { return o.reader.read_line(); }),
       operation("outbox::send", [&] { return o.outbox.send("x"); }),

@@ -19,20 +19,14 @@ using cosock::cancel_scope;
 using cosock::task;
 using clock = std::chrono::steady_clock;
 
-inline task<> wait_for_ever() {
-  co_await forever();
-}
-inline task<int> give(int n) {
-  co_return n;
-}
+inline task<> wait_for_ever() { co_await forever(); }
+inline task<int> give(int n) { co_return n; }
 inline task<int> give_later(int n) {
   co_await cosock::yield();
   co_return n;
 }
 
-inline task<> run_in(cancel_scope& scope, task<> work) {
-  co_await scope.run(std::move(work));
-}
+inline task<> run_in(cancel_scope& scope, task<> work) { co_await scope.run(std::move(work)); }
 
 /// Calls attempt(deadline) with deadlines farther and farther away, until it says that all was in
 /// place before the deadline.

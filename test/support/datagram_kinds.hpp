@@ -75,7 +75,7 @@ struct local_path : local_abstract {
   }
 };
 
-using every_kind = boost::mpl::list<udp_v4, udp_v6, udp_offload, udp_no_offload, local_abstract,
-                                    local_path>;
+using every_kind =
+    boost::mpl::list<udp_v4, udp_v6, udp_offload, udp_no_offload, local_abstract, local_path>;
 
 }  // namespace test::datagram_kinds

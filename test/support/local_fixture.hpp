@@ -14,8 +14,8 @@
 
 namespace test {
 
-using cosock::local_stream_socket;
 using boost::system::system_error;
+using cosock::local_stream_socket;
 
 /// For BOOST_CHECK_EXCEPTION: the condition, and what the text has to contain.
 inline auto says(errc::errc_t condition, std::string text) {

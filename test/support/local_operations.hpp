@@ -42,9 +42,9 @@ task<> check_endings(bool sends, Make make) {
       if (how == 'd') s.reset();
       if (how == 'r') released = s->release();
     });
-    const auto expected = how == 't'   ? cosock::error::timed_out
+    const auto expected = how == 't'                 ? cosock::error::timed_out
                           : how <= 'b' || how == 'p' ? cosock::error::cancelled
-                                       : cosock::error::closed;
+                                                     : cosock::error::closed;
     BOOST_TEST(op.result.is(expected));
     if (released >= 0) ::close(released);
     if (how == 'c') {
@@ -132,7 +132,8 @@ task<> check_races(Make receive, Send send) {
           co_await teller.send("!");
           break;
         case 4:
-          scope.set_deadline(std::chrono::steady_clock::now() + std::chrono::microseconds(round % 90));
+          scope.set_deadline(std::chrono::steady_clock::now() +
+                             std::chrono::microseconds(round % 90));
           co_await send();
           break;
       }

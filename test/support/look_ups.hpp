@@ -26,8 +26,8 @@ using cosock::error;
 using cosock::family;
 using cosock::loop;
 using cosock::resolve;
-using cosock::task_handle;
 using cosock::task;
+using cosock::task_handle;
 using endpoints = std::vector<endpoint>;
 
 /// The names of this process's threads.

@@ -46,7 +46,8 @@ class no_more_descriptors {
 /// Starts a task on a loop that does not run.
 template <class T>
 std::unique_ptr<cosock::task_handle<T>> start_on(cosock::loop& on, task<T> work) {
-  return std::unique_ptr<cosock::task_handle<T>>(new cosock::task_handle<T>(on.start(std::move(work))));
+  return std::unique_ptr<cosock::task_handle<T>>(
+      new cosock::task_handle<T>(on.start(std::move(work))));
 }
 
 /// Tells that the frame it lives in has been destroyed.

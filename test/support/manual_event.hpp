@@ -52,9 +52,7 @@ boost::system::error_code code_of(cosock::task_handle<T>& work) {
 }
 
 /// Waits for ever.
-inline auto forever() {
-  return cosock::sleep_for(std::chrono::hours::max());
-}
+inline auto forever() { return cosock::sleep_for(std::chrono::hours::max()); }
 
 /// What a task waits for until the test opens it. Takes one waiter; it completes although it was
 /// cancelled, if it was opened all the same.

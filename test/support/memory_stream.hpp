@@ -43,8 +43,8 @@ class memory_stream final : public cosock::byte_stream {
     void arm(cosock::detail::io_direction) override {}
     bool is_ready(cosock::detail::io_direction direction) noexcept override {
       return maybe_ready[direction] = direction == cosock::detail::reading
-                               ? !incoming.empty() || ended
-                               : shut || !peer || peer->incoming.size() < peer->room;
+                                          ? !incoming.empty() || ended
+                                          : shut || !peer || peer->incoming.size() < peer->room;
     }
     step transfer(operation& op) override {
       for (;;) {

@@ -39,11 +39,9 @@
   static void name##_body()
 
 /// The same with a coroutine for a body.
-#define NETWORK_COROUTINE_TEST_CASE(name) \
-  static cosock::task<> name##_task();    \
-  NETWORK_TEST_CASE(name) {               \
-    test::run_case(name##_task());        \
-  }                                       \
+#define NETWORK_COROUTINE_TEST_CASE(name)                    \
+  static cosock::task<> name##_task();                       \
+  NETWORK_TEST_CASE(name) { test::run_case(name##_task()); } \
   static cosock::task<> name##_task()
 
 /// A coroutine test case that runs in a child process.
@@ -56,9 +54,7 @@
 
 #ifdef __SANITIZE_THREAD__
 // The children end often, and a second each is what it would wait at their end.
-extern "C" const char* __tsan_default_options() {
-  return "atexit_sleep_ms=0";
-}
+extern "C" const char* __tsan_default_options() { return "atexit_sleep_ms=0"; }
 
 // The C library guards what it keeps of resolv.conf with a lock that the sanitizer does not see. It
 // therefore looks away inside getaddrinfo, but not inside getnameinfo, where it sometimes reports a

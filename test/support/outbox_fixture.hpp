@@ -15,11 +15,7 @@ namespace test {
 using cosock::outbox;
 using cosock::task;
 
-inline task<> run(outbox& out) {
-  co_await out.run();
-}
-inline task<> send(outbox& out, std::string what) {
-  co_await out.send(std::move(what));
-}
+inline task<> run(outbox& out) { co_await out.run(); }
+inline task<> send(outbox& out, std::string what) { co_await out.send(std::move(what)); }
 
 }  // namespace test

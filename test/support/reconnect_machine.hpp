@@ -17,9 +17,9 @@ namespace test {
 
 using boost::system::error_code;
 using boost::system::system_error;
-using cosock::session_result;
 using cosock::reconnect_options;
 using cosock::reconnecting_client;
+using cosock::session_result;
 using cosock::task;
 using std::chrono::nanoseconds;
 using std::chrono::steady_clock;

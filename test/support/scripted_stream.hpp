@@ -18,7 +18,9 @@ namespace test {
 /// A stream in memory whose bytes come, and go, in just the pieces that the test says.
 class scripted_stream final : public cosock::byte_stream {
  public:
-  explicit scripted_stream(cosock::detail::loop_state* loop) : byte_stream(&script_) { script_.loop = loop; }
+  explicit scripted_stream(cosock::detail::loop_state* loop) : byte_stream(&script_) {
+    script_.loop = loop;
+  }
   ~scripted_stream() override { close(); }
 
   /// What is received: a piece at a time.
@@ -72,8 +74,8 @@ class scripted_stream final : public cosock::byte_stream {
     void arm(cosock::detail::io_direction) override {}
     bool is_ready(cosock::detail::io_direction direction) noexcept override {
       return maybe_ready[direction] = direction == cosock::detail::reading
-                               ? !incoming.empty() || ended || receive_error
-                               : room != 0 || send_error;
+                                          ? !incoming.empty() || ended || receive_error
+                                          : room != 0 || send_error;
     }
     step transfer(operation& op) override {
       return op.direction() == cosock::detail::reading ? receive(op) : send(op);

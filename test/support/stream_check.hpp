@@ -69,9 +69,9 @@ struct enlisted {
 };
 
 /// Defines a check on a connection between `a` and `b`; further arguments are what it needs of kind.
-#define STREAM_CHECK(name, ...)                                                               \
-  inline ::cosock::task<> name(byte_stream& a, byte_stream& b, const kind& of);               \
-  static const enlisted name##_enlisted(#name, &name __VA_OPT__(, ) __VA_ARGS__);             \
+#define STREAM_CHECK(name, ...)                                                                  \
+  inline ::cosock::task<> name(byte_stream& a, byte_stream& b, const kind& of);                  \
+  static const enlisted name##_enlisted(#name, &name __VA_OPT__(, ) __VA_ARGS__);                \
   inline ::cosock::task<> name([[maybe_unused]] byte_stream& a, [[maybe_unused]] byte_stream& b, \
                                [[maybe_unused]] const kind& of)
 

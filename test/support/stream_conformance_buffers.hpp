@@ -127,8 +127,7 @@ STREAM_CHECK(ScatterGather, &kind::bytes) {
         filled += n;
       }
       l.sent(size);
-      const auto [sent, got] =
-          co_await cosock::when_all(a.send(from), b.receive_exactly(into));
+      const auto [sent, got] = co_await cosock::when_all(a.send(from), b.receive_exactly(into));
       BOOST_TEST(sent == size);
       BOOST_TEST(got == size);
       BOOST_TEST(l.received(memory.data(), got));

@@ -121,9 +121,7 @@ STREAM_CHECK(CancelRaceLedger, &kind::bytes) {
     outcome got;
     const std::size_t size = 1 + round % 40;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
-      n.start([&]() -> task<> {
-        got = co_await scope.run(perform(which, a, {into, size}, l, 0));
-      });
+      n.start([&]() -> task<> { got = co_await scope.run(perform(which, a, {into, size}, l, 0)); });
       if (round % 2) co_await cosock::yield();
       const auto cancel_when_told = [&]() -> task<> {
         char told[1];
@@ -193,9 +191,7 @@ STREAM_CHECK(CancelRaceLedgerOfSends, &kind::bytes, &kind::bounded) {
     outcome sent;
     std::vector<char> into(1 + round * capacity / 1000 % (capacity / 10));
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
-      n.start([&]() -> task<> {
-        sent = co_await scope.run(perform(which, a, {}, l, 50'000));
-      });
+      n.start([&]() -> task<> { sent = co_await scope.run(perform(which, a, {}, l, 50'000)); });
       co_await cosock::yield();
       const std::size_t n1 =
           co_await b.receive(cosock::buffer(into, std::min(into.size(), l.on_the_way())));
@@ -308,8 +304,10 @@ STREAM_CHECK(RaceReturnsAllCompleted) {
     char into_one[100];
     char into_two[100];
     const auto take = [&](auto& result) {
-      if (result.template get<0>()) BOOST_REQUIRE(one.received(into_one, *result.template get<0>()));
-      if (result.template get<1>()) BOOST_REQUIRE(two.received(into_two, *result.template get<1>()));
+      if (result.template get<0>())
+        BOOST_REQUIRE(one.received(into_one, *result.template get<0>()));
+      if (result.template get<1>())
+        BOOST_REQUIRE(two.received(into_two, *result.template get<1>()));
       BOOST_REQUIRE((result.template get<0>() || result.template get<1>()));
       if (result.template get<0>() && result.template get<1>()) ++both;
     };

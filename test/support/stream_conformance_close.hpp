@@ -8,7 +8,6 @@
 
 #include "stream_check.hpp"
 
-
 namespace test::stream_conformance {
 
 STREAM_CHECK(PeerCloseBreaksSend, &kind::tells_of_close) {
@@ -234,8 +233,7 @@ STREAM_CHECK(PeerResetDuringRead, &kind::reset) {
       BOOST_TEST(!read.done);
       of.reset(*pair.second);
     });
-    if (which != operation::wait_readable)
-      BOOST_TEST(read.result.error == reset_by_peer());
+    if (which != operation::wait_readable) BOOST_TEST(read.result.error == reset_by_peer());
     // It stays broken, and is not taken for the end of the stream.
     for (int i = 0; i != 3; ++i) {
       const outcome o = co_await outcome_of(pair.first->receive(into));

@@ -105,9 +105,9 @@ STREAM_CHECK(EofWakesReceiver) {
           pair.second->shutdown_send();
       });
       BOOST_TEST(read.result.bytes == 0u);
-      BOOST_TEST(read.result.error ==
-                 (which == operation::receive_exactly ? code(cosock::error::end_of_stream)
-                                                      : error_code()));
+      BOOST_TEST(read.result.error == (which == operation::receive_exactly
+                                           ? code(cosock::error::end_of_stream)
+                                           : error_code()));
     }
 }
 

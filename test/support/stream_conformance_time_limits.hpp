@@ -51,8 +51,8 @@ STREAM_CHECK(PastTimeout) {
   for (const operation which : all_operations) {
     BOOST_TEST_INFO_SCOPE(which);
     char into[10];
-    for (const auto past : {steady_clock::time_point::min(), steady_clock::time_point(),
-                            steady_clock::now()}) {
+    for (const auto past :
+         {steady_clock::time_point::min(), steady_clock::time_point(), steady_clock::now()}) {
       const outcome o = co_await cosock::with_deadline(past, perform(which, a, into, to_b, 10));
       BOOST_TEST(o.is(cosock::error::cancelled));
       BOOST_TEST(o.bytes == 0u);
@@ -96,9 +96,9 @@ STREAM_CHECK(FutureTimeout, &kind::bytes, &kind::bounded) {
   ledger l;
   char into[8];
   const auto begun = steady_clock::now();
-  const auto [read, write] = co_await cosock::when_all(
-      outcome_of(cosock::with_timeout(5ms, a.receive(into))),
-      outcome_of(cosock::with_timeout(5ms, a.send(l.next(huge)))));
+  const auto [read, write] =
+      co_await cosock::when_all(outcome_of(cosock::with_timeout(5ms, a.receive(into))),
+                                outcome_of(cosock::with_timeout(5ms, a.send(l.next(huge)))));
   BOOST_TEST((steady_clock::now() - begun >= 5ms));
   BOOST_TEST(read.is(cosock::error::timed_out));
   BOOST_TEST(write.is(cosock::error::timed_out));

@@ -57,8 +57,8 @@ STREAM_CHECK(RacyRead, &kind::bytes) {
   const auto read = [&]() -> task<> {
     for (int i = 0; l.out < total; ++i) {
       std::vector<char> into(1 + i % 2000);
-      const outcome o =
-          co_await outcome_of(cosock::with_timeout(std::chrono::microseconds(i % 100), a.receive(into)));
+      const outcome o = co_await outcome_of(
+          cosock::with_timeout(std::chrono::microseconds(i % 100), a.receive(into)));
       if (o.error) {
         BOOST_REQUIRE(o.is(cosock::error::timed_out));
         BOOST_REQUIRE(o.bytes == 0u);
@@ -113,7 +113,8 @@ STREAM_CHECK(ConcurrentMethods, &kind::bytes) {
   int active = 10;
   const auto allowed = [&](const outcome& o) {
     if (o.is(cosock::error::busy)) ++refused;
-    BOOST_REQUIRE_MESSAGE(!o.error || o.is(cosock::error::busy) || o.is(cosock::error::timed_out), o);
+    BOOST_REQUIRE_MESSAGE(!o.error || o.is(cosock::error::busy) || o.is(cosock::error::timed_out),
+                          o);
     return o.bytes;
   };
   const auto call_all = [&](int seed) -> task<> {

@@ -6,7 +6,6 @@
 
 #include "stream_check.hpp"
 
-
 namespace test::stream_conformance {
 
 STREAM_CHECK(DoubleReceiveBusy) {

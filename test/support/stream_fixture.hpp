@@ -118,8 +118,7 @@ struct ledger {
   void sent(const outcome& o) { in += o.bytes; }
   /// False for bytes that are not the next ones.
   bool received(const void* data, std::size_t size) {
-    const bool right =
-        size == 0 || std::memcmp(data, pattern().data() + out % period, size) == 0;
+    const bool right = size == 0 || std::memcmp(data, pattern().data() + out % period, size) == 0;
     out += size;
     return right && out <= in;
   }
@@ -215,9 +214,9 @@ inline constexpr operation receiving[] = {operation::receive, operation::receive
                                           operation::wait_readable};
 inline constexpr operation sending[] = {operation::send, operation::send_some,
                                         operation::wait_writable};
-inline constexpr operation all_operations[] = {operation::receive, operation::receive_exactly,
+inline constexpr operation all_operations[] = {operation::receive,       operation::receive_exactly,
                                                operation::wait_readable, operation::send,
-                                               operation::send_some, operation::wait_writable};
+                                               operation::send_some,     operation::wait_writable};
 
 inline std::ostream& operator<<(std::ostream& out, operation which) {
   constexpr const char* names[] = {"receive", "receive_exactly", "wait_readable",

@@ -21,8 +21,8 @@
 
 /// A test case whose body is a coroutine on a loop of its own, with a limit of time. BOOST_TEST,
 /// BOOST_REQUIRE and the others work inside, and take co_await.
-#define COROUTINE_TEST_CASE(name)                           \
-  static cosock::task<> name##_body();                      \
+#define COROUTINE_TEST_CASE(name)                               \
+  static cosock::task<> name##_body();                          \
   BOOST_AUTO_TEST_CASE(name) { test::run_case(name##_body()); } \
   static cosock::task<> name##_body()
 

@@ -16,9 +16,7 @@ namespace test {
 
 using cosock::task;
 
-inline task<> nothing_to_do() {
-  co_return;
-}
+inline task<> nothing_to_do() { co_return; }
 
 /// The part of the stack that was in use wherever note() was called.
 class stack_range {

@@ -29,7 +29,8 @@ inline task<connection> connect_pair(endpoint at = any_port_v4, acceptor_options
                                      connect_options connecting = {}) {
   tcp_acceptor acceptor(at, accepting);
   const endpoint to = acceptor.local_endpoint();
-  auto [client, server] = co_await cosock::when_all(cosock::connect(to, connecting), acceptor.accept());
+  auto [client, server] =
+      co_await cosock::when_all(cosock::connect(to, connecting), acceptor.accept());
   co_return connection(std::move(client), std::move(server));
 }
 

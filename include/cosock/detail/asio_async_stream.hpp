@@ -32,7 +32,8 @@ class buffer_array {
   template <class Sequence>
   explicit buffer_array(const Sequence& buffers) {
     const auto end = asio::buffer_sequence_end(buffers);
-    for (auto position = asio::buffer_sequence_begin(buffers); position != end && count_ != buffers_.size(); ++position) {
+    for (auto position = asio::buffer_sequence_begin(buffers);
+         position != end && count_ != buffers_.size(); ++position) {
       const std::conditional_t<std::is_same_v<Buffer, mutable_buffer>, asio::mutable_buffer,
                                asio::const_buffer>
           element(*position);
@@ -81,13 +82,12 @@ struct transfer_initiation {
     transfer_handler<std::decay_t<Handler>, true> adapted{std::forward<Handler>(handler)};
     byte_stream& s = *stream;
     if constexpr (Receives)
-      spawn_initiation()(std::move(adapted), executor, [&s, b = buffer_array<mutable_buffer>(buffers)] {
-        return receive_for(s, b);
-      });
+      spawn_initiation()(
+          std::move(adapted), executor,
+          [&s, b = buffer_array<mutable_buffer>(buffers)] { return receive_for(s, b); });
     else
-      spawn_initiation()(std::move(adapted), executor, [&s, b = buffer_array<const_buffer>(buffers)] {
-        return send_for(s, b);
-      });
+      spawn_initiation()(std::move(adapted), executor,
+                         [&s, b = buffer_array<const_buffer>(buffers)] { return send_for(s, b); });
   }
 };
 
@@ -111,7 +111,9 @@ template <template <class, class> class Associator, class Handler, bool WithSize
 struct boost::asio::associator<Associator, cosock::detail::transfer_handler<Handler, WithSize>,
                                Default> : Associator<Handler, Default> {
   using handler_type = cosock::detail::transfer_handler<Handler, WithSize>;
-  static auto get(const handler_type& h) noexcept { return Associator<Handler, Default>::get(h.handler); }
+  static auto get(const handler_type& h) noexcept {
+    return Associator<Handler, Default>::get(h.handler);
+  }
   static auto get(const handler_type& h, const Default& d) noexcept {
     return Associator<Handler, Default>::get(h.handler, d);
   }

@@ -93,7 +93,7 @@
 #define COSOCK_BUILD_RECYCLING cosock_was_built_with_BOOST_ASIO_DISABLE_SMALL_BLOCK_RECYCLING
 #elif defined(BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE) && \
     BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE != 2
-#define COSOCK_BUILD_RECYCLING                                           \
+#define COSOCK_BUILD_RECYCLING                                                  \
   COSOCK_JOIN(cosock_was_built_with_BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE_, \
               BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE)
 #else
@@ -148,6 +148,8 @@
 #define COSOCK_BUILD_FUNCTIONS cosock_was_built_with_BOOST_ASIO_DISABLE_STD_FUNCTION
 #endif
 
+// The tool moves the list at each pass.
+// clang-format off
 #define COSOCK_BUILD_MACROS(F)                                                               \
   F(COSOCK_BUILD_TYPEID_MACRO) F(COSOCK_BUILD_TRACKING) F(COSOCK_BUILD_THREADS)              \
   F(COSOCK_BUILD_ATOMIC) F(COSOCK_BUILD_KEYWORD) F(COSOCK_BUILD_EXCEPTIONS)                  \
@@ -155,6 +157,7 @@
   F(COSOCK_BUILD_EVENTFD) F(COSOCK_BUILD_EXECUTOR) F(COSOCK_BUILD_BUFFERS)                   \
   F(COSOCK_BUILD_POINTERS) F(COSOCK_BUILD_FUNCTIONS) F(COSOCK_BUILD_TIMERFD)                 \
   F(COSOCK_BUILD_FUTEX)
+// clang-format on
 #define COSOCK_BUILD_COMPILER(F) F(COSOCK_BUILD_BOOST) F(COSOCK_BUILD_RTTI)
 
 #define COSOCK_DECLARE_FACT(name) extern COSOCK_API const char name;

@@ -20,7 +20,8 @@ namespace asio = boost::asio;
 
 class asio_loop_handle;
 
-COSOCK_KEPT static const char* const build_compiler[] = {COSOCK_BUILD_COMPILER(COSOCK_REFER_TO_FACT)};
+COSOCK_KEPT static const char* const build_compiler[] = {
+    COSOCK_BUILD_COMPILER(COSOCK_REFER_TO_FACT)};
 
 /// Memory from where task frames come: recycled on each thread.
 template <class T>
@@ -75,7 +76,8 @@ class posted_function final : public self_owned_message {
 /// given from then on.
 class COSOCK_API loop_executor_impl {
  public:
-  explicit loop_executor_impl(std::shared_ptr<asio_loop_handle> loop) noexcept : loop_handle_(std::move(loop)) {}
+  explicit loop_executor_impl(std::shared_ptr<asio_loop_handle> loop) noexcept
+      : loop_handle_(std::move(loop)) {}
   /// Of the loop that runs on this thread; std::logic_error if none does.
   static loop_executor_impl current();
 

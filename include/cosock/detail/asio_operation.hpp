@@ -103,7 +103,8 @@ class use_task_handler {
 
  public:
   explicit use_task_handler(state& shared) noexcept : state_(&shared) {}
-  use_task_handler(use_task_handler&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  use_task_handler(use_task_handler&& other) noexcept
+      : state_(std::exchange(other.state_, nullptr)) {}
   ~use_task_handler() {
     if (state_) state_->dropped();
   }
@@ -158,9 +159,7 @@ class COSOCK_AWAITABLE asio_operation final
     try {
       use_task_handler<Args...> handler(*made);
       std::apply(
-          [&](auto&... bound) {
-            std::move(initiation_)(std::move(handler), std::move(bound)...);
-          },
+          [&](auto&... bound) { std::move(initiation_)(std::move(handler), std::move(bound)...); },
           bound_);
     } catch (...) {
       done();

@@ -49,8 +49,7 @@ struct counterpart<local_seqpacket_acceptor>
     : of_kind<asio::basic_socket_acceptor, asio::generic::seq_packet_protocol> {};
 
 template <class Socket>
-concept has_counterpart =
-    requires { typename counterpart<std::remove_cvref_t<Socket>>::protocol; };
+concept has_counterpart = requires { typename counterpart<std::remove_cvref_t<Socket>>::protocol; };
 
 template <class Protocol>
 struct counterpart_of;

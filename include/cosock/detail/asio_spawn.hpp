@@ -173,7 +173,9 @@ class spawned_with final : public spawned {
   ~spawned_with() override { finish(); }
 
  private:
-  child_coroutine make() override { return fill_slot(function_().operator co_await(), slot_, 0, first_); }
+  child_coroutine make() override {
+    return fill_slot(function_().operator co_await(), slot_, 0, first_);
+  }
 
   void complete(std::exception_ptr error) override {
     auto work = std::move(work_);
@@ -184,8 +186,8 @@ class spawned_with final : public spawned {
       deliver(before, std::move(work), std::move(done));
     } else {
       T value = slot_ ? std::move(*slot_) : T();
-      spawn_completion<Handler, std::exception_ptr, T> done{
-          std::move(handler_), {std::move(error), std::move(value)}};
+      spawn_completion<Handler, std::exception_ptr, T> done{std::move(handler_),
+                                                            {std::move(error), std::move(value)}};
       delete this;
       deliver(before, std::move(work), std::move(done));
     }
@@ -201,7 +203,8 @@ class spawned_with final : public spawned {
 
 struct spawn_initiation {
   template <class Handler, class Function>
-  void operator()(Handler&& handler, const asio::any_io_executor& executor, Function function) const {
+  void operator()(Handler&& handler, const asio::any_io_executor& executor,
+                  Function function) const {
     using handler_type = std::decay_t<Handler>;
     using T = typename std::invoke_result_t<Function&>::value_type;
     auto slot = asio::get_associated_cancellation_slot(handler);

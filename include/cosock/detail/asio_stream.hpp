@@ -134,7 +134,9 @@ void close_lowest(Stream& s) {
   boost::system::error_code ec;
   // close() of a socket that Asio opened leaves its registration to the system, which keeps it for as
   // long as a duplicate is open; release() ends it.
-  if constexpr (requires { { s.release(ec) } -> std::same_as<int>; })
+  if constexpr (requires {
+                  { s.release(ec) } -> std::same_as<int>;
+                })
     unique_descriptor::adopt(s.release(ec)).close();
   else if constexpr (requires { s.close(ec); })
     s.close(ec);
@@ -145,8 +147,9 @@ void close_lowest(Stream& s) {
 }
 
 template <class Stream>
-class asio_stream_adapter_of final : public asio_stream_adapter,
-                             public std::enable_shared_from_this<asio_stream_adapter_of<Stream>> {
+class asio_stream_adapter_of final
+    : public asio_stream_adapter,
+      public std::enable_shared_from_this<asio_stream_adapter_of<Stream>> {
  public:
   template <class... Args>
   explicit asio_stream_adapter_of(std::in_place_t, Args&&... args)
@@ -179,28 +182,24 @@ class asio_stream_adapter_of final : public asio_stream_adapter,
   void start_read(char* into, std::size_t size) override {
     stream_->async_read_some(
         asio::buffer(into, size),
-        make_handler([](asio_stream_adapter_of& p, const boost::system::error_code& ec, std::size_t n) {
-          p.has_read(ec, ec == asio::error::eof, n);
-        }));
+        make_handler([](asio_stream_adapter_of& p, const boost::system::error_code& ec,
+                        std::size_t n) { p.has_read(ec, ec == asio::error::eof, n); }));
   }
   void start_write(const char* from, std::size_t size) override {
     stream_->async_write_some(
         asio::buffer(from, size),
-        make_handler([](asio_stream_adapter_of& p, const boost::system::error_code& ec, std::size_t n) {
-          p.has_written(ec, n);
-        }));
+        make_handler([](asio_stream_adapter_of& p, const boost::system::error_code& ec,
+                        std::size_t n) { p.has_written(ec, n); }));
   }
-  static constexpr bool is_secure = requires(Stream& s) {
-    s.async_shutdown([](const boost::system::error_code&) {});
-  };
+  static constexpr bool is_secure =
+      requires(Stream& s) { s.async_shutdown([](const boost::system::error_code&) {}); };
   static constexpr bool is_openssl = is_secure && does_openssl<Stream>;
   void start_shutdown() override {
     if constexpr (is_secure) {
       const auto say_end = [this] {
         stream_->async_shutdown(
-            make_handler([](asio_stream_adapter_of& p, const boost::system::error_code& ec, std::size_t) {
-              p.ended_sending(ec);
-            }));
+            make_handler([](asio_stream_adapter_of& p, const boost::system::error_code& ec,
+                            std::size_t) { p.ended_sending(ec); }));
       };
       if constexpr (is_openssl) {
         // async_shutdown would go on to wait for the end of the peer, and discard what arrives before

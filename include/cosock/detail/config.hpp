@@ -4,7 +4,8 @@
 
 // Before anything else is included, so that these are the first errors.
 #ifndef __cpp_impl_coroutine
-#error "cosock needs C++20 coroutines: compile with -std=c++20 (Meson: default_options: 'cpp_std=c++20')"
+#error \
+    "cosock needs C++20 coroutines: compile with -std=c++20 (Meson: default_options: 'cpp_std=c++20')"
 #endif
 
 #ifndef __cpp_exceptions
@@ -34,22 +35,20 @@
     gnu::visibility("default")]]
 
 // Macros with which Asio is another one than the library's, unless that was built with them too.
-#if defined(BOOST_ASIO_ENABLE_HANDLER_TRACKING) || \
-    defined(BOOST_ASIO_CUSTOM_HANDLER_TRACKING) || defined(BOOST_ASIO_NO_TYPEID) || \
-    defined(BOOST_ASIO_NO_EXCEPTIONS) || defined(BOOST_ASIO_DISABLE_STD_EXCEPTION_PTR) || \
-    defined(BOOST_ASIO_DISABLE_THREADS) || defined(BOOST_ASIO_DISABLE_STD_MUTEX_AND_CONDVAR) || \
-    defined(BOOST_ASIO_DISABLE_STD_ATOMIC) || \
-    defined(BOOST_ASIO_DISABLE_THREAD_KEYWORD_EXTENSION) || \
-    defined(BOOST_ASIO_DISABLE_SMALL_BLOCK_RECYCLING) || \
-    (defined(BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE) && \
-     BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE != 2) || \
-    defined(BOOST_ASIO_DISABLE_STD_ALIGNED_ALLOC) || defined(BOOST_ASIO_DISABLE_EPOLL) || \
-    defined(BOOST_ASIO_DISABLE_EVENTFD) || defined(BOOST_ASIO_DISABLE_TIMERFD) || \
-    defined(BOOST_ASIO_DISABLE_FUTEX) || defined(BOOST_ASIO_DISABLE_STD_ATOMIC_WAIT) || \
-    defined(BOOST_ASIO_HAS_IO_URING) || \
-    defined(BOOST_ASIO_HAS_IO_URING_AS_DEFAULT) || \
-    defined(BOOST_ASIO_USE_TS_EXECUTOR_AS_DEFAULT) || \
-    defined(BOOST_ASIO_ENABLE_BUFFER_DEBUGGING) || \
-    defined(BOOST_ASIO_DISABLE_STD_SHARED_PTR) || defined(BOOST_ASIO_DISABLE_STD_FUNCTION)
+#if defined(BOOST_ASIO_ENABLE_HANDLER_TRACKING) || defined(BOOST_ASIO_CUSTOM_HANDLER_TRACKING) ||  \
+    defined(BOOST_ASIO_NO_TYPEID) || defined(BOOST_ASIO_NO_EXCEPTIONS) ||                          \
+    defined(BOOST_ASIO_DISABLE_STD_EXCEPTION_PTR) || defined(BOOST_ASIO_DISABLE_THREADS) ||        \
+    defined(BOOST_ASIO_DISABLE_STD_MUTEX_AND_CONDVAR) || defined(BOOST_ASIO_DISABLE_STD_ATOMIC) || \
+    defined(BOOST_ASIO_DISABLE_THREAD_KEYWORD_EXTENSION) ||                                        \
+    defined(BOOST_ASIO_DISABLE_SMALL_BLOCK_RECYCLING) ||                                           \
+    (defined(BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE) &&                                         \
+     BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE != 2) ||                                            \
+    defined(BOOST_ASIO_DISABLE_STD_ALIGNED_ALLOC) || defined(BOOST_ASIO_DISABLE_EPOLL) ||          \
+    defined(BOOST_ASIO_DISABLE_EVENTFD) || defined(BOOST_ASIO_DISABLE_TIMERFD) ||                  \
+    defined(BOOST_ASIO_DISABLE_FUTEX) || defined(BOOST_ASIO_DISABLE_STD_ATOMIC_WAIT) ||            \
+    defined(BOOST_ASIO_HAS_IO_URING) || defined(BOOST_ASIO_HAS_IO_URING_AS_DEFAULT) ||             \
+    defined(BOOST_ASIO_USE_TS_EXECUTOR_AS_DEFAULT) ||                                              \
+    defined(BOOST_ASIO_ENABLE_BUFFER_DEBUGGING) || defined(BOOST_ASIO_DISABLE_STD_SHARED_PTR) ||   \
+    defined(BOOST_ASIO_DISABLE_STD_FUNCTION)
 #include <cosock/detail/asio_build.hpp>
 #endif

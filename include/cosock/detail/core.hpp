@@ -198,7 +198,7 @@ class awaited_operation : public operation {
   }
 
   cancel_node* scope_ = nullptr;  // null: not started, or ended
-  void* awaiting_;          // a coroutine_handle, which would be cleared first
+  void* awaiting_;                // a coroutine_handle, which would be cleared first
   failure failure_;
 };
 
@@ -223,9 +223,8 @@ bool has_details(const A& operand) noexcept {
 
 /// A task, or an operation of the library.
 template <class A>
-concept awaitable = startable<std::remove_reference_t<A>> || requires {
-  std::declval<A>().operator co_await();
-};
+concept awaitable =
+    startable<std::remove_reference_t<A>> || requires { std::declval<A>().operator co_await(); };
 
 /// False, in a way that only an instantiation finds out.
 template <class...>
@@ -235,7 +234,7 @@ inline constexpr bool always_false = false;
 /// mistake, where a missing conversion would name a type of the library.)
 struct needs_co_await {
   template <class T>
-  requires std::is_arithmetic_v<T>
+    requires std::is_arithmetic_v<T>
   operator T() const {
     static_assert(always_false<T>, "an operation is not its result: co_await is missing");
     return T();
@@ -248,8 +247,9 @@ struct awaiter_of : needs_co_await {
   bool await_ready() const noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> awaiting) {
-    static_assert(requires { awaiting.promise().parent; },
-                  "cosock operations can be awaited in a cosock::task only");
+    static_assert(
+        requires { awaiting.promise().parent; },
+        "cosock operations can be awaited in a cosock::task only");
     return static_cast<Derived*>(this)->start(awaiting, *awaiting.promise().parent) ==
            step::pending;
   }

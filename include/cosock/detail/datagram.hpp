@@ -19,7 +19,7 @@ class COSOCK_AWAITABLE datagram_receive_operation final
       public datagram_operation {
  public:
   datagram_receive_operation(io_object* const& target, const void* memory, std::size_t size,
-                  gather_function gather) noexcept
+                             gather_function gather) noexcept
       : datagram_operation(kind::receive, target, memory, size, gather, nullptr) {}
   datagram_receive_operation(datagram_receive_operation&&) noexcept = default;
   receive_result result() const {
@@ -34,8 +34,9 @@ class COSOCK_AWAITABLE datagram_receive_from_operation final
       public datagram_operation {
  public:
   datagram_receive_from_operation(io_object* const& target, const void* memory, std::size_t size,
-                       gather_function gather, packet_info* info) noexcept
-      : datagram_operation(kind::receive, target, memory, size, gather, &sockaddr_traits<Endpoint>::codec) {
+                                  gather_function gather, packet_info* info) noexcept
+      : datagram_operation(kind::receive, target, memory, size, gather,
+                           &sockaddr_traits<Endpoint>::codec) {
     info_ = info;
   }
   datagram_receive_from_operation(datagram_receive_from_operation&&) noexcept = default;
@@ -78,7 +79,8 @@ class COSOCK_AWAITABLE datagram_send_operation final
   datagram_send_operation(io_object* const& target, const void* memory, std::size_t size,
                           gather_function gather, const Endpoint* to,
                           const packet_info* source) noexcept
-      : datagram_operation(kind::send, target, memory, size, gather, &sockaddr_traits<Endpoint>::codec) {
+      : datagram_operation(kind::send, target, memory, size, gather,
+                           &sockaddr_traits<Endpoint>::codec) {
     info_ = const_cast<packet_info*>(source);
     if (to) destination_ = *to;
     addressed_ = to != nullptr;
@@ -105,7 +107,8 @@ class COSOCK_AWAITABLE datagram_send_batch_operation final
  public:
   datagram_send_batch_operation(io_object* const& target, const outgoing_list& list,
                                 const Endpoint* to) noexcept
-      : datagram_operation(kind::send_batch, target, nullptr, 0, nullptr, &sockaddr_traits<Endpoint>::codec),
+      : datagram_operation(kind::send_batch, target, nullptr, 0, nullptr,
+                           &sockaddr_traits<Endpoint>::codec),
         list_(list) {
     if (to) destination_ = *to;
     addressed_ = to != nullptr;
@@ -182,7 +185,7 @@ detail::datagram_send_operation<E> basic_datagram_socket<E>::send_to(const Buffe
 }
 template <class E>
 detail::datagram_send_operation<E> basic_datagram_socket<E>::send_to(const_buffer data, const E& to,
-                                                          const packet_info& source) {
+                                                                     const packet_info& source) {
   return {object_, data.data(), data.size(), nullptr, &to, &source};
 }
 

@@ -29,14 +29,16 @@ struct outgoing_list {
   const char* first = nullptr;
   std::size_t count = 0;
   std::size_t stride = 0;
-  std::size_t peer_at = 0;  // 0: `peer` for all
-  std::size_t info_at = 0;  // 0: none
+  std::size_t peer_at = 0;     // 0: `peer` for all
+  std::size_t info_at = 0;     // 0: none
   const void* peer = nullptr;  // null: connected
 
   const const_buffer& data(std::size_t i) const noexcept {
     return *static_cast<const const_buffer*>(member(i, 0));
   }
-  const void* destination(std::size_t i) const noexcept { return peer_at ? member(i, peer_at) : peer; }
+  const void* destination(std::size_t i) const noexcept {
+    return peer_at ? member(i, peer_at) : peer;
+  }
   const packet_info* source(std::size_t i) const noexcept {
     return info_at ? *static_cast<const packet_info* const*>(member(i, info_at)) : nullptr;
   }
@@ -96,7 +98,9 @@ class COSOCK_API datagram_operation : public io_operation {
   bool contiguous() const noexcept { return gather_ == nullptr; }
   void* data() const noexcept { return const_cast<void*>(memory_); }
   std::size_t size() const noexcept { return size_; }
-  std::size_t pieces(piece* out, std::size_t max_pieces) const { return gather_(memory_, 0, out, max_pieces); }
+  std::size_t pieces(piece* out, std::size_t max_pieces) const {
+    return gather_(memory_, 0, out, max_pieces);
+  }
   const outgoing_list& list() const noexcept { return *static_cast<const outgoing_list*>(memory_); }
   batch_memory& batch() const noexcept { return *static_cast<batch_memory*>(data()); }
   /// The endpoint to write to, or to send to, or null.
@@ -119,11 +123,21 @@ class COSOCK_API datagram_operation : public io_operation {
 
  protected:
   datagram_operation(kind requested, io_object* const& target, const void* memory, std::size_t size,
-                    gather_function gather, const sockaddr_codec* codec) noexcept
-      : target_(target), memory_(memory), size_(size), gather_(gather), codec_(codec), kind_(requested) {}
+                     gather_function gather, const sockaddr_codec* codec) noexcept
+      : target_(target),
+        memory_(memory),
+        size_(size),
+        gather_(gather),
+        codec_(codec),
+        kind_(requested) {}
   datagram_operation(datagram_operation&& other) noexcept
-      : target_(other.target_), memory_(other.memory_), size_(other.size_), gather_(other.gather_),
-        codec_(other.codec_), info_(other.info_), kind_(other.kind_) {}
+      : target_(other.target_),
+        memory_(other.memory_),
+        size_(other.size_),
+        gather_(other.gather_),
+        codec_(other.codec_),
+        info_(other.info_),
+        kind_(other.kind_) {}
   ~datagram_operation() = default;
 
   step attempt() override { return object_->transfer_datagrams(*this); }

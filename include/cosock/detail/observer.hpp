@@ -18,8 +18,7 @@ class observer {
   constexpr observer() noexcept = default;
   /// Keeps the address of a function, or that of an object.
   template <class F>
-    requires(!std::derived_from<std::remove_cvref_t<F>, observer> &&
-             std::invocable<F&, Argument> &&
+    requires(!std::derived_from<std::remove_cvref_t<F>, observer> && std::invocable<F&, Argument> &&
              (std::is_lvalue_reference_v<F> || std::convertible_to<F, function>))
   constexpr observer(F&& f) noexcept {
     if constexpr (std::convertible_to<F, function>) {

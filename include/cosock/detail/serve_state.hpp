@@ -43,7 +43,8 @@ class COSOCK_API serve_state {
   class COSOCK_API connection_guard {
    public:
     explicit connection_guard(serve_state& server, const byte_stream& connection) noexcept;
-    connection_guard(connection_guard&& other) noexcept : server_(std::exchange(other.server_, nullptr)) {}
+    connection_guard(connection_guard&& other) noexcept
+        : server_(std::exchange(other.server_, nullptr)) {}
     ~connection_guard() {
       if (server_) server_->connection_ended();
     }
@@ -81,13 +82,13 @@ class COSOCK_API serve_state {
   server_handle& handle_;
   const serve_options& options_;
   std::size_t max_connections_;
-  std::int64_t second_ = 0;   // when the current second of reports began
-  std::size_t reports_ = 0;   // in it
+  std::int64_t second_ = 0;     // when the current second of reports began
+  std::size_t reports_ = 0;     // in it
   std::uint64_t left_out_ = 0;  // reports, since the last one
   std::bitset<134> reported_;   // errors of accept(), by number
   byte_counter* bytes_;
   std::chrono::nanoseconds delay_{};  // before the next accept, after an error
-  int skipped_ = 0;     // errors of connections, in a row
+  int skipped_ = 0;                   // errors of connections, in a row
   cancel_scope accepting_;
   cancel_scope connections_;
   event room_;  // a connection has ended
@@ -99,7 +100,7 @@ struct connection_info_for {
   struct type {};
 };
 template <class Connection>
-requires requires(const Connection& c) { c.remote_endpoint(); }
+  requires requires(const Connection& c) { c.remote_endpoint(); }
 struct connection_info_for<Connection> {
   using type = basic_connection<
       std::remove_cvref_t<decltype(std::declval<const Connection&>().remote_endpoint())>>;
@@ -108,7 +109,8 @@ template <class Connection>
 using connection_info_of = typename connection_info_for<Connection>::type;
 
 template <class Handler, class Connection>
-concept takes_connection_info = std::invocable<Handler&, Connection, const connection_info_of<Connection>&> ||
+concept takes_connection_info =
+    std::invocable<Handler&, Connection, const connection_info_of<Connection>&> ||
     std::invocable<Handler&, Connection&, const connection_info_of<Connection>&>;
 
 template <class Handler, class... Arguments>
@@ -163,7 +165,8 @@ class serve_run final : public serve_connections<connection_of<Acceptor>> {
                 "a handler returns cosock::task<>: this one returns something else");
 
  public:
-  serve_run(Acceptor& acceptor, Handler& handler, server_handle& handle, const serve_options& options)
+  serve_run(Acceptor& acceptor, Handler& handler, server_handle& handle,
+            const serve_options& options)
       : serve_connections<connection>(handle, options), acceptor_(acceptor), handler_(handler) {}
 
  private:

@@ -43,7 +43,8 @@ class COSOCK_API shared_acceptor_base {
 
  protected:
   shared_acceptor_base() noexcept = default;
-  explicit shared_acceptor_base(std::shared_ptr<shared_acceptor_part> part) noexcept : part_(std::move(part)) {}
+  explicit shared_acceptor_base(std::shared_ptr<shared_acceptor_part> part) noexcept
+      : part_(std::move(part)) {}
   shared_acceptor_base(shared_acceptor_base&&) noexcept = default;
   shared_acceptor_base& operator=(shared_acceptor_base&& other) noexcept {
     if (this != &other) {
@@ -63,8 +64,8 @@ class COSOCK_API shared_listeners_base {
   [[nodiscard]] cosock::local_endpoint local_endpoint() const noexcept;
 
  protected:
-  shared_listeners_base(fd_kind kind, const cosock::local_endpoint& at, unsigned n, int backlog, int mode,
-                    bool replace_stale);
+  shared_listeners_base(fd_kind kind, const cosock::local_endpoint& at, unsigned n, int backlog,
+                        int mode, bool replace_stale);
   ~shared_listeners_base();
   shared_listeners_base(const shared_listeners_base&) = delete;
   shared_listeners_base& operator=(const shared_listeners_base&) = delete;

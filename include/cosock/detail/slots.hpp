@@ -17,10 +17,10 @@ struct nothing {
 namespace detail {
 
 template <class T>
-using storable = std::conditional_t<
-    std::is_void_v<T>, nothing,
-    std::conditional_t<std::is_reference_v<T>,
-                       std::reference_wrapper<std::remove_reference_t<T>>, T>>;
+using storable =
+    std::conditional_t<std::is_void_v<T>, nothing,
+                       std::conditional_t<std::is_reference_v<T>,
+                                          std::reference_wrapper<std::remove_reference_t<T>>, T>>;
 
 inline constexpr std::size_t no_winner = static_cast<std::size_t>(-1);
 

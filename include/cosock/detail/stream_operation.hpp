@@ -29,7 +29,8 @@ class COSOCK_API io_operation : public awaited_operation {
   step launch(io_object* object, io_direction direction);
   /// Whether an operation may begin there; otherwise it has failed.
   bool may_begin(io_object* object, io_direction direction) noexcept {
-    if (object && object->loop == scope_->loop && !object->waiter[direction]) [[likely]] return true;
+    if (object && object->loop == scope_->loop && !object->waiter[direction]) [[likely]]
+      return true;
     refuse(object, direction);
     return false;
   }
@@ -79,7 +80,8 @@ class COSOCK_API stream_operation : public io_operation {
   }
 
  protected:
-  stream_operation(kind requested, io_object* const& target, const void* data, std::size_t size) noexcept
+  stream_operation(kind requested, io_object* const& target, const void* data,
+                   std::size_t size) noexcept
       : target_(target), memory_(data), size_(size), kind_(requested) {}
   stream_operation(kind requested, io_object* const& target, const void* sequence,
                    gather_function gather) noexcept
@@ -89,7 +91,10 @@ class COSOCK_API stream_operation : public io_operation {
         gather_(gather),
         kind_(requested) {}
   stream_operation(stream_operation&& other) noexcept
-      : target_(other.target_), memory_(other.memory_), size_(other.size_), gather_(other.gather_),
+      : target_(other.target_),
+        memory_(other.memory_),
+        size_(other.size_),
+        gather_(other.gather_),
         kind_(other.kind_) {}
   ~stream_operation() = default;
 
@@ -99,8 +104,8 @@ class COSOCK_API stream_operation : public io_operation {
 
   step start_operation(std::coroutine_handle<> awaiting, cancel_node& parent);
 
-  io_object* const& target_;   // null: closed
-  const void* memory_;  // the buffer, or the sequence
+  io_object* const& target_;  // null: closed
+  const void* memory_;        // the buffer, or the sequence
   std::size_t size_;
   std::size_t moved_ = 0;
   gather_function gather_ = nullptr;
@@ -132,7 +137,7 @@ class COSOCK_AWAITABLE stream_transfer_operation final
 
 /// Waits until a direction of a stream is ready.
 class COSOCK_AWAITABLE stream_ready_operation final : public awaiter_of<stream_ready_operation>,
-                                               public io_operation {
+                                                      public io_operation {
  public:
   stream_ready_operation(io_object* const& target, io_direction direction) noexcept
       : target_(target) {
@@ -156,7 +161,7 @@ class COSOCK_AWAITABLE stream_ready_operation final : public awaiter_of<stream_r
 /// Waits until what was sent has left the stream, into the hands of the system. Takes the place of
 /// a sender.
 class COSOCK_AWAITABLE stream_flush_operation final : public awaiter_of<stream_flush_operation>,
-                                               public io_operation {
+                                                      public io_operation {
  public:
   explicit stream_flush_operation(io_object* const& target) noexcept : target_(target) {}
   stream_flush_operation(stream_flush_operation&& other) noexcept
@@ -168,9 +173,7 @@ class COSOCK_AWAITABLE stream_flush_operation final : public awaiter_of<stream_f
   failure fail() noexcept { return failure_; }
 
  private:
-  step attempt() override {
-    return object_->is_flushed(failure_) ? step::done : step::pending;
-  }
+  step attempt() override { return object_->is_flushed(failure_) ? step::done : step::pending; }
   io_object* const& target_;
 };
 

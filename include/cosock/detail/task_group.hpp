@@ -47,7 +47,9 @@ class child_coroutine {
     };
     end_awaiter final_suspend() const noexcept { return {}; }
     void return_void() const noexcept {}
-    void fire() override { own.loop->next = std::coroutine_handle<promise_type>::from_promise(*this); }
+    void fire() override {
+      own.loop->next = std::coroutine_handle<promise_type>::from_promise(*this);
+    }
     void cancel() noexcept override {}
   };
   explicit child_coroutine(std::coroutine_handle<promise_type> handle) noexcept : handle_(handle) {}
