@@ -63,4 +63,5 @@
 #include <cosock/resolve.hpp>
 
 #include <cosock/error.hpp>
+#include <cosock/observer.hpp>
 #include <cosock/version.hpp>

@@ -3,9 +3,9 @@
 #pragma once
 
 #include <cosock/connect.hpp>
-#include <cosock/detail/observer.hpp>
 #include <cosock/detail/reconnect.hpp>
 #include <cosock/error.hpp>
+#include <cosock/observer.hpp>
 
 #include <chrono>
 #include <string_view>
@@ -26,7 +26,7 @@ struct retry_event {
 /// A reference to a function that is called with a retry_event: `void(const retry_event&)`. A function,
 /// a function pointer and a lambda without captures are copied; any other function object outlives it.
 /// Empty by default.
-using retry_observer = detail::observer<const retry_event&>;
+using retry_observer = observer<const retry_event&>;
 
 /// The clock of a reconnecting client, which tests can replace so that nothing waits.
 class COSOCK_API backoff_clock {

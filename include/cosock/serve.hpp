@@ -3,10 +3,10 @@
 #pragma once
 
 #include <cosock/address.hpp>
-#include <cosock/detail/observer.hpp>
 #include <cosock/detail/serve_state.hpp>
 #include <cosock/duration.hpp>
 #include <cosock/finish.hpp>
+#include <cosock/observer.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -15,7 +15,7 @@ namespace cosock {
 
 /// A reference to a function that is called with errors: `void(const std::exception_ptr&)`. A function,
 /// a function pointer and a lambda without captures are copied; any other function object outlives it.
-class error_observer : public detail::observer<const std::exception_ptr&> {
+class error_observer : public observer<const std::exception_ptr&> {
  public:
   using observer::observer;
   /// Calls the function. By default prints `program: message` to standard error.

@@ -5,10 +5,10 @@
 #include <concepts>
 #include <type_traits>
 
-namespace cosock::detail {
+namespace cosock {
 
-/// A reference to a function that is called with an Argument; empty by default. A function, a function
-/// pointer and a lambda without captures are copied; any other function object outlives it.
+/// A reference to a function `void(Argument)` that is told of events; empty by default. A function, a
+/// function pointer and a lambda without captures are copied; any other function object outlives it.
 template <class Argument>
 class observer {
  public:
@@ -46,4 +46,4 @@ class observer {
   void (*call_)(const void*, Argument) = nullptr;
 };
 
-}  // namespace cosock::detail
+}  // namespace cosock
