@@ -173,6 +173,9 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   std::unique_ptr<blocking_calls> blocking_;
 };
 
+/// The descriptor of a socket or stream that is made of one; null if it is closed.
+inline descriptor* impl_of(io_object* object) noexcept { return static_cast<descriptor*>(object); }
+
 /// The descriptor; throws `closed` if there is none.
 inline int handle_of(const descriptor* d) {
   if (!d || !d->is_open()) raise(closed_failure());

@@ -21,6 +21,7 @@ namespace cosock {
 using detail::access;
 using detail::descriptor;
 using detail::fd_kind;
+using detail::impl_of;
 using detail::system_failure;
 
 namespace {
@@ -63,8 +64,6 @@ access prepare(int fd, fd_kind kind, mode_t type) noexcept {
   }
   return access::no_wait;
 }
-
-descriptor* impl_of(detail::io_object* object) noexcept { return static_cast<descriptor*>(object); }
 
 }  // namespace
 

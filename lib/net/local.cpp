@@ -17,6 +17,7 @@ namespace cosock {
 using detail::descriptor;
 using detail::fd_kind;
 using detail::get;
+using detail::impl_of;
 using detail::local_address;
 using detail::scheduler;
 using detail::set;
@@ -33,8 +34,6 @@ int type_of(fd_kind kind) noexcept {
 int new_socket(fd_kind kind) noexcept {
   return detail::above_standard(::socket(AF_UNIX, type_of(kind) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
-
-descriptor* impl_of(detail::io_object* object) noexcept { return static_cast<descriptor*>(object); }
 
 descriptor* listen(scheduler& loop, fd_kind kind, const local_endpoint& at,
                    const local_acceptor_options& options) {

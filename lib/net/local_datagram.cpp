@@ -65,9 +65,7 @@ const detail::sockaddr_codec detail::sockaddr_traits<local_endpoint>::codec = {&
 
 local_datagram_socket::local_datagram_socket(descriptor* impl) noexcept
     : basic_datagram_socket(impl) {}
-descriptor* local_datagram_socket::impl() const noexcept {
-  return static_cast<descriptor*>(object_);
-}
+descriptor* local_datagram_socket::impl() const noexcept { return detail::impl_of(object_); }
 
 local_datagram_socket::local_datagram_socket(const cosock::local_endpoint& at,
                                              const local_datagram_options& options)

@@ -46,7 +46,7 @@ unique_descriptor detail::bind_tcp(const endpoint& at, const acceptor_options& o
 }
 
 tcp_socket::tcp_socket(descriptor* impl) noexcept : byte_stream(impl) {}
-descriptor* tcp_socket::impl() const noexcept { return static_cast<descriptor*>(object_); }
+descriptor* tcp_socket::impl() const noexcept { return detail::impl_of(object_); }
 
 tcp_socket& tcp_socket::operator=(tcp_socket&& other) noexcept {
   if (this != &other) {

@@ -172,7 +172,7 @@ network_interface network_interface::by_address(const address& own) {
 }
 
 udp_socket::udp_socket(descriptor* impl) noexcept : datagram_socket(impl) {}
-descriptor* udp_socket::impl() const noexcept { return static_cast<descriptor*>(object_); }
+descriptor* udp_socket::impl() const noexcept { return detail::impl_of(object_); }
 
 udp_socket::udp_socket(const endpoint& at, const udp_options& options)
     : udp_socket(open(scheduler::required(), at, options, true)) {}
