@@ -5,7 +5,7 @@
 // whole lines without control characters, and no member is left in a room at the end.
 
 #include "input.hpp"
-#include "scripted_stream.hpp"
+#include "support/scripted_stream.hpp"
 
 #define main chat_server_main
 #include "../../samples/chat_server.cpp"

@@ -4,7 +4,7 @@
 // Frames: read_frame reads what send_frame writes, and of hostile prefixes the canonical ones only.
 
 #include "input.hpp"
-#include "scripted_stream.hpp"
+#include "support/scripted_stream.hpp"
 
 #include <cosock/reader.hpp>
 

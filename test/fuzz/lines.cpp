@@ -4,7 +4,7 @@
 // The protocol of line_server: any bytes in any pieces get whole lines as answers.
 
 #include "input.hpp"
-#include "scripted_stream.hpp"
+#include "support/scripted_stream.hpp"
 
 #define main line_server_main
 #include "../../samples/line_server.cpp"

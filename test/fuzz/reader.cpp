@@ -5,7 +5,7 @@
 // whole stream at once.
 
 #include "input.hpp"
-#include "scripted_stream.hpp"
+#include "support/scripted_stream.hpp"
 
 #include <cosock/cancel.hpp>
 #include <cosock/nursery.hpp>
