@@ -19,8 +19,8 @@ HEADERS = {
             "detail/config detail/core detail/duration detail/task_group detail/ring detail/size "
             "detail/slots detail/timer",
     "loop": "detail/asio_build",
-    "io": "stream detail/fd_kind detail/io_object detail/stream_operation",
-    "net": "connection local_endpoint receive_result detail/datagram detail/local detail/message",
+    "io": "descriptor_handle stream detail/fd_kind detail/io_object detail/stream_operation",
+    "net": "connection local_endpoint receive_result socket detail/datagram detail/local detail/message",
     "service": "detail/shared_acceptor detail/reconnect detail/serve_state",
     "asio": "detail/asio_async_stream detail/asio_loop_executor detail/asio_operation detail/asio_sockets "
             "detail/asio_spawn detail/asio_stream",

@@ -10,6 +10,10 @@
 
 namespace cosock {
 
+namespace detail {
+class tcp_connect_operation;
+}
+
 /// Options of a connection. The defaults suit a client.
 struct connect_options {
   /// The limit for name resolution and all attempts; `error::timed_out` when it passes. Zero or

@@ -38,6 +38,7 @@
 #include <cosock/connect.hpp>
 #include <cosock/connection.hpp>
 #include <cosock/copy.hpp>
+#include <cosock/descriptor_handle.hpp>
 #include <cosock/descriptor_stream.hpp>
 #include <cosock/descriptors.hpp>
 #include <cosock/finish.hpp>
@@ -48,6 +49,7 @@
 #include <cosock/reader.hpp>
 #include <cosock/reconnect.hpp>
 #include <cosock/serve.hpp>
+#include <cosock/socket.hpp>
 #include <cosock/stream.hpp>
 #include <cosock/tcp.hpp>
 #include <cosock/unique_descriptor.hpp>

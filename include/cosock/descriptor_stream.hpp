@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/descriptor_handle.hpp>
 #include <cosock/stream.hpp>
 
 namespace cosock {
@@ -44,12 +45,11 @@ namespace cosock {
 /// is stopped by SIGTTIN or SIGTTOU like any other program, until it is in the foreground. If the
 /// program blocks, ignores or handles SIGTTIN, receive fails with io_error instead; for SIGTTOU, send
 /// succeeds. A handler is not called.
-class COSOCK_API descriptor_stream final : public byte_stream {
+class COSOCK_API descriptor_stream final : public descriptor_handle<byte_stream> {
  public:
-  /// Closed.
   descriptor_stream() noexcept = default;
-  descriptor_stream(descriptor_stream&& other) noexcept;
-  descriptor_stream& operator=(descriptor_stream&& other) noexcept;
+  descriptor_stream(descriptor_stream&&) noexcept = default;
+  descriptor_stream& operator=(descriptor_stream&&) noexcept = default;
   ~descriptor_stream() override;
 
   /// Takes over a descriptor: makes it close-on-exec, and owns it, also if this throws. A pipe or
@@ -63,12 +63,9 @@ class COSOCK_API descriptor_stream final : public byte_stream {
   /// On a socket, as byte_stream::shutdown_send(). Any other descriptor has no half close: throws
   /// operation_not_supported; use close().
   void shutdown_send() override;
-  void close() noexcept override;
-  /// The descriptor, which the stream still owns, or -1.
-  [[nodiscard]] int native_handle() const noexcept;
 
  private:
-  explicit descriptor_stream(detail::io_object* object) noexcept : byte_stream(object) {}
+  using descriptor_handle::descriptor_handle;
 };
 
 /// Returns a stream over a duplicate of descriptor 0 or 1. Throws bad_file_descriptor if the process

@@ -59,7 +59,7 @@ class basic_shared_acceptor final : public detail::shared_acceptor_base {
   static task<Socket> accept_in_turn(std::shared_ptr<detail::shared_acceptor_part> part) {
     detail::accept_turn turn(std::move(part));
     co_await turn.wait();
-    co_return co_await detail::local_accept_operation<Socket>(turn.listening());
+    co_return co_await detail::accept_operation<Socket>(turn.listening());
   }
 };
 /// The shared acceptors of local streams, and of sequenced packets.
@@ -80,7 +80,7 @@ class basic_local_listeners final : public detail::shared_listeners_base {
   /// does; std::invalid_argument for more than max_loops.
   explicit basic_local_listeners(const cosock::local_endpoint& at, unsigned n = 0,
                                  const local_acceptor_options& options = {})
-      : shared_listeners_base(detail::local_access::kind<Socket>(), at, n, options.backlog,
+      : shared_listeners_base(detail::socket_access::kind<Socket>(), at, n, options.backlog,
                               options.mode, options.replace_stale) {}
 
   /// Returns the acceptor with this index, for the loop that runs on this thread. Throws as

@@ -5,6 +5,7 @@
 #include <cosock/descriptors.hpp>
 #include <cosock/detail/local.hpp>
 #include <cosock/local_endpoint.hpp>
+#include <cosock/socket.hpp>
 #include <cosock/stream.hpp>
 
 namespace cosock {
@@ -19,40 +20,21 @@ struct credentials {
   friend bool operator==(const credentials&, const credentials&) noexcept = default;
 };
 
-/// The base of connected local (Unix domain) sockets (unix(7)); closed when destroyed. Made by
-/// connect(), by an acceptor, or in pairs by local_pair(); a default constructed socket is closed. May
-/// be moved while operations are pending. The descriptor is close-on-exec.
+/// The base of connected local (Unix domain) sockets (unix(7)). Made by connect(), by an acceptor, or in
+/// pairs by local_pair().
 ///
 /// Descriptors that a peer sends are closed, unless they are received with
-/// receive_with_descriptors(). Setters throw system_error with the system's code, or `error::closed`.
-class COSOCK_API local_socket : public byte_stream {
+/// receive_with_descriptors(). The local endpoint of a client is unnamed, and so is usually the remote
+/// endpoint of a server's connection.
+class COSOCK_API local_socket : public basic_socket<byte_stream, local_endpoint> {
  public:
   ~local_socket() override;
 
-  /// Returns the descriptor, open and non-blocking, to the caller, who owns it from then on; -1 if
-  /// the socket was closed before. The option that the library uses itself (SO_TIMESTAMPNS) is reset.
-  /// Pending operations end with `error::closed`.
-  [[nodiscard]] int release() noexcept;
-
   void shutdown_send() override;
-  void close() noexcept override;
-
-  /// The local address. That of a client is unnamed.
-  [[nodiscard]] cosock::local_endpoint local_endpoint() const;
-  /// The address of the peer: for a client that of the server, for a server usually unnamed.
-  [[nodiscard]] cosock::local_endpoint remote_endpoint() const;
 
   /// The process that connected or listened, with its credentials at that time; for a pair, the
   /// process that made it.
   [[nodiscard]] credentials peer_credentials() const;
-
-  /// The size of the buffer in bytes. The kernel doubles the value, up to a limit, and the getter
-  /// returns the doubled one. The send buffer limits the data in transit, and the size of a message.
-  /// Errors: invalid_argument for a negative number.
-  void set_receive_buffer(int bytes);
-  [[nodiscard]] int receive_buffer() const;
-  void set_send_buffer(int bytes);
-  [[nodiscard]] int send_buffer() const;
 
   /// Sends `data`, and with its first byte duplicates of the descriptors (SCM_RIGHTS). Returns the
   /// number of bytes. The caller keeps the descriptors, and may close them afterwards; a socket of
@@ -82,22 +64,12 @@ class COSOCK_API local_socket : public byte_stream {
     return {object_, into, max_count};
   }
 
-  /// The descriptor, for options that this class does not have; -1 if closed. The socket still owns
-  /// it.
-  ///
-  /// On a seqpacket socket this resets SO_TIMESTAMPNS, by which the library distinguishes an empty
-  /// message from the end, so that other code may receive from the descriptor too. From then on
-  /// each receive needs one more system call. The library never sets the option on an adopted
-  /// socket.
-  [[nodiscard]] int native_handle() const noexcept;
-
  protected:
+  using basic_socket::basic_socket;
   local_socket() noexcept = default;
-  explicit local_socket(detail::descriptor* impl) noexcept;
-  local_socket(local_socket&& other) noexcept
-      : byte_stream(std::exchange(other.object_, nullptr)) {}
-  local_socket& operator=(local_socket&& other) noexcept;
-  static detail::descriptor* adopt(int descriptor, detail::fd_kind kind);
+  local_socket(local_socket&&) noexcept = default;
+  local_socket& operator=(local_socket&&) noexcept = default;
+  static detail::io_object* adopt(int descriptor, detail::fd_kind kind);
 };
 
 /// A local stream of bytes.
@@ -114,7 +86,7 @@ class COSOCK_API local_stream_socket final : public local_socket {
   [[nodiscard]] static local_stream_socket adopt(int descriptor);
 
  private:
-  friend struct detail::local_access;
+  friend struct detail::socket_access;
   using local_socket::local_socket;
   static constexpr auto kind = detail::fd_kind::socket;
 };
@@ -144,7 +116,7 @@ class COSOCK_API local_seqpacket_socket final : public local_socket {
   detail::descriptor_send_operation send_message(const_buffer from) { return {object_, from, {}}; }
 
  private:
-  friend struct detail::local_access;
+  friend struct detail::socket_access;
   using local_socket::local_socket;
   static constexpr auto kind = detail::fd_kind::messages;
 };
@@ -164,7 +136,9 @@ detail::local_connect_operation<Socket> connect(const local_endpoint& peer) {
 /// system_error with the system's code.
 template <class Socket = local_stream_socket>
 [[nodiscard]] std::pair<Socket, Socket> local_pair() {
-  return detail::local_access::make_pair<Socket>();
+  const detail::object_pair made = detail::make_local_pair(detail::socket_access::kind<Socket>());
+  return {detail::socket_access::make<Socket>(made.first),
+          detail::socket_access::make<Socket>(made.second)};
 }
 
 /// How a local acceptor is opened. The defaults suit a server.
@@ -176,46 +150,20 @@ struct local_acceptor_options {
   bool replace_stale = true;  ///< replace the file of a socket that does not exist any more
 };
 
-/// The base of local acceptors; closed when destroyed. Belongs to one loop. Its file is removed when
-/// it closes, or when the loop is destroyed, unless the path names another file then; a relative path
-/// is looked up in the current directory. A forked child never removes a file that its parent made;
-/// the next acceptor replaces it.
-class COSOCK_API local_listener {
- public:
-  /// Returns the descriptor, listening and non-blocking, to the caller, who owns it and its file from
-  /// then on; -1 if the acceptor was closed before. A pending accept ends with `error::closed`.
-  [[nodiscard]] int release() noexcept;
-
-  /// Stops listening, and removes its file. A pending accept ends with `error::closed`. Idempotent.
-  void close() noexcept;
-  /// False if it was closed, moved from, or default constructed.
-  [[nodiscard]] bool is_open() const noexcept { return native_handle() >= 0; }
-  /// The address on which it listens, with the abstract name if the system has picked one.
-  [[nodiscard]] cosock::local_endpoint local_endpoint() const;
-  /// Sets the number of connections that may wait to be accepted; the system may reduce it
-  /// (listen(2)). Throws system_error with the system's code, or `error::closed`.
-  void set_backlog(int connections);
-  /// The descriptor, which the acceptor still owns, or -1.
-  [[nodiscard]] int native_handle() const noexcept;
-
- protected:
-  local_listener() noexcept = default;
-  explicit local_listener(detail::descriptor* impl) noexcept : listener_(impl) {}
-  static detail::descriptor* adopt(int descriptor, detail::fd_kind kind);
-  local_listener(loop* loop, detail::fd_kind kind, const cosock::local_endpoint& at,
-                 const local_acceptor_options& options);
-  local_listener(local_listener&& other) noexcept
-      : listener_(std::exchange(other.listener_, nullptr)) {}
-  local_listener& operator=(local_listener&& other) noexcept;
-  ~local_listener();
-  detail::descriptor* listener_ = nullptr;
-};
+namespace detail {
+/// A local acceptor, on the running loop where `loop` is null.
+COSOCK_API io_object* open_local_acceptor(loop* loop, fd_kind kind, const local_endpoint& at,
+                                          const local_acceptor_options& options);
+COSOCK_API io_object* adopt_local_acceptor(int descriptor, fd_kind kind);
+}  // namespace detail
 
 /// Accepts connections of one type of local socket: see local_acceptor and local_seqpacket_acceptor.
+/// Its file is removed when it closes, or when the loop is destroyed, unless the path names another
+/// file then; a relative path is looked up in the current directory. A forked child never removes a
+/// file that its parent made; the next acceptor replaces it.
 template <class Socket>
-class basic_local_acceptor final : public local_listener {
+class basic_local_acceptor final : public basic_acceptor<local_endpoint> {
  public:
-  /// Closed.
   basic_local_acceptor() noexcept = default;
   /// Binds and listens, on the running loop. For an unnamed endpoint the system picks an abstract
   /// name; see local_endpoint().
@@ -225,11 +173,13 @@ class basic_local_acceptor final : public local_listener {
   /// other existing file; no_such_file_or_directory, permission_denied, and others of bind(2).
   explicit basic_local_acceptor(const cosock::local_endpoint& at,
                                 const local_acceptor_options& options = {})
-      : local_listener(nullptr, detail::local_access::kind<Socket>(), at, options) {}
+      : basic_acceptor(detail::open_local_acceptor(nullptr, detail::socket_access::kind<Socket>(),
+                                                   at, options)) {}
   /// Binds and listens on this loop, which need not be running.
   basic_local_acceptor(loop& loop, const cosock::local_endpoint& at,
                        const local_acceptor_options& options = {})
-      : local_listener(&loop, detail::local_access::kind<Socket>(), at, options) {}
+      : basic_acceptor(detail::open_local_acceptor(&loop, detail::socket_access::kind<Socket>(), at,
+                                                   options)) {}
 
   /// Takes over a descriptor that listens, for example that of a service manager, for the running
   /// loop: makes it non-blocking and close-on-exec, and owns it, also if this throws. Its file is not
@@ -237,21 +187,23 @@ class basic_local_acceptor final : public local_listener {
   /// if it does not listen; not_a_socket; bad_file_descriptor.
   [[nodiscard]] static basic_local_acceptor adopt(int descriptor) {
     return basic_local_acceptor(
-        local_listener::adopt(descriptor, detail::local_access::kind<Socket>()));
+        detail::adopt_local_acceptor(descriptor, detail::socket_access::kind<Socket>()));
   }
 
   /// Waits for a connection, and returns its socket. Errors: the system's, such as
   /// too_many_files_open, after which it may be called again; `error::busy` while another accept is
   /// pending; `error::closed`. Cancelled: no connection is lost; the next accept returns it.
-  detail::local_accept_operation<Socket> accept() {
-    return detail::local_accept_operation<Socket>(listener_);
-  }
+  detail::accept_operation<Socket> accept() { return detail::accept_operation<Socket>(object_); }
 
  private:
-  using local_listener::local_listener;
+  using basic_acceptor::basic_acceptor;
 };
 /// The acceptors of local streams, and of sequenced packets.
 using local_acceptor = basic_local_acceptor<local_stream_socket>;
 using local_seqpacket_acceptor = basic_local_acceptor<local_seqpacket_socket>;
+
+extern template class descriptor_handle<byte_stream>;
+extern template class basic_socket<byte_stream, local_endpoint>;
+extern template class basic_acceptor<local_endpoint>;
 
 }  // namespace cosock

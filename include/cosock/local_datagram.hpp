@@ -17,7 +17,6 @@ template <>
 struct COSOCK_API sockaddr_traits<local_endpoint> {
   static const sockaddr_codec codec;
 };
-COSOCK_API std::pair<local_datagram_socket, local_datagram_socket> make_local_datagram_pair();
 }  // namespace detail
 
 /// How a local datagram socket is opened.
@@ -31,16 +30,15 @@ struct local_datagram_options {
                               ///< limits the size of a datagram
 };
 
-/// A local (Unix domain) datagram socket, connected or not (unix(7)); closed when destroyed. Its
-/// operations are those of basic_datagram_socket, but no datagram is lost or reordered: a send waits
-/// while the queue of the receiver is full. May be moved while operations are pending. The descriptor
-/// is close-on-exec.
+/// A local (Unix domain) datagram socket, connected or not (unix(7)). Its operations are those of
+/// basic_datagram_socket, but no datagram is lost or reordered: a send waits while the queue of the
+/// receiver is full. local_pair<local_datagram_socket>() returns two that are connected to each other.
 ///
 /// For a peer that the socket is not connected to, the system does not report when its queue has
 /// room again. A send then tries again after 0.25 ms, and then after pauses that double up to 20
 /// ms.
 class COSOCK_API local_datagram_socket final
-    : public basic_datagram_socket<cosock::local_endpoint> {
+    : public basic_socket<basic_datagram_socket<local_endpoint>, local_endpoint> {
  public:
   local_datagram_socket() noexcept = default;
   /// Opens and binds a socket on the running loop. For an unnamed endpoint the system picks an
@@ -51,21 +49,14 @@ class COSOCK_API local_datagram_socket final
   /// Opens and binds a socket on this loop, which need not be running.
   local_datagram_socket(loop& loop, const cosock::local_endpoint& at,
                         const local_datagram_options& options = {});
-  local_datagram_socket(local_datagram_socket&& other) noexcept
-      : basic_datagram_socket(std::exchange(other.object_, nullptr)) {}
-  local_datagram_socket& operator=(local_datagram_socket&& other) noexcept;
+  local_datagram_socket(local_datagram_socket&&) noexcept = default;
+  local_datagram_socket& operator=(local_datagram_socket&&) noexcept = default;
   ~local_datagram_socket() override;
 
   /// Takes over a local datagram descriptor, for the running loop: makes it non-blocking and
   /// close-on-exec, and owns it, also if this throws. Its file is not
   /// removed.
   [[nodiscard]] static local_datagram_socket adopt(int descriptor);
-  /// Returns the descriptor, open and non-blocking, to the caller, who owns it and its file from then
-  /// on; -1 if the socket was closed before. Pending operations end with `error::closed`.
-  [[nodiscard]] int release() noexcept;
-
-  void close() noexcept override;
-
   /// Sets the default destination, and receives from this peer only. Datagrams of others that are
   /// already in the receive queue are still returned. Throws system_error with the endpoint in what():
   /// connection_refused if no process has the socket open, no_such_file_or_directory,
@@ -73,11 +64,6 @@ class COSOCK_API local_datagram_socket final
   void connect(const cosock::local_endpoint& peer);
   /// Removes the peer: the socket receives from all again.
   void disconnect();
-
-  /// The local address, with the abstract name if the system has picked one.
-  [[nodiscard]] cosock::local_endpoint local_endpoint() const;
-  /// The peer that it is connected to. Errors: not_connected.
-  [[nodiscard]] cosock::local_endpoint remote_endpoint() const;
 
   /// Sends a datagram with duplicates of the descriptors to the connected peer. Returns its size.
   /// Errors and lifetimes as in local_socket::send_with_descriptors; `data` may be empty.
@@ -92,28 +78,13 @@ class COSOCK_API local_datagram_socket final
     return {object_, into, max_count};
   }
 
-  /// The size of the buffer in bytes. The kernel doubles the value, up to a limit, and the getter
-  /// returns the doubled one. Errors: invalid_argument for a negative number.
-  void set_receive_buffer(int bytes);
-  [[nodiscard]] int receive_buffer() const;
-  void set_send_buffer(int bytes);
-  [[nodiscard]] int send_buffer() const;
-
-  /// The descriptor, for options that this class does not have; -1 if closed. The socket still owns
-  /// it.
-  [[nodiscard]] int native_handle() const noexcept;
-
  private:
-  friend std::pair<local_datagram_socket, local_datagram_socket> detail::make_local_datagram_pair();
-  explicit local_datagram_socket(detail::descriptor* impl) noexcept;
-  detail::descriptor* impl() const noexcept;
+  friend struct detail::socket_access;
+  using basic_socket::basic_socket;
+  static constexpr auto kind = detail::fd_kind::datagrams;
 };
 
-/// local_pair<local_datagram_socket>() returns two datagram sockets connected to each other.
-template <>
-[[nodiscard]] inline std::pair<local_datagram_socket, local_datagram_socket>
-local_pair<local_datagram_socket>() {
-  return detail::make_local_datagram_pair();
-}
+extern template class descriptor_handle<basic_datagram_socket<local_endpoint>>;
+extern template class basic_socket<basic_datagram_socket<local_endpoint>, local_endpoint>;
 
 }  // namespace cosock

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cosock/datagram.hpp>
+#include <cosock/socket.hpp>
 #include <cosock/task.hpp>
 
 #include <string>
@@ -11,9 +12,6 @@
 namespace cosock {
 
 class loop;
-namespace detail {
-class descriptor;
-}
 
 /// How a UDP socket is opened, and which members of packet_info are filled.
 struct udp_options {
@@ -56,10 +54,7 @@ class COSOCK_API network_interface {
   unsigned index_ = 0;
 };
 
-/// A UDP socket, connected or not (RFC 768, udp(7)); closed when destroyed. A default constructed
-/// socket is closed. Its operations are those of datagram_socket. May be moved while operations are
-/// pending. The descriptor is close-on-exec. Setters throw system_error with the system's code, or
-/// `error::closed`.
+/// A UDP socket, connected or not (RFC 768, udp(7)). Its operations are those of datagram_socket.
 ///
 /// An IPv6 socket receives IPv4 too, unless `v6_only` is set. It shows the address of an IPv4 peer
 /// as an IPv4-mapped address; as a destination, both forms are accepted.
@@ -68,7 +63,11 @@ class COSOCK_API network_interface {
 /// is bound or connected to such an address sends and receives over this interface only; a datagram
 /// to such an address is sent over it. Errors: no_such_device, with the address in what(), if there
 /// is no such interface; invalid_argument if the socket already uses another one.
-class COSOCK_API udp_socket final : public datagram_socket {
+///
+/// A released descriptor keeps its group memberships, but not their restriction to an interface for
+/// IPv6 (see join()). With receive_offload, datagrams that the system combined with the one received
+/// last are lost then.
+class COSOCK_API udp_socket final : public basic_socket<datagram_socket, endpoint> {
  public:
   udp_socket() noexcept = default;
   /// Opens and binds a socket on the running loop. With port 0 the system picks a port. Throws
@@ -76,10 +75,8 @@ class COSOCK_API udp_socket final : public datagram_socket {
   explicit udp_socket(const endpoint& at, const udp_options& options = {});
   /// Opens and binds a socket on this loop, which need not be running.
   udp_socket(loop& loop, const endpoint& at, const udp_options& options = {});
-  udp_socket(udp_socket&& other) noexcept : datagram_socket(other.object_) {
-    other.object_ = nullptr;
-  }
-  udp_socket& operator=(udp_socket&& other) noexcept;
+  udp_socket(udp_socket&&) noexcept = default;
+  udp_socket& operator=(udp_socket&&) noexcept = default;
   ~udp_socket() override;
 
   /// Opens a socket on the running loop, on a port that the system picks, and connects it to a peer.
@@ -90,14 +87,6 @@ class COSOCK_API udp_socket final : public datagram_socket {
   /// owns it, also if this throws. Ancillary data that was enabled on it with setsockopt(2) is filled
   /// into packet_info.
   [[nodiscard]] static udp_socket adopt(int descriptor);
-  /// Returns the descriptor, open and non-blocking, to the caller, who owns it from then on; -1 if
-  /// the socket was closed before. Pending operations end with `error::closed`. Group memberships
-  /// stay, but not their restriction to an interface for IPv6 (see join()). With receive_offload,
-  /// datagrams that the system combined with the one received last are lost.
-  [[nodiscard]] int release() noexcept;
-
-  void close() noexcept override;
-
   /// Sets the default destination, and receives from this peer only. Datagrams of others that are
   /// already in the receive queue are still returned. Sends nothing. May be called again, for another
   /// peer.
@@ -105,11 +94,6 @@ class COSOCK_API udp_socket final : public datagram_socket {
   /// Removes the peer: the socket receives from all again. Errors: operation_not_supported on an IPv6
   /// socket, where Linux cannot do that.
   void disconnect();
-
-  /// The local address, with the port that the system has picked.
-  [[nodiscard]] endpoint local_endpoint() const;
-  /// The peer that it is connected to. Errors: not_connected.
-  [[nodiscard]] endpoint remote_endpoint() const;
 
   /// Joins a multicast group on one interface. A socket may join a group on several interfaces. Of
   /// multicast datagrams, it receives only those to groups that it joined itself, on the interfaces
@@ -154,26 +138,18 @@ class COSOCK_API udp_socket final : public datagram_socket {
   /// The TOS or traffic class of datagrams, 0 to 255. Its low two bits are ECN.
   void set_traffic_class(int byte);
   [[nodiscard]] int traffic_class() const;
-  /// The size of the buffer in bytes. The kernel doubles the value, up to a limit, and the getter
-  /// returns the doubled one. Errors: invalid_argument for a negative number.
-  void set_receive_buffer(int bytes);
-  [[nodiscard]] int receive_buffer() const;
-  void set_send_buffer(int bytes);
-  [[nodiscard]] int send_buffer() const;
   /// The number of received datagrams that were lost because the receive buffer was full, or because
   /// they were damaged.
   [[nodiscard]] std::uint32_t dropped() const;
 
-  /// The descriptor, for options that this class does not have; -1 if closed. The socket still owns
-  /// it.
-  [[nodiscard]] int native_handle() const noexcept;
-
  private:
-  explicit udp_socket(detail::descriptor* impl) noexcept;
-  detail::descriptor* impl() const noexcept;
+  using basic_socket::basic_socket;
   void change_membership(int name, const address& group, const address* sender,
                          const network_interface& local_interface);
 };
+
+extern template class descriptor_handle<datagram_socket>;
+extern template class basic_socket<datagram_socket, endpoint>;
 
 /// Looks up a host as connect() does, and returns a socket that is connected to the first of its
 /// addresses that has a route. Nothing is sent, so it is not known whether the peer listens. Errors:

@@ -203,6 +203,7 @@ int descriptor::release() noexcept {
   if (is_open()) {
     scheduler& owner = scheduler::get(*loop);
     take_options_back();
+    on_release();
     fd = detach();
     owner.on_object_closed();
   }

@@ -130,6 +130,8 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   void on_events(unsigned) noexcept override;
   /// It leaves its loop: it is being closed, or the loop ends.
   virtual void on_detach() noexcept {}
+  /// Its descriptor is about to be given to the caller of release().
+  virtual void on_release() noexcept {}
 
  private:
   /// Registers it. Closes it where that fails.
@@ -173,20 +175,22 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   std::unique_ptr<blocking_calls> blocking_;
 };
 
-/// The descriptor of a socket or stream that is made of one; null if it is closed.
-inline descriptor* impl_of(io_object* object) noexcept { return static_cast<descriptor*>(object); }
+/// The descriptor of a socket, acceptor or stream that consists of one; null if it is closed.
+inline descriptor* descriptor_of(io_object* object) noexcept {
+  return static_cast<descriptor*>(object);
+}
 
 /// The descriptor; throws `closed` if there is none.
-inline int handle_of(const descriptor* d) {
-  if (!d || !d->is_open()) raise(closed_failure());
-  return d->fd();
+inline int handle_of(const io_object* object) {
+  if (!object || !object->loop) raise(closed_failure());
+  return static_cast<const descriptor*>(object)->fd();
 }
 
 /// Ends the sending direction of a connection.
-inline void shut_down_sending(descriptor* d) {
-  handle_of(d);
-  if (d->waiter[writing]) raise(own_failure(error::busy));
-  d->end_sending();
+inline void shut_down_sending(io_object* object) {
+  handle_of(object);
+  if (object->waiter[writing]) raise(own_failure(error::busy));
+  descriptor_of(object)->end_sending();
 }
 
 }  // namespace cosock::detail

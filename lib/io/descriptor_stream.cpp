@@ -6,7 +6,7 @@
 #include "core/failure.hpp"
 #include "core/standard_numbers.hpp"
 #include "core/without_sigpipe.hpp"
-#include "io/descriptor.hpp"
+#include "io/descriptor_handle.hpp"
 #include "io/terminal.hpp"
 
 #include <fcntl.h>
@@ -21,7 +21,6 @@ namespace cosock {
 using detail::access;
 using detail::descriptor;
 using detail::fd_kind;
-using detail::impl_of;
 using detail::system_failure;
 
 namespace {
@@ -67,18 +66,10 @@ access prepare(int fd, fd_kind kind, mode_t type) noexcept {
 
 }  // namespace
 
-descriptor_stream::descriptor_stream(descriptor_stream&& other) noexcept
-    : byte_stream(std::exchange(other.object_, nullptr)) {}
+// The handles of byte streams are here for the sockets, too.
+template class descriptor_handle<byte_stream>;
 
-descriptor_stream& descriptor_stream::operator=(descriptor_stream&& other) noexcept {
-  if (this != &other) {
-    close();
-    object_ = std::exchange(other.object_, nullptr);
-  }
-  return *this;
-}
-
-descriptor_stream::~descriptor_stream() { close(); }
+descriptor_stream::~descriptor_stream() = default;
 
 descriptor_stream descriptor_stream::adopt(int fd) {
   auto taken = unique_descriptor::adopt(fd);
@@ -107,20 +98,12 @@ descriptor_stream descriptor_stream::duplicate(int fd) {
 }
 
 void descriptor_stream::shutdown_send() {
-  const int fd = detail::handle_of(impl_of(object_));
+  const int fd = detail::handle_of(object_);
   int type;
   socklen_t size = sizeof type;
   if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
     detail::raise(system_failure(EOPNOTSUPP));
-  detail::shut_down_sending(impl_of(object_));
-}
-
-void descriptor_stream::close() noexcept {
-  if (object_) impl_of(std::exchange(object_, nullptr))->close();
-}
-
-int descriptor_stream::native_handle() const noexcept {
-  return is_open() ? impl_of(object_)->fd() : -1;
+  detail::shut_down_sending(object_);
 }
 
 descriptor_stream standard_input() { return descriptor_stream::duplicate(0); }

@@ -26,7 +26,9 @@ void prepare_adopted_listener(int fd, int type, int family) {
   if (!get(fd, SOL_SOCKET, SO_ACCEPTCONN)) raise(system_failure(EINVAL));
 }
 
-void basic_accept_operation::discard() noexcept { std::exchange(accepted_, nullptr)->close(); }
+void basic_accept_operation::discard() noexcept {
+  descriptor_of(std::exchange(accepted_, nullptr))->close();
+}
 
 step basic_accept_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   return enter(awaiting, parent) ? launch(target_, reading) : complete_or_yield();

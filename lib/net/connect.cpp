@@ -82,10 +82,11 @@ step tcp_connect_operation::start(std::coroutine_handle<> awaiting, cancel_node&
   system_address name(peer_);
   const bool at_once = ::connect(socket.get(), name.get(), name.size) == 0;
   if (!at_once && errno != EINPROGRESS && errno != EINTR) return give_up(errno);
-  connected_ =
-      tcp_socket(tcp_descriptor::open(scheduler::get(*parent.loop), socket.release(), false));
-  connected_.impl()->maybe_ready[writing] = at_once;
-  return launch(connected_.impl(), writing);
+  tcp_descriptor* const opened =
+      tcp_descriptor::open(scheduler::get(*parent.loop), socket.release(), false);
+  connected_ = socket_access::make<tcp_socket>(opened);
+  opened->maybe_ready[writing] = at_once;
+  return launch(opened, writing);
 }
 
 step tcp_connect_operation::attempt() {
@@ -106,7 +107,7 @@ step tcp_connect_operation::attempt() {
     error = ECONNREFUSED;
     connected_.set_linger(0);  // or the port would be kept for a minute
   }
-  static_cast<tcp_descriptor*>(connected_.impl())->peer = peer;
+  static_cast<tcp_descriptor*>(object_)->peer = peer;
   if (error) failure_ = system_failure(error);
   return step::done;
 }

@@ -74,6 +74,7 @@ class datagram_descriptor final : public descriptor {
   ~datagram_descriptor() override = default;
   void on_events(unsigned) noexcept override;
   void on_detach() noexcept override { retry_.reset(); }
+  void on_release() noexcept override { groups.clear(fd()); }
 
   step receive_message(datagram_operation&);
   step receive_messages(datagram_operation&);

@@ -17,10 +17,7 @@ namespace cosock {
 using detail::descriptor;
 using detail::fd_kind;
 using detail::get;
-using detail::impl_of;
-using detail::local_address;
 using detail::scheduler;
-using detail::set;
 using detail::system_failure;
 
 namespace {
@@ -33,16 +30,6 @@ int type_of(fd_kind kind) noexcept {
 
 int new_socket(fd_kind kind) noexcept {
   return detail::above_standard(::socket(AF_UNIX, type_of(kind) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-}
-
-descriptor* listen(scheduler& loop, fd_kind kind, const local_endpoint& at,
-                   const local_acceptor_options& options) {
-  std::unique_ptr<detail::local_binding> binding;
-  const int fd =
-      detail::listen_local(kind, at, options.backlog, options.mode, options.replace_stale, binding);
-  descriptor* const made = descriptor::open(loop, fd, kind, false);
-  made->attach(std::move(binding));
-  return made;
 }
 
 }  // namespace
@@ -60,22 +47,14 @@ int detail::listen_local(fd_kind kind, const local_endpoint& at, int backlog, in
   return socket.release();
 }
 
-local_socket::local_socket(descriptor* impl) noexcept : byte_stream(impl) {}
-local_socket::~local_socket() {
-  if (object_) impl_of(object_)->leave();
-}
+template class basic_socket<byte_stream, local_endpoint>;
+template class basic_acceptor<local_endpoint>;
+
+local_socket::~local_socket() = default;
 local_stream_socket::~local_stream_socket() = default;
 local_seqpacket_socket::~local_seqpacket_socket() = default;
 
-local_socket& local_socket::operator=(local_socket&& other) noexcept {
-  if (this != &other) {
-    if (object_) impl_of(object_)->leave();
-    object_ = std::exchange(other.object_, nullptr);
-  }
-  return *this;
-}
-
-descriptor* local_socket::adopt(int fd, fd_kind kind) {
+detail::io_object* local_socket::adopt(int fd, fd_kind kind) {
   auto taken = unique_descriptor::adopt(fd);
   scheduler& loop = scheduler::required();
   detail::prepare_adopted(fd, type_of(kind), AF_UNIX);
@@ -88,87 +67,39 @@ local_seqpacket_socket local_seqpacket_socket::adopt(int fd) {
   return local_seqpacket_socket(local_socket::adopt(fd, kind));
 }
 
-int local_socket::release() noexcept {
-  descriptor* const open = impl_of(std::exchange(object_, nullptr));
-  return open ? open->release() : -1;
-}
-void local_socket::close() noexcept {
-  if (object_) impl_of(std::exchange(object_, nullptr))->close();
-}
-void local_socket::shutdown_send() { detail::shut_down_sending(impl_of(object_)); }
-
-int local_socket::native_handle() const noexcept {
-  return is_open() ? impl_of(object_)->exposed_fd() : -1;
-}
-
-local_endpoint local_socket::local_endpoint() const {
-  return detail::name_of<local_address>(impl_of(object_), &::getsockname);
-}
-local_endpoint local_socket::remote_endpoint() const {
-  return detail::name_of<local_address>(impl_of(object_), &::getpeername);
-}
+void local_socket::shutdown_send() { detail::shut_down_sending(object_); }
 
 credentials local_socket::peer_credentials() const {
-  const auto peer = get<::ucred>(impl_of(object_), SOL_SOCKET, SO_PEERCRED);
+  const auto peer = get<::ucred>(object_, SOL_SOCKET, SO_PEERCRED);
   return {peer.pid, peer.uid, peer.gid};
-}
-
-void local_socket::set_receive_buffer(int bytes) {
-  detail::set_buffer(impl_of(object_), SO_RCVBUF, bytes);
-}
-int local_socket::receive_buffer() const { return get(impl_of(object_), SOL_SOCKET, SO_RCVBUF); }
-void local_socket::set_send_buffer(int bytes) {
-  detail::set_buffer(impl_of(object_), SO_SNDBUF, bytes);
-}
-int local_socket::send_buffer() const { return get(impl_of(object_), SOL_SOCKET, SO_SNDBUF); }
-
-local_listener::local_listener(loop* loop, fd_kind kind, const cosock::local_endpoint& at,
-                               const local_acceptor_options& options)
-    : listener_(
-          listen(loop ? detail::engine::get(*loop) : scheduler::required(), kind, at, options)) {}
-
-local_listener& local_listener::operator=(local_listener&& other) noexcept {
-  if (this != &other) {
-    close();
-    listener_ = std::exchange(other.listener_, nullptr);
-  }
-  return *this;
-}
-
-local_listener::~local_listener() { close(); }
-
-void local_listener::close() noexcept {
-  if (listener_) std::exchange(listener_, nullptr)->close();
-}
-
-descriptor* local_listener::adopt(int fd, fd_kind kind) {
-  auto taken = unique_descriptor::adopt(fd);
-  scheduler& loop = scheduler::required();
-  detail::prepare_adopted_listener(fd, type_of(kind), AF_UNIX);
-  return descriptor::open(loop, taken.release(), kind, true);
-}
-
-int local_listener::release() noexcept {
-  return listener_ ? std::exchange(listener_, nullptr)->release() : -1;
-}
-
-void local_listener::set_backlog(int connections) { detail::set_backlog(listener_, connections); }
-
-local_endpoint local_listener::local_endpoint() const {
-  return detail::name_of<local_address>(listener_, &::getsockname);
-}
-int local_listener::native_handle() const noexcept {
-  return listener_ ? listener_->exposed_fd() : -1;
 }
 
 namespace detail {
 
-void ask_local(const kept_io_object& connection, local_endpoint& into) {
-  into =
-      name_of<local_address>(dynamic_cast<const descriptor*>(connection.current()), &::getsockname);
+io_object* open_local_acceptor(cosock::loop* loop, fd_kind kind, const local_endpoint& at,
+                               const local_acceptor_options& options) {
+  scheduler& owner = loop ? engine::get(*loop) : scheduler::required();
+  std::unique_ptr<local_binding> binding;
+  const int fd =
+      listen_local(kind, at, options.backlog, options.mode, options.replace_stale, binding);
+  descriptor* const made = descriptor::open(owner, fd, kind, false);
+  made->attach(std::move(binding));
+  return made;
 }
 
-descriptor_pair make_local_pair(fd_kind kind) {
+io_object* adopt_local_acceptor(int fd, fd_kind kind) {
+  auto taken = unique_descriptor::adopt(fd);
+  scheduler& loop = scheduler::required();
+  prepare_adopted_listener(fd, type_of(kind), AF_UNIX);
+  return descriptor::open(loop, taken.release(), kind, true);
+}
+
+void ask_local(const kept_io_object& connection, local_endpoint& into) {
+  into = name_of<local_endpoint>(dynamic_cast<const descriptor*>(connection.current()),
+                                 &::getsockname);
+}
+
+object_pair make_local_pair(fd_kind kind) {
   scheduler& loop = scheduler::required();
   int fds[2];
   if (::socketpair(AF_UNIX, type_of(kind) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
@@ -181,14 +112,13 @@ descriptor_pair make_local_pair(fd_kind kind) {
       return datagram_descriptor::open(loop, socket.release(), AF_UNIX, false);
     return descriptor::open(loop, socket.release(), kind, false);
   };
-  descriptor_pair made = {open(first), nullptr};
+  descriptor* const opened = open(first);
   try {
-    made.ends[1] = open(second);
+    return {opened, open(second)};
   } catch (...) {
-    made.ends[0]->close();
+    opened->close();
     throw;
   }
-  return made;
 }
 
 step basic_local_connect_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
@@ -253,7 +183,7 @@ void basic_local_connect_operation::cancel() noexcept {
 
 void basic_local_connect_operation::close_socket() noexcept {
   if (socket_ >= 0) ::close(std::exchange(socket_, -1));
-  if (connected_) std::exchange(connected_, nullptr)->close();
+  if (connected_) descriptor_of(std::exchange(connected_, nullptr))->close();
 }
 
 basic_local_connect_operation::~basic_local_connect_operation() {
@@ -261,7 +191,7 @@ basic_local_connect_operation::~basic_local_connect_operation() {
   operation::unlink();
 }
 
-descriptor* basic_local_connect_operation::take() {
+io_object* basic_local_connect_operation::take() {
   if (!failure_) return std::exchange(connected_, nullptr);
   close_socket();
   if (is_cancelled(failure_)) raise(failure_);

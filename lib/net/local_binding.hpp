@@ -4,7 +4,7 @@
 
 #include <cosock/local_endpoint.hpp>
 
-#include "io/descriptor.hpp"
+#include "net/socket.hpp"
 
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -23,6 +23,11 @@ struct local_address {
   explicit local_address(const local_endpoint&) noexcept;
   sockaddr* get() noexcept { return reinterpret_cast<sockaddr*>(&storage); }
   local_endpoint to_endpoint() const noexcept;
+};
+
+template <>
+struct system_name<local_endpoint> {
+  using type = local_address;
 };
 
 /// The file that binding a socket made. Removes it when destroyed, if it is still the same one, and

@@ -14,12 +14,8 @@
 namespace cosock {
 
 using detail::datagram_descriptor;
-using detail::descriptor;
-using detail::fd_kind;
-using detail::get;
 using detail::local_address;
 using detail::scheduler;
-using detail::set;
 using detail::system_failure;
 
 namespace {
@@ -37,7 +33,8 @@ void decode(const void* from, unsigned size, void* into) noexcept {
   *static_cast<local_endpoint*>(into) = name.to_endpoint();
 }
 
-descriptor* open(scheduler& loop, const local_endpoint& at, const local_datagram_options& options) {
+datagram_descriptor* open(scheduler& loop, const local_endpoint& at,
+                          const local_datagram_options& options) {
   auto socket = unique_descriptor::adopt(
       detail::above_standard(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
   const auto check = [&](bool good) {
@@ -63,26 +60,17 @@ descriptor* open(scheduler& loop, const local_endpoint& at, const local_datagram
 
 const detail::sockaddr_codec detail::sockaddr_traits<local_endpoint>::codec = {&encode, &decode};
 
-local_datagram_socket::local_datagram_socket(descriptor* impl) noexcept
-    : basic_datagram_socket(impl) {}
-descriptor* local_datagram_socket::impl() const noexcept { return detail::impl_of(object_); }
+template class descriptor_handle<basic_datagram_socket<local_endpoint>>;
+template class basic_socket<basic_datagram_socket<local_endpoint>, local_endpoint>;
 
 local_datagram_socket::local_datagram_socket(const cosock::local_endpoint& at,
                                              const local_datagram_options& options)
-    : local_datagram_socket(open(scheduler::required(), at, options)) {}
+    : basic_socket(open(scheduler::required(), at, options)) {}
 local_datagram_socket::local_datagram_socket(loop& loop, const cosock::local_endpoint& at,
                                              const local_datagram_options& options)
-    : local_datagram_socket(open(detail::engine::get(loop), at, options)) {}
+    : basic_socket(open(detail::engine::get(loop), at, options)) {}
 
-local_datagram_socket& local_datagram_socket::operator=(local_datagram_socket&& other) noexcept {
-  if (this != &other) {
-    close();
-    object_ = std::exchange(other.object_, nullptr);
-  }
-  return *this;
-}
-
-local_datagram_socket::~local_datagram_socket() { close(); }
+local_datagram_socket::~local_datagram_socket() = default;
 
 local_datagram_socket local_datagram_socket::adopt(int fd) {
   auto taken = unique_descriptor::adopt(fd);
@@ -93,20 +81,8 @@ local_datagram_socket local_datagram_socket::adopt(int fd) {
   return local_datagram_socket(d);
 }
 
-int local_datagram_socket::release() noexcept {
-  descriptor* const open = impl();
-  object_ = nullptr;
-  return open ? open->release() : -1;
-}
-
-void local_datagram_socket::close() noexcept {
-  descriptor* const open = impl();
-  object_ = nullptr;
-  if (open) open->close();
-}
-
 void local_datagram_socket::connect(const cosock::local_endpoint& peer) {
-  const int fd = detail::handle_of(impl());
+  const int fd = detail::handle_of(object_);
   local_address name(peer);
   if (::connect(fd, name.get(), name.size) != 0)
     detail::raise(system_failure(errno), peer.to_string());
@@ -115,30 +91,8 @@ void local_datagram_socket::connect(const cosock::local_endpoint& peer) {
 void local_datagram_socket::disconnect() {
   sockaddr none = {};
   none.sa_family = AF_UNSPEC;
-  if (::connect(detail::handle_of(impl()), &none, sizeof none) != 0)
+  if (::connect(detail::handle_of(object_), &none, sizeof none) != 0)
     detail::raise(system_failure(errno));
-}
-
-local_endpoint local_datagram_socket::local_endpoint() const {
-  return detail::name_of<local_address>(impl(), &::getsockname);
-}
-local_endpoint local_datagram_socket::remote_endpoint() const {
-  return detail::name_of<local_address>(impl(), &::getpeername);
-}
-int local_datagram_socket::native_handle() const noexcept { return is_open() ? impl()->fd() : -1; }
-
-void local_datagram_socket::set_receive_buffer(int bytes) {
-  detail::set_buffer(impl(), SO_RCVBUF, bytes);
-}
-int local_datagram_socket::receive_buffer() const { return get(impl(), SOL_SOCKET, SO_RCVBUF); }
-void local_datagram_socket::set_send_buffer(int bytes) {
-  detail::set_buffer(impl(), SO_SNDBUF, bytes);
-}
-int local_datagram_socket::send_buffer() const { return get(impl(), SOL_SOCKET, SO_SNDBUF); }
-
-std::pair<local_datagram_socket, local_datagram_socket> detail::make_local_datagram_pair() {
-  const descriptor_pair made = make_local_pair(fd_kind::datagrams);
-  return {local_datagram_socket(made.ends[0]), local_datagram_socket(made.ends[1])};
 }
 
 }  // namespace cosock

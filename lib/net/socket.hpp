@@ -2,11 +2,12 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/socket.hpp>
 #include <cosock/unique_descriptor.hpp>
 
 #include "core/failure.hpp"
 #include "core/standard_numbers.hpp"
-#include "io/descriptor.hpp"
+#include "io/descriptor_handle.hpp"
 #include "net/sockaddr.hpp"
 
 namespace cosock {
@@ -21,7 +22,7 @@ namespace cosock::detail {
 class local_binding;
 
 template <class T>
-void set(const descriptor* socket, int level, int name, const T& value) {
+void set(const io_object* socket, int level, int name, const T& value) {
   if (::setsockopt(handle_of(socket), level, name, &value, sizeof value) != 0)
     raise(system_failure(errno));
 }
@@ -34,12 +35,6 @@ inline int not_negative(const char* option, int value) {
   return value;
 }
 
-/// SO_RCVBUF and SO_SNDBUF.
-inline void set_buffer(const descriptor* socket, int name, int bytes) {
-  set(socket, SOL_SOCKET, name,
-      not_negative(name == SO_RCVBUF ? "receive_buffer" : "send_buffer", bytes));
-}
-
 template <class T = int>
 T get(int fd, int level, int name) {
   T value{};
@@ -49,14 +44,22 @@ T get(int fd, int level, int name) {
 }
 
 template <class T = int>
-T get(const descriptor* socket, int level, int name) {
+T get(const io_object* socket, int level, int name) {
   return get<T>(handle_of(socket), level, name);
 }
 
-/// What getsockname or getpeername says.
-template <class Name = system_address>
-auto name_of(const descriptor* socket, int (*ask)(int, sockaddr*, socklen_t*)) {
-  Name name;
+/// The type that has an endpoint's address as the system has it.
+template <class Endpoint>
+struct system_name;
+template <>
+struct system_name<endpoint> {
+  using type = system_address;
+};
+
+/// The address that getsockname(2) or getpeername(2) returns.
+template <class Endpoint>
+Endpoint name_of(const io_object* socket, int (*ask)(int, sockaddr*, socklen_t*)) {
+  typename system_name<Endpoint>::type name;
   if (ask(handle_of(socket), name.get(), &name.size) != 0) raise(system_failure(errno));
   return name.to_endpoint();
 }
@@ -100,10 +103,53 @@ unique_descriptor bind_tcp(const endpoint& at, const acceptor_options& options);
 int listen_local(fd_kind kind, const local_endpoint& at, int backlog, int mode, bool replace_stale,
                  std::unique_ptr<local_binding>& binding);
 
-/// Has a socket that listens do it with another backlog.
-inline void set_backlog(const descriptor* socket, int connections) {
-  if (::listen(handle_of(socket), not_negative("backlog", connections)) != 0)
-    raise(system_failure(errno));
+}  // namespace cosock::detail
+
+// The definitions of the members of basic_socket and basic_acceptor, for the sources that instantiate
+// them.
+
+namespace cosock {
+
+template <class Interface, class Endpoint>
+int basic_socket<Interface, Endpoint>::release() noexcept {
+  return descriptor_handle<Interface>::release();
 }
 
-}  // namespace cosock::detail
+template <class Interface, class Endpoint>
+Endpoint basic_socket<Interface, Endpoint>::local_endpoint() const {
+  return detail::name_of<Endpoint>(this->object_, &::getsockname);
+}
+template <class Interface, class Endpoint>
+Endpoint basic_socket<Interface, Endpoint>::remote_endpoint() const {
+  return detail::name_of<Endpoint>(this->object_, &::getpeername);
+}
+
+template <class Interface, class Endpoint>
+void basic_socket<Interface, Endpoint>::set_receive_buffer(int bytes) {
+  detail::set(this->object_, SOL_SOCKET, SO_RCVBUF, detail::not_negative("receive_buffer", bytes));
+}
+template <class Interface, class Endpoint>
+int basic_socket<Interface, Endpoint>::receive_buffer() const {
+  return detail::get(this->object_, SOL_SOCKET, SO_RCVBUF);
+}
+template <class Interface, class Endpoint>
+void basic_socket<Interface, Endpoint>::set_send_buffer(int bytes) {
+  detail::set(this->object_, SOL_SOCKET, SO_SNDBUF, detail::not_negative("send_buffer", bytes));
+}
+template <class Interface, class Endpoint>
+int basic_socket<Interface, Endpoint>::send_buffer() const {
+  return detail::get(this->object_, SOL_SOCKET, SO_SNDBUF);
+}
+
+template <class Endpoint>
+Endpoint basic_acceptor<Endpoint>::local_endpoint() const {
+  return detail::name_of<Endpoint>(object_, &::getsockname);
+}
+
+template <class Endpoint>
+void basic_acceptor<Endpoint>::set_backlog(int connections) {
+  if (::listen(detail::handle_of(object_), detail::not_negative("backlog", connections)) != 0)
+    detail::raise(detail::system_failure(errno));
+}
+
+}  // namespace cosock

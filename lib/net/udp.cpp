@@ -23,19 +23,16 @@ namespace cosock {
 
 using detail::check;
 using detail::datagram_descriptor;
-using detail::descriptor;
-using detail::fd_kind;
 using detail::get;
 using detail::handle_of;
+using detail::io_object;
 using detail::scheduler;
 using detail::set;
 using detail::system_failure;
 
 namespace {
 
-datagram_descriptor& datagrams_of(descriptor* d) { return static_cast<datagram_descriptor&>(*d); }
-
-bool is_v6(const descriptor* socket) {
+bool is_v6(const io_object* socket) {
   handle_of(socket);
   return static_cast<const datagram_descriptor*>(socket)->traits.family == AF_INET6;
 }
@@ -50,15 +47,15 @@ constexpr option group_hops = {IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS};
 constexpr option group_loopback = {IP_MULTICAST_LOOP, IPV6_MULTICAST_LOOP};
 constexpr option type_of_service = {IP_TOS, IPV6_TCLASS};
 
-void set(const descriptor* socket, option name, int value) {
+void set(const io_object* socket, option name, int value) {
   const bool v6 = is_v6(socket);
   if (v6) set(socket, IPPROTO_IPV6, name.v6, value);
   // An IPv6 socket that takes IPv4 too needs it for both; one that does not refuses.
-  if (::setsockopt(socket->fd(), IPPROTO_IP, name.v4, &value, sizeof value) != 0 && !v6)
+  if (::setsockopt(handle_of(socket), IPPROTO_IP, name.v4, &value, sizeof value) != 0 && !v6)
     detail::raise(system_failure(errno));
 }
 
-int get(const descriptor* socket, option name) {
+int get(const io_object* socket, option name) {
   return is_v6(socket) ? get(socket, IPPROTO_IPV6, name.v6) : get(socket, IPPROTO_IP, name.v4);
 }
 
@@ -97,7 +94,8 @@ datagram_descriptor* prepare(scheduler& loop, int fd, bool v6, bool shared) {
   return d;
 }
 
-descriptor* open(scheduler& loop, const endpoint& at, const udp_options& options, bool bound) {
+datagram_descriptor* open(scheduler& loop, const endpoint& at, const udp_options& options,
+                          bool bound) {
   const bool v6 = at.address().is_v6();
   unique_descriptor socket = detail::internet_socket(at, SOCK_DGRAM, options);
   const int yes = 1;
@@ -171,23 +169,15 @@ network_interface network_interface::by_address(const address& own) {
   detail::raise(system_failure(EADDRNOTAVAIL), own.to_string());
 }
 
-udp_socket::udp_socket(descriptor* impl) noexcept : datagram_socket(impl) {}
-descriptor* udp_socket::impl() const noexcept { return detail::impl_of(object_); }
+template class descriptor_handle<datagram_socket>;
+template class basic_socket<datagram_socket, endpoint>;
 
 udp_socket::udp_socket(const endpoint& at, const udp_options& options)
-    : udp_socket(open(scheduler::required(), at, options, true)) {}
+    : basic_socket(open(scheduler::required(), at, options, true)) {}
 udp_socket::udp_socket(loop& loop, const endpoint& at, const udp_options& options)
-    : udp_socket(open(detail::engine::get(loop), at, options, true)) {}
+    : basic_socket(open(detail::engine::get(loop), at, options, true)) {}
 
-udp_socket& udp_socket::operator=(udp_socket&& other) noexcept {
-  if (this != &other) {
-    close();
-    object_ = std::exchange(other.object_, nullptr);
-  }
-  return *this;
-}
-
-udp_socket::~udp_socket() { close(); }
+udp_socket::~udp_socket() = default;
 
 udp_socket udp_socket::connected_to(const endpoint& peer, const udp_options& options) {
   udp_socket s(open(scheduler::required(), peer, options, false));
@@ -211,54 +201,38 @@ udp_socket udp_socket::adopt(int fd) {
   return udp_socket(d);
 }
 
-int udp_socket::release() noexcept {
-  descriptor* const open = impl();
-  object_ = nullptr;
-  if (open && open->is_open()) datagrams_of(open).groups.clear(open->fd());
-  return open ? open->release() : -1;
-}
-
-void udp_socket::close() noexcept {
-  descriptor* const open = impl();
-  object_ = nullptr;
-  if (open) open->close();
-}
-
 void udp_socket::connect(const endpoint& peer) {
-  const bool v6 = is_v6(impl());
+  const bool v6 = is_v6(object_);
   detail::system_address name(peer, v6);
-  if (const int error = v6 ? detail::use_interface_of(impl()->fd(), peer.address()) : 0)
+  if (const int error = v6 ? detail::use_interface_of(handle_of(object_), peer.address()) : 0)
     detail::raise(system_failure(error), peer.to_string());
-  check(::connect(impl()->fd(), name.get(), name.size), peer);
+  check(::connect(handle_of(object_), name.get(), name.size), peer);
 }
 
 void udp_socket::disconnect() {
   // Linux would go on to receive from the last peer's address only.
-  if (is_v6(impl())) detail::raise(system_failure(EOPNOTSUPP));
+  if (is_v6(object_)) detail::raise(system_failure(EOPNOTSUPP));
   const endpoint before = local_endpoint();
   sockaddr none = {};
   none.sa_family = AF_UNSPEC;
-  if (::connect(impl()->fd(), &none, sizeof none) != 0) detail::raise(system_failure(errno));
+  if (::connect(handle_of(object_), &none, sizeof none) != 0) detail::raise(system_failure(errno));
   // A port that the system has picked goes with the connection.
   const endpoint after = local_endpoint();
   if (after.port() != 0) return;
   const endpoint again(after.address(), before.port());
   detail::system_address name(again);
-  check(::bind(impl()->fd(), name.get(), name.size), again);
+  check(::bind(handle_of(object_), name.get(), name.size), again);
 }
-
-endpoint udp_socket::local_endpoint() const { return detail::name_of(impl(), &::getsockname); }
-endpoint udp_socket::remote_endpoint() const { return detail::name_of(impl(), &::getpeername); }
-int udp_socket::native_handle() const noexcept { return is_open() ? impl()->fd() : -1; }
 
 void udp_socket::change_membership(int name, const address& given, const address* sender,
                                    const network_interface& local_interface) {
-  const int fd = handle_of(impl());
+  const int fd = handle_of(object_);
   const address group = given.unmapped();
   const unsigned index = membership_interface(group, sender, local_interface);
   const int level = group.is_v6() ? IPPROTO_IPV6 : IPPROTO_IP;
   const bool joins = name == MCAST_JOIN_GROUP || name == MCAST_JOIN_SOURCE_GROUP;
-  detail::memberships* const groups = group.is_v6() ? &datagrams_of(impl()).groups : nullptr;
+  detail::memberships* const groups =
+      group.is_v6() ? &static_cast<datagram_descriptor*>(object_)->groups : nullptr;
   // The filter of the socket is never behind what it has joined.
   if (joins && groups) groups->add(fd, group, index);
   const auto fill = [](sockaddr_storage& into, const address& a) {
@@ -288,12 +262,13 @@ void udp_socket::change_membership(int name, const address& given, const address
 }
 
 void udp_socket::join(const address& group, const network_interface& local_interface) {
-  hear_own_groups_only(handle_of(impl()), is_v6(impl()));  // one that was adopted heard others, too
+  hear_own_groups_only(handle_of(object_),
+                       is_v6(object_));  // one that was adopted heard others, too
   change_membership(MCAST_JOIN_GROUP, group, nullptr, local_interface);
 }
 void udp_socket::join(const address& group, const address& sender,
                       const network_interface& local_interface) {
-  hear_own_groups_only(handle_of(impl()), is_v6(impl()));
+  hear_own_groups_only(handle_of(object_), is_v6(object_));
   change_membership(MCAST_JOIN_SOURCE_GROUP, group, &sender, local_interface);
 }
 void udp_socket::leave(const address& group, const network_interface& local_interface) {
@@ -308,36 +283,31 @@ void udp_socket::set_multicast_interface(const network_interface& out) {
   const int index = static_cast<int>(out.interface_index());
   ip_mreqn v4 = {};
   v4.imr_ifindex = index;
-  const bool v6 = is_v6(impl());
-  if (index != 0 && !detail::is_interface(impl()->fd(), out.interface_index()))
+  const bool v6 = is_v6(object_);
+  if (index != 0 && !detail::is_interface(handle_of(object_), out.interface_index()))
     detail::raise(system_failure(ENODEV), "interface " + std::to_string(out.interface_index()));
-  if (v6) set(impl(), IPPROTO_IPV6, IPV6_MULTICAST_IF, index);
-  if (::setsockopt(impl()->fd(), IPPROTO_IP, IP_MULTICAST_IF, &v4, sizeof v4) != 0 && !v6)
+  if (v6) set(object_, IPPROTO_IPV6, IPV6_MULTICAST_IF, index);
+  if (::setsockopt(handle_of(object_), IPPROTO_IP, IP_MULTICAST_IF, &v4, sizeof v4) != 0 && !v6)
     detail::raise(system_failure(errno));
 }
 
-void udp_socket::set_multicast_hops(int hops) { set(impl(), group_hops, hops); }
-int udp_socket::multicast_hops() const { return get(impl(), group_hops); }
-void udp_socket::set_multicast_loopback(bool enabled) { set(impl(), group_loopback, enabled); }
-bool udp_socket::multicast_loopback() const { return get(impl(), group_loopback) != 0; }
+void udp_socket::set_multicast_hops(int hops) { set(object_, group_hops, hops); }
+int udp_socket::multicast_hops() const { return get(object_, group_hops); }
+void udp_socket::set_multicast_loopback(bool enabled) { set(object_, group_loopback, enabled); }
+bool udp_socket::multicast_loopback() const { return get(object_, group_loopback) != 0; }
 
 void udp_socket::set_broadcast(bool allowed) {
-  set<int>(impl(), SOL_SOCKET, SO_BROADCAST, allowed);
+  set<int>(object_, SOL_SOCKET, SO_BROADCAST, allowed);
 }
-bool udp_socket::broadcast() const { return get(impl(), SOL_SOCKET, SO_BROADCAST) != 0; }
-void udp_socket::set_hops(int hops) { set(impl(), unicast_hops, hops); }
-int udp_socket::hops() const { return get(impl(), unicast_hops); }
-void udp_socket::set_traffic_class(int byte) { set(impl(), type_of_service, byte); }
-int udp_socket::traffic_class() const { return get(impl(), type_of_service); }
-void udp_socket::set_receive_buffer(int bytes) { detail::set_buffer(impl(), SO_RCVBUF, bytes); }
-int udp_socket::receive_buffer() const { return get(impl(), SOL_SOCKET, SO_RCVBUF); }
-void udp_socket::set_send_buffer(int bytes) { detail::set_buffer(impl(), SO_SNDBUF, bytes); }
-int udp_socket::send_buffer() const { return get(impl(), SOL_SOCKET, SO_SNDBUF); }
-
+bool udp_socket::broadcast() const { return get(object_, SOL_SOCKET, SO_BROADCAST) != 0; }
+void udp_socket::set_hops(int hops) { set(object_, unicast_hops, hops); }
+int udp_socket::hops() const { return get(object_, unicast_hops); }
+void udp_socket::set_traffic_class(int byte) { set(object_, type_of_service, byte); }
+int udp_socket::traffic_class() const { return get(object_, type_of_service); }
 std::uint32_t udp_socket::dropped() const {
   std::uint32_t memory[SK_MEMINFO_VARS] = {};
   socklen_t size = sizeof memory;
-  if (::getsockopt(handle_of(impl()), SOL_SOCKET, SO_MEMINFO, memory, &size) != 0)
+  if (::getsockopt(handle_of(object_), SOL_SOCKET, SO_MEMINFO, memory, &size) != 0)
     detail::raise(system_failure(errno));
   return memory[SK_MEMINFO_DROPS];
 }

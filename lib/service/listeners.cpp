@@ -146,23 +146,24 @@ struct shared_acceptor_part {
       : shared(std::move(rotation)), index(index) {
     std::shared_ptr<local_binding> file;
     const int fd = shared->take_socket(index, turn_signal.make_sender(), file);
-    listening = descriptor::open(scheduler::required(), fd, shared->kind, true);
-    listening->attach(std::move(file));
+    descriptor* const opened = descriptor::open(scheduler::required(), fd, shared->kind, true);
+    opened->attach(std::move(file));
+    listening = opened;
   }
   ~shared_acceptor_part() { close(); }
   shared_acceptor_part(const shared_acceptor_part&) = delete;
   shared_acceptor_part& operator=(const shared_acceptor_part&) = delete;
 
-  bool is_open() const noexcept { return listening && listening->is_open(); }
+  bool is_open() const noexcept { return listening && listening->loop; }
   void close() noexcept {
     if (!listening) return;
-    std::exchange(listening, nullptr)->close();
+    descriptor_of(std::exchange(listening, nullptr))->close();
     turn_signal.close();
   }
 
   std::shared_ptr<accept_rotation> shared;
   unsigned index;
-  descriptor* listening = nullptr;
+  io_object* listening = nullptr;
   mailbox<char> turn_signal{1};
   bool accepts = false;
 };
@@ -186,7 +187,7 @@ task<> accept_turn::wait() {
   }
 }
 
-descriptor* const& accept_turn::listening() const noexcept { return part_->listening; }
+io_object* const& accept_turn::listening() const noexcept { return part_->listening; }
 
 void shared_acceptor_base::close() noexcept {
   if (part_) std::exchange(part_, nullptr)->close();

@@ -4,14 +4,13 @@
 
 #include <cosock/detail/fd_kind.hpp>
 #include <cosock/detail/stream_operation.hpp>
+#include <cosock/socket.hpp>
 
 namespace cosock {
 
 class endpoint;
 
 namespace detail {
-
-class descriptor;
 
 /// Waits for a connection on a listening descriptor: what the accept() of every acceptor shares.
 class COSOCK_API basic_accept_operation : public io_operation {
@@ -20,7 +19,7 @@ class COSOCK_API basic_accept_operation : public io_operation {
   failure fail() noexcept { return failure_; }
 
  protected:
-  basic_accept_operation(descriptor* const& target, fd_kind kind, endpoint* peer = nullptr) noexcept
+  basic_accept_operation(io_object* const& target, fd_kind kind, endpoint* peer = nullptr) noexcept
       : target_(target), peer_(peer), kind_(kind) {}
   basic_accept_operation(basic_accept_operation&& other) noexcept
       : io_operation(), target_(other.target_), peer_(other.peer_), kind_(other.kind_) {}
@@ -29,7 +28,7 @@ class COSOCK_API basic_accept_operation : public io_operation {
       discard();
   }
   /// The connection, or throws.
-  descriptor* take() {
+  io_object* take() {
     if (failure_) raise(failure_);
     return std::exchange(accepted_, nullptr);
   }
@@ -37,10 +36,20 @@ class COSOCK_API basic_accept_operation : public io_operation {
  private:
   step attempt() override;
   void discard() noexcept;
-  descriptor* const& target_;
+  io_object* const& target_;
   endpoint* peer_;
-  descriptor* accepted_ = nullptr;
+  io_object* accepted_ = nullptr;
   fd_kind kind_;
+};
+
+template <class Socket>
+class COSOCK_AWAITABLE accept_operation final : public awaiter_of<accept_operation<Socket>>,
+                                                public basic_accept_operation {
+ public:
+  explicit accept_operation(io_object* const& target, endpoint* peer = nullptr) noexcept
+      : basic_accept_operation(target, socket_access::kind<Socket>(), peer) {}
+  accept_operation(accept_operation&&) noexcept = default;
+  Socket result() { return socket_access::make<Socket>(take()); }
 };
 
 }  // namespace detail

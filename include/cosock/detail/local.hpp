@@ -13,39 +13,12 @@
 
 namespace cosock::detail {
 
-/// The two ends of a new pair, on the running loop.
-struct descriptor_pair {
-  descriptor* ends[2];
+/// The two sockets of a new pair, on the running loop.
+struct object_pair {
+  io_object* first;
+  io_object* second;
 };
-COSOCK_API descriptor_pair make_local_pair(fd_kind kind);
-
-/// What each type of local socket lets its makers do.
-struct local_access {
-  template <class Socket>
-  static constexpr fd_kind kind() noexcept {
-    return Socket::kind;
-  }
-  template <class Socket>
-  static Socket make(descriptor* socket) noexcept {
-    return Socket(socket);
-  }
-  template <class Socket>
-  static std::pair<Socket, Socket> make_pair() {
-    const descriptor_pair made = make_local_pair(Socket::kind);
-    return {Socket(made.ends[0]), Socket(made.ends[1])};
-  }
-};
-
-template <class Socket>
-class COSOCK_AWAITABLE local_accept_operation final
-    : public awaiter_of<local_accept_operation<Socket>>,
-      public basic_accept_operation {
- public:
-  explicit local_accept_operation(descriptor* const& target) noexcept
-      : basic_accept_operation(target, local_access::kind<Socket>()) {}
-  local_accept_operation(local_accept_operation&&) noexcept = default;
-  Socket result() { return local_access::make<Socket>(take()); }
-};
+COSOCK_API object_pair make_local_pair(fd_kind kind);
 
 /// Tries to connect until there is room in the backlog: the system has no way to wait for that.
 class COSOCK_API basic_local_connect_operation : public awaited_operation, public timer {
@@ -64,7 +37,7 @@ class COSOCK_API basic_local_connect_operation : public awaited_operation, publi
       : awaited_operation(), timer(), peer_(other.peer_), kind_(other.kind_) {}
   ~basic_local_connect_operation();
   /// The connection, or throws.
-  descriptor* take();
+  io_object* take();
 
  private:
   step attempt() noexcept;
@@ -76,7 +49,7 @@ class COSOCK_API basic_local_connect_operation : public awaited_operation, publi
   bool ended_ = false;
   int socket_ = -1;
   std::int64_t delay_ = 1'000'000;
-  descriptor* connected_ = nullptr;
+  io_object* connected_ = nullptr;
 };
 
 template <class Socket>
@@ -85,9 +58,9 @@ class COSOCK_AWAITABLE local_connect_operation final
       public basic_local_connect_operation {
  public:
   explicit local_connect_operation(const local_endpoint& peer) noexcept
-      : basic_local_connect_operation(peer, local_access::kind<Socket>()) {}
+      : basic_local_connect_operation(peer, socket_access::kind<Socket>()) {}
   local_connect_operation(local_connect_operation&&) noexcept = default;
-  Socket result() { return local_access::make<Socket>(take()); }
+  Socket result() { return socket_access::make<Socket>(take()); }
 };
 
 /// Receives one message.

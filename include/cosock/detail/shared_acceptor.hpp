@@ -14,7 +14,7 @@ namespace cosock::detail {
 
 class accept_rotation;
 struct shared_acceptor_part;
-class descriptor;
+class io_object;
 
 /// The turn of one loop to accept: waits for it when told to, and passes it on in the end.
 class COSOCK_API accept_turn {
@@ -25,7 +25,7 @@ class COSOCK_API accept_turn {
   accept_turn(const accept_turn&) = delete;
   accept_turn& operator=(const accept_turn&) = delete;
   task<> wait();
-  descriptor* const& listening() const noexcept;
+  io_object* const& listening() const noexcept;
 
  private:
   std::shared_ptr<shared_acceptor_part> part_;
