@@ -6,6 +6,8 @@
 #define BOOST_TEST_MODULE testing
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
+#include <cstring>
 #include <map>
 #include <optional>
 #include <string>
@@ -102,6 +104,36 @@ BOOST_AUTO_TEST_CASE(task_waits_for_permit) {
   waiting.result();  // rethrows an exception of the task
 }
 //! [poll]
+
+//! [stream]
+/// A peer that has sent everything in advance, and never reads. A stream of the program itself.
+class silent_peer final : public cosock::custom_stream {
+ public:
+  explicit silent_peer(std::string sent) : sent_(std::move(sent)) {}
+
+ private:
+  std::size_t try_receive(std::span<const cosock::mutable_buffer> into,
+                          boost::system::error_code&) noexcept override {
+    const std::size_t n = std::min(into[0].size(), sent_.size());
+    std::memcpy(into[0].data(), sent_.data(), n);
+    sent_.erase(0, n);
+    return n;  // 0 when nothing is left: the end of the stream
+  }
+  std::size_t try_send(std::span<const cosock::const_buffer>,
+                       boost::system::error_code& error) noexcept override {
+    error = make_error_code(boost::system::errc::operation_would_block);
+    return 0;  // notify_writable() is never called, so a send waits until it is cancelled
+  }
+  void do_shutdown_send(boost::system::error_code&) noexcept override {}
+  std::string sent_;
+};
+
+COROUTINE_TEST_CASE(peer_that_does_not_read_costs_the_time_limit) {
+  silent_peer peer("Ada\n");
+  const auto result = co_await cosock::as_result(cosock::with_timeout(1ms, greet(peer)));
+  BOOST_TEST((result.error() == cosock::error::timed_out));
+}
+//! [stream]
 
 //! [acceptor]
 /// Replaces a tcp_acceptor: serve() accepts any type with accept() and close().

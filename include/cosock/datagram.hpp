@@ -141,7 +141,7 @@ class basic_datagram_socket {
   [[nodiscard]] bool is_open() const noexcept { return object_ && object_->loop; }
 
  protected:
-  /// For classes that implement a socket: the object that its operations work on; null: closed.
+  /// For the library: the object that the operations work on; null: closed.
   explicit basic_datagram_socket(detail::io_object* object = nullptr) noexcept : object_(object) {}
   basic_datagram_socket(const basic_datagram_socket&) = default;
   basic_datagram_socket& operator=(const basic_datagram_socket&) = default;

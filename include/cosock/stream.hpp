@@ -125,8 +125,8 @@ class COSOCK_API byte_stream {
   [[nodiscard]] bool is_open() const noexcept { return object_ && object_->loop; }
 
  protected:
-  /// For classes that implement a stream: the object that its operations work on, which this does not
-  /// own; null: closed.
+  /// For the library: the object that the operations work on, which this does not own; null: closed.
+  /// A program derives its streams from custom_stream.
   explicit byte_stream(detail::io_object* object = nullptr) noexcept : object_(object) {}
   byte_stream(const byte_stream&) = default;
   byte_stream& operator=(const byte_stream&) = default;

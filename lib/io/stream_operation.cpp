@@ -108,7 +108,7 @@ step stream_flush_operation::start(std::coroutine_handle<> awaiting, cancel_node
   io_object* const target = target_;
   if (!may_begin(target, writing)) return complete_or_yield();
   if (target->is_flushed(failure_)) return complete_or_yield();
-  return wait(target, writing, false);
+  return wait(target, writing, target->maybe_ready[writing]);
 }
 
 step stream_ready_operation::attempt() {

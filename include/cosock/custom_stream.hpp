@@ -1,0 +1,86 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/error.hpp>
+#include <cosock/stream.hpp>
+
+#include <memory>
+#include <span>
+
+namespace cosock {
+
+class loop;
+
+namespace detail {
+class custom_object;
+}
+
+/// Base class for byte streams that a program implements: data in memory, a simulated network, a
+/// protocol over another transport. The derived class implements try_receive(), try_send() and
+/// do_shutdown_send(), which never wait; this class makes the operations of byte_stream from them,
+/// with cancellation, deadlines, `error::busy` and everything else that byte_stream promises.
+///
+/// Belongs to one loop, and only its thread may call the functions. May be moved while operations are
+/// pending. The functions to implement must not destroy or move the stream; they may close it, and
+/// they may notify.
+class COSOCK_API custom_stream : public byte_stream {
+ public:
+  /// Pending operations end with `error::closed`. Does not call on_close(): the derived class is
+  /// destroyed already.
+  ~custom_stream() override;
+
+  /// Ends the sending direction, as byte_stream::shutdown_send(). Calls do_shutdown_send() the first
+  /// time, and throws its error. Later sends fail with broken_pipe.
+  void shutdown_send() final;
+  /// Closes the stream, as byte_stream::close(), and calls on_close() the first time.
+  void close() noexcept final;
+
+ protected:
+  /// An open stream on the running loop. Throws std::logic_error if no loop runs on this thread.
+  custom_stream();
+  /// An open stream on this loop, which need not be running.
+  explicit custom_stream(loop&);
+  custom_stream(custom_stream&& other) noexcept;
+  /// Closes this stream before.
+  custom_stream& operator=(custom_stream&& other) noexcept;
+
+  /// Receives without waiting, into the buffers one after the other, of which at least one is not
+  /// empty. Returns the number of bytes, or 0 at the end of the stream, which later calls must report
+  /// again. On an error, sets `error` and returns 0. The error errc::operation_would_block means that
+  /// there are no bytes yet: the derived class must call notify_readable() when there are, or when the
+  /// stream has ended or failed.
+  virtual std::size_t try_receive(std::span<const mutable_buffer> into,
+                                  boost::system::error_code& error) noexcept = 0;
+  /// Sends without waiting from the buffers one after the other, of which at least one is not empty.
+  /// Returns the number of bytes, at least 1. On an error, sets `error` and returns 0. The error
+  /// errc::operation_would_block means that there is no room yet: the derived class must call
+  /// notify_writable() when there is, or when the stream has failed.
+  virtual std::size_t try_send(std::span<const const_buffer> from,
+                               boost::system::error_code& error) noexcept = 0;
+  /// Tells the peer that no more bytes follow. Sets `error` if that fails; operation_not_supported
+  /// for a stream without half close.
+  virtual void do_shutdown_send(boost::system::error_code& error) noexcept = 0;
+  /// Whether try_receive() or try_send() would not wait, for wait_readable() and wait_writable(). Called
+  /// only after a call that did not wait, or after a notification. By default true: those two may
+  /// wake early then. After it has returned false, the derived class must notify.
+  virtual bool can_receive() noexcept;
+  virtual bool can_send() noexcept;
+  /// For a stream with a buffer of its own: whether everything that was sent has left it. finish()
+  /// waits until it has. After it has returned false, the derived class must call notify_writable().
+  /// Sets `error` and returns true if the bytes cannot leave any more.
+  virtual bool try_flush(boost::system::error_code& error) noexcept;
+  /// Called when the stream is closed, by close() or because its loop is destroyed.
+  virtual void on_close() noexcept;
+
+  /// Tells the stream that try_receive() or try_send() no longer has to wait. May be called at any
+  /// time, and without an operation that waits. Operations continue later, not inside the call.
+  void notify_readable() noexcept;
+  void notify_writable() noexcept;
+
+ private:
+  friend class detail::custom_object;
+  std::unique_ptr<detail::custom_object> custom_;
+};
+
+}  // namespace cosock
