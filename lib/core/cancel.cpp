@@ -1,5 +1,10 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// Limits, shields and cancel_scope: the code of <cosock/cancel.hpp> that is not a template. The
+// awaitables there call it on the thread of their loop. A scope owns no operation; it only passes a
+// cancellation on.
+
 #include <cosock/cancel.hpp>
 
 #include "core/failure.hpp"
@@ -11,7 +16,8 @@ namespace cosock {
 
 namespace detail {
 
-/// The coroutine around a limit that waits for no more than its turn. Owns itself.
+/// Resumes the coroutine around an expired limit in the next turn. Without it a task that awaits
+/// expired limits in a loop would starve the others. Deletes itself.
 class timeout_scope::yielding final : public operation {
  public:
   yielding(std::coroutine_handle<> awaiting, timeout_scope& scope) noexcept
@@ -23,7 +29,7 @@ class timeout_scope::yielding final : public operation {
     timeout_.inner_.loop->next = awaiting_;
     cancel();
   }
-  /// The coroutine is being destroyed, if it has not been resumed: nobody else calls this.
+  /// Called by fire(), and by timeout_scope::leave() if the coroutine is destroyed before.
   void cancel() noexcept override {
     timeout_.yielding_ = nullptr;
     unlink();
@@ -42,7 +48,7 @@ step timeout_scope::yield_in_scope(std::coroutine_handle<> awaiting) {
 }
 
 void timeout_scope::expire() noexcept {
-  if (inner_.cancelled) return;
+  if (inner_.cancelled) return;  // for an earlier reason, so the error stays `cancelled`
   expired_ = true;
   inner_.cancel();
 }
@@ -55,6 +61,7 @@ void timeout_scope::rethrow() const {
   try {
     throw;
   } catch (const multiple_errors&) {
+    // Its code is that of the first error only; `timed_out` would hide the others.
     throw;
   } catch (const detailed_error& e) {
     if (e.code() != error::cancelled || !expired_) throw;
@@ -66,6 +73,7 @@ void timeout_scope::rethrow() const {
 }
 
 void shield_scope::cancel() noexcept {
+  // INT64_MAX is shielded(): no cancellation from outside ever passes.
   if (grace_ <= 0)
     inner_.cancel();
   else if (grace_ != INT64_MAX && !is_running())
@@ -91,10 +99,12 @@ void cancel_scope::clear_deadline() noexcept {
 
 void cancel_scope::begin(detail::cancel_node& outer) {
   if (outer_) throw std::logic_error("cosock: a cancel_scope holds one run() at a time");
+  // Before enter(), which cancels the inner scope if the deadline has expired.
   if (!inner_.cancelled && deadline_ <= detail::steady_now()) expired_ = true;
   enter(outer);
 }
 
+/// After the work has begun, and only if it waits: work that ends at once needs no timer.
 void cancel_scope::began(detail::cancel_node& outer) {
   if (deadline_ != INT64_MAX && !inner_.cancelled) start_timer(*outer.loop, deadline_);
 }

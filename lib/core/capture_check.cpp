@@ -16,7 +16,7 @@ namespace cosock::detail {
 
 namespace {
 
-/// Not operator new: programs count what that allocates, and the checks are none of theirs.
+/// Uses malloc: programs replace operator new to count allocations, and must not count these.
 template <class T>
 struct uncounted {
   using value_type = T;
@@ -43,7 +43,8 @@ struct registry {
   std::mutex mutex;
 };
 
-/// One for all threads, between which a strand moves; never destroyed, because frames may go late.
+/// One registry for all threads, because a loop in a strand moves between threads. Never destroyed:
+/// static objects may still release frames at exit.
 registry& everything() {
   alignas(registry) static char memory[sizeof(registry)];
   static registry* const made = new (memory) registry;
@@ -82,12 +83,14 @@ void child_made(const void* child, const void* function, std::size_t size) {
   registry& all = everything();
   const std::lock_guard lock(all.mutex);
   const auto words = static_cast<const char*>(function);
+  // A capture by reference is stored as a pointer, so each aligned word may be one.
   for (std::size_t i = 0; i + sizeof(void*) <= size; i += sizeof(void*)) {
     const char* to;
     std::memcpy(&to, words + i, sizeof to);
     auto frame = all.frames.upper_bound(to);
     if (frame == all.frames.begin()) continue;
     --frame;
+    // The frame that holds the captures may point into itself, as a short std::string does.
     const bool own = words >= frame->first && words < frame->first + frame->second;
     if (to >= frame->first + frame->second || own) continue;
     all.referring.emplace(frame->first, child);

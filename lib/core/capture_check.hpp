@@ -3,6 +3,8 @@
 #pragma once
 
 // Debug builds find children that refer to a local variable of a coroutine that ended before them.
+// Called by task.cpp for frames and by task_group.cpp for children. It compares addresses only; it
+// owns and reads no frame.
 
 #include <cstddef>
 
@@ -15,9 +17,10 @@ inline constexpr bool checks_captures = false;
 #endif
 
 void frame_made(void* frame, std::size_t size);
-/// Says so on standard error where a child that has not ended refers to the frame.
+/// Reports on standard error if a child that has not ended refers to the frame.
 void frame_gone(void* frame) noexcept;
-/// What the function of a child captured; `child` stands for it.
+/// Searches the captures of a child, `size` bytes at `function`, for pointers into known frames.
+/// `child` identifies the child in child_gone().
 void child_made(const void* child, const void* function, std::size_t size);
 void child_gone(const void* child) noexcept;
 

@@ -6,8 +6,8 @@
 
 namespace cosock::detail {
 
-/// For functions that may end without waiting: awaited first, it makes them a cancellation point on
-/// every call, and lets the other tasks have their turn where one calls them without end.
+/// Ends without waiting. A coroutine that may complete at once awaits it first: so each call is a
+/// cancellation point, and other tasks run even if a task calls the function in an endless loop.
 class checkpoint final : public awaiter_of<checkpoint>, public awaited_operation {
  public:
   checkpoint() = default;
@@ -23,6 +23,7 @@ class checkpoint final : public awaiter_of<checkpoint>, public awaited_operation
   failure fail() noexcept { return failure_; }
 
   void fire() override { resume(); }
+  // It is in the queue of the next turn already, so a cancellation has nothing to schedule.
   void cancel() noexcept override { failure_ = cancelled_failure(); }
 };
 

@@ -8,7 +8,7 @@
 
 namespace cosock::detail {
 
-/// The time so long from now, without overflow: time_point::max() for what never passes.
+/// The time `span` from now. Saturates: time_point::max() never passes.
 inline std::chrono::steady_clock::time_point deadline_after(
     std::chrono::nanoseconds span) noexcept {
   return std::chrono::steady_clock::time_point(

@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// The category of cosock::error, the exceptions of <cosock/error.hpp>, and the functions of
+// failure.hpp. Every layer reports its errors through this file; it knows nothing of the layers.
+
 #include <cosock/error.hpp>
 #include <cosock/finally.hpp>
 
@@ -17,6 +21,7 @@ namespace {
 
 class category final : public boost::system::error_category {
  public:
+  // Boost compares categories by this id, so those of two copies of the library are equal.
   constexpr category() noexcept : error_category(0x9d2c5a4b71e0f386) {}
   const char* name() const noexcept override { return "cosock"; }
 
@@ -80,7 +85,7 @@ class plain_error final : public boost::system::system_error {
   const char* what() const noexcept override { return text_.what(); }
 
  private:
-  std::runtime_error text_;  // copied without a throw
+  std::runtime_error text_;  // its copies share the text, so copying does not throw
 };
 
 const boost::system::error_category& category_of(const detail::failure& f) noexcept {
@@ -188,6 +193,8 @@ failure failure_of(const std::exception_ptr& e) noexcept {
 }
 
 void raise_after_cleanup(std::exception_ptr error, std::exception_ptr cleanup_error) {
+  // A cancellation was asked for, so it does not turn the error of the cleanup into
+  // multiple_errors.
   if (!error || is_cancelled(failure_of(error))) std::rethrow_exception(std::move(cleanup_error));
   throw multiple_errors({std::move(error), std::move(cleanup_error)});
 }

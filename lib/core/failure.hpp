@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// Makes failures, and throws them as exceptions. error.cpp has the code: a failure without a category of
-// its own belongs to that of cosock::error.
+// Makes failures, and throws them as exceptions: for sources of the library, which report an error
+// as a `failure` until it reaches a coroutine. The code is in error.cpp, beside the category of
+// cosock::error.
 
 #include <cosock/detail/core.hpp>
 #include <cosock/error.hpp>
@@ -19,9 +20,9 @@ failure own_failure(error) noexcept;
 failure system_failure(int error_number) noexcept;
 inline failure closed_failure() noexcept { return own_failure(error::closed); }
 
-/// Throws with what the failure is about in front of its text.
+/// Throws an exception with the text `about: text of the failure`.
 [[noreturn]] void raise(const failure&, const std::string& about);
-/// Throws with this text.
+/// Throws an exception with the code of the failure and this text.
 [[noreturn]] void raise_as(const failure&, const std::string& text);
 
 }  // namespace cosock::detail

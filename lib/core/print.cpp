@@ -14,6 +14,7 @@ namespace cosock::detail {
 namespace {
 
 void print(const char* program, const char* separator, std::string_view text) noexcept {
+  // One call for the line: stdio locks the stream for it, so lines of several threads do not mix.
   without_sigpipe([&]() -> ssize_t {
     return std::fprintf(stderr, "%s%s%.*s\n", program, separator, static_cast<int>(text.size()),
                         text.data());
@@ -33,6 +34,7 @@ void print_error(const std::exception_ptr& error) noexcept {
     print_message(error_message(error));
     return;
   } catch (const std::bad_alloc&) {
+    // No memory for a copy of the text: what() below allocates nothing.
   }
   try {
     std::rethrow_exception(error);

@@ -7,9 +7,10 @@
 
 namespace cosock::detail {
 
-// All that the library prints: a standard error that nobody reads any more is no reason to end.
+// Everything that the library prints goes through these functions. They raise no SIGPIPE, so a pipe
+// without a reader as standard error does not end the process.
 
-/// Prints the line to standard error. Without SIGPIPE; what cannot be printed is discarded.
+/// Prints the line to standard error. Ignores errors.
 void print_line(std::string_view line) noexcept;
 /// Prints `program: message` in the same way.
 void print_message(std::string_view message) noexcept;

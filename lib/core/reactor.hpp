@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// How a scheduler does input and output. It knows nothing of what is behind it: the loops of a program
-// have Asio and epoll there (loop/asio_reactor.hpp), another one may have a simulation.
+// The interface through which a scheduler waits for input and output. It hides the implementation:
+// loops use Asio and epoll (loop/asio_reactor.hpp); a test can use a simulation.
 
 #include <cosock/detail/core.hpp>
 
@@ -19,11 +19,12 @@ class io_watch : public link {
     writable = 2,     ///< there is room
     exceptional = 4,  ///< an error, a hang-up, or urgent data
   };
-  /// Inside reactor::wait(): what has changed, in any combination. An error or a hang-up is reported
-  /// as all three. Marks operations ready; runs no code of a task.
+  /// Called inside reactor::wait() with a combination of events. An error or a hang-up is reported
+  /// as all three, because operations in both directions have to notice it. Marks operations ready;
+  /// runs no code of a task.
   virtual void on_events(unsigned) noexcept = 0;
 
-  int watched_fd = -1;  // the reactor's, as is the next one
+  int watched_fd = -1;  // set and read by the reactor only, as is watches_writable
   bool watches_writable = false;
 
  protected:
@@ -33,7 +34,8 @@ class io_watch : public link {
   ~io_watch() { unlink(); }
 };
 
-/// What a loop waits in. Used on the thread of the loop, except for wake().
+/// What a loop waits in. Used on the thread of the loop, except for wake(). It refers to the
+/// watches, and does not own them.
 class reactor {
  public:
   /// Descriptors whose events one wait() reports.
@@ -42,22 +44,22 @@ class reactor {
   /// What wait() has found besides events of descriptors.
   enum found : unsigned {
     time_passed = 1,  ///< the deadline, or an earlier one
-    more_input = 2,   ///< input that others deliver, before the next wait
+    more_input = 2,   ///< input that others (Asio's handlers) deliver before the next wait
   };
 
-  /// Reports each edge from now on: what the descriptor becomes, and what it is now. Not that it is
-  /// writable: see add_writable(). Throws system_error.
+  /// Starts to report edges: the present state of the descriptor, and each later change. Room for
+  /// output is not reported, see add_writable(). Throws system_error.
   virtual void add(io_watch&, int fd) = 0;
-  /// Reports that it is, and becomes, writable too.
+  /// Extends the watch to room for output: its present state, and each later change.
   virtual void add_writable(io_watch&) noexcept = 0;
-  /// Reports nothing more. The descriptor is still open.
+  /// Ends the watch. The descriptor must still be open.
   virtual void remove(io_watch&) noexcept = 0;
 
-  /// Reports the events that there are. Where there are none, waits until there is one, until
-  /// wake() is called, or until the deadline (steady_now(); INT64_MAX: none), if it may wait.
-  /// Returns a combination of `found`. May report no event.
+  /// Reports pending events. If there are no events and `may_wait` is true, waits until an event
+  /// occurs, until wake() is called, or until the deadline (a time of steady_now(); INT64_MAX means
+  /// no deadline). Returns a combination of `found`. May report no event.
   virtual unsigned wait(std::int64_t deadline, bool may_wait) = 0;
-  /// Has the wait that goes on, or else the next one, end at once. From any thread.
+  /// Ends the wait; if the loop does not wait now, its next wait ends at once. From any thread.
   virtual void wake() noexcept = 0;
 
  protected:

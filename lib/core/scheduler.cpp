@@ -1,5 +1,10 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// Turns, messages and the order of timers and events. Called by the reactor (turn), by operations
+// that become ready (schedule), and by other threads through loop_handle. It owns neither tasks nor
+// operations.
+
 #include "core/scheduler.hpp"
 
 #include "core/scoped_value.hpp"
@@ -18,11 +23,12 @@ std::atomic<bool> exits = false;
 
 /// Operations that a turn fires before the loop looks for events again.
 constexpr int max_fired = 1024;
-/// Operations that a task may complete at once before others have their turn.
+/// The turn budget: operations that a task may complete at once before other tasks run.
 constexpr int operations_per_turn = 32;
-/// A timer that fires later than this was held up: the loop computed, or the process was stopped.
+/// If a timer is later than this, the loop was held up: a task computed, or the process was
+/// stopped.
 constexpr std::int64_t late = 1'000'000;
-/// Looks beyond those that find all input, for tasks that have more to do than one turn.
+/// Further looks before timers fire in any case, so that busy tasks cannot delay them without end.
 constexpr int spare_looks = 16;
 
 void clear(link& head) noexcept {
@@ -48,6 +54,7 @@ bool loop_handle::post(loop_message& m) noexcept {
   (first_ ? last_->next_message_ : first_) = &m;
   last_ = &m;
   has_messages_.store(true, std::memory_order_relaxed);
+  // With the mutex held, so that the loop cannot be destroyed meanwhile.
   scheduler_->reactor_.wake();
   return true;
 }
@@ -57,18 +64,19 @@ bool loop_handle::is_of(const loop_state& loop) const noexcept {
   return scheduler_ == &loop;
 }
 
-/// A message that throws leaves the others for the next turn.
+/// Returns the number of messages. If a message throws, those behind it stay for the next turn.
 int scheduler::deliver_messages() {
   if (handle_->has_messages_.load(std::memory_order_relaxed)) {
     const std::lock_guard lock(handle_->mutex_);
     handle_->has_messages_.store(false, std::memory_order_relaxed);
+    // Behind those that an exception left here.
     loop_message** end = &messages_;
     while (*end) end = &(*end)->next_message_;
     *end = std::exchange(handle_->first_, nullptr);
   }
   int delivered = 0;
   while (loop_message* const first = messages_) {
-    messages_ = first->next_message_;
+    messages_ = first->next_message_;  // before deliver(), which may destroy or post the message
     ++delivered;
     first->deliver();
   }
@@ -99,6 +107,7 @@ void scheduler::detach_handle() noexcept {
 }
 
 void scheduler::end_services() noexcept {
+  // The end of one service may unlink others, so the list is read again each time.
   while (!is_empty(services_)) {
     auto& first = static_cast<loop_service&>(*services_.following);
     first.unlink();
@@ -106,6 +115,7 @@ void scheduler::end_services() noexcept {
   }
 }
 
+/// No lock: after detach_handle() no thread posts.
 void scheduler::discard_messages() noexcept {
   for (loop_message** list : {&messages_, &handle_->first_}) {
     while (loop_message* const first = *list) {
@@ -124,7 +134,8 @@ bool scheduler::is_running() const noexcept { return inside_ || running_schedule
 bool scheduler::is_left_by_exit() const noexcept { return exits && is_running(); }
 
 void scheduler::notice_exit() {
-  // Static objects that were made before are destroyed after that.
+  // Handlers of exit() run in reverse order: this one runs before the destructors of static loops
+  // that were constructed earlier.
   [[maybe_unused]] static const int registered = std::atexit([] { exits = true; });
 }
 
@@ -135,7 +146,7 @@ bool scheduler::turn(bool may_wait) {
   const scoped_value in_turn(in_turn_, true);
   const unsigned found = reactor_.wait(deadline(), may_wait && !has_ready() && !messages_);
   int fired = deliver_messages();
-  // What waited for this look follows what the look has found.
+  // Operations that yielded to this turn come after those that its events have made ready.
   if (!is_empty(next_turn_)) {
     link& first = *next_turn_.following;
     link& last = *next_turn_.previous;
@@ -146,6 +157,8 @@ bool scheduler::turn(bool may_wait) {
     make_circular(next_turn_);
   }
   fired = run_ready(fired);
+  // After the ready operations, so that input that arrived in time is delivered before a limit
+  // expires.
   if (found & reactor::time_passed) notice_due_timers();
   if (timers_due_ && fire_timers(found)) fired = run_ready(fired + 1);
   return fired != 0;
@@ -158,6 +171,8 @@ int scheduler::run_ready(int fired) {
     op.unlink();
     budget = operations_per_turn;
     op.fire();
+    // A coroutine that ends sets `next` to the one that awaits it: a chain of tasks ends here in a
+    // loop, not in nested calls.
     while (next) std::exchange(next, nullptr).resume();
   }
   return fired;
@@ -165,7 +180,7 @@ int scheduler::run_ready(int fired) {
 
 // Timers
 
-/// Without timers the wheel stands still.
+/// The wheel stands still while there are no timers, so its present has to catch up.
 void scheduler::start_clock() noexcept {
   wheel_.advance(timer_wheel::tick_at_or_before(steady_now()), [](timer&) {});
 }
@@ -174,7 +189,7 @@ void scheduler::notice_due_timers() noexcept {
   if (timers_due_ || next_tick_ == timer_wheel::never) return;
   const std::int64_t now = steady_now();
   due_ = timer_wheel::tick_at_or_before(now);
-  if (due_ < next_tick_) return;  // an earlier deadline, which nobody waits for any more
+  if (due_ < next_tick_) return;  // the timer for an earlier deadline, which was stopped
   held_up_ = now - timer_wheel::time_of(next_tick_) > late;
   next_tick_ = busy;
   timers_due_ = true;
@@ -182,10 +197,10 @@ void scheduler::notice_due_timers() noexcept {
   wanted_looks_ = held_up_ ? 3 + watched_ / reactor::max_events : 1;
 }
 
-// A limit must not end an operation whose input came in time. So timers fire only after the events,
-// the messages from other threads and the tasks that these resume have had their turn. A loop that is
-// on time has seen all earlier input in one look; one that was held up takes it from the system
-// first, some events a turn.
+// A limit must not end an operation whose input arrived in time. So timers fire only after the
+// events, the messages from other threads and the tasks that these resume have had their turn. A
+// loop that is on time has seen all earlier input in one look. A loop that was held up may need
+// several: a look takes at most reactor::max_events from the system.
 bool scheduler::fire_timers(unsigned found) noexcept {
   if (++looks_ == 1 && (found & reactor::more_input)) ++wanted_looks_;
   const bool delivered =

@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// The part of a loop that runs tasks: queues of what is ready, timers, messages from other threads, and
-// services that end with the loop. It waits in a reactor, and knows neither Asio nor sockets.
+// The part of a loop that runs tasks: queues of ready operations, timers, messages from other
+// threads, and services that end with the loop. It waits in a reactor, and knows neither Asio nor
+// sockets. It owns no operation: an operation is linked into a queue, and unlinks itself.
 
 #include <cosock/buffer.hpp>
 #include <cosock/detail/core.hpp>
@@ -21,12 +22,13 @@ namespace cosock::detail {
 
 class scheduler;
 
-/// A way to reach a loop from other threads that may outlive it.
+/// Sends messages to a loop, from any thread. Shared: it may outlive the loop.
 class loop_handle {
  public:
-  /// Has the loop deliver the message, soon. False if the loop is gone: the message was not taken.
+  /// Queues the message, which the loop delivers soon. False if the loop is gone: the caller keeps
+  /// the message.
   bool post(loop_message&) noexcept;
-  /// Whether it is the handle of this loop, which exists.
+  /// Whether this is the handle of that loop, and the loop exists.
   bool is_of(const loop_state&) const noexcept;
 
  protected:
@@ -37,22 +39,25 @@ class loop_handle {
  private:
   loop_message* first_ = nullptr;
   loop_message* last_ = nullptr;
+  // Saves the mutex in turns without messages. Relaxed: the mutex orders the messages themselves,
+  // and wake() makes the loop look again.
   std::atomic<bool> has_messages_ = false;
 };
 
-/// What a loop that lives inside another one belongs to.
+/// The owner of a loop that runs inside a context of the program.
 class embedded_loop_hook {
  public:
-  /// Something that belonged to the loop is gone: the loop may not be needed any more.
+  /// An object of the loop, a socket for example, was closed: the loop may not be needed any more.
   virtual void offer() noexcept = 0;
 
  protected:
   ~embedded_loop_hook() = default;
 };
 
-/// Runs tasks, turn by turn. A turn takes the events that there are from the reactor, and the messages
-/// of other threads; these put operations into `ready_`; then it fires what is ready. So one wait
-/// serves a batch of events, and no coroutine is resumed from inside the code that made it ready.
+/// Runs tasks, turn by turn. A turn takes the pending events from the reactor, and the messages of
+/// other threads; these put operations into `ready_queue_`; then it fires the ready operations. So
+/// one wait serves a batch of events, and no coroutine is resumed from inside the code that made it
+/// ready.
 class scheduler : public loop_state {
  public:
   scheduler(reactor& io, std::shared_ptr<loop_handle> handle);
@@ -60,18 +65,22 @@ class scheduler : public loop_state {
   scheduler& operator=(const scheduler&) = delete;
 
   static scheduler& get(loop_state& c) noexcept { return static_cast<scheduler&>(c); }
-  /// The one that runs on this thread, or null.
+  /// The scheduler that runs on this thread, or null.
   static scheduler* current() noexcept;
-  /// The same, or std::logic_error.
+  /// The scheduler that runs on this thread. Throws std::logic_error if there is no such scheduler.
   static scheduler& required();
 
-  /// Fires the operation soon, before the loop next waits.
+  // These three wake the reactor outside a turn: an embedded loop may be waiting then, in the
+  // context of the program. Inside a turn the loop sees for itself that it must not wait.
+
+  /// Queues the operation; it is fired before the loop next waits.
   void schedule(operation& op) noexcept {
     op.insert_before(ready_queue_);
     if (!in_turn_) [[unlikely]]
       reactor_.wake();
   }
-  /// Fires the operation after the loop has looked for events.
+  /// Queues the operation; it is fired after the loop has looked for events, so a task that yields
+  /// this way cannot starve the others.
   void schedule_next_turn(operation& op) noexcept {
     op.insert_before(next_turn_);
     if (!in_turn_) [[unlikely]]
@@ -80,6 +89,7 @@ class scheduler : public loop_state {
 
   void set_timer(timer& t, std::int64_t at) noexcept {
     t.tick = timer_wheel::tick_at_or_after(at);
+    // The first timer after a pause: the wheel has to know the present before it files a timer.
     if (next_tick_ == timer_wheel::never) start_clock();
     wheel_.insert(t);
     if (t.tick < next_tick_) {
@@ -89,15 +99,17 @@ class scheduler : public loop_state {
     }
   }
 
-  /// One turn: looks for events, waiting for one if it may and nothing is ready, and fires what is
-  /// ready. True if it has fired anything, timers included. Throws what a message throws.
+  /// Runs one turn: looks for events, and fires the ready operations. Waits for an event only if
+  /// `may_wait` is true and no operation is ready. True if it has fired anything, timers included.
+  /// Throws what a message throws.
   bool turn(bool may_wait);
   /// Whether the next turn would not wait.
   bool has_ready() const noexcept {
     return ready_queue_.following != &ready_queue_ || next_turn_.following != &next_turn_ ||
            timers_due_ || handle_->has_messages_.load(std::memory_order_relaxed);
   }
-  /// When the next turn has something to do, if nothing happens: INT64_MAX for never.
+  /// The time at which the next timer needs a turn; INT64_MAX if no turn is needed. Timers that are
+  /// due already count as ready, not as a deadline.
   std::int64_t deadline() const noexcept {
     return next_tick_ == timer_wheel::never || timers_due_ ? INT64_MAX
                                                            : timer_wheel::time_of(next_tick_);
@@ -114,48 +126,50 @@ class scheduler : public loop_state {
     --watched_;
   }
 
-  /// The service is told when the loop ends, unless it is unlinked before.
+  /// Calls on_loop_shutdown() of the service when the loop ends, unless it is unlinked before.
   void add_service(loop_service& s) noexcept { s.insert_before(services_); }
   bool has_services() const noexcept { return services_.following != &services_; }
 
   const std::shared_ptr<loop_handle>& handle() const noexcept { return handle_; }
 
-  /// Whether a function of this loop is on a stack, so that nothing of it may be destroyed: a task
-  /// has called exit().
+  /// Whether a function of this loop is on a stack. If a task calls exit(), the loop must not be
+  /// destroyed then.
   bool is_running() const noexcept;
-  /// Whether exit() destroys the tasks of a loop that runs.
+  /// Whether exit() was called, and this loop is running: its tasks must not be destroyed.
   bool is_left_by_exit() const noexcept;
 
-  /// A socket, say, is gone.
+  /// To be called when an object of the loop, a socket for example, is closed.
   void on_object_closed() noexcept {
     if (embedded_) [[unlikely]]
       embedded_->offer();
   }
 
-  /// Where bytes go that nobody wants: written to by one operation after another, read by none.
+  /// Memory for input that is discarded. Operations share it: they write to it, and never read it.
+  /// Allocated on first use.
   mutable_buffer discarded() {
     constexpr std::size_t size = 16 << 10;
     if (!discarded_) discarded_.reset(new char[size]);
     return {discarded_.get(), size};
   }
 
-  embedded_loop_hook* embedded_ = nullptr;  // null: the loop lives by itself
+  embedded_loop_hook* embedded_ = nullptr;  // null: not an embedded loop
   int background_ = 0;                      // services that have work to do without any task
   unsigned siblings = 1;                    // loops that do the same work, this one included
 
  protected:
   ~scheduler() = default;
 
-  // The end of a loop, in this order, with its tasks between the first two.
-  void detach_handle() noexcept;  // no message comes any more
+  // The end of a loop, in this order. The tasks are destroyed between the first two: their
+  // destructors may still use the services.
+  void detach_handle() noexcept;  // no more messages
   void end_services() noexcept;
   void discard_messages() noexcept;
   void clear_queues() noexcept;
 
-  /// From now on exit() is noticed.
+  /// Registers a handler of exit(), once for the process.
   static void notice_exit();
 
-  bool inside_ = false;  // somebody runs the loop
+  bool inside_ = false;  // a function such as loop::run runs the loop
 
  private:
   friend class loop_handle;
@@ -172,23 +186,25 @@ class scheduler : public loop_state {
   link ready_queue_;
   link next_turn_;
   link services_;
-  loop_message* messages_ = nullptr;  // taken from the handle, to be delivered
+  loop_message* messages_ = nullptr;  // taken from the handle, not delivered yet
   std::unique_ptr<char[]> discarded_;
   bool in_turn_ = false;
   int watched_ = 0;
 
   timer_wheel wheel_;
-  // No timer is due before this tick. Busy while timers are due: they fire, whatever is set then.
+  // No timer is due before this tick. `busy` while due timers wait to be fired: it is the smallest
+  // value, so a timer that is set then neither changes it nor wakes the reactor.
   static constexpr std::uint64_t busy = 0;
   std::uint64_t next_tick_ = timer_wheel::never;
   bool timers_due_ = false;
-  bool held_up_ = false;   // the loop was late for them
-  std::uint64_t due_ = 0;  // the tick up to which they fire
-  int looks_ = 0;          // for events, since they were due
-  int wanted_looks_ = 0;
+  bool held_up_ = false;   // the loop was late for the due timers
+  std::uint64_t due_ = 0;  // the tick up to which timers fire
+  int looks_ = 0;          // looks for events since the timers were due
+  int wanted_looks_ = 0;   // looks that find all input that arrived before
 };
 
-/// Makes it the scheduler that runs on this thread, for as long as the object exists.
+/// Makes `s` the current scheduler of this thread for as long as the object exists. Nests: a task
+/// of one loop may run another loop.
 class on_scheduler {
  public:
   explicit on_scheduler(scheduler* s) noexcept;

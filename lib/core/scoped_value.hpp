@@ -6,7 +6,8 @@
 
 namespace cosock::detail {
 
-/// Sets a variable for as long as the object exists; then it has its former value again.
+/// Sets a variable. The destructor restores the former value, so that scopes nest and an exception
+/// restores it too.
 template <class T>
 class scoped_value {
  public:

@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// semaphore, and its operation. The other objects of <cosock/sync.hpp> are inline; the waiting
+// itself is in waiter.hpp. All of it is called on the thread of one loop.
+
 #include <cosock/sync.hpp>
 
 #include "core/failure.hpp"
@@ -9,6 +13,8 @@ namespace cosock {
 using detail::semaphore_acquire_operation;
 
 semaphore::~semaphore() {
+  // These have their permits and have not run yet. They must not return permits to this object.
+  // (The waiters without permits are ended by ~wait_list.)
   while (granted_.following != &granted_) {
     auto& op = static_cast<semaphore_acquire_operation::grant&>(*granted_.following).operation;
     op.granted_.unlink();
@@ -33,6 +39,8 @@ step semaphore_acquire_operation::start(std::coroutine_handle<> awaiting, cancel
   if (!semaphore_->waiters_.empty() || semaphore_->available_ < count_)
     return wait_in(semaphore_->waiters_.end());
   semaphore_->available_ -= count_;
+  // If it yields, it holds its permits in the queue of the next turn: they return if it is
+  // destroyed.
   const step reached = complete_or_yield();
   if (reached == step::pending) granted_.insert_before(semaphore_->granted_);
   return reached;
@@ -41,10 +49,10 @@ step semaphore_acquire_operation::start(std::coroutine_handle<> awaiting, cancel
 void semaphore_acquire_operation::cancel() noexcept {
   if (completed_) return;
   complete(cancelled_failure());
-  semaphore_->grant();  // those behind it may want less
+  semaphore_->grant();  // the waiters behind it may need fewer permits
 }
 
-/// Destroyed while it waits, for permits or, with them, for its turn.
+/// Destroyed while it waits for permits, or, with its permits, for its turn.
 void semaphore_acquire_operation::leave() noexcept {
   unlink();
   if (granted_.linked()) {

@@ -1,5 +1,10 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// Memory of coroutine frames: a cache of each thread. Called by promise_base::operator new, and for
+// other objects that come and go as often. A frame may be released on another thread than it was
+// allocated on; it is then kept by that thread.
+
 #include <cosock/task.hpp>
 
 #include "core/capture_check.hpp"
@@ -38,7 +43,7 @@ struct free_frame {
 struct thread_cache {
   free_frame* first[size_classes] = {};
   unsigned count[size_classes] = {};
-  bool closed = false;  // the thread ends: frames released by other destructors are not kept
+  bool closed = false;  // the thread ends: what later destructors release is not kept
 
   ~thread_cache() {
     closed = true;
@@ -47,6 +52,7 @@ struct thread_cache {
   }
 };
 
+// Used through a local reference, because each use of the name may check whether it is constructed.
 thread_local thread_cache frame_cache;
 
 constexpr std::size_t class_of(std::size_t size) noexcept { return (size - 1) / size_step; }
@@ -88,7 +94,7 @@ static void release_memory(void* frame, std::size_t) noexcept { ::operator delet
 void* allocate_frame(std::size_t size) {
   void* const frame = allocate_memory(size);
   if constexpr (checks_captures) {
-    std::memset(frame, 0, size);  // nothing stale that looks like a reference
+    std::memset(frame, 0, size);  // so that no stale word looks like a reference
     frame_made(frame, size);
   }
   return frame;

@@ -1,5 +1,10 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// Children that run side by side: the common part of nursery, when_all, when_any, the root of a
+// loop and spawn(). A group owns its children until they end; it does not own the coroutine that
+// waits for them.
+
 #include <cosock/detail/task_group.hpp>
 
 #include "core/capture_check.hpp"
@@ -32,8 +37,9 @@ task_group::~task_group() {
 }
 
 void task_group::leave() noexcept {
+  // A child that called exit() is on the stack below: its frame is in use.
   if (children_.following != &children_ && scheduler::get(*loop_).is_left_by_exit()) return;
-  if constexpr (checks_captures)  // all end at once, none before another
+  if constexpr (checks_captures)  // the children end together, so they may refer to each other
     for (link* l = children_.following; l != &children_; l = l->following)
       child_gone(&promise_of(*l));
   while (children_.following != &children_) {
@@ -58,6 +64,7 @@ std::coroutine_handle<child_coroutine::promise_type> task_group::adopt(
   const auto handle = started.take();
   auto& promise = handle.promise();
   promise.owner = this;
+  // A scope of its own, because the scope of the group can point to one pending operation only.
   promise.parent = &promise.own;
   promise.own.loop = loop_;
   promise.own.cancelled = cancelled_;
@@ -84,6 +91,7 @@ void task_group::add_now(child_coroutine started) {
 }
 
 step task_group::wait() noexcept {
+  // The children may have ended before this call.
   if (active_ == 0) {
     outer_->pending = nullptr;
     return step::done;
@@ -111,7 +119,7 @@ void task_group::keep_error(const std::exception_ptr& error) noexcept {
     if (!more_errors_) more_errors_ = new error_list;
     more_errors_->all.push_back(error);
   } catch (const std::bad_alloc&) {
-    // The first one stands for those that there is no memory for.
+    // No memory for the others: the first error is reported alone.
   }
 }
 
@@ -119,6 +127,7 @@ void task_group::on_child_done(
     std::coroutine_handle<child_coroutine::promise_type> child) noexcept {
   auto& promise = child.promise();
   bool stop = first_end_cancels_;
+  // A child that ends with `cancelled` because it was cancelled has not failed.
   if (promise.error) {
     if (promise.own.cancelled && is_cancelled(failure_of(promise.error))) {
       child_cancelled_ = true;
@@ -129,6 +138,8 @@ void task_group::on_child_done(
   }
   promise.sibling.unlink();
   if constexpr (checks_captures) child_gone(&promise);
+  // Inside its own final_suspend, where the coroutine is suspended already: nothing of it runs
+  // after.
   child.destroy();
   --active_;
   if (stop && !cancelled_) {
@@ -136,6 +147,7 @@ void task_group::on_child_done(
     cancel_children();
   }
   if (active_ == 0 && waiting_) {
+    // on_all_done() comes last: it may destroy the group.
     waiting_ = false;
     outer_->pending = nullptr;
     loop_->next = awaiting_;
@@ -154,6 +166,7 @@ void task_group::rethrow_errors() {
     all.insert(all.end(), more_errors_->all.begin(), more_errors_->all.end());
     throw multiple_errors(std::move(all));
   } catch (const std::bad_alloc&) {
+    // No memory for the list: the first error is better than none.
     std::rethrow_exception(first);
   }
 }

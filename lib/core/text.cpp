@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// Text from outside, such as the name of a host or a file, as messages may show it. Called where
+// the text of an error is made.
+
 #include "core/text.hpp"
 
 namespace cosock::detail {

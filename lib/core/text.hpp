@@ -7,7 +7,8 @@
 
 namespace cosock::detail {
 
-/// Text from outside as a message may show it: control characters as \xNN, and cut if it is long.
+/// Text from outside as a message may show it: control characters become \xNN, and long text is
+/// cut.
 std::string printable(std::string_view text);
 /// The same in quotes.
 std::string quoted(std::string_view text);

@@ -9,14 +9,16 @@
 
 namespace cosock::detail {
 
-/// A hierarchical timer wheel: insertion and removal in constant time, whatever the number of timers.
-/// Level k has 64 slots of 64^k ticks each; an entry sits on the level of the highest digit (base 64)
-/// in which its tick differs from the present, and moves down as its time comes near.
+/// A hierarchical timer wheel: insertion and removal take constant time for any number of timers.
+/// Level k has 64 slots of 64^k ticks each; an entry sits on the level of the highest digit (base
+/// 64) in which its tick differs from the present, and moves down as its time comes near. The wheel
+/// refers to the timers, and does not own them. Used by the scheduler of one loop.
 class timer_wheel {
  public:
   static constexpr std::uint64_t never = UINT64_MAX;
-  static constexpr int tick_bits = 16;  // a tick is 2^16 ns, 66 us
+  static constexpr int tick_bits = 16;  // a tick is 2^16 ns, 66 us: a shift, no division
 
+  // Deadlines are rounded up and the present is rounded down, so that no timer fires early.
   static std::uint64_t tick_at_or_before(std::int64_t ns) noexcept {
     return ns < 0 ? 0 : static_cast<std::uint64_t>(ns) >> tick_bits;
   }
@@ -38,23 +40,25 @@ class timer_wheel {
   /// Files the timer under its tick, or under the next one if that has passed.
   void insert(timer& t) noexcept {
     if (t.tick <= now_) t.tick = now_ + 1;
+    // `tick ^ now_` is not zero, so the highest digit that differs exists.
     const int level = (63 - std::countl_zero(t.tick ^ now_)) / 6;
     const int slot = static_cast<int>(t.tick >> (level * 6)) & 63;
     t.insert_before(slots_[level][slot]);
     occupied_[level] |= std::uint64_t{1} << slot;
   }
 
-  /// The tick at which advance() has something to do, or never. May be sooner than the first timer.
+  /// The next tick at which advance() has work, or never. May be sooner than the first timer: the
+  /// tick at which a slot of a higher level begins.
   std::uint64_t next() noexcept { return first().at; }
 
-  /// Moves the present to `tick`, and gives the timers that are due to `due`, in the order of their
-  /// ticks, and of their insertion where those are equal.
+  /// Moves the present to `tick`, and passes each due timer to `due`, in the order of their ticks,
+  /// then of their insertion.
   template <class F>
   void advance(std::uint64_t tick, F due) noexcept {
     for (place p; (p = first()).at <= tick;) {
       now_ = p.at;
       occupied_[p.level] &= ~(std::uint64_t{1} << p.slot);
-      // Due timers may stop others of the same slot, so the list is read anew each time.
+      // A due timer may stop other timers of the same slot, so the head is read again each time.
       for (link& head = slots_[p.level][p.slot]; head.following != &head;) {
         timer& t = static_cast<timer&>(*head.following);
         t.unlink();
@@ -75,13 +79,14 @@ class timer_wheel {
     int slot = 0;
   };
 
-  /// The first slot that holds something. All on one level comes before anything on the next.
+  /// The first slot that is not empty. All timers of one level are due before any timer of the
+  /// next. A stopped timer only unlinks itself, so the bit of its slot may still be set.
   place first() noexcept {
     for (int level = 0; level != levels; ++level) {
       while (occupied_[level]) {
         const int slot = std::countr_zero(occupied_[level]);
         const link& head = slots_[level][slot];
-        if (head.following == &head) {  // its timers were stopped
+        if (head.following == &head) {
           occupied_[level] &= ~(std::uint64_t{1} << slot);
           continue;
         }

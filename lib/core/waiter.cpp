@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// Operations that wait in the list of an object of their loop: event, semaphore, channel and
+// others. The object owns the list, not the operations in it.
+
 #include <cosock/detail/waiter.hpp>
 
 #include "core/failure.hpp"

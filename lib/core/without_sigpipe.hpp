@@ -10,8 +10,8 @@
 
 namespace cosock::detail {
 
-/// Makes a system call that writes: with EPIPE, but without SIGPIPE, which the process may need for
-/// itself. For those calls that know no MSG_NOSIGNAL.
+/// Makes a system call that writes. A pipe or socket without a reader causes EPIPE, but no SIGPIPE,
+/// whose disposition belongs to the program. For calls that do not accept MSG_NOSIGNAL.
 template <class F>
 ssize_t without_sigpipe(F call) noexcept {
   sigset_t pipe;
@@ -23,6 +23,8 @@ ssize_t without_sigpipe(F call) noexcept {
   pthread_sigmask(SIG_BLOCK, &pipe, &before);
   const ssize_t n = call();
   const int error = errno;
+  // The signal of this call is pending for this thread: take it out. One that was pending before
+  // belongs to the program, and signals of one number do not queue.
   if (n < 0 && error == EPIPE && !sigismember(&pending, SIGPIPE)) {
     const timespec at_once = {};
     sigtimedwait(&pipe, nullptr, &at_once);
