@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// What async_stream is made of.
+// The parts of async_stream (asio.hpp): a stream of cosock as Asio's and Beast's functions see it.
+// Each operation is a task, started as by spawn(). It does not own the stream.
 
 #include <cosock/detail/asio_spawn.hpp>
 #include <cosock/error.hpp>
@@ -22,10 +23,13 @@ struct transferred {
   std::size_t bytes = 0;
 };
 
-/// The error as handlers of Asio's expect it.
+/// Replaces codes of cosock by those that handlers of Asio expect: operation_aborted, eof and
+/// others.
 COSOCK_API boost::system::error_code to_asio(const boost::system::error_code&) noexcept;
 
-/// The first buffers of a sequence: an operation on "some" of it need not take more.
+/// The first non-empty buffers of a sequence. Copied, because Asio's functions may destroy the
+/// sequence when the initiation returns; bounded, because an operation that moves "some" bytes need
+/// not take all.
 template <class Buffer>
 class buffer_array {
  public:
@@ -49,11 +53,11 @@ class buffer_array {
 
 COSOCK_API task<transferred> receive_for(byte_stream& from, buffer_array<mutable_buffer> into);
 COSOCK_API task<transferred> send_for(byte_stream& to, buffer_array<const_buffer> from);
-/// Ends the sending direction, and discards what is received until the peer has ended the other; a
-/// client does so in the opposite order.
+/// Ends the sending direction, and discards input until the peer has ended its direction. A client
+/// does it in the opposite order.
 COSOCK_API task<transferred> finish_for(byte_stream& stream, bool client);
 
-/// Has a handler for an error and a size, or for an error, wait for a task.
+/// The completion of a task, as a call of Asio's handler for an error and a size, or for an error.
 template <class Handler, bool WithSize>
 struct transfer_handler {
   Handler handler;
@@ -65,7 +69,8 @@ struct transfer_handler {
   }
   static boost::system::error_code error_of(const std::exception_ptr& error) {
     const failure f = failure_of(error);
-    return f ? to_asio(to_error_code(f)) : asio::error::no_memory;  // nothing else is thrown there
+    // An exception without a code is std::bad_alloc: nothing else is thrown there.
+    return f ? to_asio(to_error_code(f)) : asio::error::no_memory;
   }
 };
 
@@ -91,8 +96,8 @@ struct transfer_initiation {
   }
 };
 
-/// For an enumeration that is only declared until Beast is included: called from a template, with one
-/// of its parameters.
+/// The enumeration of Beast is only declared here. As a template this function is checked when it
+/// is called, where the program has included Beast.
 template <class Parameter, class Role>
 constexpr bool is_client(Role role) noexcept {
   return role == Role::client;

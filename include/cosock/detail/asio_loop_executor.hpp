@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// How code of Asio's gets at the loop of a task, from whatever thread it runs on.
+// The executor through which Asio's handlers reach the loop of a task, from any thread. It shares
+// the handle of the loop, and does not own the loop. Used by use_task, spawn() and the stream
+// adapters.
 
 #include <cosock/detail/asio_build.hpp>
 #include <cosock/loop.hpp>
@@ -23,7 +25,7 @@ class asio_loop_handle;
 COSOCK_KEPT static const char* const build_compiler[] = {
     COSOCK_BUILD_COMPILER(COSOCK_REFER_TO_FACT)};
 
-/// Memory from where task frames come: recycled on each thread.
+/// Allocates from the cache of coroutine frames: Asio's handlers come and go as often as frames.
 template <class T>
 class frame_allocator {
  public:
@@ -47,7 +49,7 @@ class frame_allocator<void> {
   frame_allocator(const frame_allocator<U>&) noexcept {}
 };
 
-/// A message to a loop that owns itself.
+/// A message that is allocated for itself, and releases its own memory.
 class self_owned_message : public loop_message {
  public:
   static void* operator new(std::size_t size) { return allocate_frame(size); }
@@ -62,6 +64,7 @@ class posted_function final : public self_owned_message {
  public:
   explicit posted_function(F&& f) : f_(std::move(f)) {}
   void deliver() override {
+    // Released first, as Asio does it: the function may start an operation that reuses the memory.
     F f(std::move(f_));
     delete this;
     std::move(f)();
@@ -72,18 +75,21 @@ class posted_function final : public self_owned_message {
   F f_;
 };
 
-/// The loop of a task as handlers see it: an executor that may outlive its loop, and drops what it is
-/// given from then on.
+/// The loop of a task as an executor. It may outlive the loop; from then on it destroys the
+/// functions that are passed to it without calling them.
 class COSOCK_API loop_executor_impl {
  public:
   explicit loop_executor_impl(std::shared_ptr<asio_loop_handle> loop) noexcept
       : loop_handle_(std::move(loop)) {}
-  /// Of the loop that runs on this thread; std::logic_error if none does.
+  /// The executor of the loop that runs on this thread. Throws std::logic_error if no loop runs
+  /// here.
   static loop_executor_impl current();
 
   template <class F>
   void execute(F&& f) const {
     std::decay_t<F> function(std::forward<F>(f));
+    // Directly, unless blocking.never was required: the usual case is a handler that Asio calls on
+    // the thread of the loop, between two turns.
     if (!posts_ && is_here()) return std::move(function)();
     loop_message* const m = new posted_function<std::decay_t<F>>(std::move(function));
     if (!post(*m)) m->discard();
@@ -108,7 +114,7 @@ class COSOCK_API loop_executor_impl {
 
   /// Whether the loop runs on this thread right now.
   bool is_here() const noexcept;
-  /// Queues it for the loop; false if that is gone.
+  /// Queues the message for the loop. False if the loop is gone; the caller discards the message.
   bool post(loop_message&) const noexcept;
 
  private:

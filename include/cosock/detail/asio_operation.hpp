@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// The awaitable behind use_task.
+// The awaitable behind use_task. The task waits for a handler, which Asio owns and calls through
+// loop_executor_impl, from any thread. So task and handler share a state, which the last of them
+// destroys.
 
 #include <cosock/detail/asio_loop_executor.hpp>
 #include <cosock/error.hpp>
@@ -22,8 +24,9 @@ namespace detail {
 
 class basic_asio_operation;
 
-/// What a task that waits, and the handler of the operation that it waits for, have in common. Each
-/// may be gone before the other. It is also the message that brings the result to the loop.
+/// The state that a waiting task shares with the handler of its operation. Each may be gone before
+/// the other; the last one destroys it. It is also the message that brings the result to the loop,
+/// so a result from another thread needs no allocation.
 class COSOCK_API asio_operation_state : public self_owned_message {
  public:
   explicit asio_operation_state(basic_asio_operation& waiter) noexcept;
@@ -33,16 +36,16 @@ class COSOCK_API asio_operation_state : public self_owned_message {
   const loop_executor_impl& home() const noexcept { return executor_impl_; }
   asio::cancellation_slot slot() noexcept { return signal_.slot(); }
 
-  /// By the handler, once, from any thread: the result is there.
+  /// Called by the handler, once, on any thread, when the result is stored.
   void completed() noexcept;
-  /// By the handler, once, from any thread: it is destroyed, nothing will come any more.
+  /// Called by the handler, once, on any thread, if it is destroyed without a call.
   void dropped() noexcept;
 
-  /// By the awaitable.
+  /// Called by the awaitable.
   void cancel() noexcept;
   bool is_cancelled() const noexcept { return cancelled_; }
   bool was_dropped() const noexcept { return dropped_; }
-  /// The awaitable goes.
+  /// Called by the awaitable when it is destroyed: cancels the operation, and ends its share.
   void abandon() noexcept;
 
  private:
@@ -50,14 +53,15 @@ class COSOCK_API asio_operation_state : public self_owned_message {
   void deliver() noexcept override;
   void discard() noexcept override { drop(); }
   void drop() noexcept {
+    // acq_rel: the side that destroys the state must see all that the other side has written to it.
     if (shares_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
 
   loop_executor_impl executor_impl_;
-  basic_asio_operation* waiter_;  // touched on the loop only
+  basic_asio_operation* waiter_;  // touched on the loop only; null: the awaitable is gone
   asio::cancellation_signal signal_;
-  std::atomic<int> shares_ = 2;
-  std::atomic<bool> pending_ = true;  // the operation may be cancelled
+  std::atomic<int> shares_ = 2;       // the awaitable and the handler
+  std::atomic<bool> pending_ = true;  // the operation has not completed: it may be cancelled
   bool cancelled_ = false;
   bool dropped_ = false;
 };
@@ -67,7 +71,7 @@ class COSOCK_API basic_asio_operation : public awaited_operation {
  public:
   void fire() override { resume(); }
   void cancel() noexcept override;
-  /// By the state, on the loop: the result is there.
+  /// Called by the state, on the loop, when the result has arrived.
   void arrive() noexcept;
 
  protected:
@@ -75,10 +79,10 @@ class COSOCK_API basic_asio_operation : public awaited_operation {
   ~basic_asio_operation() {
     if (state_) state_->abandon();
   }
-  /// After the operation was started: whether the coroutine has to wait.
+  /// To be called when the initiation has returned. The result may have arrived inside it.
   step started(cancel_node& parent) noexcept;
-  /// The failure that this code means: one that says "cancelled" does so in our words if the
-  /// scope was, and has not just met an operation that somebody else cancelled.
+  /// The failure for this code of Asio. operation_aborted becomes `cancelled` only if this scope
+  /// was cancelled: the program may also have cancelled the operation itself.
   failure failure_of_code(const boost::system::error_code&) const noexcept;
   [[noreturn]] void rethrow(const std::exception_ptr&) const;
 
@@ -86,7 +90,7 @@ class COSOCK_API basic_asio_operation : public awaited_operation {
 
  private:
   bool arrived_ = false;
-  bool waiting_ = false;
+  bool waiting_ = false;  // suspended, so arrive() has to schedule
 };
 
 template <class... Values>
@@ -96,7 +100,8 @@ class asio_result final : public asio_operation_state {
   std::optional<std::tuple<Values...>> values;
 };
 
-/// Passes for a handler of any signature.
+/// The handler that is passed to Asio's operation. It owns one share of the state; a moved-from
+/// handler owns nothing. If Asio destroys it without a call, the task learns of that.
 template <class... Args>
 class use_task_handler {
   using state = asio_result<std::decay_t<Args>...>;
@@ -124,7 +129,7 @@ class use_task_handler {
   state* state_;
 };
 
-/// What comes first in a signature.
+/// The kind of the first argument in a signature: a code and an exception are thrown, not returned.
 enum class first_argument : unsigned char { value, code, exception };
 template <class...>
 inline constexpr first_argument first_of = first_argument::value;
@@ -133,7 +138,8 @@ inline constexpr first_argument first_of<boost::system::error_code, Rest...> = f
 template <class... Rest>
 inline constexpr first_argument first_of<std::exception_ptr, Rest...> = first_argument::exception;
 
-/// An operation that has not begun: it is kept with its arguments until it is awaited.
+/// An operation of Asio that has not begun. It keeps the initiation and its arguments until it is
+/// awaited, because only then the scope and the loop are known.
 template <class Initiation, class Bound, class... Args>
 class COSOCK_AWAITABLE asio_operation final
     : public awaiter_of<asio_operation<Initiation, Bound, Args...>>,
@@ -156,6 +162,7 @@ class COSOCK_AWAITABLE asio_operation final
     if (!enter(awaiting, parent)) return complete_or_yield();
     auto* const made = new state(*this);
     state_ = made;
+    // If the initiation throws, the handler has ended its share, or will; the destructor ends ours.
     try {
       use_task_handler<Args...> handler(*made);
       std::apply(
@@ -200,7 +207,7 @@ class COSOCK_AWAITABLE asio_operation final
     return std::tuple<std::tuple_element_t<skipped + Index, std::tuple<std::decay_t<Args>...>>...>(
         std::get<skipped + Index>(std::move(values()))...);
   }
-  /// What has been transferred all the same is told with the error.
+  /// If bytes were transferred before the error, throws transfer_error with their number.
   [[noreturn]] void raise_failure(const failure& f) {
     if constexpr (kind == first_argument::exception) {
       if (!failure_ && !state_->was_dropped()) rethrow(std::get<0>(values()));

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// Which socket of Asio's goes with which of ours.
+// The sockets of Asio that correspond to those of cosock, and a view of a socket as Asio's options
+// need it. Used by the conversions in asio.hpp. Nothing here owns a descriptor.
 
 #include <cosock/detail/asio_loop_executor.hpp>
 #include <cosock/local_datagram.hpp>
@@ -17,6 +18,7 @@
 
 namespace cosock::detail {
 
+/// From a socket of cosock: its class template and protocol in Asio.
 template <class Socket>
 struct counterpart;
 
@@ -51,6 +53,7 @@ struct counterpart<local_seqpacket_acceptor>
 template <class Socket>
 concept has_counterpart = requires { typename counterpart<std::remove_cvref_t<Socket>>::protocol; };
 
+/// From a protocol of Asio: the socket and the acceptor of cosock.
 template <class Protocol>
 struct counterpart_of;
 template <>
@@ -77,9 +80,10 @@ struct counterpart_of<asio::generic::seq_packet_protocol> {
   using acceptor = local_seqpacket_acceptor;
 };
 
-/// The address family of a socket; throws where there is none.
+/// The address family of a socket (SO_DOMAIN). Throws system_error.
 COSOCK_API int family_of(int descriptor);
 
+/// Asio's option classes take a protocol, which a descriptor alone does not name: IP has two.
 template <class Protocol>
 Protocol protocol_of(int descriptor) {
   const int family = family_of(descriptor);
@@ -96,7 +100,7 @@ COSOCK_API void set_socket_option(int descriptor, int level, int name, const voi
 COSOCK_API std::size_t get_socket_option(int descriptor, int level, int name, void* data,
                                          std::size_t size);
 
-/// What native() gives.
+/// The view that native() returns. It does not own the descriptor.
 template <class Protocol>
 class native_view {
  public:
@@ -106,7 +110,7 @@ class native_view {
   [[nodiscard]] int native_handle() const noexcept { return descriptor_; }
   [[nodiscard]] Protocol protocol() const noexcept { return protocol_; }
 
-  /// As the function of a socket of Asio's. Throws system_error.
+  /// Like the function of Asio's sockets. Throws system_error.
   template <class Option>
   void set_option(const Option& option) {
     set_socket_option(descriptor_, option.level(protocol_), option.name(protocol_),

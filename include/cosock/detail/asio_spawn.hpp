@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// What spawn() is made of.
+// The parts of spawn() (asio.hpp): a task that Asio's code starts on a loop, and the call of its
+// handler on the handler's own executor. The code is in lib/asio/asio.cpp.
 
 #include <cosock/detail/asio_loop_executor.hpp>
 #include <cosock/serve.hpp>
@@ -25,18 +26,20 @@ namespace cosock::detail {
 class embedded_loop;
 struct spawn_cancellation;
 
-/// A task that code of Asio's has started: it owns itself, and the handler that waits for it.
+/// A task that code of Asio has started. It owns itself, the task, and the handler that waits for
+/// it; complete() destroys it.
 class COSOCK_API spawned {
  public:
   spawned(const spawned&) = delete;
   static void* operator new(std::size_t size) { return allocate_frame(size); }
   static void operator delete(void* p, std::size_t size) { release_frame(p, size); }
 
-  /// On any thread, first: finds the loop for this executor, or makes it.
+  /// To be called first, on any thread: finds or makes the loop for this executor.
   void attach_loop(const asio::any_io_executor& executor);
-  /// Then, if it can be cancelled: what does that, from any thread.
+  /// Then, if the handler has a cancellation slot. The link may be used from any thread, and may
+  /// outlive the task.
   std::shared_ptr<spawn_cancellation> make_link();
-  /// Then: has it begin soon.
+  /// Then: starts the task soon, on its loop, and passes the ownership to it.
   static void launch(std::unique_ptr<spawned>);
 
  protected:
@@ -47,7 +50,8 @@ class COSOCK_API spawned {
   virtual child_coroutine make() = 0;
   /// Hands over the result, and destroys this.
   virtual void complete(std::exception_ptr error) = 0;
-  /// In the destructor of a derived class: nothing of the task is left after it.
+  /// In the destructor of a derived class: destroys the frame, which refers to members of that
+  /// class.
   void finish() noexcept { root_.reset(); }
 
  private:
@@ -82,17 +86,17 @@ struct COSOCK_API spawn_cancellation : std::enable_shared_from_this<spawn_cancel
   explicit spawn_cancellation(spawned& owner) : home(*owner.executor_impl_), task(&owner) {}
   void cancel();
   loop_executor_impl home;
-  spawned* task;  // touched on the loop only; null: has ended
+  spawned* task;  // touched on the loop only; null: the task has ended
   bool cancelled = false;
 };
 
-/// What the cancellation slot of the handler gets.
+/// The function that is stored in the cancellation slot of the handler.
 struct spawn_canceller {
   std::shared_ptr<spawn_cancellation> link;
   void operator()(asio::cancellation_type) const { link->cancel(); }
 };
 
-/// The handler and its arguments.
+/// The handler and its arguments, as a function without arguments.
 template <class Handler, class... Args>
 struct spawn_completion {
   Handler handler;
@@ -106,7 +110,8 @@ struct spawn_completion {
   }
 };
 
-/// The same on its way to the executor of the handler.
+/// A completion that is passed on to the executor of the handler. The work guard keeps that
+/// executor's context running until then.
 template <class Completion, class Executor>
 struct spawn_delivery {
   Completion completion;
@@ -116,10 +121,10 @@ struct spawn_delivery {
   allocator_type get_allocator() const noexcept { return completion.get_allocator(); }
 };
 
-/// The executor of the task, from where the handler is called if its own is another one; otherwise
-/// empty. Code of the program runs outside the loop's own then too, so that what it throws leaves the
-/// run() of the context; and an executor that may run a function at once does so, as after co_spawn.
-/// Posting to the system executor instead, which use_future has, would start threads.
+/// The executor of the task, if the handler has another one; otherwise empty. The handler is
+/// dispatched from there. So an exception of the handler leaves the run() of the context, not that
+/// of the loop, and an executor that may run a function at once does so, as after co_spawn.
+/// (Posting to the system executor instead, which use_future has, would start threads.)
 template <class Executor>
 asio::any_io_executor step_before(const Executor& through, const asio::any_io_executor& executor) {
   if constexpr (std::is_same_v<Executor, asio::any_io_executor>) {
@@ -131,8 +136,8 @@ asio::any_io_executor step_before(const Executor& through, const asio::any_io_ex
   return executor;
 }
 
-/// Whether an executor takes functions to be called later. Asio's inline executor calls them at once;
-/// no task runs on it, so there always is a step before it.
+/// Whether an executor can call a function later. Asio's inline executor cannot; no task runs on
+/// it, so step_before() is never empty for it.
 template <class Executor>
 concept postable = requires(const Executor& e, void (*function)()) { asio::post(e, function); };
 
@@ -178,6 +183,8 @@ class spawned_with final : public spawned {
   }
 
   void complete(std::exception_ptr error) override {
+    // The members are moved out, and this object is destroyed, before the handler is posted: its
+    // memory is free by the time the handler runs.
     auto work = std::move(work_);
     const asio::any_io_executor before = std::move(before_);
     if constexpr (std::is_void_v<T>) {
@@ -193,7 +200,7 @@ class spawned_with final : public spawned {
     }
   }
 
-  Function function_;  // outlives the task
+  Function function_;  // the task may refer to its captures, so it is destroyed after the task
   Handler handler_;
   asio::any_io_executor before_;
   asio::executor_work_guard<executor> work_;
@@ -216,7 +223,7 @@ struct spawn_initiation {
   }
 };
 
-/// A task that has been called already, as a function.
+/// An existing task as a function that returns it.
 template <class T>
 struct ready_task {
   task<T> kept;
@@ -238,7 +245,7 @@ auto as_function(F&& f) {
   }
 }
 
-/// Tells of errors, and drops a task that was cancelled.
+/// The handler of a detached task: reports errors; a cancellation is not reported.
 struct COSOCK_API report_error {
   error_observer on_error;
   void operator()(const std::exception_ptr&) const;

@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// What asio_stream is made of: an io_object, which is asked whether it is ready, over a stream that is told
-// what to do.
+// The parts of asio_stream (asio.hpp): an io_object over a stream of Asio, such as ssl::stream. An
+// io_object is asked whether it is ready; a stream of Asio completes operations. Two buffers lie
+// between.
 
 #include <cosock/descriptors.hpp>
 #include <cosock/detail/asio_loop_executor.hpp>
@@ -20,8 +21,10 @@
 
 namespace cosock::detail {
 
-/// The two buffers between a stream of Asio's and our operations. Bytes wait in them, so an operation
-/// that is cancelled leaves neither a read that would lose bytes nor a write of memory that is gone.
+/// Two buffers between a stream of Asio and the operations of cosock. Asio reads into one and
+/// writes from the other. So a cancelled operation neither loses bytes that Asio has read, nor
+/// leaves Asio with memory of the program that is gone. After close() it goes on in the background
+/// until all is sent.
 class COSOCK_API asio_stream_adapter : public io_object, private loop_service, private timer {
  public:
   asio_stream_adapter();
@@ -29,7 +32,7 @@ class COSOCK_API asio_stream_adapter : public io_object, private loop_service, p
 
   void shutdown_send();
   void close() noexcept;
-  /// The stream is destroyed: closes, unless somebody keeps this to close it in order.
+  /// Called when the asio_stream is destroyed: closes, unless a keeper takes this object.
   void leave(std::shared_ptr<asio_stream_adapter> self) noexcept;
 
   void arm(io_direction) override;
@@ -49,18 +52,18 @@ class COSOCK_API asio_stream_adapter : public io_object, private loop_service, p
 
   virtual void start_read(char* into, std::size_t size) = 0;
   virtual void start_write(const char* from, std::size_t size) = 0;
-  /// Ends the sending direction, and calls ended_sending() in the end, perhaps at once.
+  /// Ends the sending direction. Calls ended_sending() when done, perhaps before it returns.
   virtual void start_shutdown() = 0;
-  /// Whether receiving goes on after that.
+  /// Whether receiving goes on after start_shutdown().
   virtual bool half_closes() const noexcept = 0;
   /// Whether closing includes waiting for the end of the peer.
   virtual bool waits_for_peer() const noexcept = 0;
-  /// What the system has not delivered yet, for a socket.
+  /// The number of bytes that the system has not delivered yet; 0 if it is not a socket.
   virtual int undelivered() const noexcept = 0;
-  /// Closes what is below, and drops the stream.
+  /// Closes the lowest layer, and releases the stream.
   virtual void close_stream() noexcept = 0;
 
-  // On the loop, for the ends of those.
+  // Called on the loop when an operation of the stream has completed.
   void has_read(const boost::system::error_code&, bool end_of_stream, std::size_t bytes) noexcept;
   void has_written(const boost::system::error_code&, std::size_t bytes) noexcept;
   void ended_sending(const boost::system::error_code&) noexcept;
@@ -75,9 +78,9 @@ class COSOCK_API asio_stream_adapter : public io_object, private loop_service, p
   void discard(std::size_t bytes) noexcept;
   void finish_closing() noexcept;
 
-  loop_state* loop_;
+  loop_state* loop_;  // stays set after close(), when io_object::loop is null
   kept_io_object* keeper_ = nullptr;
-  std::shared_ptr<asio_stream_adapter> self_;  // while it is left
+  std::shared_ptr<asio_stream_adapter> self_;  // while a keeper has this object
   std::unique_ptr<char[]> in_;
   std::unique_ptr<char[]> out_;
   std::size_t in_begin_ = 0;
@@ -92,10 +95,10 @@ class COSOCK_API asio_stream_adapter : public io_object, private loop_service, p
   enum class farewell : unsigned char { none, wanted, begun, done } farewell_ = farewell::none;
   bool closing_ = false;
   bool discarding_ = false;  // closing, and all is sent
-  bool lingers_ = false;
+  bool lingers_ = false;     // closing in the background, counted in scheduler::background_
   bool closed_ = false;
   std::uint64_t written_ = 0;
-  // While it is closing: what has been discarded; how far sending has come, and when that was seen.
+  // While it is closing: the bytes discarded; the progress at the last look, and how long it lasts.
   std::size_t discarded_ = 0;
   std::uint64_t written_before_ = 0;
   int undelivered_before_ = 0;
@@ -105,7 +108,7 @@ class COSOCK_API asio_stream_adapter : public io_object, private loop_service, p
 
 [[noreturn]] COSOCK_API void raise_closed();
 
-/// The bytes that a socket still has to deliver (SIOCOUTQ); 0 where it does not say.
+/// The bytes that a socket still has to deliver (SIOCOUTQ); 0 if the system does not know.
 COSOCK_API int undelivered_bytes(int descriptor) noexcept;
 
 /// The same for the socket at the bottom of a stream.
@@ -121,8 +124,8 @@ int undelivered_at_the_bottom(Stream& s) noexcept {
     return 0;
 }
 
-/// A stream of TLS that OpenSSL does, whose functions are found as those of its handle, so that
-/// programs without it need not have it.
+/// A TLS stream of OpenSSL. Its functions are found by argument-dependent look-up, so this header
+/// does not include OpenSSL.
 template <class Stream>
 concept does_openssl = requires(Stream& s) {
   SSL_set_shutdown(s.native_handle(), SSL_get_shutdown(s.native_handle()));
@@ -132,8 +135,8 @@ concept does_openssl = requires(Stream& s) {
 template <class Stream>
 void close_lowest(Stream& s) {
   boost::system::error_code ec;
-  // close() of a socket that Asio opened leaves its registration to the system, which keeps it for as
-  // long as a duplicate is open; release() ends it.
+  // close() of an Asio socket relies on the system to end its registration with epoll, which lasts
+  // as long as a duplicate is open, in a child process for example. release() ends it.
   if constexpr (requires {
                   { s.release(ec) } -> std::same_as<int>;
                 })
@@ -159,7 +162,8 @@ class asio_stream_adapter_of final
   Stream* stream() const noexcept { return stream_.get(); }
 
  private:
-  /// Keeps both alive, the memory and the stream.
+  /// A handler for the stream. It keeps the buffers and the stream alive while Asio uses them, also
+  /// after close_stream(). Its executor is the loop, so no lock is needed.
   template <class F>
   struct handler {
     std::shared_ptr<asio_stream_adapter_of> pump;
@@ -202,8 +206,9 @@ class asio_stream_adapter_of final
                             std::size_t) { p.ended_sending(ec); }));
       };
       if constexpr (is_openssl) {
-        // async_shutdown would go on to wait for the end of the peer, and discard what arrives before
-        // it. While that seems to have arrived, it only sends ours; it looks when it begins.
+        // async_shutdown would also wait for the end of the peer, and discard the input before it.
+        // If the end seems to have arrived when it begins, it only sends ours. So the flag is set
+        // for the call.
         constexpr int received = 2;  // SSL_RECEIVED_SHUTDOWN
         auto* const ssl = stream_->native_handle();
         const int before = SSL_get_shutdown(ssl) & received;

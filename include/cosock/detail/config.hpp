@@ -2,7 +2,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// Before anything else is included, so that these are the first errors.
+// Requirements and macros of every header of the library; each of them includes this one. It knows
+// nothing of the library itself.
+
+// Before any #include, so that these are the first errors.
 #ifndef __cpp_impl_coroutine
 #error \
     "cosock needs C++20 coroutines: compile with -std=c++20 (Meson: default_options: 'cpp_std=c++20')"
@@ -21,20 +24,22 @@
 #define COSOCK_API
 #endif
 
-// Has Clang warn where the result is kept longer than the temporary that was passed.
+// Makes Clang warn if the result is kept longer than the temporary that was passed.
 #if defined(__clang__)
 #define COSOCK_LIFETIMEBOUND [[clang::lifetimebound]]
 #else
 #define COSOCK_LIFETIMEBOUND
 #endif
 
-// For every class that is awaited: functions that return one need no [[nodiscard]] of their own,
-// which would hide the text. Exports it too: the two kinds of attributes cannot stand side by side.
+// For every awaitable class. The functions that return one need no [[nodiscard]] of their own,
+// which would hide this text. It exports the class too, because the two kinds of attributes cannot
+// stand side by side.
 #define COSOCK_AWAITABLE                                                              \
   [[nodiscard("an operation does nothing until it is awaited: is co_await missing?"), \
     gnu::visibility("default")]]
 
-// Macros with which Asio is another one than the library's, unless that was built with them too.
+// With one of these macros the program compiles another Asio than the library, unless the library
+// was built with it too. asio_build.hpp makes the linker refuse that.
 #if defined(BOOST_ASIO_ENABLE_HANDLER_TRACKING) || defined(BOOST_ASIO_CUSTOM_HANDLER_TRACKING) ||  \
     defined(BOOST_ASIO_NO_TYPEID) || defined(BOOST_ASIO_NO_EXCEPTIONS) ||                          \
     defined(BOOST_ASIO_DISABLE_STD_EXCEPTION_PTR) || defined(BOOST_ASIO_DISABLE_THREADS) ||        \

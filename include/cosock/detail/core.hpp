@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// What every awaitable of the library shares: the part of a loop that headers must see, the nodes of
-// the cancellation tree, and the base of everything that can wait. Not for direct use.
+// The common part of all awaitables of the library: the part of a loop that headers must see, the
+// nodes of the cancellation tree, and the base of everything that can wait. It owns nothing: an
+// operation is a member of the frame that awaits it, and the other objects refer to it. Not for
+// direct use.
 
 #include <cosock/detail/config.hpp>
 
@@ -19,7 +21,7 @@ namespace cosock::detail {
 /// An error code that costs no header: the value and the address of its category. No category means
 /// no error.
 struct failure {
-  failure() noexcept {}
+  failure() noexcept {}  // leaves `value` unset: an operation has a failure, and most do not use it
   failure(int v, const void* c) noexcept : value(v), category(c) {}
   int value;
   const void* category = nullptr;
@@ -30,25 +32,27 @@ COSOCK_API failure cancelled_failure() noexcept;
 COSOCK_API bool is_cancelled(const failure&) noexcept;
 [[noreturn]] COSOCK_API void raise(const failure&);
 
-/// The failure carried by an exception that is a system_error; none for any other exception.
+/// The failure with the code of a system_error; an empty failure for any other exception.
 COSOCK_API failure failure_of(const std::exception_ptr&) noexcept;
 
 /// The part of a loop that inlined code touches.
 struct loop_state {
   /// The coroutine to run next. Coroutines hand over control by setting this and returning to the
   /// loop, never by calling each other without bound: compilers make tail calls only when they
-  /// optimise, and sanitizers forbid them.
+  /// optimize, and sanitizers forbid them.
   std::coroutine_handle<> next;
   /// How deep tasks that start each other are nested on the stack right now.
   int depth = 0;
-  /// How many more operations the running task may complete at once before it has to yield.
+  /// The turn budget: how many operations the running task may still complete at once before it has
+  /// to yield. May be negative: bytes count too, and are counted after they have been moved.
   int budget = 0;
 
-  /// Takes the part of one operation that completes at once. False if the running task has none
-  /// left: the operation yields first.
+  /// Takes the share of one operation that completes at once. False if the budget is used up: the
+  /// operation yields first.
   bool take_turn() noexcept { return budget-- > 0; }
 };
 
+/// Nested starts of tasks before the loop resumes the next one instead, which bounds the stack.
 inline constexpr int max_depth = 32;
 
 /// Anything that can be cancelled: an operation, a nested scope, a group of tasks.
@@ -65,23 +69,25 @@ class cancellable {
 };
 
 /// A node of the cancellation tree. A chain of tasks that await each other waits for one thing at a
-/// time, so one pointer is all that a scope needs to reach what is inside it.
+/// time, so a scope needs only one pointer: to an operation, a nested scope, or a group of tasks.
+/// The object that sets `pending` clears it when it ends or is destroyed.
 struct cancel_node {
   loop_state* loop = nullptr;
   cancellable* pending = nullptr;
-  bool cancelled = false;
+  bool cancelled = false;  // stays set: later operations in the scope fail in enter()
 
   void cancel() noexcept {
     if (cancelled) return;
-    cancelled = true;
+    cancelled = true;  // first, so that whatever pending->cancel() causes finds the scope cancelled
     if (pending) pending->cancel();
   }
 };
 
-/// An element, or the head, of a circular intrusive list.
+/// An element, or the head, of a circular intrusive list. Intrusive, so that queuing needs no
+/// memory and cannot fail; circular, so that an element unlinks itself without the list.
 struct link {
   link() noexcept {}
-  link* previous = nullptr;  // null: in no list, and the other pointer says nothing
+  link* previous = nullptr;  // null: in no list, and `following` is not set
   link* following;
 
   bool linked() const noexcept { return previous != nullptr; }
@@ -100,10 +106,11 @@ struct link {
   }
 };
 
-/// Something that has to end before its loop does.
+/// An object that has to end before its loop does, such as an open socket. The loop does not own
+/// it.
 class loop_service : public link {
  public:
-  /// The loop is being destroyed, its tasks have gone. No longer in the list of the loop.
+  /// Called when the loop is destroyed, after its tasks. The service is unlinked already.
   virtual void on_loop_shutdown() noexcept = 0;
 
  protected:
@@ -113,21 +120,22 @@ class loop_service : public link {
   ~loop_service() { unlink(); }
 };
 
-/// Where a message stands among others. Apart from it, because a class with friends and a destructor that
-/// is protected makes compilers warn.
+/// The place of a message in the queue of a loop. A class of its own, because compilers warn of a
+/// class that has both friends and a protected destructor.
 class loop_message_link {
   friend class loop_handle;
   friend class scheduler;
   class loop_message* next_message_ = nullptr;
 };
 
-/// Something that another thread tells a loop. It is a part of what it is about, so sending it allocates
-/// nothing, and whoever sends it owns it, or sees to it that it lives until one of the two is called.
+/// A message from another thread to a loop. It is a part of the object that it is about, so sending
+/// it allocates nothing. The sender makes sure that it lives until deliver() or discard() is
+/// called.
 class loop_message : public loop_message_link {
  public:
-  /// On the loop, once: acts. Not inside the call that sent it.
+  /// Called once, on the loop, never inside the call that sent the message.
   virtual void deliver() = 0;
-  /// Once, instead: the loop is gone. Acts on nothing, and releases.
+  /// Called once, instead of deliver(), if the loop is gone. Only releases the message.
   virtual void discard() noexcept = 0;
 
  protected:
@@ -140,17 +148,18 @@ class loop_message : public loop_message_link {
 /// How far an operation has come.
 enum class step : bool {
   done,     ///< it has its result, or a failure
-  pending,  ///< it waits: what awaits it is resumed later
+  pending,  ///< it waits: the coroutine that awaits it is resumed later
 };
 
-/// Anything that waits for the loop: put into one of its queues, and fired when its turn has come.
+/// Anything that waits for the loop. It is put into a queue of the loop, which calls fire() in its
+/// turn.
 class operation : public cancellable, public link {
  public:
   virtual void fire() = 0;
 
  protected:
   operation() = default;
-  ~operation() = default;  // those derived unlink it, if it may be in a queue
+  ~operation() = default;  // a derived class unlinks it, if it may be in a queue
 };
 
 /// An operation that a coroutine awaits.
@@ -158,17 +167,19 @@ class awaited_operation : public operation {
  protected:
   awaited_operation() noexcept {}
   ~awaited_operation() {
+    // Unlikely: an operation that has ended has no scope.
     if (scope_) [[unlikely]]
       detach_from_scope();
   }
-  /// Destroyed while it waits: out of the queue it is in, and out of the scope.
+  /// Destroyed while it waits: leaves its queue and the scope. (It is not the pending object if
+  /// start() threw before suspend().)
   void detach_from_scope() noexcept {
     if (scope_->pending == this) scope_->pending = nullptr;
     unlink();
   }
 
-  /// Comes first in start(). False, and `cancelled` as the failure, if the scope has been
-  /// cancelled: what start() then returns is complete_or_yield().
+  /// The first call in start(). False, with `cancelled` as the failure, if the scope is cancelled:
+  /// start() then returns complete_or_yield().
   bool enter(std::coroutine_handle<> awaiting, cancel_node& parent) noexcept {
     awaiting_ = awaiting.address();
     scope_ = &parent;
@@ -177,20 +188,23 @@ class awaited_operation : public operation {
     failure_ = cancelled_failure();
     return false;
   }
-  /// For start(): has its result, or a failure, without a wait.
+  /// For start(): the operation has ended without waiting, with a result or a failure.
   step done() noexcept {
     scope_ = nullptr;
     return step::done;
   }
-  /// The same; but where the running task has used up its turn, the others have theirs first.
+  /// Like done(), but yields to the other tasks if the budget is used up.
   step complete_or_yield() noexcept {
     if (scope_->loop->take_turn()) [[likely]]
       return done();
     return yield();
   }
-  /// For start(): is resumed in the next turn.
+  /// For start(): ends the operation in the next turn, by fire().
   COSOCK_API step yield() noexcept;
+  /// From now on a cancellation of the scope calls cancel().
   void suspend() noexcept { scope_->pending = this; }
+  /// For fire(): ends the operation. Does not resume the coroutine itself: the loop does that after
+  /// fire() has returned, because the coroutine may destroy this operation.
   void resume() noexcept {
     scope_->pending = nullptr;
     scope_->loop->next = std::coroutine_handle<>::from_address(awaiting_);
@@ -198,12 +212,12 @@ class awaited_operation : public operation {
   }
 
   cancel_node* scope_ = nullptr;  // null: not started, or ended
-  void* awaiting_;                // a coroutine_handle, which would be cleared first
+  void* awaiting_;                // not a coroutine_handle, whose constructor would clear it
   failure failure_;
 };
 
-/// What with_timeout, as_result and the others need of an operand: start(); result(), which returns
-/// the value or throws; and fail(), which returns the error if there is one.
+/// The interface that with_timeout, as_result and the other wrappers need: start(); result(), which
+/// returns the value or throws; and fail(), which returns the error without throwing.
 template <class A>
 concept startable = requires(A& a, std::coroutine_handle<> h, cancel_node& s) {
   { a.start(h, s) } -> std::same_as<step>;
@@ -211,8 +225,8 @@ concept startable = requires(A& a, std::coroutine_handle<> h, cancel_node& s) {
   a.result();
 };
 
-/// Whether result() throws more than the code that fail() has returned: a text, a count, or an
-/// exception of a task's.
+/// Whether result() throws more than the code that fail() returns: a text, a count, or an exception
+/// of a task.
 template <class A>
 bool has_details(const A& operand) noexcept {
   if constexpr (requires { operand.has_details(); })
@@ -226,12 +240,13 @@ template <class A>
 concept awaitable =
     startable<std::remove_reference_t<A>> || requires { std::declval<A>().operator co_await(); };
 
-/// False, in a way that only an instantiation finds out.
+/// False. It depends on template parameters, so a static_assert with it fails in an instantiation
+/// only.
 template <class...>
 inline constexpr bool always_false = false;
 
-/// For what is awaited: its result cannot be had without that. (The static_assert names the
-/// mistake, where a missing conversion would name a type of the library.)
+/// Base of awaitables: a conversion to a number is a compile-time error. (Without this class the
+/// message of the compiler would name a type of the library, not the mistake.)
 struct needs_co_await {
   template <class T>
     requires std::is_arithmetic_v<T>
@@ -256,7 +271,7 @@ struct awaiter_of : needs_co_await {
   decltype(auto) await_resume() { return static_cast<Derived*>(this)->result(); }
 };
 
-/// The operand behind whatever `co_await` accepts: a task gives its awaiter, an operation itself.
+/// The operand of a wrapper: the awaiter of a task, or the operation itself.
 template <class A>
 decltype(auto) operand(A&& a) {
   if constexpr (requires { std::forward<A>(a).operator co_await(); }) {

@@ -9,6 +9,8 @@
 
 namespace cosock::detail {
 
+// 128 bits: a count of 64 bits times a factor of 64 bits does not overflow. (__extension__ because
+// -Wpedantic warns of the type.)
 __extension__ typedef __int128 wide_integer;
 inline constexpr auto max_wide =
     (wide_integer{INT64_MAX} << 64) + static_cast<wide_integer>(UINT64_MAX);
@@ -25,18 +27,19 @@ constexpr std::int64_t whole_ns(long double count, long double unit) {
   if (count >= 0x1p63L / unit) return INT64_MAX;
   if (count < -0x1p63L / unit) return INT64_MIN;
   const long double ns = count * unit;
-  if (ns >= static_cast<long double>(INT64_MAX)) return INT64_MAX;  // rounded, perhaps
+  if (ns >= static_cast<long double>(INT64_MAX)) return INT64_MAX;  // the product may be rounded up
   if (ns < -0x1p63L) return INT64_MIN;
   const auto whole = static_cast<std::int64_t>(ns);
   return static_cast<long double>(whole) < ns ? whole + 1 : whole;
 }
 
-/// Any duration as nanoseconds, never shorter, and capped at 292 years both ways, so that
-/// `hours::max()` and infinity are without limit and not in the past. The number may be of any
-/// width, signed or not, or floating point; NaN throws std::invalid_argument.
+/// Converts any duration to nanoseconds. Rounds up, so that no limit is shorter than asked for.
+/// Caps at 292 years in both directions, so that `hours::max()` and infinity mean "no limit" and do
+/// not overflow into the past. The number may have any width, be signed, unsigned or floating
+/// point. Throws std::invalid_argument for NaN.
 template <class Rep, class Period>
 constexpr std::int64_t to_ns(std::chrono::duration<Rep, Period> d) {
-  // In lowest terms: no division for the usual units.
+  // The ratio in lowest terms: for the usual units the divisor is 1.
   constexpr std::int64_t common = common_divisor(1'000'000'000, Period::den);
   constexpr wide_integer factor = wide_integer{1'000'000'000 / common} * Period::num;
   constexpr std::int64_t divisor = Period::den / common;

@@ -4,9 +4,10 @@
 
 namespace cosock::detail {
 
-/// What a descriptor is: it decides how bytes move, and how much readiness tells.
+/// The kind of a descriptor. It decides which system calls move bytes, and what an event proves.
+/// The order matters: kinds are compared with `<` and `>=`.
 enum class fd_kind : unsigned char {
-  tcp,        // recvmsg tells what is left (TCP_INQ), so that no call has to find out
+  tcp,        // recvmsg reports how much is left (TCP_INQ), which saves the call that would block
   socket,     // any other socket that is a stream
   messages,   // a SOCK_SEQPACKET socket: each send is a message
   datagrams,  // any socket that moves datagrams
@@ -15,8 +16,9 @@ enum class fd_kind : unsigned char {
   terminal,   // the same, with the rules of terminals
 };
 
-/// How bytes move, without blocking the loop, through a descriptor that other processes may share.
-/// Its flags are left alone.
+/// How bytes move through a descriptor that other processes may share, without blocking the loop.
+/// The library does not set O_NONBLOCK on it: that flag belongs to the open file description, so
+/// the other processes would see it.
 enum class access : unsigned char {
   non_blocking,  // the open file description is in non-blocking mode
   message,       // a socket: MSG_DONTWAIT

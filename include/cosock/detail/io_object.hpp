@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+// The object behind a stream or socket, as its operations see it. Sockets point to it, and moving a
+// socket leaves it in place, so that pending operations go on.
+
 #include <cosock/detail/core.hpp>
 
 namespace cosock::detail {
@@ -14,46 +17,49 @@ class datagram_operation;
 class stream_operation;
 class io_operation;
 
-/// Something that has two directions, in each of which one operation can wait until it
-/// is ready: a descriptor, or a stream in memory.
+/// An object with two directions, in each of which one operation can wait: a descriptor, or a
+/// stream in memory. It does not own the operations; they belong to the frames that await them.
 class COSOCK_API io_object {
  public:
-  loop_state* loop = nullptr;
+  loop_state* loop = nullptr;  // null: closed, or the loop is gone
   io_operation* waiter[2] = {};
-  /// Whether an attempt is likely to succeed. Where it is false, readiness will be reported.
+  /// Whether an attempt is likely to succeed. An edge is reported once, so it is stored here until
+  /// the system says that nothing is left. If it is false, ready() will be called, at the latest
+  /// after arm(); otherwise an operation would wait without end. Writing begins as true: sockets
+  /// have room.
   bool maybe_ready[2] = {false, true};
-  /// Whether each send is a message of its own, which is not to be joined with others.
+  /// Whether each send is a message of its own, which must not be joined with others.
   bool keeps_messages = false;
-  /// The end was received, or nobody wants what arrives any more: finish() has nothing to wait for.
+  /// The end was received, or input is not wanted any more: finish() has nothing to wait for.
   bool input_ended = false;
   /// The end has to be sent before the stream is closed: close_notify.
   bool needs_close_notify = false;
 
   /// Makes sure that ready() will be called when the direction becomes ready.
   virtual void arm(io_direction) = 0;
-  /// Moves bytes until the operation has ended, or has to wait for that.
+  /// Moves bytes until the operation has ended, or would block.
   virtual step transfer(stream_operation&) = 0;
-  /// Moves a datagram, or a batch, or has to wait.
+  /// Moves a datagram or a batch, unless it would block.
   virtual step transfer_datagrams(datagram_operation&);
-  /// Has what is moved from now on counted, if it can be.
+  /// Adds the bytes that are moved from now on to the counter, if the object can count them.
   virtual void count_into(byte_counter&) noexcept {}
   /// Whether the direction is ready, and sets maybe_ready.
   virtual bool is_ready(io_direction) noexcept = 0;
 
-  /// Whether everything that was sent, and the end if shutdown_send() was called, has left the
-  /// stream; true with a failure where it cannot. After false, ready(writing) is called when it has.
+  /// Whether all data that was sent, and the end if shutdown_send() was called, has left the
+  /// stream; true with a failure if it cannot. After false, ready(writing) is called when it has.
   virtual bool is_flushed(failure&) noexcept { return true; }
-  /// Whether closing in order can help: not where the connection is lost, or a reset is wanted.
+  /// Whether closing in order can help. False if the connection is lost, or a reset is wanted.
   virtual bool may_finish() noexcept { return !input_ended; }
-  /// From now on a stream that is destroyed leaves its object there instead of closing it; null ends
-  /// that. False where it cannot be done.
+  /// From now on a stream that is destroyed leaves its object to the keeper instead of closing it;
+  /// null ends that. False if the object does not support it.
   virtual bool leave_to(kept_io_object*) noexcept { return false; }
-  /// For an io_object that was left: closes it.
+  /// Closes an object that was left to a keeper.
   virtual void close_left() noexcept {}
 
-  /// Reports that a direction is ready.
+  /// Reports that a direction is ready: schedules the operation that waits there.
   void ready(io_direction) noexcept;
-  /// Ends what waits with this failure.
+  /// Ends the pending operations with this failure.
   void abandon(failure) noexcept;
 
  protected:
@@ -63,25 +69,25 @@ class COSOCK_API io_object {
   ~io_object() = default;
 };
 
-/// Where a stream leaves its object when it is destroyed: what serve() closes in order. Closes what
-/// was left when it is destroyed itself.
+/// Takes over the object of a stream that a handler destroys, so that serve() can end the
+/// connection in order. It owns the object from then on, and its destructor closes it.
 class COSOCK_API kept_io_object {
  public:
-  /// Without `keeps` it only knows the object: a stream that is destroyed closes it.
+  /// If `keeps` is false, it only observes the object: a stream that is destroyed closes it.
   kept_io_object(io_object* object, bool keeps) noexcept;
   ~kept_io_object();
   kept_io_object(const kept_io_object&) = delete;
   kept_io_object& operator=(const kept_io_object&) = delete;
 
-  /// The object as long as it is open, left here or not; null after that, or if it cannot be left.
+  /// The object while it is open, left here or not; null after that, or if it cannot be left.
   io_object* current() const noexcept { return left_ ? left_ : object_; }
-  /// What was left here, or null.
+  /// The object that was left here, or null.
   io_object*& left() noexcept { return left_; }
 
   bool keeps() const noexcept { return keeps_; }
-  /// By the object: its stream is destroyed.
+  /// Called by the object when its stream is destroyed.
   void leave() noexcept { left_ = std::exchange(object_, nullptr); }
-  /// By the object: it is closed, or released.
+  /// Called by the object when it is closed or released.
   void forget() noexcept { object_ = nullptr; }
 
  private:

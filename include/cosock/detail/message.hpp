@@ -2,6 +2,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+// The operations on datagrams that do not know the type of the endpoint, and the memory of a batch.
+// The endpoint is a `void*` with functions that translate it, so that one copy of the code serves
+// all families.
+
 #include <cosock/detail/stream_operation.hpp>
 #include <cosock/receive_result.hpp>
 
@@ -13,24 +17,26 @@ struct packet_info;
 
 namespace cosock::detail {
 
-/// How the addresses of one family are written for the system.
+/// Translates the endpoints of one family to and from the addresses of the system.
 struct COSOCK_API sockaddr_codec {
-  /// Into a sockaddr_storage; gives its size. `mapped`: the socket is IPv6, IPv4 addresses are mapped.
+  /// Writes to a sockaddr_storage, and returns the size. `mapped`: the socket is IPv6, so an IPv4
+  /// address is written as an IPv4-mapped one.
   unsigned (*encode)(const void* endpoint, void* storage, bool mapped) noexcept;
   void (*decode)(const void* storage, unsigned size, void* endpoint) noexcept;
 };
-/// One for each type of endpoint.
+/// Specialized for each type of endpoint.
 template <class Endpoint>
 struct sockaddr_traits;
 
-/// The datagrams of a batch that is sent, whatever they are stored in: each has a const_buffer at its
-/// start, and perhaps an endpoint and a pointer to a packet_info.
+/// The datagrams of a batch to be sent, in an array of any type. An element begins with a
+/// const_buffer, and may have an endpoint and a pointer to a packet_info at these offsets. Owns
+/// nothing.
 struct outgoing_list {
   const char* first = nullptr;
   std::size_t count = 0;
   std::size_t stride = 0;
   std::size_t peer_at = 0;     // 0: `peer` for all
-  std::size_t info_at = 0;     // 0: none
+  std::size_t info_at = 0;     // 0: no packet_info
   const void* peer = nullptr;  // null: connected
 
   const const_buffer& data(std::size_t i) const noexcept {
@@ -47,8 +53,8 @@ struct outgoing_list {
   }
 };
 
-/// What one message of a received batch brought: one datagram, or several of the same size and a last
-/// one that may be shorter, which the system had joined.
+/// One message of a received batch: a datagram, or several that the system has joined (UDP_GRO).
+/// Joined datagrams have the same size; the last one may be shorter.
 struct batch_slot {
   const char* data;
   std::size_t size;     // in memory
@@ -83,7 +89,8 @@ class COSOCK_API batch_memory {
   std::unique_ptr<message_slots, message_slots_deleter> system_;
 };
 
-/// Moves one datagram, or a batch. Refers to the socket, not to its object, until it starts.
+/// Moves one datagram, or a batch. Refers to the pointer of the socket, not to its object, until it
+/// starts: the socket may be closed before.
 class COSOCK_API datagram_operation : public io_operation {
  public:
   enum class kind : unsigned char { receive, receive_batch, send, send_batch };
@@ -103,18 +110,19 @@ class COSOCK_API datagram_operation : public io_operation {
   }
   const outgoing_list& list() const noexcept { return *static_cast<const outgoing_list*>(memory_); }
   batch_memory& batch() const noexcept { return *static_cast<batch_memory*>(data()); }
-  /// The endpoint to write to, or to send to, or null.
+  /// Where the sender of a received datagram is stored, or the destination of a sent one; or null.
   void* peer() const noexcept { return peer_; }
   const sockaddr_codec& codec() const noexcept { return *codec_; }
   packet_info* info() const noexcept { return info_; }
 
-  /// For the object's transfer(): so many bytes, of so many. Always done.
+  /// For the object's transfer(): reports a datagram of `length` bytes, of which `bytes` are in
+  /// memory. Always done: a datagram is moved as a whole.
   step moved(std::size_t bytes, std::size_t length) noexcept {
     moved_ = bytes;
     length_ = length;
     return step::done;
   }
-  /// For a batch that is sent: how many datagrams have gone so far.
+  /// For a batch that is sent: the number of datagrams that were sent so far.
   std::size_t& count() noexcept { return moved_; }
   step failed(failure why) noexcept {
     failure_ = why;

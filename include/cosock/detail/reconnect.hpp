@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+// The part of reconnecting_client that depends on the types of connect() and session(). The loop of
+// attempts is in lib/service/reconnect.cpp; it sees only the interface below.
+
 #include <cosock/task.hpp>
 
 #include <optional>
@@ -13,7 +16,8 @@ enum class session_result;
 
 namespace detail {
 
-/// What a client that reconnects does over and over, whatever the kind of connection.
+/// One attempt of a client that reconnects: connect, use the connection, close it. Independent of
+/// the type of the connection, which it owns between connect() and close().
 class COSOCK_API reconnect_session {
  public:
   virtual task<> connect() = 0;

@@ -12,7 +12,9 @@
 
 namespace cosock::detail {
 
-/// A queue with room for a fixed number of elements, which is allocated once.
+/// A queue with room for a fixed number of elements, for channels, mailboxes, broadcasts and
+/// outboxes. The memory is allocated once, so a push cannot fail. It does not check: the caller
+/// asks full() and size() before.
 template <class T>
 class ring {
   static_assert(std::is_nothrow_move_constructible_v<T>,
@@ -35,8 +37,8 @@ class ring {
   std::size_t capacity() const noexcept { return capacity_; }
   std::size_t size() const noexcept { return size_; }
   bool full() const noexcept { return size_ == capacity_; }
-  /// The element that is so many behind the first one. The index may come from a counter that is
-  /// wider than a size.
+  /// The element at the distance `i` from the first one. 64 bits, because the index may be a
+  /// difference of counters that are wider than std::size_t.
   T& operator[](std::uint64_t i) noexcept {
     i += first_;
     return room_[i < capacity_ ? i : i - capacity_];
@@ -52,6 +54,7 @@ class ring {
     drop();
     return value;
   }
+  // The element is destroyed last: its destructor may use the object that owns this ring.
   void drop() noexcept {
     T* const dropped = &room_[first_];
     first_ = first_ + 1 == capacity_ ? 0 : first_ + 1;

@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// What serve() (serve.hpp) is made of.
+// The parts of serve() (serve.hpp): a state that does not know the type of the connections, and
+// templates around it. The code is in lib/service/serve.cpp. It refers to the acceptor, the handler
+// and the options of the caller, and owns the connections.
 
 #include <cosock/cancel.hpp>
 #include <cosock/connection.hpp>
@@ -26,7 +28,7 @@ namespace detail {
 
 struct byte_counter;
 
-/// The part of serve() that is the same for all types.
+/// The part of serve() that is the same for all types: accepting, draining, limits and reports.
 class COSOCK_API serve_state {
  public:
   task<> run();
@@ -39,7 +41,8 @@ class COSOCK_API serve_state {
   serve_state(const serve_state&) = delete;
   serve_state& operator=(const serve_state&) = delete;
 
-  /// A connection that is being served, from its acceptance on.
+  /// Counts a connection for as long as it lives: in the arguments of handle(), so it is destroyed
+  /// after the handler has ended, however it ends.
   class COSOCK_API connection_guard {
    public:
     explicit connection_guard(serve_state& server, const byte_stream& connection) noexcept;
@@ -53,7 +56,8 @@ class COSOCK_API serve_state {
     serve_state* server_;
   };
 
-  /// Accepts connections and starts their handlers, until there is no room, or an error.
+  /// Accepts connections and starts their handlers. Returns when max_connections is reached; throws
+  /// the errors of accept().
   virtual task<> accept_some(nursery& handlers) = 0;
   virtual void close() noexcept = 0;
   virtual void set_backlog(int connections) = 0;
@@ -61,11 +65,12 @@ class COSOCK_API serve_state {
   bool has_room() const noexcept;
   /// A connection was accepted.
   void accepted() noexcept;
-  /// For a catch block around a handler.
+  /// In a catch block around a handler: reports the exception.
   void handler_failed() noexcept;
   /// Whether finish() has something to do after the handler.
   bool may_finish(const byte_stream& connection, kept_io_object& kept) const noexcept;
-  /// Ends a connection in order, if the handler has left it open: in `connection`, or destroyed.
+  /// Ends a connection in order if the handler has left it open, either in `connection` or in
+  /// `kept`.
   task<> finish(byte_stream& connection, kept_io_object& kept);
   bool keeps() const noexcept;
 
@@ -75,7 +80,7 @@ class COSOCK_API serve_state {
   task<> accept_all(nursery& handlers);
   void accept_failed(int error) noexcept;
   void connection_ended() noexcept;
-  /// Tells the observer, within the limit of reports.
+  /// Calls the observer, unless the limit of reports for this second is reached.
   void report(const std::exception_ptr&) noexcept;
   void report_rest() noexcept;
 
@@ -84,17 +89,18 @@ class COSOCK_API serve_state {
   std::size_t max_connections_;
   std::int64_t second_ = 0;     // when the current second of reports began
   std::size_t reports_ = 0;     // in it
-  std::uint64_t left_out_ = 0;  // reports, since the last one
-  std::bitset<134> reported_;   // errors of accept(), by number
+  std::uint64_t left_out_ = 0;  // reports that were suppressed since the last one
+  std::bitset<134> reported_;   // errors of accept() that were reported, by number
   byte_counter* bytes_;
   std::chrono::nanoseconds delay_{};  // before the next accept, after an error
-  int skipped_ = 0;                   // errors of connections, in a row
-  cancel_scope accepting_;
-  cancel_scope connections_;
-  event room_;  // a connection has ended
+  int skipped_ = 0;                   // errors of single connections, in a row
+  cancel_scope accepting_;            // cancelled by stop()
+  cancel_scope connections_;          // its deadline is the end of the drain
+  event room_;                        // set when a connection has ended
 };
 
-/// What a handler may take as its second argument, for connections that know their peer.
+/// The second argument that a handler may take, for connections that know their peer. Otherwise a
+/// type that no handler names, so that the concept below is false.
 template <class Connection>
 struct connection_info_for {
   struct type {};
@@ -118,8 +124,8 @@ concept returns_task = requires(Handler& h, Arguments&&... arguments) {
   { h(std::forward<Arguments>(arguments)...) } -> awaitable;
 };
 
-/// Starts a child that is a branch already. No friend, because a class with friends and a destructor
-/// that is protected makes compilers warn.
+/// Starts a child coroutine, without the frame of nursery::start() around it. Not a friend of
+/// nursery, because compilers warn of a class that has both friends and a protected destructor.
 class nursery_access final : nursery {
  public:
   nursery_access() = delete;
@@ -128,14 +134,15 @@ class nursery_access final : nursery {
   }
 };
 
-/// The part that knows the type of the connections. It names neither acceptor nor handler, which may
-/// be of a type without linkage: GCC warns of coroutines that take such.
+/// The part that knows the type of the connections. It names neither acceptor nor handler: their
+/// types may have no linkage, and GCC warns of coroutines with parameters of such types.
 template <class Connection>
 class serve_connections : public serve_state {
  protected:
   using serve_state::serve_state;
   ~serve_connections() = default;
-  /// A child of the nursery itself: each connection has its frame, and that of its handler.
+  /// A child of the nursery itself, so a connection has two frames: this one and that of its
+  /// handler.
   virtual child_coroutine handle(connection_guard, Connection) = 0;
   void start(nursery& handlers, connection_guard counted, Connection accepted) {
     nursery_access::start(handlers, handle(std::move(counted), std::move(accepted)));
@@ -170,6 +177,7 @@ class serve_run final : public serve_connections<connection_of<Acceptor>> {
       : serve_connections<connection>(handle, options), acceptor_(acceptor), handler_(handler) {}
 
  private:
+  // A loop inside, so that not each connection needs a frame for its accept.
   task<> accept_some(nursery& handlers) override {
     while (this->has_room()) {
       connection accepted = co_await acceptor_.accept();
@@ -186,7 +194,8 @@ class serve_run final : public serve_connections<connection_of<Acceptor>> {
       this->refuse_backlog();
   }
 
-  // What the handler returns is awaited here, where the connection and the handler outlive it.
+  // The task of the handler is awaited here, in the frame that holds the connection: so the handler
+  // may take it by reference.
   child_coroutine handle(connection_guard, connection accepted) override {
     kept_io_object kept(stream_access::object_of(accepted), this->keeps());
     try {
@@ -208,8 +217,8 @@ class serve_run final : public serve_connections<connection_of<Acceptor>> {
     try {
       co_await this->finish(accepted, kept);
     } catch (...) {
-      // The handler is done with it: it is closed, whatever the peer makes of the end, and also where
-      // there is no memory to end it in order.
+      // Not an error of the server: the handler is done, and the connection is closed now, even if
+      // the peer has failed, or if there is no memory to end it in order.
     }
   }
 

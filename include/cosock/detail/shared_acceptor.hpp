@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// What the listeners of local sockets for several loops (listeners.hpp) are made of.
+// The parts of local_listeners (listeners.hpp) that do not depend on the type of the connections.
+// The loops share one listening socket, because SO_REUSEPORT does not work for local sockets, and
+// take turns to accept. The code is in lib/service/listeners.cpp.
 
 #include <cosock/detail/fd_kind.hpp>
 #include <cosock/local_endpoint.hpp>
@@ -16,10 +18,11 @@ class accept_rotation;
 struct shared_acceptor_part;
 class io_object;
 
-/// The turn of one loop to accept: waits for it when told to, and passes it on in the end.
+/// The turn of one loop to accept. wait() waits for it; the destructor passes it on to the next
+/// loop.
 class COSOCK_API accept_turn {
  public:
-  /// Throws `closed`, or `busy` if there is one for this part.
+  /// Throws `closed`, or `busy` if this part has a turn already.
   explicit accept_turn(std::shared_ptr<shared_acceptor_part> part);
   ~accept_turn();
   accept_turn(const accept_turn&) = delete;
@@ -34,8 +37,8 @@ class COSOCK_API accept_turn {
 /// The part of an acceptor of a shared socket that does not know the type of its connections.
 class COSOCK_API shared_acceptor_base {
  public:
-  /// Ends the part of this loop. A pending accept ends with `error::closed`. The last one of all stops
-  /// listening, and removes the file. Idempotent.
+  /// Ends the part of this loop. A pending accept ends with `error::closed`. The last one of all
+  /// stops listening, and removes the file. Idempotent.
   void close() noexcept;
   [[nodiscard]] bool is_open() const noexcept;
   /// Throws `error::closed`.

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+// Sizes that come from options, without overflow.
+
 #include <cosock/detail/config.hpp>
 
 #include <cstddef>

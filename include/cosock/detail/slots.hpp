@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+// Places for the results of when_all, when_any, loop::start and spawn. The awaitable or handle owns
+// the slot; the coroutine of the child fills it.
+
 #include <cosock/detail/task_group.hpp>
 
 #include <functional>
@@ -9,13 +12,14 @@
 
 namespace cosock {
 
-/// Stands for the result of an operand that gives nothing.
+/// The result of an operand that returns void.
 struct nothing {
   friend bool operator==(nothing, nothing) noexcept { return true; }
 };
 
 namespace detail {
 
+/// A result as an object that std::optional and std::tuple can hold.
 template <class T>
 using storable =
     std::conditional_t<std::is_void_v<T>, nothing,
@@ -24,6 +28,7 @@ using storable =
 
 inline constexpr std::size_t no_winner = static_cast<std::size_t>(-1);
 
+/// A child that stores its result, and its index if it is the first to succeed.
 template <class A, class Slot>
 child_coroutine fill_slot(A operand, Slot& slot, std::size_t index, std::size_t& first) {
   if constexpr (std::is_void_v<decltype(operand.result())>) {

@@ -2,14 +2,17 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// The operations of a stream. What they work on, a descriptor for example, is an io_object.
+// The operations of a stream, and the base of all operations on an io_object. They own neither the
+// object nor the buffers. io_object::transfer moves the bytes; the functions here keep account of
+// them.
 
 #include <cosock/buffer.hpp>
 #include <cosock/detail/io_object.hpp>
 
 namespace cosock::detail {
 
-/// An operation in one direction of an io_object.
+/// An operation in one direction of an io_object. While it waits, the object points to it
+/// (`waiter`), and it points to the object; both pointers are cleared when it ends, by leave().
 class COSOCK_API io_operation : public awaited_operation {
  public:
   void fire() override;
@@ -23,11 +26,12 @@ class COSOCK_API io_operation : public awaited_operation {
       leave();
   }
 
-  /// One attempt; done: with a result or a failure_.
+  /// Makes one attempt. Done: there is a result, or failure_ is set. It does not throw: an
+  /// exception would leave the loop.
   virtual step attempt() = 0;
-  /// For start(): attempts, or waits.
+  /// For start(): attempts if the object may be ready, and waits otherwise.
   step launch(io_object* object, io_direction direction);
-  /// Whether an operation may begin there; otherwise it has failed.
+  /// Whether an operation may begin in this direction. If not, failure_ is set.
   bool may_begin(io_object* object, io_direction direction) noexcept {
     if (object && object->loop == scope_->loop && !object->waiter[direction]) [[likely]]
       return true;
@@ -35,13 +39,15 @@ class COSOCK_API io_operation : public awaited_operation {
     return false;
   }
   void refuse(io_object* object, io_direction direction) noexcept;
+  /// Registers the operation with the object, and suspends it. `yields`: the object may be ready,
+  /// and only the budget is used up, so the next turn tries again without an event.
   step wait(io_object* object, io_direction direction, bool yields);
   void leave() noexcept {
     if (object_) object_->waiter[direction_] = nullptr;
     object_ = nullptr;
   }
 
-  io_object* object_ = nullptr;
+  io_object* object_ = nullptr;  // set while it waits, and during attempt()
   io_direction direction_;
 };
 
@@ -51,7 +57,7 @@ class COSOCK_API stream_operation : public io_operation {
  public:
   enum class kind : unsigned char { receive, receive_exactly, send, send_some };
 
-  /// What is left to move, as pieces; at most `max_pieces` of them.
+  /// The memory that is left to move, as at most `max_pieces` pieces.
   std::size_t pieces(piece* out, std::size_t max_pieces) const;
   /// For the one contiguous buffer that most operations have.
   bool contiguous() const noexcept { return gather_ == nullptr; }
@@ -61,10 +67,11 @@ class COSOCK_API stream_operation : public io_operation {
   io_direction direction() const noexcept { return kind_ < kind::send ? reading : writing; }
   bool has_details() const noexcept { return moved_ != 0; }
 
-  /// For the object's transfer(): so many bytes were moved, 0 for the end of the stream. Done if
-  /// that ends the operation.
+  /// For the object's transfer(): reports that so many bytes were moved, 0 for the end of the
+  /// stream. Done if this ends the operation.
   step moved(std::size_t bytes) noexcept {
     moved_ += bytes;
+    // The common cases are inline; the others are in ended_without().
     if (kind_ == kind::receive || kind_ == kind::send_some) return step::done;
     if (bytes == 0 || !contiguous()) return ended_without(bytes);
     return moved_ == size_ ? step::done : step::pending;
@@ -90,6 +97,7 @@ class COSOCK_API stream_operation : public io_operation {
         size_(static_cast<std::size_t>(-1)),
         gather_(gather),
         kind_(requested) {}
+  // Copies the arguments only: an operation is moved before it starts, never after.
   stream_operation(stream_operation&& other) noexcept
       : target_(other.target_),
         memory_(other.memory_),
@@ -104,15 +112,17 @@ class COSOCK_API stream_operation : public io_operation {
 
   step start_operation(std::coroutine_handle<> awaiting, cancel_node& parent);
 
-  io_object* const& target_;  // null: closed
-  const void* memory_;        // the buffer, or the sequence
+  // A reference to the pointer of the stream, so that an operation that was made before the stream
+  // is closed or moved from finds null.
+  io_object* const& target_;
+  const void* memory_;  // the buffer, or the sequence
   std::size_t size_;
   std::size_t moved_ = 0;
   gather_function gather_ = nullptr;
   kind kind_;
 };
 
-/// The awaitable that the functions of a stream return: gives the number of bytes.
+/// The awaitable that the functions of a stream return. Its result is the number of bytes.
 class COSOCK_AWAITABLE stream_transfer_operation final
     : public awaiter_of<stream_transfer_operation>,
       public stream_operation {
@@ -135,7 +145,7 @@ class COSOCK_AWAITABLE stream_transfer_operation final
   failure fail() noexcept { return failure_; }
 };
 
-/// Waits until a direction of a stream is ready.
+/// Waits until a direction of a stream is ready. Moves no byte.
 class COSOCK_AWAITABLE stream_ready_operation final : public awaiter_of<stream_ready_operation>,
                                                       public io_operation {
  public:
@@ -158,8 +168,7 @@ class COSOCK_AWAITABLE stream_ready_operation final : public awaiter_of<stream_r
   io_object* const& target_;
 };
 
-/// Waits until what was sent has left the stream, into the hands of the system. Takes the place of
-/// a sender.
+/// Waits until all data that was sent has left the buffers of the stream. Counts as a send.
 class COSOCK_AWAITABLE stream_flush_operation final : public awaiter_of<stream_flush_operation>,
                                                       public io_operation {
  public:

@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+// Tasks that run side by side: the base of nursery, when_all and when_any, and of the root of a
+// loop. The code is in lib/core/task_group.cpp.
+
 #include <cosock/task.hpp>
 
 namespace cosock {
@@ -17,10 +20,12 @@ struct child_function {
   F function;
 };
 
-/// The coroutine around a task that runs beside others.
+/// The coroutine around a task that runs beside others. Owns the frame until a group takes it.
 class child_coroutine {
  public:
   struct promise_type;
+  /// The place among the children. Apart from `operation`, which is a link too: a child can be in
+  /// the ready queue and among its siblings at the same time.
   struct sibling_link final : link {
     explicit sibling_link(promise_type& owner) noexcept : promise(owner) {}
     promise_type& promise;
@@ -47,10 +52,11 @@ class child_coroutine {
     };
     end_awaiter final_suspend() const noexcept { return {}; }
     void return_void() const noexcept {}
+    /// Starts the child. It is in the ready queue once, when it is added; later its operations are.
     void fire() override {
       own.loop->next = std::coroutine_handle<promise_type>::from_promise(*this);
     }
-    void cancel() noexcept override {}
+    void cancel() noexcept override {}  // the group cancels `own`
   };
   explicit child_coroutine(std::coroutine_handle<promise_type> handle) noexcept : handle_(handle) {}
   child_coroutine(child_coroutine&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
@@ -63,7 +69,8 @@ class child_coroutine {
   std::coroutine_handle<promise_type> handle_;
 };
 
-/// Children that run side by side, and the coroutine that waits until all have ended.
+/// Children that run side by side, and the coroutine that waits until all have ended. It owns the
+/// children. In the outer scope it is the one pending object; each child has a scope of its own.
 class COSOCK_API task_group : public cancellable {
  public:
   void cancel() noexcept override;  // from outside
@@ -72,26 +79,27 @@ class COSOCK_API task_group : public cancellable {
  protected:
   task_group() noexcept;
   ~task_group();
-  /// Before add(): what the children belong to.
+  /// Before add(): sets the scope and the coroutine to which the children belong.
   void enter(std::coroutine_handle<> awaiting, cancel_node& outer) noexcept;
+  /// Adds a child, which the loop starts later.
   void add(child_coroutine started);
-  /// Runs the child as far as it goes before anything else.
+  /// Adds a child, and runs it until it first waits. If tasks are nested too deep, like add().
   void add_now(child_coroutine started);
-  /// After add(): whether there is something to wait for.
+  /// After add(): pending, unless all children have ended.
   step wait() noexcept;
   void cancel_children() noexcept;
-  /// Destroys the children that are left. First of all in the destructor of every derived class:
-  /// the children refer to its members.
+  /// Destroys the children that are left. The destructor of every derived class calls it first: the
+  /// children refer to members of that class, which are destroyed before ~task_group.
   void leave() noexcept;
-  /// Throws the error of the children, or all of them as multiple_errors.
+  /// Throws the error of the children; several errors as multiple_errors.
   void rethrow_errors();
   /// Whether an outer scope ended a child.
   bool is_cancelled_from_outside() const noexcept { return child_cancelled_ && outer_->cancelled; }
-  /// The code of the error, as failure_of() would give it for what rethrow_errors() throws.
+  /// The code that failure_of() would return for the exception that rethrow_errors() throws.
   failure error_code() const noexcept;
   bool has_errors() const noexcept { return first_error_ || errors_taken_; }
 
-  /// Called when the last child has ended while something waited for it.
+  /// Called when the last child has ended after wait() was pending. May destroy the group.
   virtual void on_all_done() noexcept {}
 
   std::size_t active_ = 0;
@@ -108,8 +116,8 @@ class COSOCK_API task_group : public cancellable {
   bool waiting_ = false;
   bool child_cancelled_ = false;  // a child ended because of a cancellation
   bool errors_taken_ = false;
-  std::exception_ptr first_error_;     // needs no memory to be kept
-  error_list* more_errors_ = nullptr;  // those after it
+  std::exception_ptr first_error_;     // apart from the list: keeping it cannot fail
+  error_list* more_errors_ = nullptr;  // the later errors; null if there are no such errors
 };
 
 inline void child_coroutine::promise_type::end_awaiter::await_suspend(
@@ -117,6 +125,8 @@ inline void child_coroutine::promise_type::end_awaiter::await_suspend(
   ended.promise().owner->on_child_done(ended);
 }
 
+/// By value: the function and its arguments live in the frame of the child, as long as the task
+/// does.
 template <class F, class... Args>
 child_coroutine run_child(child_function<F> function, Args... arguments) {
   co_await std::move(function.function)(std::move(arguments)...);

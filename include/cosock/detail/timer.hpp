@@ -8,17 +8,17 @@
 
 namespace cosock::detail {
 
-/// Something that happens at a time: an element of its loop's timer wheel. Nanoseconds are those of
-/// std::chrono::steady_clock.
+/// An entry of the timer wheel of a loop: limits, sleeps, deadlines of scopes. It belongs to the
+/// operation or scope that derives from it. Times are nanoseconds of std::chrono::steady_clock.
 class COSOCK_API timer : public link {
  public:
   virtual void expire() noexcept = 0;
-  /// Starts, or starts anew. Never early, late by at most 66 us besides the kernel's own delay.
+  /// Starts or restarts. Never early; late by at most 66 us besides the kernel's own delay.
   void start_timer(loop_state& loop, std::int64_t time) noexcept;
   void stop_timer() noexcept { unlink(); }
   bool is_running() const noexcept { return linked(); }
 
-  std::uint64_t tick;
+  std::uint64_t tick;  // set by the scheduler, read by the wheel
 
  protected:
   timer() noexcept {}
@@ -28,7 +28,7 @@ class COSOCK_API timer : public link {
 };
 
 COSOCK_API std::int64_t steady_now() noexcept;
-/// `from + by` without overflow.
+/// `time + delay`, or INT64_MAX instead of an overflow. `time` is not negative.
 constexpr std::int64_t later(std::int64_t time, std::int64_t delay) noexcept {
   return delay > INT64_MAX - time ? INT64_MAX : time + delay;
 }

@@ -6,15 +6,20 @@
 
 namespace cosock::detail {
 
-/// An operation that waits in the list of an object of its loop until that completes it. Whatever
-/// comes first counts: one that has completed keeps its result when it is cancelled after.
+/// An operation that waits in the list of an object of its loop until the object completes it. The
+/// first event counts: an operation that has completed keeps its result if it is cancelled
+/// afterwards.
+///
+/// complete() moves it from that list to the ready queue of the loop, by the same `link`: it is in
+/// one list at a time.
 class COSOCK_API waiter : public awaited_operation {
  public:
   void fire() override { resume(); }
   void cancel() noexcept override {
     if (!completed_) complete(cancelled_failure());
   }
-  /// Takes it out of its list, and has it end soon.
+  /// Takes it out of its list, and schedules it: the coroutine is resumed later, not inside the
+  /// call.
   void complete() noexcept;
   void complete(failure why) noexcept {
     failure_ = why;
@@ -25,12 +30,12 @@ class COSOCK_API waiter : public awaited_operation {
  protected:
   waiter() noexcept {}
   ~waiter() = default;
-  /// For start(), of what need not wait.
+  /// For start(), if the operation need not wait.
   step complete_or_yield() noexcept {
     completed_ = true;
     return awaited_operation::complete_or_yield();
   }
-  /// For start(), of what has to wait.
+  /// For start(), if the operation has to wait.
   step wait_in(link& list) noexcept {
     insert_before(list);
     suspend();
@@ -43,13 +48,13 @@ class COSOCK_API waiter : public awaited_operation {
   step fail_closed() noexcept;
   step fail_busy() noexcept;
   step fail_wrong_loop() noexcept;
-  /// For one that has completed and waits for its turn: what it was about is gone.
+  /// For an operation that has completed and waits for its turn: its object is gone.
   void fail_later() noexcept;
 
   bool completed_ = false;
 };
 
-/// The waiters of an object, first come first served. Ends them with `closed` when it is destroyed.
+/// The waiters of an object, first come, first served. The destructor ends them with `closed`.
 class COSOCK_API wait_list {
  public:
   wait_list() noexcept { head_.previous = head_.following = &head_; }
@@ -61,7 +66,7 @@ class COSOCK_API wait_list {
   waiter& first() noexcept { return static_cast<waiter&>(*head_.following); }
   link& end() noexcept { return head_; }
   void complete_all() noexcept {
-    while (!empty()) first().complete();
+    while (!empty()) first().complete();  // unlinks it
   }
   void close_all() noexcept;
 
