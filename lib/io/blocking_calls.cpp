@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// See the header. A call owns its memory and shares the descriptors, so it may outlive the
+// operation, the stream and the loop.
+
 #include "io/blocking_calls.hpp"
 
 #include "core/failure.hpp"
@@ -27,7 +31,7 @@ int check(int fd) {
   return fd;
 }
 
-/// Those of the signals of job control that would stop this process.
+/// The signals of job control that would stop this process: neither blocked, ignored nor handled.
 sigset_t stopping_signals() noexcept {
   sigset_t blocked;
   sigset_t stopping;
@@ -40,7 +44,8 @@ sigset_t stopping_signals() noexcept {
 
 }  // namespace
 
-/// What the calls of both sides share, and the last of them closes.
+/// The descriptors that all calls share. Duplicates, because the stream may close its own while a
+/// call runs; the last user closes them.
 struct blocking_calls::handles {
   explicit handles(int fd)
       : duplicate(unique_descriptor::adopt(
@@ -51,10 +56,11 @@ struct blocking_calls::handles {
   }
   unique_descriptor duplicate;
   bool is_master;
-  unique_descriptor stop;  // readable when a thread that waits for room is to end
+  unique_descriptor stop;  // readable when a thread that waits for room has to end
 };
 
-/// One call, with memory of its own: the operation may end before it does.
+/// One call, with memory of its own: the operation, and with it the buffer of the program, may end
+/// before the call does.
 class blocking_calls::call final : public job {
  public:
   call(std::shared_ptr<const handles> shared, io_direction direction, std::size_t size) noexcept
@@ -63,19 +69,20 @@ class blocking_calls::call final : public job {
         handles_(std::move(shared)),
         direction_(direction) {}
 
-  /// Has the call of a thread, where all signals are blocked, stop the process as it would here.
+  /// Before submit(), on the loop: lets the call stop the process as it would here, although
+  /// threads of the pool block all signals.
   void allow_stop() noexcept {
     allowed_ = stopping_signals();
     allows_stop_ = true;
   }
 
-  /// A pipe takes that as a whole.
+  /// A pipe that is writable has room for so many bytes, so the write does not block.
   static constexpr std::size_t max_bytes = PIPE_BUF;
-  /// The smallest buffer that a terminal makes; it makes one if poll(2) says that there is room.
+  /// The smallest buffer that a terminal allocates; it allocates one if poll(2) reports room.
   static constexpr std::size_t max_master_bytes = 256;
   const std::size_t size;
   std::size_t moved = 0;
-  std::size_t taken = 0;  // of what was read
+  std::size_t taken = 0;  // bytes of `moved` that receives have taken
   int error = 0;
   char data[max_bytes];
 
@@ -100,11 +107,11 @@ class blocking_calls::call final : public job {
       if (waits && !wait_for_room()) return;
       const auto write = [&] { return ::write(fd(), data + moved, std::min(size - moved, limit)); };
       const ssize_t n = allows_stop_ ? write() : without_sigpipe(write);
-      waits = handles_->is_master || (n < 0 && errno == EAGAIN);  // somebody has set O_NONBLOCK
+      waits = handles_->is_master || (n < 0 && errno == EAGAIN);  // O_NONBLOCK was set meanwhile
       if (n >= 0 || (errno != EINTR && errno != EAGAIN)) count(n);
     }
   }
-  /// False if there will be none.
+  /// False if the thread has to end, or if the other side has hung up.
   bool wait_for_room() noexcept {
     pollfd asked[] = {{fd(), POLLOUT, 0}, {handles_->stop.get(), POLLIN, 0}};
     if (::poll(asked, 2, -1) < 0) return true;
@@ -140,7 +147,7 @@ blocking_calls::~blocking_calls() {
 
 void blocking_calls::lane::job_completed() noexcept {
   finished = std::move(running);
-  owner.ready(direction);
+  owner.ready(direction);  // the operation that waits, or a later one, takes the result
 }
 
 failure blocking_calls::lane::start(std::shared_ptr<call> next) noexcept {
@@ -198,6 +205,7 @@ ssize_t blocking_calls::read(const iovec* pieces, std::size_t count) noexcept {
 
 step blocking_calls::send(stream_operation& op) noexcept {
   const step reached = attempt(op);
+  // While a call runs, only its end makes the direction ready.
   descriptor_.maybe_ready[writing] = reached == step::done;
   return reached;
 }
@@ -206,7 +214,8 @@ step blocking_calls::attempt(stream_operation& op) noexcept {
   if (out_.running) return step::pending;
   if (const std::shared_ptr<call> last = std::move(out_.finished)) {
     descriptor_.count_bytes(writing, last->moved);
-    // No operation has moved a byte while the call of another one ran.
+    // The call may be that of an operation that was cancelled. While it ran, no other operation has
+    // moved a byte.
     const bool own = op.bytes_moved() != 0;
     if (last->error) {
       if (own) op.take_back(last->size - last->moved);
@@ -241,8 +250,10 @@ step blocking_calls::attempt(stream_operation& op) noexcept {
   }
   const std::size_t handed_over = next->size;
   if (const failure f = out_.start(std::move(next))) return op.failed(f);
+  // Counted now: if the operation is cancelled, these bytes count as sent. It ends when the call
+  // does.
   op.moved(handed_over);
-  return step::pending;  // it ends when the call does
+  return step::pending;
 }
 
 }  // namespace cosock::detail

@@ -6,7 +6,8 @@
 
 namespace cosock::detail {
 
-/// Counts what several streams of one loop move. Shared by them and by who counts.
+/// Counts the bytes that several streams of one loop move. Shared by these streams and by serve();
+/// the last one to drop it destroys it. Not atomic: all of them are on one loop.
 struct byte_counter {
   std::uint64_t in = 0;
   std::uint64_t out = 0;

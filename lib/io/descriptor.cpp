@@ -1,5 +1,10 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// Reading, writing and closing descriptors, and when a descriptor counts as ready. Called by
+// operations (transfer), by the reactor (on_events), and by the classes of sockets and streams
+// (close, release).
+
 #include "io/descriptor.hpp"
 
 #include <netinet/in.h>
@@ -18,11 +23,13 @@ static_assert(sizeof(piece) == sizeof(iovec) && offsetof(piece, size) == offseto
 
 namespace {
 
-constexpr std::size_t max_pieces = 256;  // a call; the system takes 1024
+// Of one call, which takes 1024 (UIO_MAXIOV). Fewer for bytes, which may go in several calls: the
+// array is on the stack.
+constexpr std::size_t max_pieces = 256;
 constexpr std::size_t max_pieces_of_message = 1024;
 constexpr std::size_t max_bytes = descriptor::max_bytes;
 
-/// The pieces of an operation that one call moves.
+/// The pieces of an operation that one call moves, cut at max_bytes.
 std::size_t pieces_of(const stream_operation& op, iovec* out) {
   const std::size_t count = op.pieces(reinterpret_cast<piece*>(out), max_pieces);
   std::size_t room = max_bytes;
@@ -39,10 +46,11 @@ iovec piece_of(const stream_operation& op) noexcept {
   return {op.data(), std::min(op.left(), max_bytes)};
 }
 
-/// recvmsg with what TCP_INQ tells: bytes left in the socket, and 1 for an end of stream.
+/// recvmsg with TCP_INQ: sets `left` to the number of bytes that remain in the socket, or to 1 if
+/// the end of the stream has arrived behind them. Without that message `left` stays unchanged.
 ssize_t receive_counted(int fd, iovec* pieces, std::size_t count, int& left) noexcept {
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-  msghdr message;
+  msghdr message;  // members one by one: not worth clearing the padding in each receive
   message.msg_name = nullptr;
   message.msg_namelen = 0;
   message.msg_iov = pieces;
@@ -72,7 +80,7 @@ descriptor::descriptor(scheduler& loop, int fd, fd_kind kind, bool shared) noexc
 }
 
 void descriptor::begin() {
-  if (kind_ == fd_kind::file) {
+  if (kind_ == fd_kind::file) {  // epoll refuses it, and it never blocks
     maybe_ready[reading] = true;
     return;
   }
@@ -85,9 +93,9 @@ void descriptor::begin() {
   if (kind_ == fd_kind::messages) ask_for_stamps();
 }
 
-/// A stamp comes with every message, and tells an empty one from the end. Others who receive from
-/// the same socket would get it too, in the place of a descriptor that was passed, so it is asked
-/// for only where there are none.
+/// A time stamp comes with every message, but not with the end of the stream: so it tells an empty
+/// message from the end. Other processes that receive from the same socket would get it too,
+/// perhaps in the room for a passed descriptor, so it is not set on a shared socket.
 void descriptor::ask_for_stamps() noexcept {
   if (shared_)
     has_stamps_ = is_on(SOL_SOCKET, SO_TIMESTAMPNS) || is_on(SOL_SOCKET, SO_TIMESTAMP);
@@ -95,11 +103,13 @@ void descriptor::ask_for_stamps() noexcept {
     has_stamps_ = own_stamps_ = set_on(SOL_SOCKET, SO_TIMESTAMPNS, true);
 }
 
-/// At the first wait: a connection that is only passed on to another process stays as it was.
+/// Sets TCP_INQ at the first wait, not before: a connection that is only passed on to another
+/// process stays as it was.
 void descriptor::ask_for_left() noexcept {
   asked_for_left_ = true;
-  if (shared_ && is_on(IPPROTO_TCP, TCP_INQ)) return;
+  if (shared_ && is_on(IPPROTO_TCP, TCP_INQ)) return;  // not ours to reset later
   own_left_ = set_on(IPPROTO_TCP, TCP_INQ, true);
+  // Linux before 4.18 has no TCP_INQ.
   if (!own_left_) drained_by_short_ = false;
 }
 
@@ -125,6 +135,7 @@ bool descriptor::set_on(int level, int name, bool enabled) noexcept {
 }
 
 void descriptor::on_events(unsigned events) noexcept {
+  // Before ready(), which leads to a receive that relies on it.
   if (events & exceptional) drained_by_short_ = false;
   if ((events & writable) && watches_writable) ready(writing);
   if (events & readable) ready(reading);
@@ -135,11 +146,14 @@ void descriptor::arm(io_direction direction) {
     ready(direction);
     return;
   }
+  // Input is watched from the beginning, so there is nothing to do for the reactor.
   if (direction == reading) {
     if (!asked_for_left_) [[unlikely]]
       ask_for_left();
     return;
   }
+  // Once for each descriptor, at the first send that would block. If there is room by now, the new
+  // watch reports it.
   if (!watches_writable) scheduler::get(*loop).io().add_writable(*this);
 }
 
@@ -152,7 +166,7 @@ void descriptor::count_into(byte_counter& counter) noexcept {
 void descriptor::leave() noexcept {
   if (!keeper_ || !keeper_->keeps() || !may_finish()) return close();
   abandon(closed_failure());
-  // The peer learns of the end now, whenever the keeper has time for the rest.
+  // Now, not when the keeper has time: the peer should learn of the end without delay.
   if (::shutdown(fd_, SHUT_WR) != 0) return close();
   left_ = true;
   std::exchange(keeper_, nullptr)->leave();
@@ -161,6 +175,7 @@ void descriptor::leave() noexcept {
 bool descriptor::may_finish() noexcept {
   if (input_ended || broken_ || kind_ >= fd_kind::file) return false;
   if (kind_ != fd_kind::tcp || left_) return true;
+  // SO_LINGER with a time of 0: the program wants a reset.
   ::linger how = {};
   socklen_t size = sizeof how;
   return ::getsockopt(fd_, SOL_SOCKET, SO_LINGER, &how, &size) != 0 || !how.l_onoff ||
@@ -176,6 +191,9 @@ void descriptor::end_sending() {
   if (::shutdown(fd_, SHUT_WR) != 0 && errno != ENOTCONN) raise(system_failure(errno));
 }
 
+// The order matters: abandon() and unwatch() need `loop`; the operations learn of the end before
+// the descriptor goes; the file of a local socket is removed while the socket still listens; and
+// the caller closes the number last, when the reactor has forgotten it.
 int descriptor::detach() noexcept {
   if (keeper_) std::exchange(keeper_, nullptr)->forget();
   on_detach();
@@ -190,7 +208,7 @@ int descriptor::detach() noexcept {
 
 void descriptor::close() noexcept {
   if (is_open()) {
-    scheduler& owner = scheduler::get(*loop);
+    scheduler& owner = scheduler::get(*loop);  // detach() clears `loop`
     ::close(detach());
     owner.on_object_closed();
   }
@@ -237,8 +255,9 @@ step descriptor::transfer_rare(stream_operation& op) {
   return access_[writing] == access::thread ? blocking_->send(op) : step::pending;
 }
 
-// The connection may be lost and bytes of the peer, an early answer say, still wait in the socket: the
-// system hands them out, then reports the loss once, unless a send was told already, then an end.
+// A lost connection may still have bytes of the peer, for example an early answer. The system
+// returns these first; then it reports the loss once, unless it has reported it to a send already;
+// then an end.
 step descriptor::receive(stream_operation& op) {
   do {
     int left = 1;  // unless the system says otherwise
@@ -257,17 +276,18 @@ step descriptor::receive(stream_operation& op) {
     }
     if (n == 0) [[unlikely]] {
       if (broken_) return op.failed(system_failure(broken_));
-      // The end of the stream is reported once only: the next call has to look for itself.
+      // There is no second edge for the end of the stream, so the next receive has to try.
       input_ended = maybe_ready[reading] = true;
       return op.moved(0);
     }
     maybe_ready[reading] = left != 0 || !drained_by_short_;
     count_bytes(reading, static_cast<std::size_t>(n));
     if (op.moved(static_cast<std::size_t>(n)) == step::done) return step::done;
-  } while (maybe_ready[reading] && --loop->budget > 0);  // or others starve while a peer is as fast
+  } while (maybe_ready[reading] && --loop->budget > 0);  // a fast peer must not starve other tasks
   return step::pending;
 }
 
+/// Apart from receive(), whose common case needs no array of pieces.
 ssize_t descriptor::receive_scattered(stream_operation& op, int& left) noexcept {
   iovec many[max_pieces];
   const std::size_t count = pieces_of(op, many);
@@ -306,7 +326,7 @@ failure descriptor::lost(int error) noexcept {
 bool descriptor::loses_connection(int error) noexcept {
   if (broken_ || kind_ == fd_kind::datagrams) return false;
   switch (error) {
-    case ECONNABORTED:  // by the system, see tcp_diag_destroy
+    case ECONNABORTED:  // closed by the administrator (tcp_diag_destroy of the kernel)
     case ECONNRESET:
     case EHOSTDOWN:
     case EHOSTUNREACH:
@@ -340,12 +360,13 @@ ssize_t descriptor::take_message(msghdr& message, int flags, bool& end) noexcept
       errno = EAGAIN;
       return -1;
     }
-    // Something is there: a message, as long as more may come. Afterwards only a stamp tells whether
-    // it is one.
+    // There is a message, unless the peer has ended the stream. After that only a time stamp tells
+    // a message from the end: it is set for this call only, because the socket is shared.
     if ((asked.revents & (POLLRDHUP | POLLHUP)) != 0)
       has_stamp = stamps_once = set_on(SOL_SOCKET, SO_TIMESTAMPNS, true);
   }
-  // Room for the stamp, which comes first, and for nothing else: descriptors are closed by the system.
+  // Room for the time stamp, which comes first, and for nothing else: the system closes descriptors
+  // that were passed and have no room.
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(timespec))];
   if (!message.msg_control && has_stamp) {
     message.msg_control = control;
@@ -374,13 +395,14 @@ step descriptor::receive_messages(stream_operation& op) {
     bool end = false;
     const ssize_t n = take_message(pieces, count, end);
     if (n < 0) {
+      // A `continue` takes 1 of the budget, too: no endless loop.
       if (errno == EINTR || loses_connection(errno)) continue;
       if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
       maybe_ready[reading] = false;
       return step::pending;
     }
     if (end && broken_) return op.failed(system_failure(broken_));
-    maybe_ready[reading] = true;
+    maybe_ready[reading] = true;  // a received message proves nothing about the next one
     const auto length = static_cast<std::size_t>(n);
     count_bytes(reading, length);
     if (length > room) {
@@ -388,6 +410,7 @@ step descriptor::receive_messages(stream_operation& op) {
       return op.failed(own_failure(error::message_truncated));
     }
     if (end) input_ended = true;
+    // An empty message is skipped: receive() of a byte stream returns 0 only at the end.
     if ((length != 0 || end) && op.moved(length) == step::done) return step::done;
   } while (--loop->budget > 0);
   return step::pending;
@@ -396,7 +419,9 @@ step descriptor::receive_messages(stream_operation& op) {
 step descriptor::send_message(stream_operation& op) {
   if (broken_) return op.failed(system_failure(broken_));
   for (;;) {
-    iovec pieces[max_pieces_of_message + 1];  // with one too many the system refuses it
+    // One more than the system takes: it refuses a message with too many pieces, where a message
+    // that is cut here would be sent as if it were whole.
+    iovec pieces[max_pieces_of_message + 1];
     msghdr message = {};
     message.msg_iov = pieces;
     message.msg_iovlen = 1;

@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+// The io_object behind sockets, pipes, terminals and files. Made by the classes of net and io,
+// which point to it; its operations are those of stream_operation.hpp.
+
 #include <cosock/detail/fd_kind.hpp>
 #include <cosock/detail/stream_operation.hpp>
 
@@ -19,24 +22,28 @@
 
 namespace cosock::detail {
 
-/// What poll(2) reports at once: the events asked for, POLLHUP, POLLERR; or 0.
+/// The present state by poll(2): some of `events`, POLLHUP, POLLERR; or 0.
 inline short poll_now(int fd, short events) noexcept {
   pollfd asked = {fd, events, 0};
   return ::poll(&asked, 1, 0) > 0 ? asked.revents : short{0};
 }
 
-/// Something that is destroyed before its descriptor is closed: the file of a local socket.
+/// An object that is destroyed before its descriptor is closed: the file of a local socket.
 class descriptor_attachment {
  public:
   virtual ~descriptor_attachment() = default;
-  /// The descriptor is not closed, but given to the caller: this has no effect any more.
+  /// Called if the descriptor is released to the program instead: the destructor does nothing then.
   virtual void forget() noexcept = 0;
 };
 
-/// A descriptor and its registration with the reactor, which lasts as long as it is open. The reactor
-/// reports every edge, whether or not an operation waits, so waiting and cancelling cost no call into
-/// it. After an exceptional event, an error or urgent data, a short read no longer proves that the
-/// socket is drained: no second edge would come.
+/// A descriptor and its registration with the reactor, which lasts as long as it is open. The
+/// reactor reports every edge, whether or not an operation waits, so a wait or a cancellation
+/// usually makes no system call. After an exceptional event, an error or urgent data, TCP_INQ no
+/// longer proves that the socket is drained: it counts neither, and there would be no second edge.
+///
+/// It owns the descriptor. The socket or stream that points to it calls close(), release() or
+/// leave(), which destroy it, or pass it to a keeper. If the loop ends first, only the descriptor
+/// is closed.
 class descriptor : public io_object, private loop_service, protected io_watch {
  public:
   /// Registers `fd`, which is non-blocking and close-on-exec, and owns it from now on, even if this
@@ -45,10 +52,10 @@ class descriptor : public io_object, private loop_service, protected io_watch {
     return make<descriptor>(loop, fd, kind, shared);
   }
 
-  /// A call moves no more: it goes on for as long as the peer keeps up, and nothing else runs
-  /// meanwhile.
+  /// The most that one system call moves. A call of a larger size would go on as long as the peer
+  /// keeps up, and nothing else would run meanwhile.
   static constexpr std::size_t max_bytes = 1 << 20;
-  /// Of what a turn of the loop may do, 64 KiB count as much as one operation.
+  /// Of the turn budget, 64 KiB take as much as one operation.
   void count_bytes(io_direction direction, std::size_t n) noexcept {
     loop->budget -= static_cast<int>(n >> 16);
     if (counter_) [[unlikely]]
@@ -60,46 +67,47 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   fd_kind kind() const noexcept { return kind_; }
   bool is_open() const noexcept { return fd_ >= 0; }
 
-  /// Ends what is pending with `closed`, closes, and destroys this.
+  /// Ends pending operations with `closed`, closes, and destroys this.
   void close() noexcept;
-  /// The same, but leaves the descriptor open and gives it to the caller.
+  /// Like close(), but returns the descriptor, open.
   int release() noexcept;
 
-  /// Its stream is destroyed: closes, unless somebody keeps it to close it in order.
+  /// Called when its stream is destroyed: closes, unless a keeper takes this object.
   void leave() noexcept;
   /// Ends the sending direction. Throws system_error.
   void end_sending();
 
   /// How bytes of fd_kind::other and fd_kind::terminal move. To be set before the first operation.
   void set_access(access how) noexcept { access_[reading] = access_[writing] = how; }
-  /// What read(2) and write(2) have returned, with the rules of terminals applied.
+  /// Take the result of read(2) and write(2), with errno, and apply the rules of terminals to it.
   ssize_t check_read(ssize_t n) const noexcept;
   ssize_t check_write(ssize_t n) const noexcept;
 
   void attach(std::shared_ptr<descriptor_attachment> a) noexcept { attachment_ = std::move(a); }
 
-  /// The next message of a socket that has such, recvmsg(2) with MSG_TRUNC: gives its real length.
-  /// Sets `end` where there is none any more, which an empty message is not.
+  /// Receives the next message, recvmsg(2) with MSG_TRUNC: returns its real length. Sets `end` at
+  /// the end of the stream, but not for an empty message.
   ssize_t take_message(iovec* pieces, std::size_t count, bool& end) noexcept;
   /// The same with these flags, and with control messages, if there is room for them.
   ssize_t take_message(msghdr&, int flags, bool& end) noexcept;
 
-  /// Takes back the options that the library has set for itself. To be called before others get the
-  /// descriptor.
+  /// Resets the options that the library has set for itself. To be called before other code gets
+  /// the descriptor: it would receive control messages that it has not asked for.
   void take_options_back() noexcept;
-  /// The descriptor for who may give it to others.
+  /// The descriptor for code that may pass it on.
   int exposed_fd() noexcept {
     take_options_back();
     return fd_;
   }
 
-  /// The failure for this error, which is remembered if it means that the connection is lost: the
-  /// system tells that once, and calls it the end of the stream from then on.
+  /// The failure for this error. If it means that the connection is lost, it is remembered: the
+  /// system reports the loss once, and the end of the stream afterwards.
   failure lost(int error) noexcept;
-  /// For a receive that failed: whether the loss of the connection is news. It is remembered then.
-  /// Sockets with messages report it in front of those that still wait, so the receive tries again.
+  /// For a receive that failed: whether it is the first report of the loss of the connection, which
+  /// is remembered. Sockets with messages report it before the messages that still wait, so the
+  /// receive tries again.
   bool loses_connection(int error) noexcept;
-  /// That failure; none while the connection is not known to be lost.
+  /// The remembered failure; empty while the connection is not known to be lost.
   failure broken() const noexcept;
 
   void arm(io_direction) override;
@@ -128,15 +136,15 @@ class descriptor : public io_object, private loop_service, protected io_watch {
     return made;
   }
   void on_events(unsigned) noexcept override;
-  /// It leaves its loop: it is being closed, or the loop ends.
+  /// Called when it leaves its loop: it is being closed, or the loop ends.
   virtual void on_detach() noexcept {}
   /// Its descriptor is about to be given to the caller of release().
   virtual void on_release() noexcept {}
 
  private:
-  /// Registers it. Closes it where that fails.
+  /// Registers it with the reactor. If that fails, closes it.
   void begin();
-  /// Closes, and leaves this to its owner.
+  /// Closes the descriptor. The socket still points to this object, and destroys it.
   void on_loop_shutdown() noexcept final;
   int detach() noexcept;
   void ask_for_stamps() noexcept;
@@ -162,13 +170,13 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   int broken_ = 0;  // the error that ended the connection
   std::shared_ptr<descriptor_attachment> attachment_;
   fd_kind kind_;
-  bool left_ = false;        // with a keeper, shut down for sending
-  bool shared_;              // others may hold the descriptor too
-  bool drained_by_short_;    // a short read means that nothing is left
-  bool asked_for_left_;      // TCP_INQ, where there is such a thing
-  bool own_left_ = false;    // it is on because the library has asked
-  bool has_stamps_ = false;  // each message comes with one
-  bool own_stamps_ = false;  // because the library has asked
+  bool left_ = false;        // a keeper has it, and it is shut down for sending
+  bool shared_;              // other code may hold the descriptor too
+  bool drained_by_short_;    // 0 by TCP_INQ proves that no edge is missed
+  bool asked_for_left_;      // TCP_INQ was set or tried, or the kind does not have it
+  bool own_left_ = false;    // the library has set TCP_INQ
+  bool has_stamps_ = false;  // each message comes with a time stamp
+  bool own_stamps_ = false;  // the library has set SO_TIMESTAMPNS
   access access_[2] = {access::no_wait, access::no_wait};
   byte_counter* counter_ = nullptr;
   kept_io_object* keeper_ = nullptr;

@@ -1,5 +1,11 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// Streams over descriptors that other processes may share: standard input and output, pipes,
+// terminals, files. Such a descriptor must not be put into non-blocking mode, which all processes
+// would see; `access` says how it is read and written instead. The second half is the part of
+// `descriptor` for these kinds.
+
 #include <cosock/descriptor_stream.hpp>
 #include <cosock/unique_descriptor.hpp>
 
@@ -25,7 +31,8 @@ using detail::system_failure;
 
 namespace {
 
-/// Regular files, and devices such as /dev/null, are always ready, and epoll takes none of them.
+/// Regular files, and devices such as /dev/null, are always ready, and epoll refuses them with
+/// EPERM. Only epoll_ctl tells, so a set is made for the question.
 bool is_pollable(int fd) {
   const auto probe =
       unique_descriptor::adopt(detail::above_standard(::epoll_create1(EPOLL_CLOEXEC)));
@@ -35,26 +42,29 @@ bool is_pollable(int fd) {
   detail::raise(system_failure(errno));
 }
 
-/// Opens a pipe or a terminal again, so that non-blocking mode is seen by nobody else. Returns none
-/// where that is not possible: without /proc, without the permission, for a FIFO without readers,
-/// for a terminal in exclusive mode or hung up. A master is not opened: that makes another
-/// terminal.
+/// Opens a pipe or a terminal again: the new open file description can be in non-blocking mode, and
+/// no other process sees it. Returns a closed descriptor if that is not possible: without /proc,
+/// without the permission, for a FIFO without readers, for a terminal in exclusive mode or hung up.
+/// A master is not opened again, because that makes another terminal.
 unique_descriptor reopen(int fd, fd_kind kind) noexcept {
   if (kind == fd_kind::terminal && detail::is_terminal_master(fd)) return {};
   const int flags = ::fcntl(fd, F_GETFL) & (O_ACCMODE | O_APPEND | O_DIRECT);
   char name[40];
+  // Not /proc/self, which is the main thread: a thread may have a table of descriptors of its own.
   std::snprintf(name, sizeof name, "/proc/thread-self/fd/%d", fd);
   auto own = unique_descriptor::adopt(
       detail::above_standard(::open(name, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)));
   struct stat before;
   struct stat now;
+  // /dev/tty, for example, leads to the terminal of this process, which may be a different one.
   const bool same = own.is_open() && ::fstat(fd, &before) == 0 && ::fstat(own.get(), &now) == 0 &&
                     before.st_dev == now.st_dev && before.st_ino == now.st_ino &&
                     (kind != fd_kind::terminal || detail::are_same_terminal(fd, own.get()));
   return same ? std::move(own) : unique_descriptor();
 }
 
-/// How bytes move through this descriptor, which may become one for another open file description.
+/// How bytes move through this descriptor. The number may refer to a new open file description
+/// afterwards.
 access prepare(int fd, fd_kind kind, mode_t type) noexcept {
   if (S_ISSOCK(type)) return access::message;
   if (S_ISFIFO(type) || kind == fd_kind::terminal) {
@@ -85,8 +95,9 @@ descriptor_stream descriptor_stream::adopt(int fd) {
   }
   descriptor* const made = descriptor::open(loop, taken.release(), kind, true);
   made->set_access(how);
-  // A FIFO that was opened again does not report an end that came before. A terminal is not tried:
-  // that stops a job in the background, which may have no intention to read.
+  // A FIFO that was opened again does not report an end that came before, so the first receive
+  // tries. A terminal is not tried: that would stop a job in the background, which may not want to
+  // read.
   if (kind == fd_kind::other) made->maybe_ready[detail::reading] = true;
   return descriptor_stream(made);
 }
@@ -101,7 +112,7 @@ void descriptor_stream::shutdown_send() {
   const int fd = detail::handle_of(object_);
   int type;
   socklen_t size = sizeof type;
-  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
+  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)  // not a socket
     detail::raise(system_failure(EOPNOTSUPP));
   detail::shut_down_sending(object_);
 }
@@ -113,9 +124,10 @@ namespace detail {
 
 namespace {
 
-/// A call on a terminal, perhaps of a job in the background. With its default action the signal
-/// stops the job until it is in the foreground. A handler would be called without end, because the
-/// call begins again each time: so the call sees the signal blocked.
+/// Makes a call on a terminal, perhaps in a job in the background. With its default action the
+/// signal stops the job until it is in the foreground. A handler would be called without end,
+/// because the call starts again after each one; so the signal is blocked, and the call fails or
+/// goes on.
 template <class F>
 ssize_t without_handler(int signal, F call) noexcept {
   if (has_default_action(signal)) return call();
@@ -138,15 +150,18 @@ msghdr message_of(const iovec* pieces, std::size_t count) noexcept {
   return message;
 }
 
-/// Whether RWF_NOWAIT is not known to this kind of descriptor, to this direction of it, or to the
-/// system; EPERM is what filters of system calls say.
+/// Whether RWF_NOWAIT is not supported by this kind of descriptor, in this direction, or by the
+/// system. Filters of system calls answer EPERM.
 bool was_refused(ssize_t n) noexcept {
   return n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EPERM);
 }
 
 }  // namespace
 
+/// After RWF_NOWAIT was refused: threads of the pool make the calls from now on. False, with errno,
+/// if that is not possible, or not necessary.
 bool descriptor::begin_blocking(io_direction direction) noexcept {
+  // Another process may have set the mode since.
   const int flags = ::fcntl(fd_, F_GETFL);
   if (flags >= 0 && (flags & O_NONBLOCK)) {
     access_[direction] = access::non_blocking;
@@ -211,6 +226,8 @@ ssize_t descriptor::write_shared(const iovec* pieces, std::size_t count) noexcep
   return -1;
 }
 
+// EIO of a terminal is the end of the stream if the other side has hung up; otherwise it is an
+// error of a job in the background. A read of 0 bytes is the end (Ctrl-D) in canonical mode only.
 ssize_t descriptor::check_read(ssize_t n) const noexcept {
   if (kind_ != fd_kind::terminal || n > 0 || (n < 0 && errno != EIO)) return n;
   if (poll_now(fd_, POLLIN) & POLLHUP) return 0;

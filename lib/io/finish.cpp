@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// byte_stream::finish(): ends a connection in order, for each kind of stream. It uses only the
+// interface of io_object. Called by programs and by serve().
+
 #include <cosock/finish.hpp>
 
 #include "core/checkpoint.hpp"
@@ -13,8 +17,8 @@ namespace cosock {
 
 namespace {
 
-/// However finish() ends, the stream is closed, and nothing that finish() gave up goes on in the
-/// background.
+/// Closes the stream, however finish() ends. input_ended is set, so that close() of an asio_stream
+/// does not wait for the end of the peer in the background, after finish() has given that up.
 struct closing {
   byte_stream& stream;
   ~closing() {
@@ -24,7 +28,7 @@ struct closing {
   }
 };
 
-/// Whether the stream has a half close, which has begun then.
+/// Begins a half close. False if the stream has no half close.
 bool end_sending(byte_stream& stream) {
   try {
     stream.shutdown_send();
@@ -35,12 +39,14 @@ bool end_sending(byte_stream& stream) {
   }
 }
 
-/// Receives until the end, or until there is more than that; true for the end.
+/// Receives until the end of the stream, and returns true; false if the input exceeds the limit.
 task<bool> discard(byte_stream& from, std::size_t max_discard) {
+  // Shared by all streams of the loop: nobody reads it, so they may overwrite each other.
   const mutable_buffer into = detail::scheduler::required().discarded();
   for (std::size_t all = 0; all <= max_discard;) {
     const auto got = co_await as_result(from.receive(into));
     if (got.has_error()) {
+      // Only a socket with messages: the rest of the message is discarded by the system.
       if (got.error() != error::message_truncated) detail::raise(detail::to_failure(got.error()));
       all += into.size();
     } else if (*got == 0) {
@@ -53,10 +59,11 @@ task<bool> discard(byte_stream& from, std::size_t max_discard) {
 }
 
 task<bool> finish_in_order(byte_stream& stream, std::size_t max_discard, bool& sent) {
+  // By reference: the stream may be closed or moved from while this waits.
   detail::io_object* const& object = detail::stream_access::object_of(stream);
   co_await detail::stream_flush_operation(object);
   const bool half_closes = end_sending(stream);
-  if (half_closes) co_await detail::stream_flush_operation(object);
+  if (half_closes) co_await detail::stream_flush_operation(object);  // of the end: close_notify
   sent = true;
   if (!half_closes) co_return false;
   co_return (object && object->input_ended) || co_await discard(stream, max_discard);
@@ -70,10 +77,12 @@ task<bool> byte_stream::finish(finish_options how) {
   if (!is_open()) detail::raise(detail::closed_failure());
   if (object_->waiter[detail::reading] || object_->waiter[detail::writing])
     detail::raise(detail::own_failure(error::busy));
-  const bool ended = object_->input_ended;
+  const bool ended = object_->input_ended;  // `closing` sets it
+  // The stream stays open after the errors above, and is closed after a cancellation.
   const closing at_end{*this};
   co_await detail::checkpoint();
   if (how.timeout <= std::chrono::nanoseconds::zero()) co_return ended;
+  // Nothing to send and nothing to wait for: no more system calls than close().
   if (!object_->needs_close_notify && !object_->may_finish()) {
     detail::failure lost;
     if (object_->is_flushed(lost)) co_return ended;
@@ -82,6 +91,7 @@ task<bool> byte_stream::finish(finish_options how) {
   try {
     co_return co_await with_timeout(how.timeout, finish_in_order(*this, how.max_discard, sent));
   } catch (const boost::system::system_error& e) {
+    // If all data is sent, a peer that does not end its direction is no error.
     if (!sent || e.code() != error::timed_out) throw;
   }
   co_return ended;

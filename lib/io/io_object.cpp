@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// The part of an io_object that is the same for all kinds: how readiness and closing reach the
+// operations that wait. Called by descriptor, by stream adapters and by kept_io_object.
+
 #include <cosock/detail/io_object.hpp>
 
 #include "core/scheduler.hpp"
@@ -13,12 +17,13 @@ byte_stream::~byte_stream() = default;
 namespace detail {
 
 void io_object::ready(io_direction direction) noexcept {
-  maybe_ready[direction] = true;
+  maybe_ready[direction] = true;  // also without a waiter: this edge is not reported again
   io_operation* op = waiter[direction];
-  if (op && !op->linked()) scheduler::get(*loop).schedule(*op);
+  if (op && !op->linked()) scheduler::get(*loop).schedule(*op);  // it may wait for its turn already
 }
 
 void io_object::abandon(failure why) noexcept {
+  // end_with() clears waiter[], so that the operations do not refer to this object any more.
   for (io_operation* op : waiter)
     if (op) op->end_with(why);
 }

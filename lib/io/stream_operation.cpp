@@ -1,5 +1,10 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// The start, the waiting and the end of operations on an io_object. Which bytes move, and when an
+// object is ready, is decided by the object. Every return of start() that does not wait ends with
+// done() or complete_or_yield(), so that a task that never waits uses up its budget.
+
 #include <cosock/detail/stream_operation.hpp>
 
 #include "core/failure.hpp"
@@ -21,6 +26,7 @@ step io_operation::wait(io_object* object, io_direction direction, bool yields) 
   direction_ = direction;
   object->waiter[direction] = this;
   suspend();
+  // Registered before arm(), which may report readiness at once.
   if (yields)
     scheduler::get(*object->loop).schedule_next_turn(*this);
   else
@@ -30,8 +36,10 @@ step io_operation::wait(io_object* object, io_direction direction, bool yields) 
 
 step io_operation::launch(io_object* object, io_direction direction) {
   if (!may_begin(object, direction)) return complete_or_yield();
+  // If the flag is false, the system would answer EAGAIN: the call is saved.
   if (object->maybe_ready[direction]) {
     if (!object->loop->take_turn()) return wait(object, direction, true);
+    // For attempt() only; wait() sets it again.
     object_ = object;
     direction_ = direction;
     const step reached = attempt();
@@ -42,9 +50,10 @@ step io_operation::launch(io_object* object, io_direction direction) {
 }
 
 void io_operation::fire() {
+  // Null: end_with() has ended the operation, and only the coroutine has to be resumed.
   if (object_) {
     if (attempt() == step::pending) {
-      if (object_->maybe_ready[direction_])  // could go on, but has had its turn
+      if (object_->maybe_ready[direction_])  // could go on, but the budget is used up
         scheduler::get(*object_->loop).schedule_next_turn(*this);
       else
         object_->arm(direction_);
@@ -61,7 +70,7 @@ void io_operation::end_with(failure why) noexcept {
   if (!object_) return;  // has ended already, and will be resumed
   loop_state& loop = *object_->loop;
   failure_ = why;
-  leave();
+  leave();  // now, because the object may be destroyed before the loop fires this operation
   if (!linked()) scheduler::get(loop).schedule(*this);
 }
 
@@ -69,7 +78,7 @@ std::size_t stream_operation::pieces(piece* out, std::size_t max_pieces) const {
   return gather_(memory_, moved_, out, max_pieces);
 }
 
-/// The rarer half of moved(): a sequence of buffers, or the end of the stream.
+/// The rare part of moved(): a sequence of buffers, or the end of the stream.
 step stream_operation::ended_without(std::size_t bytes) noexcept {
   if (bytes == 0 && kind_ == kind::receive_exactly) {
     failure_ = own_failure(error::end_of_stream);
@@ -87,6 +96,7 @@ step stream_operation::start_operation(std::coroutine_handle<> awaiting, cancel_
   if (!may_begin(target, side)) return complete_or_yield();
   piece first;
   if (contiguous() ? size_ == 0 : pieces(&first, 1) == 0) return complete_or_yield();
+  // As launch() does, without its virtual call of attempt(): this is the path of most operations.
   if (target->maybe_ready[side]) {
     if (!target->loop->take_turn()) return wait(target, side, true);
     if (target->transfer(*this) == step::done) return done();
@@ -107,6 +117,7 @@ step stream_flush_operation::start(std::coroutine_handle<> awaiting, cancel_node
   if (!enter(awaiting, parent)) return complete_or_yield();
   io_object* const target = target_;
   if (!may_begin(target, writing)) return complete_or_yield();
+  // Not launch(): `maybe_ready` is about room in the buffers, not about their being empty.
   if (target->is_flushed(failure_)) return complete_or_yield();
   return wait(target, writing, target->maybe_ready[writing]);
 }

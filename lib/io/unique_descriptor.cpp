@@ -1,5 +1,8 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// Apart from the header, so that it need not include <unistd.h>.
+
 #include <cosock/unique_descriptor.hpp>
 
 #include <unistd.h>
