@@ -1,8 +1,10 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
-#include <cosock/detail/asio_build.hpp>
 
-// How the library was built; see the header.
+// Defines the symbols that say how the library was built. A program refers to the symbols for its
+// own build, and is linked only if they are the same: see the header.
+
+#include <cosock/detail/asio_build.hpp>
 
 #define COSOCK_DEFINE_FACT(name) const char name = 1;
 extern "C" {

@@ -42,8 +42,9 @@ namespace asio = boost::asio;
 
 namespace {
 
-// Private members, which have had these names in every Boost since 1.66: a template argument may name
-// one. The compiler tells of a Boost in which that has changed.
+// Access to private members: the arguments of an explicit instantiation may name them. They have
+// had these names in every Boost since 1.66. With a Boost that renames one, this file does not
+// compile.
 template <class Tag, auto Member>
 struct access_private {
   friend constexpr auto private_member(Tag) noexcept { return Member; }
@@ -85,7 +86,7 @@ struct ownership final : asio::execution_context::service {
 
 constexpr std::int64_t no_deadline = INT64_MAX;
 
-/// A descriptor of the system, for the loop itself.
+/// A descriptor that the loop itself needs.
 class own_fd {
  public:
   explicit own_fd(int fd) : fd_(above_standard(fd)) {
@@ -103,15 +104,15 @@ int new_epoll() noexcept { return ::epoll_create1(EPOLL_CLOEXEC); }
 int new_timer() noexcept { return ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK); }
 int new_event() noexcept { return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
 
-/// Gives a descriptor this number.
+/// Moves a descriptor to this number.
 void renumber(int fresh, int number) noexcept {
   if (fresh < 0 || fresh == number) return;
   ::dup3(fresh, number, O_CLOEXEC);
   ::close(fresh);
 }
 
-/// Has the number stand for something new. What it stood for is closed first: the process may have no
-/// other number left.
+/// Replaces a descriptor by a new one of the same number, which Asio and epoll_event::data still
+/// use. The old one is closed first: the process may have no other number left.
 void replace(int number, int (*make)() noexcept) noexcept {
   if (number < 0) return;
   ::close(number);
@@ -133,7 +134,8 @@ class asio_reactor::state final : public asio::detail::scheduler_task {
         scheduler(asio::use_service<asio::detail::scheduler>(context)),
         reactor(asio::use_service<asio::detail::epoll_reactor>(context)),
         work(context.get_executor()) {
-    // Asio does without, if it must; its timers would not be noticed then.
+    // Without a timerfd Asio computes the time limit of its own epoll_wait, which is not called
+    // here: its timers would not be noticed.
     if (reactor.*private_member(timer_of_reactor()) < 0) raise(system_failure(EMFILE));
     make_circular(watches);
     asio::make_service<ownership>(context, &loop);
@@ -142,7 +144,8 @@ class asio_reactor::state final : public asio::detail::scheduler_task {
     scheduler.*private_member(task_of_scheduler()) = this;
   }
 
-  // As the task of Asio's scheduler.
+  // Called by Asio's scheduler, as its task. `usec`: how long it may wait, negative for any time, 0
+  // for no wait. Operations that are put into `ops` are run by Asio after this call.
   void run(long usec, asio::detail::op_queue<asio::detail::scheduler_operation>& ops) override {
     handlers = &ops;
     usec_limit = usec;
@@ -153,11 +156,12 @@ class asio_reactor::state final : public asio::detail::scheduler_task {
   }
   void interrupt() override { wake(); }
 
-  /// Asio interrupts the task only while a thread is in run(). Has it do so, until the task runs
-  /// again, when another thread queues a handler. False if one is queued already.
+  /// Asio interrupts its task only while a thread is in run(). From this call on, until the task
+  /// runs again, it also does when another thread queues a handler. False if a handler is queued
+  /// already.
   bool expect_handlers() noexcept {
     const std::lock_guard lock(scheduler.*private_member(mutex_of_scheduler()));
-    // In the queue of a context that has no handlers is the task alone.
+    // If the context has no handlers, its queue holds only the task.
     auto* const first = (scheduler.*private_member(queue_of_scheduler())).front();
     if (!first || asio::detail::op_queue_access::next(first)) return false;
     scheduler.*private_member(interruption_of_scheduler()) = false;
@@ -169,14 +173,21 @@ class asio_reactor::state final : public asio::detail::scheduler_task {
     arm(deadline);
     int timeout = 0;
     if (may_wait) {
+      // This side stores `waits`, then reads `woken`; wake() stores `woken`, then reads `waits`.
+      // With a single total order of the four at least one side sees the other, so no wake-up is
+      // lost. Acquire and release would not order a store before a later read.
       waits.store(true, std::memory_order_seq_cst);
       if (!woken.load(std::memory_order_seq_cst))
         timeout = usec_limit < 0 ? -1 : static_cast<int>((usec_limit - 1) / 1000 + 1);
     }
     epoll_event events[max_events];
+    // EINTR counts as no event: the turn goes on, and the next one waits again.
     const int count = ::epoll_wait(epoll.get(), events, max_events, timeout);
+    // Relaxed: a wake() that still sees true only writes to the eventfd for nothing.
     waits.store(false, std::memory_order_relaxed);
-    woken.exchange(false, std::memory_order_seq_cst);  // and sees what came before it was set
+    // Synchronizes with wake(), so the messages that were queued before it are visible now. A
+    // wake() after this line counts for the next wait.
+    woken.exchange(false, std::memory_order_seq_cst);
     unsigned found = 0;
     for (int i = 0; i < count; ++i) {
       void* const source = events[i].data.ptr;
@@ -184,18 +195,20 @@ class asio_reactor::state final : public asio::detail::scheduler_task {
         armed_for = no_deadline;
         found |= time_passed;
       } else if (source == &reactor) [[unlikely]] {
+        // 0: does not wait. Events that it leaves are reported again: its entry has no EPOLLET.
         reactor.run(0, *handlers);
       } else if (source != &event) {
         static_cast<io_watch*>(source)->on_events(translated(events[i].events));
       }
     }
-    // Without a limit, Asio has no handler that waits.
+    // With a time limit, or with operations in `handlers`, handlers of Asio may run before the next
+    // wait. They may deliver input, so timers wait for another look.
     if (usec_limit >= 0 || !handlers->empty()) found |= more_input;
     return found;
   }
 
   void wake() noexcept {
-    // The order of the two is that of wait(), the other way round.
+    // The reverse order of wait(), see there. If it was set already, another call does the rest.
     if (woken.exchange(true, std::memory_order_seq_cst)) return;
     if (waits.load(std::memory_order_seq_cst)) ::eventfd_write(event.get(), 1);
   }
@@ -208,8 +221,9 @@ class asio_reactor::state final : public asio::detail::scheduler_task {
            (events & EPOLLPRI ? io_watch::exceptional : 0u);
   }
 
-  /// The timer is set when the loop waits, not when a deadline comes or goes: only an earlier one
-  /// costs a system call.
+  /// The timer is set when the loop waits, not when a deadline is set or removed, and only if the
+  /// deadline is earlier. So starting and stopping timers costs no system call; the price is that
+  /// the timer may fire for a deadline that was removed.
   void arm(std::int64_t deadline) noexcept {
     if (deadline >= armed_for) return;
     constexpr std::int64_t second = 1'000'000'000;
@@ -235,6 +249,7 @@ class asio_reactor::state final : public asio::detail::scheduler_task {
       e.data.ptr = source;
       if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &e) != 0) raise(system_failure(errno));
     };
+    // Edge-triggered, so they need not be read: each expiry and each write is an edge of its own.
     add(timer.get(), EPOLLIN | EPOLLET, &timer);
     add(event.get(), EPOLLIN | EPOLLET, &event);
     add(reactor.*private_member(epoll_of_reactor()), EPOLLIN, &reactor);
@@ -246,11 +261,11 @@ class asio_reactor::state final : public asio::detail::scheduler_task {
   own_fd event;  // written by wake()
   link watches;
   std::int64_t armed_for = no_deadline;
-  std::atomic<bool> waits = false;  // or is about to, unless it is woken
-  std::atomic<bool> woken = false;
+  std::atomic<bool> waits = false;  // waits, or is about to
+  std::atomic<bool> woken = false;  // must not wait: set by wake(), cleared after a look
   asio::detail::op_queue<asio::detail::scheduler_operation>* handlers = nullptr;  // in run()
   long usec_limit = 0;
-  std::size_t turns = 0;  // that have fired something
+  std::size_t turns = 0;  // turns that have fired something
   bool stops_after_turn = false;
   // Destroyed first: a handler that is destroyed with the context may queue another one, for which
   // the context interrupts the task.
@@ -279,13 +294,14 @@ void asio_reactor::run_some() {
 
 std::size_t asio_reactor::poll(std::size_t max) {
   state& s = *state_;
-  s.waits.store(false, std::memory_order_relaxed);
+  s.waits.store(false, std::memory_order_relaxed);  // set by prepare_to_be_polled()
   std::size_t done = 0;
   while (done < max) {
     const std::size_t turns = s.turns;
+    // poll_one() counts a handler, but not a turn, which is a run of Asio's task.
     const std::size_t now = s.context.poll_one() + (s.turns - turns);
     if (now == 0 && !s.loop.has_ready()) break;
-    done += std::max<std::size_t>(now, 1);
+    done += std::max<std::size_t>(now, 1);  // so that the loop ends although nothing is counted
   }
   return done;
 }
@@ -301,6 +317,8 @@ int asio_reactor::duplicate_descriptor() const {
 
 bool asio_reactor::prepare_to_be_polled() noexcept {
   state& s = *state_;
+  // As wait() does before epoll_wait(), in the same order: a wake() from now on writes to the
+  // eventfd, and the duplicate of the epoll descriptor becomes readable.
   s.arm(s.loop.deadline());
   s.waits.store(true, std::memory_order_seq_cst);
   return s.expect_handlers() && !s.woken.load(std::memory_order_seq_cst) && !s.loop.has_ready();
@@ -320,10 +338,11 @@ void asio_reactor::go_on_in_child() {
   state& s = *state_;
   const standard_numbers_occupied guard;
   s.reactor.notify_fork(asio::execution_context::fork_child);
-  // What was made in the child before is in the set already, as is all of it if this failed before.
+  // A new set: descriptors that were made in the child, or added by a call that failed, are in the
+  // old one.
   replace(s.epoll.get(), &new_epoll);
   s.add_internal();
-  s.woken = true;
+  s.woken = true;  // the eventfd is a new one, without the writes before the fork
   for (link* entry = s.watches.following; entry != &s.watches; entry = entry->following)
     if (s.control(EPOLL_CTL_ADD, static_cast<io_watch&>(*entry)) != 0) raise(system_failure(errno));
 }
@@ -336,12 +355,14 @@ void asio_reactor::add(io_watch& w, int fd) {
 
 void asio_reactor::add_writable(io_watch& w) noexcept {
   w.watches_writable = true;
+  // EPOLL_CTL_MOD reports the present state again, so no edge before this call is missed.
   state_->control(EPOLL_CTL_MOD, w);
 }
 
 void asio_reactor::remove(io_watch& w) noexcept {
-  // Closing alone does not end the registration of what is open elsewhere too: duplicated, sent to
-  // another process, or inherited by a child. Nothing tells that, so the system always is told.
+  // Closing alone does not end the registration if the open file description has other descriptors:
+  // duplicates, in this process or another one. The system does not tell whether there are any, so
+  // each removal is explicit.
   state_->control(EPOLL_CTL_DEL, w);
   w.unlink();
 }

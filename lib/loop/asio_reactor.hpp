@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// The door to Asio: this header and its source are the only ones of the library that name the private
-// parts of Asio, or open private members of its classes. What they assume about these is what
-// test/loop/reactor_contract*.cpp check with each Boost. The header itself includes no Asio.
+// The door to Asio: only this header and its source name private parts of Asio, or open private
+// members of its classes. Their assumptions are checked by test/loop/reactor_contract*.cpp with
+// each Boost. The header itself includes no Asio.
 
 #include "core/reactor.hpp"
 
@@ -22,14 +22,18 @@ class scheduler;
 
 /// The reactor of a loop that runs inside an io_context.
 ///
-/// Our descriptors are in an epoll set of their own, and so is the set of Asio's reactor, whose
-/// descriptor becomes readable when Asio has an event, a timer that is due included. This takes the
-/// place of Asio's reactor as the task of the context's scheduler: whenever that has no handler to
-/// call, it runs a turn of the loop, which waits in our set. So a wake-up is one system call and one
-/// pass through Asio's queue, whatever it brings, and handlers of Asio's run between the turns.
+/// The descriptors of cosock are in an epoll set of their own. The set of Asio's reactor is nested
+/// in it: its descriptor becomes readable when Asio has an event or a due timer. This class takes
+/// the place of Asio's reactor as the task of the context's scheduler: whenever the scheduler runs
+/// its task, this class runs a turn of the loop, which waits in the set of cosock. So a wake-up
+/// costs one system call and one pass through Asio's queue, for any number of events, and handlers
+/// of Asio run between the turns.
+///
+/// It owns the io_context, the epoll set, a timerfd and an eventfd. It does not own the scheduler,
+/// nor the descriptors that it watches. `engine` owns it.
 class asio_reactor final : public reactor {
  public:
-  /// For the scheduler whose turns it runs. Throws system_error.
+  /// Runs the turns of this scheduler, which may be constructed later. Throws system_error.
   explicit asio_reactor(scheduler&);
   ~asio_reactor();
   asio_reactor(const asio_reactor&) = delete;
@@ -43,24 +47,23 @@ class asio_reactor final : public reactor {
   void run();
   /// Waits until something is ready, and runs it; or until stop().
   void run_some();
-  /// Runs what is ready, up to so many turns and handlers. Returns how many.
+  /// Runs up to `max` ready turns and handlers, without waiting. Returns their number.
   std::size_t poll(std::size_t max);
-  /// Takes back earlier calls of stop().
+  /// Undoes earlier calls of stop().
   void restart();
-  /// From any thread: ends run() and run_some(), and those that begin before restart().
+  /// From any thread: ends run() and run_some(), also calls of these that begin before restart().
   void stop() noexcept;
 
-  /// A descriptor that becomes readable when poll() has something to do; duplicated for the caller.
-  /// Throws system_error.
+  /// A descriptor that becomes readable when poll() has work; the caller owns it, it is a
+  /// duplicate. Throws system_error.
   int duplicate_descriptor() const;
-  /// For a loop that is polled when that descriptor is readable: false if poll() has something to
-  /// do already.
+  /// For an embedded loop, before it waits for that descriptor: false if poll() has work already.
   bool prepare_to_be_polled() noexcept;
 
-  /// In a child process that was forked: leaves everything in the system to the parent, and has
-  /// empty counterparts instead.
+  /// In a forked child: leaves the epoll sets, the timers and the eventfd to the parent, and puts
+  /// new, empty ones under their numbers.
   void leave_to_parent() noexcept;
-  /// Then, to go on in the child. Throws system_error.
+  /// After that, if the child runs the loop: adds all descriptors again. Throws system_error.
   void go_on_in_child();
 
   void add(io_watch&, int fd) override;
@@ -74,12 +77,12 @@ class asio_reactor final : public reactor {
   const std::unique_ptr<state> state_;
 };
 
-/// What Asio has one of in a process for the signals that it catches: its handler writes to a pipe,
-/// which all contexts read. A child process that is forked must not share it.
+/// The state of Asio's signals, one for the process: its signal handler writes to a pipe, which all
+/// contexts read. A forked child must not share the pipe.
 namespace asio_signals {
 void lock() noexcept;
 void unlock() noexcept;
-/// Gives the process a pipe of its own, under the same numbers.
+/// Replaces the pipe by a new one, under the same numbers.
 void replace_pipe() noexcept;
 }  // namespace asio_signals
 

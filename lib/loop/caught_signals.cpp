@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// The dispositions of signals, one record for the process: what they were before cosock caught
+// them, who catches them, and what happens to them in a forked child.
+
 #include "loop/caught_signals.hpp"
 
 #include "core/failure.hpp"
@@ -16,12 +20,11 @@ namespace cosock::detail {
 
 namespace {
 
-/// What the signals of this process were before they were caught.
+/// The dispositions that the signals of this process had before they were caught.
 ///
-/// A child that is forked shares the pipe with its parent through which Asio's handler reports a
-/// signal to the loops: it gets one of its own. Nobody may run its copies of the parent's loops, so
-/// signals do there what they did before, until a loop goes on, or somebody catches them in the
-/// child.
+/// Asio's handler reports a signal to the loops through a pipe. A forked child gets a pipe of its
+/// own. It may never run its copies of the parent's loops, so its signals have their former
+/// dispositions, until a loop goes on in the child, or until the child catches signals itself.
 class dispositions {
  public:
   static dispositions& process() {
@@ -29,7 +32,8 @@ class dispositions {
     return of_process;
   }
 
-  /// How often the process has been forked off: tells owners that were made before from others.
+  /// The number of forks between the first process and this one. It tells objects that the parent
+  /// has made from those of this process.
   int generation() noexcept {
     const std::lock_guard lock(mutex_);
     return generation_;
@@ -48,7 +52,8 @@ class dispositions {
     to.add(number, ec);
     if (ec) return ec;
     signal_entry& entry = all_[number];
-    // Asio counts those of the parent, for which it has been caught already.
+    // In a child, Asio still counts the sets of the parent, so it believes that its handler is
+    // installed.
     if (entry.catching == 0 && entry.parent_catching != 0)
       ::sigaction(number, &entry.caught, nullptr);
     if (entry.owners++ == 0) {
@@ -60,7 +65,8 @@ class dispositions {
     return ec;
   }
 
-  /// Leaves the default, unless others of Asio's sets catch it; or what the program has put there.
+  /// Leaves SIG_DFL, unless other sets of Asio catch the signal. Leaves a disposition that the
+  /// program has set itself.
   void stop_catching(boost::asio::signal_set& from, int number, int generation) noexcept {
     const std::lock_guard lock(mutex_);
     const struct sigaction found = current(number);
@@ -90,8 +96,8 @@ class dispositions {
  private:
   struct signal_entry {
     int owners = 0;
-    int catching = 0;       // of them, those that have not stopped
-    int parent_owners = 0;  // in a child: those that its parent had
+    int catching = 0;       // owners that have not stopped catching
+    int parent_owners = 0;  // in a child: the owners of its parent
     int parent_catching = 0;
     bool restores = false;
     struct sigaction before = {};
@@ -110,8 +116,8 @@ class dispositions {
     return now;
   }
 
-  /// No signal comes before the child has its pipe; and no other thread, which the child will not
-  /// have, holds a lock.
+  /// Blocks all signals, so that none is reported before the child has its own pipe; and takes the
+  /// locks, so that none is held by a thread that the child does not have.
   void prepare_fork() noexcept {
     sigset_t all;
     sigset_t mask;
@@ -139,7 +145,7 @@ class dispositions {
     }
     end_fork();
   }
-  /// Who was the parent's is now the child's.
+  /// A loop goes on in the child: the owners of the parent now belong to the child.
   void go_on() noexcept {
     const std::lock_guard lock(mutex_);
     oldest_ = 0;
@@ -155,7 +161,7 @@ class dispositions {
   std::mutex mutex_;
   signal_entry all_[NSIG];
   int generation_ = 0;
-  int oldest_ = 0;  // generation that owners have whose signals count here
+  int oldest_ = 0;  // owners of an earlier generation belong to the parent
   sigset_t mask_ = {};
 };
 

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+// Signals of the process for the loops that want them. For signal.cpp and run.cpp.
+
 #include "loop/engine.hpp"
 
 #include <cosock/detail/asio_build.hpp>
@@ -13,15 +15,16 @@
 
 namespace cosock::detail {
 
-/// Whether the process ignores the signal, apart from objects that catch it now.
+/// Whether the process ignores the signal. If an object catches it now: whether it was ignored
+/// before.
 bool is_ignored(int number) noexcept;
 
-/// Signals that are caught for a loop by way of Asio, until the object is destroyed; then they are
-/// again what they were before. Asio, which shares each signal among all sets of the process, would
-/// leave the default behind. Used by signal_set and run(). Outlives no loop.
+/// Catches signals for a loop, by way of Asio. The destructor restores their former dispositions;
+/// Asio alone, which shares each signal among all its sets of the process, would leave SIG_DFL. It
+/// must be destroyed before its loop.
 ///
-/// A child process that was forked without exec catches nothing that its parent caught, until it runs
-/// a loop of the parent's on, or makes objects of its own.
+/// A forked child catches no signal of its parent, until it runs a loop of the parent, or makes
+/// objects of its own.
 class caught_signals {
  public:
   explicit caught_signals(engine& loop);
@@ -29,10 +32,10 @@ class caught_signals {
   caught_signals(const caught_signals&) = delete;
   caught_signals& operator=(const caught_signals&) = delete;
 
-  /// Catches this signal too. Throws what the system says. Idempotent.
+  /// Catches this signal too. Throws system_error. Idempotent.
   void add(int number);
-  /// Catches nothing more. The signals do what they do by default, not what they did before, until
-  /// the object is destroyed, or as long as another object catches them.
+  /// Stops catching. The signals have their default effect, not their former one, until the object
+  /// is destroyed; unless another object catches them.
   void leave_default() noexcept;
   template <class F>
   void async_wait(F handler) {
@@ -40,11 +43,12 @@ class caught_signals {
   }
 
  private:
-  /// The first one in the process makes a pipe.
+  /// The second argument is a temporary that occupies standard numbers: the first signal_set in the
+  /// process makes a pipe.
   caught_signals(engine&, const class standard_numbers_occupied&);
   boost::asio::signal_set set_;
   std::vector<int> numbers_;
-  int generation_;  // of the process, see dispositions
+  int generation_;  // that of the process when this was made, see dispositions
   bool catching_ = true;
 };
 

@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+// The CPU quota of the cgroups of this process, for usable_cores() in loops.cpp. In a header, so
+// that the test can pass files of its own.
+
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
@@ -11,7 +14,8 @@
 
 namespace cosock::detail {
 
-/// Of `quota` in each `period`, the processors, rounded up; no limit for what says nothing.
+/// The processors that `quota` in each `period` corresponds to, rounded up. No limit if one of them
+/// is not positive.
 inline unsigned cores_of(double quota, double period) noexcept {
   if (!(quota > 0) || !(period > 0)) return std::numeric_limits<unsigned>::max();
   const double cores = quota / period;
@@ -19,7 +23,7 @@ inline unsigned cores_of(double quota, double period) noexcept {
   return whole + (cores > whole ? 1 : 0);
 }
 
-/// What one cgroup says: cpu.max in version 2, two files in version 1 (cgroups(7)).
+/// The limit of one cgroup: cpu.max in version 2, two files in version 1 (cgroups(7)).
 inline unsigned quota_of(const std::string& folder) {
   double time = 0;
   double period = 0;
@@ -31,8 +35,8 @@ inline unsigned quota_of(const std::string& folder) {
   return cores_of(0, 0);
 }
 
-/// The least that the cgroups named in `groups` (/proc/self/cgroup) and those above them say; `root`
-/// is where they are mounted.
+/// The smallest limit of the cgroups in the file `groups` (/proc/self/cgroup) and of those above
+/// them: the limit of a parent holds for its children. They are mounted at `root`.
 inline unsigned least_quota(const std::string& groups, const std::string& root) {
   unsigned least = cores_of(0, 0);
   std::ifstream lines(groups);

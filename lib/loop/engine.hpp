@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// What a loop is made of: a scheduler and the reactor in which it waits; who runs it, and its copy in a
-// child process that was forked.
+// The implementation of a loop: a scheduler and the reactor in which it waits; the functions that
+// run it; its copy in a forked child. Owned by `loop`. It owns the reactor, and destroys the tasks,
+// but neither sockets nor handles.
 
 #include <cosock/loop.hpp>
 
@@ -15,7 +16,7 @@
 
 namespace cosock::detail {
 
-/// Tells, besides, where the loop runs: in its own context, or in one of the program's.
+/// A handle that also knows the context in which the loop runs: its own, or one of the program.
 class asio_loop_handle final : public loop_handle {
  public:
   /// The context, or null if the loop is gone.
@@ -26,7 +27,7 @@ class asio_loop_handle final : public loop_handle {
   boost::asio::execution_context* context_ = nullptr;
 };
 
-/// Made before the scheduler, which waits in it.
+/// A base class, so that the reactor is constructed before the scheduler, which waits in it.
 struct engine_reactor {
   std::unique_ptr<asio_reactor> asio;
 };
@@ -38,9 +39,9 @@ class engine final : private engine_reactor, public scheduler {
 
   static engine& get(loop_state& c) noexcept { return static_cast<engine&>(c); }
   static engine& get(loop& l) noexcept { return *l.engine_; }
-  /// The one that runs on this thread, or null.
+  /// The engine that runs on this thread, or null.
   static engine* current() noexcept { return static_cast<engine*>(scheduler::current()); }
-  /// The same, or std::logic_error.
+  /// The engine that runs on this thread. Throws std::logic_error if there is no such engine.
   static engine& required() { return static_cast<engine&>(scheduler::required()); }
 
   /// Runs until the root task has ended, or the loop is abandoned.
@@ -49,22 +50,24 @@ class engine final : private engine_reactor, public scheduler {
   void run_until(task_handle<T>& r) {
     run_until(static_cast<root&>(r));
   }
-  /// Has run_until() return soon, whatever goes on. From any thread, as long as the engine exists.
+  /// Makes run_until() return soon, although the task has not ended. From any thread, as long as
+  /// the engine exists.
   void abandon() noexcept {
-    abandoned_ = true;
+    abandoned_ = true;  // before stop(), so that run_until() does not restart the context
     asio->stop();
   }
   void run_some();
   std::size_t poll();
   void stop() noexcept { asio->stop(); }
 
-  /// For a loop that another one waits for: does as much as one turn of that should, without
-  /// waiting. True if more may be ready; otherwise the descriptor becomes readable when it is.
+  /// For an embedded loop: runs ready turns and handlers, without waiting, but no more than is fair
+  /// to the context of the program. True if more may be ready; otherwise the descriptor becomes
+  /// readable later.
   bool poll_some();
   int duplicate_descriptor() const { return asio->duplicate_descriptor(); }
 
   boost::asio::io_context& context() noexcept { return asio->context(); }
-  /// The engine whose loop this context belongs to, or null.
+  /// The engine of the loop that owns this context, or null.
   static engine* of_context(boost::asio::execution_context& c) noexcept {
     return static_cast<engine*>(asio_reactor::scheduler_of(c));
   }
@@ -72,15 +75,15 @@ class engine final : private engine_reactor, public scheduler {
     return std::static_pointer_cast<asio_loop_handle>(handle());
   }
 
-  /// In a child process that was forked: has the loop, which is its parent's until then, wait for its
-  /// descriptors and timers here. Otherwise does nothing. Throws system_error.
+  /// In a forked child: makes the copy of the loop wait for its descriptors and timers in this
+  /// process. Otherwise does nothing. Throws system_error.
   void go_on_in_child();
-  /// What else of the process takes part in a fork.
+  /// The part of signals in a fork. The first three are called with the list of engines locked.
   struct fork_handlers {
-    void (*prepare)() noexcept;  // in the parent, before
+    void (*prepare)() noexcept;  // in the parent, before the fork
     void (*parent)() noexcept;
-    void (*child)() noexcept;     // before any loop goes on there
-    void (*going_on)() noexcept;  // a loop does
+    void (*child)() noexcept;     // before a loop goes on in the child
+    void (*going_on)() noexcept;  // when a loop goes on in the child
   };
   static void take_part_in_forks(const fork_handlers&) noexcept;
 
@@ -90,12 +93,12 @@ class engine final : private engine_reactor, public scheduler {
   friend class forking;
   friend class root;
   friend class entered;
-  /// Goes on in the child with everything that is not the reactor's.
+  /// Fired in the child, in the first turn of a loop that goes on: calls fork_handlers::going_on.
   struct going_on final : operation {
     void fire() override;
     void cancel() noexcept override {}
   };
-  /// Among all engines of the process.
+  /// The place in the list of all engines of the process, which a fork needs.
   struct membership final : link {
     engine* owner = nullptr;
   };
@@ -103,7 +106,7 @@ class engine final : private engine_reactor, public scheduler {
 
   link roots_;
   root* running_root_ = nullptr;
-  bool of_parent_ = false;  // this process is a child, in which the loop has not gone on yet
+  bool of_parent_ = false;  // this process is a forked child, and the loop has not gone on in it
   membership membership_;
   going_on going_on_;
   std::atomic<bool> abandoned_ = false;

@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// loop and its engine: running, the end, and fork. The turns themselves are in core/scheduler.cpp,
+// the waiting is in loop/asio_reactor.cpp.
+
 #include <cosock/loop.hpp>
 
 #include "core/failure.hpp"
@@ -20,9 +24,9 @@ namespace detail {
 
 namespace {
 
-/// Turns and handlers that a loop inside another one runs before that has its turn.
+/// Turns and handlers that an embedded loop runs before it returns to the context of the program.
 constexpr std::size_t handlers_per_turn = 16;
-/// What loop::poll() runs: it returns although tasks yield without end.
+/// The limit of loop::poll(), so that it returns although tasks yield without end.
 constexpr std::size_t handlers_per_poll = 4096;
 
 /// Loops that a thread is inside of, the innermost first.
@@ -34,9 +38,9 @@ thread_local entered_loop* innermost = nullptr;
 
 }  // namespace
 
-/// A child process that is forked has copies of all loops, with the same reactors in the system as
-/// its parent: what the child closes or stops waiting for would be lost to the parent. So each copy
-/// gets a reactor of its own. It is empty, until somebody runs the loop in the child. Loops that
+/// A forked child has copies of all loops, which share their epoll sets with the parent: if the
+/// child closed a descriptor or stopped waiting for it, the parent would lose it too. So each copy
+/// gets new, empty objects in the system, which are filled if the child runs the loop. Loops that
 /// the forking thread is inside of go on at once, as they may be needed before their next turn.
 class forking {
  public:
@@ -66,6 +70,8 @@ class forking {
     static_cast<void>(made);
     return head;
   }
+  // The mutex is held during the fork, so that the child's copy of the list is whole, and its mutex
+  // is held by the thread that survives.
   static void prepare() {
     mutex_.lock();
     if (handlers_) handlers_->prepare();
@@ -85,7 +91,7 @@ class forking {
     try {
       e.go_on_in_child();
     } catch (...) {
-      e.abandon();
+      e.abandon();  // fork() cannot report it: the loop ends, and does not wait for lost events
     }
   }
   static inline std::mutex mutex_;
@@ -96,7 +102,8 @@ void engine::take_part_in_forks(const fork_handlers& h) noexcept { forking::add(
 
 void engine::going_on::fire() { forking::tell_of_going_on(); }
 
-// The reactor keeps a reference to a scheduler that is constructed after it, and uses it later.
+// The reactor keeps a reference to the scheduler, which is constructed after it, and uses it in
+// turns only.
 engine::engine(loop& owner)
     : engine_reactor{std::make_unique<asio_reactor>(static_cast<scheduler&>(*this))},
       scheduler(*asio, std::make_shared<asio_loop_handle>()),
@@ -106,6 +113,7 @@ engine::engine(loop& owner)
   forking::add(*this);
 }
 
+// The order is explained in docs/architecture.md, "The end of a loop".
 engine::~engine() {
   forking::remove(*this);
   detach_handle();
@@ -113,7 +121,7 @@ engine::~engine() {
   end_services();
   discard_messages();
   clear_queues();
-  asio.reset();  // and handlers, which may own what refers to the queues
+  asio.reset();  // with the handlers, which may own objects that refer to the queues
 }
 
 boost::asio::execution_context* asio_loop_handle::context() const noexcept {
@@ -146,12 +154,13 @@ void engine::run_until(root& r) {
   const entered once(*this, "cosock: loop::run");
   const on_scheduler here(this);
   const scoped_value running(running_root_, &r);
+  // Again, if the context was stopped for another reason than the end of this root.
   while (!r.done()) {
     asio->restart();
-    if (abandoned_) break;
+    if (abandoned_) break;  // after restart(), which would undo the stop() of abandon()
     asio->run();
   }
-  // Streams that are closing send what they have, within their limits; a cancellation ends the wait.
+  // Streams that are closing send the rest, within their limits; a cancellation ends the wait.
   const bool cancelled = r.is_cancelled();
   while (background_ != 0 && r.is_cancelled() == cancelled) {
     asio->restart();
@@ -188,7 +197,7 @@ void engine::leave_to_parent() noexcept {
 void engine::go_on_in_child() {
   if (!of_parent_) return;
   asio->go_on_in_child();
-  of_parent_ = false;
+  of_parent_ = false;  // not before: if it throws, the next call tries again
   if (!going_on_.linked()) schedule_next_turn(going_on_);
 }
 
@@ -232,7 +241,8 @@ loop::loop() {
   const detail::standard_numbers_occupied guard;
   engine_ = new detail::engine(*this);
 }
-// What a static loop runs when a task calls exit() is on the stack still, below the destructor.
+// A static loop may be destroyed by exit() in one of its own tasks: its functions are on the stack,
+// below this destructor. It is left as it is then.
 loop::~loop() {
   if (!engine_->is_running()) delete engine_;
 }

@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// run_loops(): threads that each run a loop, and the number of processors that they may use. The
+// tasks that wait for the threads are children of a nursery on the loop of the caller.
+
 #include <cosock/loops.hpp>
 
 #include "core/failure.hpp"
@@ -23,14 +27,16 @@ namespace {
 
 using detail::engine;
 
-/// The processors of this thread's affinity; none where the system does not say.
+/// The processors of this thread's affinity; empty if the system does not report them.
 std::vector<int> allowed_processors() {
   std::vector<int> all;
+  // The call fails with EINVAL if the set is smaller than the kernel's own, whose size it does not
+  // tell.
   for (std::size_t processors = 1024; processors <= 1 << 20; processors *= 2) {
     std::vector<cpu_set_t> set(processors / CPU_SETSIZE);
     const std::size_t size = set.size() * sizeof(cpu_set_t);
     if (::sched_getaffinity(0, size, set.data()) != 0) {
-      if (errno == EINVAL) continue;  // this system has more
+      if (errno == EINVAL) continue;
       break;
     }
     for (std::size_t i = 0; i != processors; ++i)
@@ -48,14 +54,15 @@ void pin_thread(int processor) {
     detail::raise(detail::system_failure(errno), "processor " + std::to_string(processor));
 }
 
-/// How one loop of several is run.
+/// The place of one loop among several.
 struct place {
   unsigned index;
-  unsigned siblings;  // that do the same work
-  int processor;      // negative: any
+  unsigned siblings;  // loops that do the same work
+  int processor;      // negative: any processor
 };
 
-/// A thread with a loop, which runs a body. Belongs to the loop of the task that waits for it.
+/// A thread with a loop, which runs a body. Belongs to the task that waits for it, on another loop.
+/// The mutex guards the pointers into the loop of the thread.
 class loop_thread {
  public:
   loop_thread(std::unique_ptr<detail::loop_body> body, place at)
@@ -69,6 +76,8 @@ class loop_thread {
       detail::raise(detail::system_failure(e.code().value()), "a thread for a loop");
     }
   }
+  // Not joined yet: the task that waits was destroyed. This blocks until the thread has ended,
+  // because the thread uses this object.
   ~loop_thread() {
     if (!thread_.joinable()) return;
     {
@@ -81,7 +90,7 @@ class loop_thread {
   loop_thread(const loop_thread&) = delete;
   loop_thread& operator=(const loop_thread&) = delete;
 
-  /// Waits until the body has ended, and throws what left it.
+  /// Waits until the body has ended, and rethrows its exception.
   task<> wait() {
     bool cancelled = false;
     {
@@ -92,7 +101,7 @@ class loop_thread {
       cancel();
       co_await shielded(ended_.receive());
     }
-    thread_.join();
+    thread_.join();  // does not block for long: the message is the last thing that the thread does
     if (error_ && !(cancelled && detail::is_cancelled(detail::failure_of(error_))))
       std::rethrow_exception(error_);
     if (cancelled) detail::raise(detail::cancelled_failure());
@@ -105,7 +114,7 @@ class loop_thread {
     if (loop_) loop_->post([scope = scope_] { scope->cancel(); });
   }
 
-  /// What the thread does. The loop, and all that is on it, has gone when it returns.
+  /// The function of the thread. When it returns, the loop and everything on it is destroyed.
   void run() noexcept {
     try {
       ::pthread_setname_np(::pthread_self(), ("loop " + std::to_string(place_.index)).c_str());
@@ -113,6 +122,8 @@ class loop_thread {
       cosock::loop loop;
       cancel_scope scope;
       engine::get(loop).siblings = place_.siblings;
+      // Publishes the loop to the other thread, or acts on a cancellation that came before.
+      // Destroyed before the loop, so that the other thread never uses a loop that is gone.
       struct visible {
         visible(loop_thread& thread, cosock::loop& loop, cancel_scope& scope) : thread(thread) {
           const std::lock_guard lock(thread.mutex_);
@@ -137,14 +148,14 @@ class loop_thread {
 
   std::unique_ptr<detail::loop_body> body_;
   const place place_;
-  std::exception_ptr error_;  // the thread's, until it has ended
+  std::exception_ptr error_;  // used by the thread only, until it has ended
   std::mutex mutex_;
-  loop* loop_ = nullptr;  // while it runs
+  loop* loop_ = nullptr;  // not null while the loop runs
   cancel_scope* scope_ = nullptr;
   bool cancelled_ = false;
   bool abandoned_ = false;
   mailbox<char> ended_{1};
-  std::thread thread_;  // it uses the others
+  std::thread thread_;  // last: it uses the other members
 };
 
 task<> wait_for(std::unique_ptr<loop_thread> thread) { co_await thread->wait(); }

@@ -1,12 +1,18 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// The part of a mailbox that does not know the type of its values: how a sender on any thread wakes
+// the loop. Called by mailbox_state, with its mutex held where the comments say so.
+
 #include <cosock/mailbox.hpp>
 
 #include "core/scheduler.hpp"
 
 namespace cosock::detail {
 
-/// Keeps the mailbox for as long as it is on its way.
+/// The message to the loop. It keeps the mailbox alive while it is on its way, because all senders
+/// and the mailbox may be destroyed meanwhile. One message serves any number of values: `woken_` is
+/// true until it arrives.
 struct mailbox_base::wake_up final : loop_message {
   void deliver() override { arrive(true); }
   void discard() noexcept override { arrive(false); }
@@ -24,6 +30,7 @@ mailbox_base::mailbox_base()
 
 mailbox_base::~mailbox_base() = default;
 
+/// With the mutex held. False if the loop is gone.
 bool mailbox_base::wake() noexcept {
   if (woken_) return true;
   wake_up_->keeps = shared_from_this();

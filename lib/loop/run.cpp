@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// cosock::run(), for main(): a loop, the signals that stop it, and the exit status. It owns the
+// loop.
+
 #include <cosock/run.hpp>
 
 #include "core/failure.hpp"
@@ -17,8 +21,9 @@ task<int> with_status(task<void> program) {
   co_return 0;
 }
 
-/// Cancels the task at the first signal, and lets the second one do what it does by default. What the
-/// process ignores it goes on to ignore.
+/// Cancels the task at the first SIGINT or SIGTERM. The second one has its default effect, so that
+/// a program that does not end can be ended. A signal that the process ignores stays ignored:
+/// SIGINT of a background job, for example.
 class stopper {
  public:
   stopper(detail::engine& loop, task_handle<int>& program) : signals_(loop), program_(program) {
@@ -51,6 +56,7 @@ int run(task<int> program) {
     return root.result();
   } catch (...) {
     const std::exception_ptr e = std::current_exception();
+    // Stopped as asked: not an error.
     if (signals.stopped() && detail::is_cancelled(detail::failure_of(e))) return 0;
     detail::print_error(e);
     return 1;

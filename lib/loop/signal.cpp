@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// signal_set: waits for signals by way of Asio, on one loop. Dispositions of signals, and fork, are
+// handled by caught_signals.
+
 #include <cosock/signal.hpp>
 
 #include "core/failure.hpp"
@@ -9,7 +13,8 @@ namespace cosock {
 
 namespace detail {
 
-/// Shared with the handler in Asio, which may run after the set is gone.
+/// The state of a signal_set. Shared with the handler in Asio, which may run after the set is
+/// destroyed.
 class signal_state final : public std::enable_shared_from_this<signal_state>, public loop_service {
  public:
   explicit signal_state(engine& loop) : loop_(loop) {
@@ -52,6 +57,7 @@ class signal_state final : public std::enable_shared_from_this<signal_state>, pu
         });
   }
   void received(int number) {
+    // The task that asked for it was cancelled: the signal is kept for the next wait.
     if (waiters_.empty()) {
       unclaimed_ = number;
       return;
@@ -65,8 +71,8 @@ class signal_state final : public std::enable_shared_from_this<signal_state>, pu
   engine& loop_;
   std::optional<caught_signals> signals_;  // empty: closed, or the loop is gone
   wait_list waiters_;
-  int unclaimed_ = 0;
-  bool armed_ = false;
+  int unclaimed_ = 0;   // a signal that no task has received; 0: none
+  bool armed_ = false;  // an async_wait is pending
 };
 
 step signal_wait_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {

@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// The pool: queues, threads, and the way of a job back to its loop. One mutex guards the queues; a
+// job runs without it.
+
 #include "loop/thread_pool.hpp"
 
 #include "core/failure.hpp"
@@ -18,9 +22,8 @@ namespace cosock::detail {
 
 namespace {
 
-/// Has the shared library that contains this code stay in memory, where it is part of one: a plugin
-/// may be unloaded while threads run its code, and nobody can wait for those. False if that cannot
-/// be.
+/// If this code is in a shared library, keeps that library loaded until the process ends: a plugin
+/// could be unloaded while detached threads run its code. False if that fails.
 bool keep_loaded() noexcept {
   Dl_info info;
   void* map = nullptr;
@@ -28,13 +31,13 @@ bool keep_loaded() noexcept {
     return true;  // a program that is linked statically
   const char* const name = static_cast<const link_map*>(map)->l_name;
   if (!name || !*name) return true;                                           // the program itself
-  return ::dlopen(name, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE) != nullptr;  // never closed
+  return ::dlopen(name, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE) != nullptr;  // not closed again
 }
 
 }  // namespace
 
-/// The threads are started when needed, end when idle, and nobody waits for them: what they do
-/// cannot be interrupted, so neither a loop nor the process may depend on them.
+/// Threads are started when needed, end when idle, and are detached: their work cannot be
+/// interrupted, so neither a loop nor the process may have to wait for them.
 class thread_pool {
  public:
   thread_pool() noexcept {
@@ -50,7 +53,8 @@ class thread_pool {
     (void)forking;
     thread_pool* existing = current_;
     if (existing) return *existing;
-    // Not with a mutex held: other threads may be loading libraries, and wait for that mutex.
+    // Not with a mutex held: keep_loaded() takes the lock of the dynamic linker, and a constructor
+    // of a library that another thread loads may come here.
     if (!keep_loaded()) raise(system_failure(ELIBACC));
     auto fresh = std::make_unique<thread_pool>();
     if (current_.compare_exchange_strong(existing, fresh.get())) return *fresh.release();
@@ -66,6 +70,7 @@ class thread_pool {
     added.insert_before(of_kind.waiting);
     ++of_kind.length;
     const failure f = provide_thread();
+    // Not an error if a thread will take the job later.
     if (f && idle_ == 0 && of_kind.running == 0) {
       remove(added);
       return f;
@@ -73,14 +78,15 @@ class thread_pool {
     return {};
   }
 
-  /// Returns what is to be released when the mutex is not held.
+  /// Returns the share of the queue. The caller releases it without the mutex: the job may be
+  /// destroyed, and its destructor is not code of the pool.
   [[nodiscard]] std::shared_ptr<job> abandon(job& abandoned) noexcept {
     const std::lock_guard lock(mutex_);
     if (abandoned.abandoned_.exchange(true, std::memory_order_relaxed)) return {};
     if (abandoned.linked()) return remove(abandoned);
     if (abandoned.running_) {
       ++queue_of(abandoned).abandoned;
-      (void)provide_thread();  // a job that waited for this one to end may begin
+      (void)provide_thread();  // another job may begin in its place
     }
     return {};
   }
@@ -130,8 +136,8 @@ class thread_pool {
     return nullptr;
   }
 
-  /// Sees to it that there is a thread for each job that may begin. Their number is bounded by the
-  /// bounds of all kinds.
+  /// Makes sure that there is a thread for each job that may begin. The bounds of the kinds bound
+  /// the number of threads.
   failure provide_thread() noexcept {
     const std::size_t needed = startable();
     const failure f = needed > idle_ ? start_thread() : failure();
@@ -173,6 +179,8 @@ class thread_pool {
       if (running->abandoned()) --of_kind.abandoned;
       running->running_ = false;
       ++idle_;  // it looks for work before it waits
+      // Without the mutex: the job may be destroyed here, and posting takes the lock of the loop's
+      // handle.
       lock.unlock();
       job::hand_back(std::move(running));
       lock.lock();
@@ -181,7 +189,7 @@ class thread_pool {
   }
 
   inline static std::atomic<thread_pool*> current_ = nullptr;
-  inline static thread_pool* of_parent_ = nullptr;  // so that it does not look like a leak
+  inline static thread_pool* of_parent_ = nullptr;  // reachable, so not reported as a leak
   [[maybe_unused]] thread_pool* const before_ = of_parent_;
 
   std::mutex mutex_;
@@ -208,7 +216,7 @@ failure job::submit(loop_state& loop, job_waiter& waiter) noexcept {
 
 void job::abandon() noexcept {
   if (!std::exchange(waiter_, nullptr)) return;
-  if (!pool_->is_current()) return;  // a parent's, in a child: its threads are not here
+  if (!pool_->is_current()) return;  // the pool of the parent process, whose threads are not here
   const std::shared_ptr<job> released = pool_->abandon(*this);
 }
 

@@ -2,14 +2,16 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// The threads of this process that do what would block a loop: look-ups, and reads and writes of
-// descriptors that know no other way. It knows nothing of those; they derive from `job`.
+// Threads of this process for work that would block a loop: name look-ups, and reads and writes of
+// blocking descriptors. The pool knows nothing of the work, which derives from `job`; and no loop
+// waits for it when it ends.
 
 #include "core/scheduler.hpp"
 
 namespace cosock::detail {
 
-/// What blocks. Jobs of one kind never wait for threads that jobs of another kind occupy.
+/// The kind of blocking work. Jobs of one kind never wait for threads that jobs of another kind
+/// occupy.
 enum class job_kind : unsigned char {
   look_up,        ///< asks a name server, perhaps a silent one
   look_up_v6,     ///< the same for IPv6 addresses alone, which some servers never answer
@@ -20,8 +22,8 @@ inline constexpr std::size_t job_kinds = 4;
 
 /// The bounds of one kind.
 struct job_bounds {
-  std::size_t max_running;  ///< jobs that somebody waits for
-  std::size_t max_threads;  ///< those, and abandoned jobs that cannot be interrupted
+  std::size_t max_running;  ///< running jobs that were not abandoned
+  std::size_t max_threads;  ///< all running jobs: abandoned ones cannot be interrupted
   std::size_t max_queued;   ///< jobs that wait for a thread
   const char* name;         ///< of a thread while it runs such a job
 };
@@ -34,33 +36,34 @@ inline constexpr job_bounds bounds_of_jobs[job_kinds] = {
 
 class thread_pool;
 
-/// Who waits for a job, on the loop.
+/// The object that waits for a job, on the loop.
 class job_waiter {
  public:
-  /// The job has run. Called by the loop, never inside submit(); may destroy the waiter.
+  /// Called by the loop when the job has run, never inside submit(). May destroy the waiter.
   virtual void job_completed() noexcept = 0;
 
  protected:
   ~job_waiter() = default;
 };
 
-/// One piece of blocking work. Shared by whoever waits for it and the thread that runs it, each of
-/// which may be gone before the other; the last one destroys it, on any thread. It is also the
-/// message that tells the loop, so a thread of the pool allocates nothing once it has run.
+/// One piece of blocking work. Shared by the object that waits for it and the thread that runs it;
+/// each of them may be gone before the other, and the last one destroys it, on any thread. It is
+/// also the message that tells the loop, so a thread of the pool allocates nothing after it has run
+/// the job.
 ///
 /// Made by std::make_shared. The members that run() reads are set before submit(); those that run()
-/// sets are read after job_completed(). An abandoned job may be running still, so it owns, or
-/// shares, all that it touches.
+/// sets are read after job_completed(). An abandoned job may still be running, so it owns or shares
+/// everything that it uses.
 class job : public std::enable_shared_from_this<job>, private link, private loop_message {
  public:
   virtual ~job() = default;
 
-  /// Queues the job for a thread, and tells the waiter, on this loop, when it has run. Once for
-  /// each job. Returns no_buffer_space if the queue of the kind is full, or the error of a thread
-  /// that cannot be started; the waiter is not told then.
+  /// Queues the job for a thread. When it has run, the waiter is called on this loop. Once for each
+  /// job. Returns no_buffer_space if the queue of the kind is full, or the error of a thread that
+  /// cannot be started; the waiter is not called then.
   failure submit(loop_state& loop, job_waiter& waiter) noexcept;
-  /// On the loop: the waiter is not told any more. A job that waits for a thread is not run; one
-  /// that runs goes on to its end, and counts as abandoned. Does nothing after job_completed().
+  /// On the loop: the waiter is not called any more. A job that waits for a thread is not run; a
+  /// running job goes on to its end, and counts as abandoned. Does nothing after job_completed().
   void abandon() noexcept;
   /// On any thread.
   bool abandoned() const noexcept { return abandoned_.load(std::memory_order_relaxed); }
@@ -75,7 +78,7 @@ class job : public std::enable_shared_from_this<job>, private link, private loop
 
   /// On a thread of the pool, with all signals blocked.
   virtual void run() noexcept = 0;
-  /// Tells the loop that asked, if it still exists.
+  /// Posts the job to the loop that submitted it, if the loop still exists.
   static void hand_back(std::shared_ptr<job> done) noexcept;
   void deliver() override;
   void discard() noexcept override { const std::shared_ptr<job> self = std::move(self_); }
@@ -83,13 +86,14 @@ class job : public std::enable_shared_from_this<job>, private link, private loop
   const job_kind kind_;
   std::atomic<bool> abandoned_ = false;
   bool running_ = false;         // guarded by the pool's mutex, as is the link
-  thread_pool* pool_ = nullptr;  // on the loop, as is the waiter
+  thread_pool* pool_ = nullptr;  // used on the loop only, as is the waiter
   job_waiter* waiter_ = nullptr;
   std::shared_ptr<loop_handle> back_;
-  std::shared_ptr<job> self_;  // while it is queued, and on its way back
+  std::shared_ptr<job> self_;  // keeps it alive while it is queued, and on its way back
 };
 
-/// Waits for a job. Cancelled: abandons it, and ends at once. Throws nothing else: see job::failed.
+/// Waits for a job. If it is cancelled, it abandons the job, and ends at once. It throws nothing
+/// else: the error of the job is job::failed.
 class job_operation final : public awaiter_of<job_operation>,
                             public awaited_operation,
                             private job_waiter {
