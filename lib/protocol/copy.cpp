@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// copy() and copy_both(): from one stream to another, through memory, or between two sockets
+// through a pipe with splice(2), which copies nothing to the process. They do not own the streams.
+
 #include <cosock/copy.hpp>
 
 #include "core/checkpoint.hpp"
@@ -27,10 +31,10 @@ namespace {
 using detail::descriptor;
 using detail::system_failure;
 
-/// The larger a pipe, the fewer the calls and the turns for the same bytes.
+/// A larger pipe needs fewer calls and turns for the same bytes.
 constexpr std::size_t pipe_size = 1 << 20;
-/// What those get that come later: the system gives all processes of a user 64 MiB, and beyond that
-/// pipes of two pages.
+/// The size of later pipes. By default the system allows 64 MiB of pipes to the processes of a
+/// user; beyond that each new pipe has two pages (pipe(7), pipe-user-pages-soft).
 constexpr std::size_t small_pipe_size = 256 << 10;
 constexpr int max_large_pipes = 16;
 std::atomic<int> large_pipes = 0;
@@ -41,10 +45,10 @@ struct direction {
   byte_stream& to;
   std::size_t buffer;
   std::uint64_t bytes = 0;
-  cancel_scope* idle = nullptr;  // which ends at the limit, unless bytes go on
+  cancel_scope* idle = nullptr;  // its deadline moves with each byte that is sent
   std::chrono::nanoseconds limit{};
   const std::unique_ptr<char[]> memory{new char[buffer]};
-  bool sending = false;  // so that an error is one of `to`
+  bool sending = false;  // an error now is an error of `to`
 
   void sent(std::size_t n) {
     bytes += n;
@@ -52,24 +56,27 @@ struct direction {
   }
 };
 
-/// The descriptor of a stream that is a socket, and nothing above one; otherwise -1.
+/// The descriptor if the stream is a plain socket, without a layer such as TLS above it; otherwise
+/// -1.
 int socket_of(const byte_stream& s) noexcept {
   const auto* d = dynamic_cast<const descriptor*>(detail::stream_access::object_of(s));
   return d && d->kind() <= detail::fd_kind::socket ? d->fd() : -1;
 }
 
-/// A pipe through which bytes pass from socket to socket.
+/// A pipe through which bytes pass from socket to socket. Owned by one direction of a copy, because
+/// bytes of both would mix.
 class splice_pipe {
  public:
   splice_pipe() noexcept {
     int ends[2] = {-1, -1};
-    if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) return;  // it goes without
+    if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) return;  // then the copy goes through memory
     out_ = detail::above_standard(ends[0]);
     in_ = detail::above_standard(ends[1]);
     if (in_ < 0 || out_ < 0) {
       close();
       return;
     }
+    // Relaxed: a counter only; no other memory depends on it.
     large_ = large_pipes.fetch_add(1, std::memory_order_relaxed) < max_large_pipes &&
              set_size(pipe_size);
     if (large_) return;
@@ -85,8 +92,8 @@ class splice_pipe {
   }
   explicit operator bool() const noexcept { return in_ >= 0; }
 
-  /// What is there at once; 0 for the end of the stream or if nothing is, which the next receive
-  /// tells from the loss of a connection.
+  /// Moves the bytes that are available to the pipe, and returns their number. 0 if there are no
+  /// bytes, or at the end of the stream: the next receive() finds out which.
   std::size_t fill(const byte_stream& from) {
     const int fd = open_socket_of(from);
     for (;;) {
@@ -97,7 +104,7 @@ class splice_pipe {
       if (errno != EINTR) detail::raise(descriptor_of(from).lost(errno));
     }
   }
-  /// What there is room for at once.
+  /// Moves the bytes that have room to the socket, and returns their number.
   std::size_t drain(const byte_stream& to, std::size_t max_bytes) {
     const int fd = open_socket_of(to);
     if (const detail::failure f = descriptor_of(to).broken()) detail::raise(f);
@@ -138,7 +145,7 @@ class splice_pipe {
   bool large_ = false;
 };
 
-/// Copies for as long as there is something at once.
+/// Copies until no bytes are available. The pipe is empty afterwards, unless an error is thrown.
 task<> splice_what_is_there(direction& d, splice_pipe& through) {
   while (std::size_t left = through.fill(d.from)) {
     d.sending = true;
@@ -166,14 +173,14 @@ task<> copy_one_way(direction& d) {
       throw;
     }
     d.sending = false;
-    // Small messages are cheaper through memory.
+    // Small messages are cheaper through memory. A full buffer shows that more bytes are waiting.
     if (n != d.buffer || socket_of(d.from) < 0 || socket_of(d.to) < 0) continue;
     if (!pipe) pipe.emplace();
     if (*pipe) co_await splice_what_is_there(d, *pipe);
   }
 }
 
-/// Two directions that are copied at once.
+/// Both directions of copy_both().
 struct duplex {
   direction forth;
   direction back;
@@ -182,13 +189,14 @@ struct duplex {
   boost::system::error_code error = {};  // the first one
 };
 
-/// An error in receiving ends both directions: there is nothing more to pass on, and no orderly end to
-/// pass on either. An error in sending does not, unless it is one of this side: what the peer sent
-/// before, an answer to a request that it did not want whole, say, is still to be received.
+/// An error in receiving ends both directions: there are no more bytes to pass on, and no orderly
+/// end. An error in sending ends only this direction, unless it is an error of this process (a
+/// category of cosock): the peer may have answered before it read the whole request, and the answer
+/// has to be received.
 task<> copy_and_shut_down(duplex& all, direction& d, cancel_scope& own, cancel_scope& opposite) {
   const auto done = co_await as_result(own.run(copy_one_way(d)));
   if (!done) {
-    if (all.error && done.error() == error::cancelled) co_return;  // the opposite direction's doing
+    if (all.error && done.error() == error::cancelled) co_return;  // by the opposite direction
     if (done.error() == error::cancelled) detail::raise(detail::cancelled_failure());
     if (!all.error) all.error = done.error();
     if (!d.sending || done.error().category() == cosock_category()) opposite.cancel();
@@ -197,7 +205,7 @@ task<> copy_and_shut_down(duplex& all, direction& d, cancel_scope& own, cancel_s
   try {
     d.to.shutdown_send();
   } catch (const boost::system::system_error& e) {
-    // A terminal, say, which has no end that could be passed on.
+    // A stream without half close, a terminal for example: the end cannot be passed on.
     if (e.code() != boost::system::errc::operation_not_supported && !all.error)
       all.error = e.code();
   }
@@ -232,7 +240,7 @@ task<copy_result> copy_both(byte_stream& first, byte_stream& second, copy_option
   cancel_scope* const limit = limited ? &idle : nullptr;
   duplex all{{first, second, buffer, 0, limit, options.idle},
              {second, first, buffer, 0, limit, options.idle}};
-  if (limited) all.forth.sent(0);
+  if (limited) all.forth.sent(0);  // starts the time
   const auto done = co_await as_result(idle.run(copy_both_ways(all)));
   copy_result result;
   result.first_to_second = all.forth.bytes;

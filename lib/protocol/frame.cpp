@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// The length in front of a frame: reading, writing and its limits. Used by the reader of
+// reader.cpp, and by send_frame(). It does no input or output, except through stream_operation.
+
 #include <cosock/frame.hpp>
 
 #include "core/failure.hpp"
@@ -15,7 +19,8 @@ frame_head read_varint(const unsigned char* from, std::size_t size) noexcept {
   for (std::size_t i = 0; i != size && i != max_prefix; ++i) {
     const unsigned char byte = from[i];
     const bool last = byte < 0x80;
-    // A tenth byte holds the highest bit; a last byte of zero adds nothing to those before it.
+    // The tenth byte holds the highest bit only. A last byte of zero would be redundant: each
+    // length has exactly one encoding.
     if ((i == max_prefix - 1 && byte > 1) || (last && byte == 0 && i != 0)) {
       head.why = own_failure(error::malformed_frame);
       return head;
@@ -29,7 +34,8 @@ frame_head read_varint(const unsigned char* from, std::size_t size) noexcept {
   return head;
 }
 
-/// In so many bytes, 1 to 8, of the `size` that are there.
+/// Reads a number of 1 to 8 bytes. `size` is the number of available bytes, which may be larger:
+/// then one load of 8 bytes and a shift replace the loop.
 std::uint64_t read_number(const unsigned char* from, std::size_t size, std::size_t bytes,
                           std::endian order) noexcept {
   std::uint64_t number = 0;
@@ -57,6 +63,7 @@ frame_head read_prefix(const frame_format& format, const unsigned char* from,
     head.length = read_number(from, size, bytes, format.order);
     head.size = bytes;
   }
+  // Before any memory is allocated for the frame: the length comes from the peer.
   if (head.size != 0 && (head.length > format.max_size || head.length > max_frame))
     head.why = own_failure(error::frame_too_long);
   return head;
@@ -85,6 +92,7 @@ step frame_send_operation::start(std::coroutine_handle<> awaiting, cancel_node& 
     failure_ = own_failure(error::frame_too_long);
     return complete_or_yield();
   }
+  // Only now: the operation has been moved to its place, and the buffers point into it.
   parts_[0] = const_buffer(prefix_, size);
   memory_ = &parts_;
   gather_ = &gather<const_buffer, std::array<const_buffer, 2>>;

@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// outbox: a queue of messages that one task, run(), writes to a stream. It does not own the stream.
+// Senders are operations that wait in the lists of the outbox; all is on one loop.
+
 #include <cosock/outbox.hpp>
 
 #include "core/deadline.hpp"
@@ -13,12 +17,12 @@ namespace cosock {
 
 namespace {
 
-/// Of one call, if it is more than one message.
+/// The limit for several messages in one call. A single message may be larger.
 constexpr std::size_t max_bytes_written = 256 << 10;
 
 }  // namespace
 
-/// However run() ends, nobody waits for it any more.
+/// However run() ends, also if its frame is destroyed, no sender waits without end.
 struct outbox::run_end {
   ~run_end() {
     if (owner.giving_up_) owner.stream_.close();
@@ -51,11 +55,11 @@ task<> outbox::write_all() {
     if (!batch.empty()) {
       const auto sent = co_await as_result(stream_.send(batch));
       if (!sent) fail(detail::to_failure(sent.error()));
-      writing_.clear();
+      writing_.clear();  // only now: the batch refers to these messages
     }
     const bool ends = batch.empty() && closed_;
     if (ends || flush_is_due()) {
-      // What was written leaves the stream too, which may have a buffer of its own.
+      // The stream may have a buffer of its own, as an asio_stream does: a flush includes it.
       const auto& object = detail::stream_access::object_of(stream_);
       if (object) {
         const auto flushed = co_await as_result(detail::stream_flush_operation(object));
@@ -66,12 +70,14 @@ task<> outbox::write_all() {
     if (ends) co_return;
     if (batch.empty() && queue_.size() == 0) co_await work_.wait();
   }
+  // A slow consumer: errors of the farewell are not reported, `broken_` is.
   if (giving_up_ && co_await as_result(stream_.send(close_message_)))
     static_cast<void>(co_await as_result(stream_.finish()));
   detail::raise(broken_);
 }
 
-/// run() ends with this error, or with the one that ended it before.
+/// Ends run() with this error, or with an earlier one, which is the cause. A cancellation is not
+/// kept for senders: run_end ends them with `closed`.
 void outbox::fail(detail::failure why) {
   if (!broken_ && !detail::is_cancelled(why)) break_with(why);
   detail::raise(broken_ ? broken_ : why);
@@ -88,12 +94,13 @@ void outbox::close() noexcept {
   work_.set();
 }
 
+/// An empty outbox takes a message of any size: otherwise a large one could never be sent.
 bool outbox::has_room(std::size_t bytes) const noexcept {
   return messages() == 0 || (messages() < options_.max_messages && bytes_ < options_.max_bytes &&
                              bytes <= options_.max_bytes - bytes_);
 }
 
-/// False where the sender has to wait.
+/// False if the sender has to wait: there is no room, or earlier senders wait.
 bool outbox::queue(detail::message& message) noexcept {
   const std::size_t size = message.text().size();
   if (options_.policy == overflow_policy::drop_oldest)
@@ -113,7 +120,7 @@ bool outbox::try_queue(detail::message message) {
   return false;
 }
 
-/// Those who wait for room, as far as there is some.
+/// Queues the messages of waiting senders while there is room, in their order.
 void outbox::admit() noexcept {
   while (!senders_.empty()) {
     auto& next = static_cast<detail::outbox_send_operation&>(senders_.first());
@@ -130,6 +137,7 @@ std::size_t outbox::begin_batch() noexcept {
   std::size_t total = 0;
   before_ = queued_ - queue_.size();
   const detail::io_object* const object = detail::stream_access::object_of(stream_);
+  // A socket with messages would send a batch as one message.
   const std::size_t limit = object && object->keeps_messages ? 1 : max_written;
   while (queue_.size() != 0 && writing_.size() != limit) {
     const std::size_t size = queue_[0].text().size();
@@ -166,7 +174,8 @@ void outbox::break_with(detail::failure why) noexcept {
     while (!all->empty()) all->first().complete(why);
 }
 
-/// The peer is too slow.
+/// The policy `close`: the peer is too slow. To interrupt the write in progress would cut a
+/// message, so it gets the time limit, together with the close_message behind it.
 void outbox::give_up() noexcept {
   break_with(detail::own_failure(error::slow_consumer));
   giving_up_ = started_ && !close_message_.empty();
@@ -191,7 +200,7 @@ step outbox_send_operation::start(std::coroutine_handle<> awaiting, cancel_node&
   return fail_with(outbox_.broken_);
 }
 
-/// A smaller one behind it may fit.
+/// A smaller message behind it may fit.
 void outbox_send_operation::cancel() noexcept {
   if (completed_) return;
   complete(cancelled_failure());
@@ -208,6 +217,7 @@ step outbox_flush_operation::start(std::coroutine_handle<> awaiting, cancel_node
   if (!enter(awaiting, parent)) return complete_or_yield();
   until_ = outbox_.queued_;
   if (outbox_.gone() >= until_) {
+    // All messages are written; the buffer of the stream may not be.
     io_object* const object = stream_access::object_of(outbox_.stream_);
     failure lost;
     if (!object || !outbox_.started_ || outbox_.broken_ || object->is_flushed(lost))

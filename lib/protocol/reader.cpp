@@ -1,5 +1,10 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// buffered_reader: the buffer, and the operations that search it. An operation first looks into the
+// buffer, then receives. It takes bytes from the buffer only when it completes, so that a cancelled
+// one loses nothing. It does not own the stream.
+
 #include <cosock/reader.hpp>
 
 #include "core/failure.hpp"
@@ -16,7 +21,7 @@ namespace cosock {
 
 namespace {
 
-/// Bytes of a line for which there is room from the beginning.
+/// Room for a line that is allocated from the beginning. Longer lines make the buffer grow.
 constexpr std::size_t line_room = 64 << 10;
 
 }  // namespace
@@ -51,6 +56,8 @@ step basic_reader_operation::start_read(std::coroutine_handle<> awaiting, cancel
   if (!enter(awaiting, parent)) return complete_or_yield();
   io_object* const target = target_;
   if (!may_begin(target, reading)) return complete_or_yield();
+  // Also if the buffer has the result: a task that reads many short lines must not starve the
+  // others.
   if (!target->loop->take_turn()) return wait(target, reading, true);
   if (satisfied() == step::done) return done();
   if (!target->maybe_ready[reading]) return wait(target, reading, false);
@@ -62,13 +69,13 @@ step basic_reader_operation::attempt() {
   return satisfied() == step::done ? step::done : advance(*object_);
 }
 
-/// Receives until the operation has ended, has to wait for that, or has had its turn.
+/// Receives until the operation has ended, would block, or has used up the budget.
 step basic_reader_operation::advance(io_object& from) {
   do {
     if (!prepare()) return step::done;
     if (from.transfer(*this) == step::pending) return step::pending;
     const std::size_t moved = std::exchange(moved_, 0);
-    if (failure_) {  // with bytes, if it is a message that was too long
+    if (failure_) {  // with bytes, if a message was truncated
       if (is_direct())
         filled_ += moved;
       else
@@ -80,7 +87,8 @@ step basic_reader_operation::advance(io_object& from) {
   return step::pending;
 }
 
-/// Whether bytes go past the buffer: then they cannot be given back.
+/// Whether bytes go directly to the memory of the caller, past the buffer. They cannot be put back
+/// then, so after an error the caller learns their number (transfer_error).
 bool basic_reader_operation::is_direct() const noexcept {
   return want_ == want::some || (want_ == want::fill && into_.size() > reader_.capacity_);
 }
@@ -120,7 +128,7 @@ step basic_reader_operation::refused(failure why) noexcept {
   return step::done;
 }
 
-/// Whether the operation has ended: what it wants is in the buffer, or cannot be had.
+/// Done if the result is in the buffer, or if it can never be.
 inline step basic_reader_operation::satisfied() {
   const std::size_t available = reader_.end_ - reader_.begin_;
   switch (want_) {
@@ -134,7 +142,8 @@ inline step basic_reader_operation::satisfied() {
     case want::fill:
     case want::some: break;
   }
-  // As long as all fits into the buffer nothing is taken from there until all is there.
+  // If all bytes fit into the buffer, they stay there until the last one has arrived: a
+  // cancellation then loses nothing.
   const std::size_t size = into_.size();
   if (want_ == want::fill && size <= reader_.capacity_ && available < size) return step::pending;
   const std::size_t taken = std::min(size - filled_, available);
@@ -152,10 +161,11 @@ inline step basic_reader_operation::find_line() noexcept {
   const char* const line = reader_.buffer_.get() + reader_.begin_;
   const std::size_t available = reader_.end_ - reader_.begin_;
   const std::size_t limit = reader_.max_line_;
-  const std::size_t unseen = available - scanned_;
+  const std::size_t unseen = available - scanned_;  // each byte is searched once
   const void* const lf = unseen == 0 ? nullptr : std::memchr(line + scanned_, '\n', unseen);
   if (!lf) {
     scanned_ = available;
+    // One byte more is accepted if it is a CR, which may belong to the line end.
     if (available > limit && (available - limit > 1 || line[limit] != '\r'))
       return refused(own_failure(error::line_too_long));
     needed_ = saturating_sum(limit, 2);
@@ -183,6 +193,7 @@ step basic_reader_operation::find_delimiter() noexcept {
   needed_ = saturating_sum(limit, delimiter_.size());
   if (position != available.npos || available.size() >= needed_)
     return refused(own_failure(error::line_too_long));
+  // The delimiter may have arrived in part, so its last bytes are searched again.
   if (available.size() >= delimiter_.size()) scanned_ = available.size() - delimiter_.size() + 1;
   return step::pending;
 }
@@ -199,7 +210,7 @@ inline step basic_reader_operation::find_frame() noexcept {
   return step::pending;
 }
 
-/// Says where the next bytes go. False if there is no memory for them.
+/// Sets the memory for the next bytes. False, with a failure, if memory cannot be allocated.
 bool basic_reader_operation::prepare() {
   buffered_reader& r = reader_;
   if (is_direct()) {
@@ -209,16 +220,19 @@ bool basic_reader_operation::prepare() {
   }
   const std::size_t available = r.end_ - r.begin_;
   const std::size_t room = r.size_ - r.end_;
-  // To the front, where that makes much room for little, or where nothing else makes any.
+  // Moves the bytes to the front if that is cheap for the room that it makes, or if there is no
+  // other room.
   if (r.begin_ != 0 &&
       (available == 0 || room == 0 || (room < r.size_ / 4 && available <= r.begin_))) {
     std::memmove(r.buffer_.get(), r.buffer_.get() + r.begin_, available);
     r.begin_ = 0;
     r.end_ = available;
   } else if (room == 0) {
-    // With what has come, and not with what a peer has announced.
+    // Grows with the bytes that have arrived, not with the length that the peer has announced: a
+    // peer must not make the process allocate by a number alone.
     const std::size_t twice = saturating_sum(r.size_, r.size_);
     const std::size_t size = std::max(r.size_ + 1, std::min(twice, needed_));
+    // nothrow: an exception in attempt() would leave the loop.
     std::unique_ptr<char[]> larger(new (std::nothrow) char[size]);
     if (!larger) {
       refused(system_failure(ENOMEM));
