@@ -1,5 +1,10 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// Acceptors of several loops for one port, or for one local socket. TCP: a socket for each loop,
+// among which the system distributes connections (SO_REUSEPORT). Local sockets: one socket, from
+// which the loops accept in turn.
+
 #include <cosock/listeners.hpp>
 
 #include "net/local_binding.hpp"
@@ -24,7 +29,8 @@ namespace {
 
 tcp_listeners::tcp_listeners(const endpoint& at, unsigned n, const acceptor_options& options)
     : sockets_(detail::loop_count(n)), local_endpoint_(at) {
-  // The first one takes the port for itself, and shares it only with the others.
+  // The first socket binds without SO_REUSEPORT, so it fails if another process has the port. It is
+  // set afterwards, so that the other sockets of this object can share the port.
   acceptor_options entry = options;
   for (unique_descriptor& socket : sockets_) {
     socket = detail::bind_tcp(local_endpoint_, entry);
@@ -37,6 +43,7 @@ tcp_listeners::tcp_listeners(const endpoint& at, unsigned n, const acceptor_opti
     detail::check(::getsockname(socket.get(), name.get(), &name.size), local_endpoint_);
     local_endpoint_ = name.to_endpoint();
   }
+  // When all are bound: a connection to a listening socket would be lost if a later bind failed.
   for (const unique_descriptor& socket : sockets_)
     detail::check(::listen(socket.get(), detail::not_negative("backlog", options.backlog)),
                   local_endpoint_);
@@ -50,12 +57,13 @@ tcp_acceptor tcp_listeners::acceptor(unsigned index) {
 
 namespace detail {
 
-/// A listening socket, and whose turn it is to accept from it: passed round among those who wait, so
-/// that a connection stays in the backlog until the loop that is going to serve it takes it.
+/// A listening local socket, and the loop whose turn it is to accept. The turn is passed around
+/// among the loops that wait, so a connection stays in the backlog until the loop that will serve
+/// it takes it.
 ///
-/// Each loop has a descriptor of its own for the socket, and with it a share in the file. All of them
-/// are woken by a connection, which the reactor gives no way around; but those whose turn it is not
-/// only note that there was something.
+/// Each loop has a duplicate of the descriptor, and a share in the file of the socket. A connection
+/// wakes all loops, because the reactor has no exclusive watches; a loop that does not have the
+/// turn only notes the event. Used from all these loops, so a mutex guards it.
 class accept_rotation {
  public:
   accept_rotation(fd_kind kind, const local_endpoint& wanted, unsigned n, int backlog, int mode,
@@ -79,7 +87,8 @@ class accept_rotation {
 
   unsigned size() const noexcept { return static_cast<unsigned>(slots_.size()); }
 
-  /// The socket of this index, and what it shares; std::logic_error if somebody has it.
+  /// Passes the socket of this index, and its share in the file, to the caller. Throws
+  /// std::logic_error if it was taken before.
   int take_socket(unsigned index, mailbox<char>::sender turn_signal,
                   std::shared_ptr<local_binding>& file) {
     const std::lock_guard lock(mutex_);
@@ -88,7 +97,7 @@ class accept_rotation {
     file = std::move(slots_[index].file);
     return slots_[index].socket.release();
   }
-  /// Closes those that nobody has taken.
+  /// Closes the sockets that were not taken.
   void close_rest() noexcept {
     const std::lock_guard lock(mutex_);
     for (slot& entry : slots_) {
@@ -115,7 +124,7 @@ class accept_rotation {
       const unsigned next = (index + i) % size();
       if (!slots_[next].waits) continue;
       turn_ = next;
-      static_cast<void>(slots_[next].turn_signal->try_send('!'));  // one that is full has rung
+      static_cast<void>(slots_[next].turn_signal->try_send('!'));  // full: one is pending
       return;
     }
   }
@@ -129,8 +138,8 @@ class accept_rotation {
   }
 
   struct slot {
-    unique_descriptor socket;             // until it is taken
-    std::shared_ptr<local_binding> file;  // goes before it
+    unique_descriptor socket;             // released when it is taken
+    std::shared_ptr<local_binding> file;  // after `socket`, so it is destroyed before
     std::optional<mailbox<char>::sender> turn_signal;
     bool waits = false;
   };
@@ -140,7 +149,8 @@ class accept_rotation {
   unsigned turn_ = no_slot;
 };
 
-/// What one loop has of it. Shared by its acceptor and a pending accept.
+/// The part of one loop. Shared by its acceptor and a pending accept, which may outlive the
+/// acceptor.
 struct shared_acceptor_part {
   shared_acceptor_part(std::shared_ptr<accept_rotation> rotation, unsigned index)
       : shared(std::move(rotation)), index(index) {
@@ -181,6 +191,7 @@ accept_turn::~accept_turn() {
 }
 
 task<> accept_turn::wait() {
+  // A signal may be an old one, so the turn is checked again after each.
   while (!part_->shared->has_turn(part_->index)) {
     const std::optional<char> signal = co_await part_->turn_signal.receive();
     if (!signal) raise(closed_failure());

@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// reconnecting_client: attempts, backoff, and the decision whether to try again. It does not know
+// the type of the connection, see detail/reconnect.hpp.
+
 #include <cosock/reconnect.hpp>
 
 #include "core/checkpoint.hpp"
@@ -30,10 +34,11 @@ backoff_clock& clock_of(const reconnect_options& options) noexcept {
   return options.clock ? *options.clock : real;
 }
 
+/// Whether another attempt can help. Exceptions of the program are not retried.
 bool may_pass(const std::exception_ptr& why) {
   try {
     std::rethrow_exception(why);
-  } catch (const multiple_errors& several) {
+  } catch (const multiple_errors& several) {  // derived from system_error, so it comes first
     return std::all_of(several.errors().begin(), several.errors().end(), may_pass);
   } catch (const boost::system::system_error& e) {
     return !is_permanent(e.code());
@@ -77,7 +82,7 @@ task<> reconnecting_client::run_session(detail::reconnect_session& session) {
   } catch (const boost::system::system_error& e) {
     if (!stopped_ || e.code() != error::cancelled) throw;
   }
-  co_await detail::checkpoint();  // perhaps cancelled from outside, too
+  co_await detail::checkpoint();  // stop() is no error, unless it was cancelled from outside too
 }
 
 task<> reconnecting_client::run_loop(detail::reconnect_session& session) {
@@ -88,7 +93,7 @@ task<> reconnecting_client::run_loop(detail::reconnect_session& session) {
     std::optional<steady_clock::time_point> since;
     try {
       co_await session.connect();
-      // Connected although it was cancelled.
+      // Connecting may complete although it was cancelled.
       if (running_->is_cancelled()) detail::raise(detail::cancelled_failure());
       since = clock.now();
       succeeded_ = false;
@@ -100,12 +105,13 @@ task<> reconnecting_client::run_loop(detail::reconnect_session& session) {
     }
     const bool success = since && (succeeded_ || clock.now() - *since >= options_.stable);
     session.close();
+    // Outside the catch block, where a coroutine cannot await; `why` is released before the wait.
     const nanoseconds delay = delay_after(std::exchange(why, nullptr), success);
     co_await clock.sleep_for(delay);
   }
 }
 
-/// Throws if there is nothing to wait for.
+/// The time to wait before the next attempt. Rethrows `why` if there is no next attempt.
 nanoseconds reconnecting_client::delay_after(const std::exception_ptr& why, bool success) {
   if (!may_pass(why)) std::rethrow_exception(why);
   if (running_->is_cancelled()) detail::raise(detail::cancelled_failure());
@@ -119,13 +125,15 @@ nanoseconds reconnecting_client::delay_after(const std::exception_ptr& why, bool
   return delay;
 }
 
+/// A random time up to a limit that doubles with each failure ("full jitter"), so that the clients
+/// of a server that has failed do not all return at the same time.
 nanoseconds reconnecting_client::next_delay() noexcept {
   const std::int64_t base = options_.base.count();
   const std::int64_t cap = options_.cap.count();
   const std::size_t n = waits_++;
   if (base <= 0 || cap <= 0) return nanoseconds(0);
   const std::int64_t limit = n >= 63 || base > cap >> n ? cap : base << n;
-  // SplitMix64, by Sebastiano Vigna; 53 bits of it are what a double holds.
+  // SplitMix64, by Sebastiano Vigna. A double holds 53 bits of it.
   std::uint64_t z = random_ += 0x9e3779b97f4a7c15;
   z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
   z = (z ^ z >> 27) * 0x94d049bb133111eb;

@@ -1,5 +1,10 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// serve(): accepting, limits, drain, counters and reports, without the types of acceptor and
+// handler, which are in detail/serve_state.hpp. It runs on the loop of the task that awaits
+// serve(), and owns no socket.
+
 #include <cosock/serve.hpp>
 
 #include "core/deadline.hpp"
@@ -39,7 +44,8 @@ std::size_t open_descriptors() noexcept {
   return n;
 }
 
-/// How many connections the limit of descriptors has room for on this loop; always one.
+/// How many connections the limit of descriptors (RLIMIT_NOFILE) allows on this loop; at least one.
+/// An eighth of the limit is kept free.
 std::size_t room_for_connections() noexcept {
   rlimit limit;
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
@@ -49,8 +55,14 @@ std::size_t room_for_connections() noexcept {
   return limit.rlim_cur > used ? std::max<std::size_t>((limit.rlim_cur - used) / share, 1) : 1;
 }
 
-/// What an error of accept() is about.
-enum class accept_error_kind { connection, room, passing, acceptor };
+/// What an error of accept() concerns. accept(2) also reports errors of the new connection, and
+/// says to treat them like EAGAIN.
+enum class accept_error_kind {
+  connection,  // this connection only: the next accept may succeed
+  room,        // descriptors or memory: try again after a pause
+  passing,     // any other error: the same
+  acceptor     // the acceptor: serve() ends
+};
 
 accept_error_kind kind_of_accept_error(const boost::system::error_code& e) noexcept {
   if (e.category() != boost::system::system_category()) return accept_error_kind::acceptor;
@@ -80,10 +92,12 @@ accept_error_kind kind_of_accept_error(const boost::system::error_code& e) noexc
   }
 }
 
-/// As many in a row are skipped; then an error of one connection is taken for one that stays.
+/// The number of errors of single connections in a row that are skipped. After that they count as
+/// lasting, and serve() pauses.
 constexpr int max_skipped = 64;
 
-/// A stream that a handler has destroyed. Its sending side is shut down already.
+/// A stream for finish(), around an object whose own stream the handler has destroyed. The
+/// sending direction is shut down already.
 class kept_stream final : public byte_stream {
  public:
   explicit kept_stream(detail::io_object*& left) noexcept
@@ -190,6 +204,7 @@ task<> serve_state::finish(byte_stream& connection, kept_io_object& kept) {
   }
 }
 
+/// The limit keeps a peer from flooding a log by connections that fail.
 void serve_state::report(const std::exception_ptr& e) noexcept {
   if (options_.max_reports) {
     const std::int64_t now = steady_now();
@@ -208,7 +223,7 @@ void serve_state::report(const std::exception_ptr& e) noexcept {
   options_.on_error(e);
 }
 
-/// Says how many errors it was silent about.
+/// Reports the number of errors that were suppressed.
 void serve_state::report_rest() noexcept {
   if (left_out_ == 0 || options_.max_reports == 0u) return;
   std::exception_ptr sum;
@@ -228,8 +243,8 @@ void serve_state::accepted() noexcept {
   skipped_ = 0;
 }
 
-/// Around accepting and the handlers: a cancellation from outside ends the former, and leaves the
-/// handlers their time.
+/// The awaitable around accepting and the handlers. A cancellation from outside does not pass: it
+/// only cancels accepting, so that the handlers have the time of the drain.
 class serve_state::stop_on_cancellation final : public awaiter_of<stop_on_cancellation>,
                                                 public shield_scope {
  public:
@@ -238,11 +253,12 @@ class serve_state::stop_on_cancellation final : public awaiter_of<stop_on_cancel
   stop_on_cancellation(const stop_on_cancellation&) = delete;
 
   step start(std::coroutine_handle<> awaiting, cancel_node& outer) {
-    cancelled_ = outer.cancelled;
+    cancelled_ = outer.cancelled;  // enter() calls cancel() then
     enter(outer);
     return inside_.start(awaiting, inner_);
   }
   void cancel() noexcept override {
+    // After server_handle::stop() it is no error: serve() returns.
     if (!server_.handle_.stopping_) cancelled_ = true;
     server_.accepting_.cancel();
   }
@@ -266,7 +282,8 @@ task<> serve_state::accept_and_drain() {
   try {
     co_await connections_.run(with_nursery([&](nursery& handlers) -> task<> {
       try {
-        // However it ends: nobody waits in a backlog that nobody serves.
+        // Before the drain, however accepting ends: clients must not wait in a backlog that is not
+        // served.
         struct closing {
           serve_state& server;
           ~closing() { server.close(); }
@@ -277,6 +294,7 @@ task<> serve_state::accept_and_drain() {
             accepting_.is_cancelled() && is_cancelled(failure_of(std::current_exception()));
         if (!stopped) failed = std::current_exception();
       }
+      // The body of the nursery ends here; the nursery waits for the handlers until this deadline.
       connections_.set_deadline(deadline_after(options_.drain));
     }));
   } catch (const boost::system::system_error& e) {
@@ -307,9 +325,10 @@ task<> serve_state::accept_all(nursery& handlers) {
     }
     if (why == accept_error_kind::room) ++handle_.counters_.rejected;
     if (why == accept_error_kind::connection && ++skipped_ <= max_skipped) {
-      co_await yield();  // there may be many
+      co_await yield();  // other tasks run between many such errors
       continue;
     }
+    // The end of a connection may free a descriptor, so it ends the pause.
     room_.reset();
     const auto connection_ended = co_await as_result(with_timeout(delay_, room_.wait()));
     if (!connection_ended && connection_ended.error() == error::cancelled)
@@ -318,7 +337,7 @@ task<> serve_state::accept_all(nursery& handlers) {
   }
 }
 
-/// For a catch block around accept(): reports each number once.
+/// For a catch block around accept(). Reports each error number once: it may occur at each attempt.
 void serve_state::accept_failed(int error) noexcept {
   ++handle_.counters_.accept_errors;
   const auto number = static_cast<std::size_t>(error);
@@ -330,7 +349,7 @@ void serve_state::accept_failed(int error) noexcept {
   } catch (const boost::system::system_error&) {
     e = std::current_exception();
   } catch (...) {
-    // No memory for more words.
+    // No memory for the text: the original exception is reported.
   }
   report(e);
 }
