@@ -1,5 +1,10 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// The bridge without its templates: the loop as an executor, use_task, loops inside contexts of the
+// program, and spawn(). An embedded loop runs only inside its strand; spawn() and the executor may
+// be used on any thread.
+
 #include <cosock/asio.hpp>
 
 #include "core/failure.hpp"
@@ -33,7 +38,8 @@ bool loop_executor_impl::post(loop_message& m) const noexcept { return loop_hand
 
 asio::execution_context& loop_executor_impl::query(asio::execution::context_t) const noexcept {
   if (asio::execution_context* const context = loop_handle_->context()) return *context;
-  static asio::execution_context none;  // not the system's, which starts threads when it is made
+  // The loop is gone. Not the system context, which starts threads when it is constructed.
+  static asio::execution_context none;
   return none;
 }
 
@@ -43,7 +49,7 @@ asio_operation_state::asio_operation_state(basic_asio_operation& waiter) noexcep
     : executor_impl_(loop_executor_impl::current()), waiter_(&waiter) {}
 
 void asio_operation_state::completed() noexcept {
-  pending_ = false;
+  pending_ = false;  // from now on cancel() emits nothing: the object may be gone
   post_result();
 }
 
@@ -56,7 +62,7 @@ void asio_operation_state::post_result() noexcept {
   if (executor_impl_.is_here())
     deliver();
   else if (!executor_impl_.post(*this))
-    drop();
+    drop();  // the loop is gone, and with it the task
 }
 
 void asio_operation_state::deliver() noexcept {
@@ -66,7 +72,7 @@ void asio_operation_state::deliver() noexcept {
 
 void asio_operation_state::cancel() noexcept {
   cancelled_ = true;
-  // Anything that the operation can do: it takes of this what it understands.
+  // All types: an operation acts on those that it supports.
   if (pending_) signal_.emit(asio::cancellation_type::all);
 }
 
@@ -87,11 +93,13 @@ step basic_asio_operation::started(cancel_node& parent) noexcept {
   waiting_ = true;
   if (arrived_)
     scheduler::get(*parent.loop).schedule_next_turn(*this);
-  else if (parent.cancelled)
+  else if (parent.cancelled)  // by code of the program that the initiation has run
     cancel();
   return step::pending;
 }
 
+/// Does not end the operation: the task waits for the handler, because Asio may use its buffers
+/// until then.
 void basic_asio_operation::cancel() noexcept {
   if (!arrived_) state_->cancel();
 }
@@ -123,8 +131,8 @@ bool is_strand(const asio::any_io_executor& e) {
          e.target<asio::strand<asio::thread_pool::executor_type>>();
 }
 
-/// The strand in which a loop lives; of the executor's own type where that is known, because each
-/// erasure of a type costs allocations.
+/// The strand in which an embedded loop runs. For known types a strand of that type: each type
+/// erasure costs allocations.
 asio::any_io_executor strand_for(const asio::any_io_executor& e) {
   if (is_strand(e)) return e;
   if (const auto* const known = e.target<asio::io_context::executor_type>())
@@ -134,7 +142,7 @@ asio::any_io_executor strand_for(const asio::any_io_executor& e) {
   return asio::make_strand(e);
 }
 
-/// The same executor without a claim that there is work: a loop that is kept is none.
+/// The same executor, not counted as work: an idle loop must not keep the context running.
 asio::any_io_executor without_work(const asio::any_io_executor& e) {
   if (is_plain(e) || is_strand(e)) return e;
   return asio::prefer(e, asio::execution::outstanding_work.untracked);
@@ -144,8 +152,10 @@ class embedded_loops;
 
 }  // namespace
 
-/// A loop that lives in a context of the user's: everything that it does, it does in a strand, from
-/// where it polls. While it has tasks, the context waits for its descriptor.
+/// A loop inside a context of the program. It runs only in a strand, which polls it: a strand,
+/// because any thread of the context may run it, but one at a time. While it has tasks, the context
+/// waits for a duplicate of its epoll descriptor. `embedded_loops` owns it, together with its
+/// pending handlers.
 class embedded_loop final : public embedded_loop_hook,
                             public std::enable_shared_from_this<embedded_loop> {
  public:
@@ -170,9 +180,9 @@ class embedded_loop final : public embedded_loop_hook,
     });
   }
   void task_ended() noexcept;
-  /// What is not needed any more may go.
+  /// Offers the loop to `embedded_loops` for destruction, if nothing uses it.
   void offer() noexcept override;
-  /// Nothing runs any more, or ever will: ends the loop.
+  /// Destroys the loop. In the strand, or when the context is being destroyed.
   void clear() noexcept {
     ending_ = true;
     loop_.reset();
@@ -183,12 +193,12 @@ class embedded_loop final : public embedded_loop_hook,
     post([self = shared_from_this()] { self->clear(); });
   }
 
-  /// The context has been told that this process is a child: goes on with it.
+  /// The program has called notify_fork(fork_child) of the context: the loop goes on in the child.
   void go_on_in_child() {
     if (!loop_) return;
     engine& e = engine::get(*loop_);
     e.go_on_in_child();
-    watch_->close();  // a pending wait ends, and begins again on the new one
+    watch_->close();  // a pending wait ends with an error, and turn() waits for the new descriptor
     watch_->assign(e.duplicate_descriptor());
   }
 
@@ -202,7 +212,7 @@ class embedded_loop final : public embedded_loop_hook,
   void begin(std::unique_ptr<spawned> job) {
     if (!loop_) return;
     engine& e = engine::get(*loop_);
-    if (!work_) work_.emplace(executor_);
+    if (!work_) work_.emplace(executor_);  // a context with a task must not run out of work
     ++tasks_;
     {
       const on_scheduler here(&e);
@@ -215,7 +225,7 @@ class embedded_loop final : public embedded_loop_hook,
     try {
       if (engine::get(*loop_).poll_some()) schedule();
     } catch (...) {
-      schedule();  // the exception leaves the run() of the context, and the next one goes on
+      schedule();  // the exception leaves the run() of the context; the next run() goes on
       throw;
     }
     is_busy() ? watch() : rest();
@@ -245,7 +255,7 @@ class embedded_loop final : public embedded_loop_hook,
   embedded_loops& loops_;
   const asio::any_io_executor given_;
   const asio::any_io_executor executor_;
-  const bool permanent_;
+  const bool permanent_;  // the loop of the context itself, which is kept until the context ends
   std::optional<loop> loop_;
   std::optional<asio::posix::stream_descriptor> watch_;
   std::optional<asio::executor_work_guard<asio::any_io_executor>> work_;
@@ -257,15 +267,16 @@ class embedded_loop final : public embedded_loop_hook,
 
 namespace {
 
-/// The loops of a context: one for the context itself, and one for each strand that has tasks, or had
-/// some lately.
+/// The embedded loops of a context: one for the context itself, and one for each strand that has
+/// tasks, or had tasks lately. A service of the context, which owns it. The mutex guards the lists,
+/// because spawn() may be called on any thread.
 class embedded_loops final : public asio::execution_context::service {
  public:
   static inline asio::execution_context::id id;
 
   explicit embedded_loops(asio::execution_context& context)
       : asio::execution_context::service(context), context_(context) {
-    idle_.reserve(max_idle + 1);
+    idle_.reserve(max_idle + 1);  // so that push_back() in offer() does not throw
   }
 
   std::shared_ptr<embedded_loop> get(const asio::any_io_executor& executor) {
@@ -284,7 +295,9 @@ class embedded_loops final : public asio::execution_context::service {
     const std::lock_guard lock(mutex_);
     --loop.users;
   }
-  /// One with nothing on it: if it is not needed, it is kept for a while, because loops are dear.
+  /// Takes a loop without tasks and objects. If nothing uses it, it is kept for later tasks of its
+  /// strand, because making a loop takes several system calls. The oldest idle loop is destroyed if
+  /// there are too many.
   void offer(embedded_loop& loop) noexcept {
     std::shared_ptr<embedded_loop> out;
     {
@@ -299,7 +312,7 @@ class embedded_loops final : public asio::execution_context::service {
       out = std::move(oldest);
       std::erase(all_, nullptr);
     }
-    out->clear_soon();
+    out->clear_soon();  // later, in its own strand: this may be the strand of another loop
   }
 
   void notify_fork(asio::execution_context::fork_event event) override {
@@ -309,6 +322,7 @@ class embedded_loops final : public asio::execution_context::service {
   }
 
   void shutdown() override {
+    // Without the mutex: the destructors of tasks may call back.
     std::vector<std::shared_ptr<embedded_loop>> all;
     {
       const std::lock_guard lock(mutex_);
@@ -334,6 +348,7 @@ class embedded_loops final : public asio::execution_context::service {
 
 }  // namespace
 
+/// In the strand. The turn that runs calls rest() if it was the last task.
 void embedded_loop::task_ended() noexcept {
   --tasks_;
   loops_.release(*this);
@@ -360,7 +375,9 @@ void spawned::attach_loop(const asio::any_io_executor& executor) {
   if (engine* const own = engine::of_context(context)) {
     executor_impl_.emplace(own->asio_handle());
   } else {
-    // Made before ours, the service of the descriptor that an embedded_loop watches ends after it.
+    // Services are shut down in the reverse order of their construction. The service of
+    // stream_descriptor, which an embedded_loop uses, has to end after `embedded_loops`, so it is
+    // made first.
     if (!asio::has_service<embedded_loops>(context)) asio::posix::stream_descriptor{executor};
     embedded_in_ = asio::use_service<embedded_loops>(context).get(without_work(executor));
     executor_impl_.emplace(embedded_in_->handle());
@@ -374,6 +391,7 @@ std::shared_ptr<spawn_cancellation> spawned::make_link() {
 
 void spawned::launch(std::unique_ptr<spawned> job) {
   if (const auto in = job->embedded_in_) return in->launch(std::move(job));
+  // Never blocking, so that a task does not start inside the call of spawn().
   const loop_executor_impl home = job->executor_impl_->require(asio::execution::blocking.never);
   home.execute([job = std::move(job)]() mutable { job.release()->begin(*scheduler::current()); });
 }
@@ -398,7 +416,7 @@ std::exception_ptr spawned::task_root::error() noexcept {
 }
 
 void spawned::end(std::exception_ptr error) noexcept {
-  const std::shared_ptr<embedded_loop> in = embedded_in_;
+  const std::shared_ptr<embedded_loop> in = embedded_in_;  // complete() destroys this object
   complete(std::move(error));
   if (in) in->task_ended();
 }

@@ -1,5 +1,10 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// The part of asio_stream and async_stream that does not know the type of the stream: buffers,
+// closing in the background, and error codes. It runs on the loop of the stream; handlers of Asio
+// arrive there too.
+
 #include <cosock/asio.hpp>
 
 #include "core/scheduler.hpp"
@@ -15,8 +20,8 @@ namespace cosock::detail {
 
 namespace {
 
-// How long a stream that was closed may take to send what it has: in all, and without progress; and
-// then to wait for the end of a peer that speaks TLS.
+// The time in which a closed stream may send the rest: seconds in all, and seconds without
+// progress. After that the wait for the end of a TLS peer has the default limits of finish().
 constexpr int longest_farewell = 60;
 constexpr int longest_pause = 5;
 constexpr std::int64_t one_second = 1'000'000'000;
@@ -24,7 +29,7 @@ constexpr finish_options discarding = {};
 
 constexpr std::size_t max_pieces = 64;
 
-/// Moves bytes between a buffer and an operation's memory; done if that ends the operation.
+/// Moves bytes between a buffer and the memory of an operation. Done if this ends the operation.
 template <class Copy>
 step move_bytes(stream_operation& op, std::size_t max_bytes, std::size_t& moved,
                 Copy copy) noexcept {
@@ -83,6 +88,8 @@ step asio_stream_adapter::receive(stream_operation& op) noexcept {
   return step::pending;
 }
 
+/// A send ends when its bytes are in the buffer. An error of the write that follows is reported by
+/// the next operation.
 step asio_stream_adapter::send(stream_operation& op) {
   for (;;) {
     if (out_failed_) return op.failed(out_failed_);
@@ -125,6 +132,8 @@ bool asio_stream_adapter::may_finish() noexcept {
 }
 
 void asio_stream_adapter::arm(io_direction direction) {
+  // A read begins only when a task waits for input: other input stays in the system, which slows
+  // the peer down. Writes go on by themselves.
   if (direction == writing || reads_) return;
   reads_ = true;
   start_read(in_.get(), room_in);
@@ -144,14 +153,14 @@ void asio_stream_adapter::has_read(const boost::system::error_code& ec, bool end
     in_ended_ = true;
   else if (ec)
     in_failed_ = to_failure(ec);
-  if (bytes == 0 && !ec)
+  if (bytes == 0 && !ec)  // not the end of the stream
     arm(reading);
   else
     ready(reading);
 }
 
 void asio_stream_adapter::go_on_sending() noexcept {
-  if (writes_) return;
+  if (writes_) return;  // Asio's streams allow one write at a time; has_written() comes back here
   if (out_begin_ != out_end_) {
     writes_ = true;
     return start_write(out_.get() + out_begin_, out_end_ - out_begin_);
@@ -164,8 +173,9 @@ void asio_stream_adapter::go_on_sending() noexcept {
   if (closing_ && farewell_ != farewell::begun) all_sent();
 }
 
-/// Of closing, the second half. Over TLS the peer sends more than was asked for, tickets for instance,
-/// and a connection that is closed with unread input loses what is on the way.
+/// The second half of closing. A TLS peer may send data that the program did not ask for, such as
+/// session tickets. A connection that is closed with unread input is reset, and the peer may lose
+/// data.
 void asio_stream_adapter::all_sent() noexcept {
   if (!waits_for_peer() || in_ended_ || input_ended || in_failed_) return finish_closing();
   discarding_ = true;
@@ -180,6 +190,8 @@ void asio_stream_adapter::discard(std::size_t bytes) noexcept {
   start_read(in_.get(), room_in);
 }
 
+/// Called each second while it closes. Progress is a write that has completed, or bytes that the
+/// peer has acknowledged.
 void asio_stream_adapter::expire() noexcept {
   if (discarding_) return finish_closing();
   const int undelivered = this->undelivered();
@@ -249,12 +261,12 @@ void asio_stream_adapter::close() noexcept {
   if (keeper_) std::exchange(keeper_, nullptr)->forget();
   if (!loop) return;
   abandon(closed_failure());
-  loop = nullptr;
+  loop = nullptr;  // for the program it is closed; the rest is done in the background
   closing_ = true;
   if (out_failed_) return finish_closing();
   if (needs_close_notify && !in_failed_) farewell_ = farewell::wanted;
   go_on_sending();
-  if (closed_) return;
+  if (closed_) return;  // all was sent, and go_on_sending() has finished
   lingers_ = true;
   ++scheduler::get(*loop_).background_;
   if (!discarding_) start_timer(*loop_, later(steady_now(), one_second));
@@ -269,6 +281,7 @@ void asio_stream_adapter::finish_closing() noexcept {
   scheduler::get(*loop_).on_object_closed();
 }
 
+/// The loop ends: there is no time to send the rest.
 void asio_stream_adapter::on_loop_shutdown() noexcept {
   if (keeper_) std::exchange(keeper_, nullptr)->forget();
   if (loop) abandon(closed_failure());
