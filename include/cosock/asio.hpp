@@ -56,19 +56,20 @@ namespace cosock {
 /// with_timeout, as_result, when_any and so on.
 ///
 /// Returns the arguments of the handler without a leading error_code or exception_ptr: nothing, a
-/// value, or a std::tuple. The error is thrown as boost::system::system_error, or as transfer_error if
-/// a number of bytes other than 0 follows it.
+/// value, or a std::tuple. The error is thrown as boost::system::system_error, or as transfer_error
+/// if a number of bytes other than 0 follows it.
 ///
 /// Cancelled: emits asio::cancellation_type::all, of which the operation handles the types that it
 /// supports, and waits for its handler. Returns the result if the operation completed, and throws
-/// `error::cancelled` if it was cancelled. An operation that cannot be cancelled is waited for. After an
-/// operation that only supports terminal cancellation, such as those of asio::ssl::stream, its object
-/// can only be closed.
+/// `error::cancelled` if it was cancelled. An operation that cannot be cancelled is waited for.
+/// After an operation that only supports terminal cancellation, such as those of asio::ssl::stream,
+/// its object can only be closed.
 ///
-/// The objects that the operation uses outlive the `co_await`. A task that is destroyed while it waits
-/// cancels the operation and discards its result. If another thread runs the context of the operation,
-/// its buffers may still be in use then, so they must outlive the task. If the operation is destroyed
-/// without completing, because its context is destroyed, it throws operation_aborted.
+/// The objects that the operation uses must outlive the `co_await`. A task that is destroyed while
+/// it waits cancels the operation and discards its result. If another thread runs the context of
+/// the operation, its buffers may still be in use then, so they must outlive the task. If the
+/// operation is destroyed without completing, because its context is destroyed, it throws
+/// operation_aborted.
 struct use_task_t {
   constexpr use_task_t() = default;
 
@@ -178,9 +179,9 @@ template <detail::has_counterpart Socket>
 }
 
 /// A view of a socket or acceptor of this library with the interface of Asio for options:
-/// native_handle(), protocol(), set_option() and get_option() with the option types of Asio. It is not
-/// an Asio socket, because two objects cannot wait for one descriptor. Owns nothing; the socket
-/// outlives it. Throws `error::closed`.
+/// native_handle(), protocol(), set_option() and get_option() with the option types of Asio. It is
+/// not an Asio socket, because two objects cannot wait for one descriptor. Owns nothing; the socket
+/// must outlive it. Throws `error::closed`.
 template <detail::has_counterpart Socket>
 [[nodiscard]] auto native(const Socket& socket) {
   return detail::native_view<typename detail::counterpart<Socket>::protocol>(
@@ -254,8 +255,8 @@ class asio_stream final : public byte_stream {
 
 /// A view of a byte_stream with the interface of an Asio stream (AsyncReadStream and
 /// AsyncWriteStream). It may be the lowest layer of asio::ssl::stream, of
-/// boost::beast::websocket::stream, or of both. Refers to the byte_stream, which outlives it and is
-/// closed by its owner. It is constructed, and its functions are called, on the loop of the
+/// boost::beast::websocket::stream, or of both. Refers to the byte_stream, which must outlive it
+/// and is closed by its owner. It is constructed, and its functions are called, on the loop of the
 /// byte_stream. The end of the stream is reported as asio::error::eof, a cancellation, also through
 /// the slot of the handler, as operation_aborted. An operation transfers up to 16 buffers.
 class async_stream {

@@ -37,9 +37,9 @@ concept borrowed_bytes = writable_bytes<const R>;
 
 }  // namespace detail
 
-/// Memory to receive into: an address and a size. Owns nothing; the memory outlives the operation.
-/// Made from a contiguous and writable range of bytes or chars, or from a pointer and a size. A
-/// temporary container is refused, because the bytes would be destroyed with it.
+/// Memory to receive into: an address and a size. Owns nothing; the memory must outlive the
+/// operation. Made from a contiguous and writable range of bytes or chars, or from a pointer and a
+/// size. A temporary container is refused, because the bytes would be destroyed with it.
 class mutable_buffer {
  public:
   mutable_buffer() noexcept = default;
@@ -64,7 +64,7 @@ class mutable_buffer {
   std::size_t size_ = 0;
 };
 
-/// Memory to send from: an address and a size. Owns nothing; the memory outlives the operation.
+/// Memory to send from: an address and a size. Owns nothing; the memory must outlive the operation.
 /// Made from a contiguous range of bytes or chars, or from a pointer and a size. The terminating
 /// zero of a string literal, or of any array of const char, is not part of the buffer.
 class const_buffer {

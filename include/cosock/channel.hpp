@@ -40,7 +40,7 @@ class channel {
   /// Waits for room, and queues the value. Throws `error::closed` if the channel is closed, now or
   /// while it waits, and `error::cancelled`. An rvalue is moved from only when it is queued: after
   /// an error the caller still has it, unchanged. Like every argument that is passed by reference,
-  /// it outlives the `co_await`.
+  /// it must outlive the `co_await`.
   detail::channel_send_operation<T, false> send(T&& value) { return {*this, std::move(value)}; }
   detail::channel_send_operation<T, true> send(const T& value)
     requires std::copy_constructible<T>

@@ -5,12 +5,12 @@
 /// All headers of the library except <cosock/asio.hpp>. Including single headers compiles faster.
 ///
 /// The rules of lifetime, which hold for all headers: arguments passed by reference, view or span
-/// outlive the `co_await`; objects passed to a constructor by reference, except options, which are
-/// copied, outlive the constructed object; a task owns the arguments that are passed to it by
-/// value. A socket may be closed or destroyed, and a loop destroyed, while operations are pending:
-/// the operations end, and access nothing afterwards. Sockets, tasks and synchronization objects
-/// belong to one loop, which one thread at a time uses. Functions that other threads may call, such
-/// as `loop::post` and the senders of a `mailbox`, say so.
+/// must outlive the `co_await`; objects passed to a constructor by reference, except options, which
+/// are copied, must outlive the constructed object; a task owns the arguments that are passed to it
+/// by value. A socket may be closed or destroyed, and a loop destroyed, while operations are
+/// pending: the operations end, and access nothing afterwards. Sockets, tasks and synchronization
+/// objects belong to one loop, which one thread at a time uses. Functions that other threads may
+/// call, such as `loop::post` and the senders of a `mailbox`, say so.
 
 // Tasks, and what runs them
 #include <cosock/loop.hpp>

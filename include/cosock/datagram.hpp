@@ -32,7 +32,7 @@ struct receive_from_result : receive_result {
   Endpoint from = {};  ///< the sender
 };
 
-/// A datagram to be sent. The data and the packet_info outlive the operation.
+/// A datagram to be sent. The data and the packet_info must outlive the operation.
 template <class Endpoint>
 struct basic_outgoing {
   const_buffer data = {};  ///< its bytes
@@ -63,12 +63,12 @@ concept array_of = requires(const C& c) {
 /// byte_stream (stream.hpp) it belongs to one loop, and takes one receiver and one sender at a time
 /// (`error::busy`). Every function that returns an awaitable is a cancellation point; after
 /// `error::cancelled` no datagram was taken or sent. After close() they throw `error::closed`.
-/// Buffers outlive the `co_await`, and so does the array of send_batch with all that it refers to.
-/// Endpoints that are passed as arguments are copied.
+/// Buffers must outlive the `co_await`, and so must the array of send_batch with all that it refers
+/// to. Endpoints that are passed as arguments are copied.
 ///
 /// On a connected socket, if the host of the peer answers "port unreachable", the next operation
-/// throws connection_refused, once. The socket stays usable. An answer that arrives while a batch is
-/// being sent may be lost.
+/// throws connection_refused, once. The socket stays usable. An answer that arrives while a batch
+/// is being sent may be lost.
 template <class Endpoint>
 class basic_datagram_socket {
  public:
@@ -89,7 +89,8 @@ class basic_datagram_socket {
   detail::datagram_receive_from_operation<Endpoint> receive_from(mutable_buffer into);
   template <detail::not_one_mutable_buffer Buffers>
   detail::datagram_receive_from_operation<Endpoint> receive_from(Buffers&& into);
-  /// Also fills `info` with the ancillary data enabled in udp_options. `info` outlives the `co_await`.
+  /// Also fills `info` with the ancillary data enabled in udp_options. `info` must outlive the
+  /// `co_await`.
   detail::datagram_receive_from_operation<Endpoint> receive_from(mutable_buffer into,
                                                                  packet_info& info);
 
@@ -107,14 +108,14 @@ class basic_datagram_socket {
   detail::datagram_send_operation<Endpoint> send_to(const Buffers& data, const Endpoint& to);
   /// Sends from the `local` address and `interface_index` of a packet_info, if they are set. With
   /// the packet_info of a request, the reply is sent from the address that the request was sent to,
-  /// or for a multicast group over the interface on which it arrived. `source` outlives the
+  /// or for a multicast group over the interface on which it arrived. `source` must outlive the
   /// `co_await`.
   detail::datagram_send_operation<Endpoint> send_to(const_buffer data, const Endpoint& to,
                                                     const packet_info& source);
 
   /// Waits for a datagram, then takes all that are available and that fit into the batch, with one
   /// system call if possible. Returns their number: at least 1, or 0 if the batch has no room. The
-  /// batch outlives the `co_await`. Its previous contents are lost even if this fails.
+  /// batch must outlive the `co_await`. Its previous contents are lost even if this fails.
   detail::datagram_receive_batch_operation receive_batch(batch& into);
 
   /// Sends each buffer as a datagram: to the connected peer, to the given one, or each to its own
@@ -203,7 +204,7 @@ class basic_datagram_batch : private detail::batch_memory {
   /// Throws std::invalid_argument for more than PTRDIFF_MAX bytes in all; std::bad_alloc.
   explicit basic_datagram_batch(std::size_t count, std::size_t bytes_each = 65536)
       : batch_memory(count, bytes_each) {}
-  /// Room for a datagram in each of the buffers, which outlive the batch.
+  /// Room for a datagram in each of the buffers, which must outlive the batch.
   explicit basic_datagram_batch(std::span<const mutable_buffer> buffers)
       : batch_memory(buffers.data(), buffers.size()) {}
 

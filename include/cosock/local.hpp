@@ -39,7 +39,7 @@ class COSOCK_API local_socket : public basic_socket<byte_stream, local_endpoint>
   /// Sends `data`, and with its first byte duplicates of the descriptors (SCM_RIGHTS). Returns the
   /// number of bytes. The caller keeps the descriptors, and may close them afterwards; a socket of
   /// this library is passed by its native_handle(). On a stream, descriptors need at least one byte
-  /// of data. `data` and `descriptors` outlive the `co_await`. Counts as a send.
+  /// of data. `data` and `descriptors` must outlive the `co_await`. Counts as a send.
   ///
   /// Errors: invalid_argument for more than `max_descriptors`, or on a stream for descriptors
   /// without data; bad_file_descriptor; ETOOMANYREFS if too many descriptors are in transit; those

@@ -7,8 +7,9 @@
 
 namespace cosock {
 
-/// A reference to a function `void(Argument)` that is told of events; empty by default. A function, a
-/// function pointer and a lambda without captures are copied; any other function object outlives it.
+/// A reference to a function `void(Argument)` that is told of events; empty by default. A function,
+/// a function pointer and a lambda without captures are copied; any other function object must
+/// outlive it.
 template <class Argument>
 class observer {
  public:

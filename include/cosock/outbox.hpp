@@ -111,8 +111,8 @@ class COSOCK_AWAITABLE outbox_flush_operation final : public awaiter_of<outbox_f
 /// When the stream fails, run() throws its error, and so does every send, including pending ones.
 class COSOCK_API outbox {
  public:
-  /// Allocates the queue; the bytes of the messages are allocated by the senders. The stream
-  /// outlives the outbox. Throws std::invalid_argument for more `max_messages` than memory can hold
+  /// Allocates the queue; the bytes of the messages are allocated by the senders. The stream must
+  /// outlive the outbox. Throws std::invalid_argument for more `max_messages` than memory can hold
   /// (PTRDIFF_MAX bytes), std::bad_alloc.
   explicit outbox(byte_stream& stream, const outbox_options& options = {});
   outbox(const outbox&) = delete;

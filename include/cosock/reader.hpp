@@ -41,7 +41,7 @@ class COSOCK_API basic_reader_operation : public stream_operation {
   want want_;
   bool end_ = false;            // the orderly end of the stream
   frame_format format_;         // of a frame
-  std::string_view delimiter_;  // of read_until; outlives the operation
+  std::string_view delimiter_;  // of read_until; must outlive the operation
   mutable_buffer into_;         // the caller's memory
   std::size_t needed_ = 0;      // bytes of a block
   std::size_t scanned_ = 0;     // bytes in which there is no delimiter
@@ -131,8 +131,8 @@ class COSOCK_API buffered_reader {
   /// 64 KiB, whichever is less. For a longer line or a larger frame it is doubled while the bytes
   /// arrive, up to `max_line` or the maximum of the format, and it is not reduced again. If there
   /// is no memory, the read fails with not_enough_memory and consumes nothing. Throws
-  /// std::invalid_argument for a capacity of more than PTRDIFF_MAX; std::bad_alloc. The stream
-  /// outlives the reader.
+  /// std::invalid_argument for a capacity of more than PTRDIFF_MAX; std::bad_alloc. The stream must
+  /// outlive the reader.
   explicit buffered_reader(byte_stream& stream, const reader_options& options = {});
   buffered_reader(const buffered_reader&) = delete;
   buffered_reader& operator=(const buffered_reader&) = delete;
@@ -150,7 +150,7 @@ class COSOCK_API buffered_reader {
 
   /// Reads up to a delimiter of one or more bytes. Returns the bytes before it, and consumes the
   /// delimiter. Errors: `error::line_too_long` for more than `max_line` bytes, as in read_line().
-  /// `delimiter` outlives the `co_await`, and must not be empty (std::invalid_argument).
+  /// `delimiter` must outlive the `co_await`, and must not be empty (std::invalid_argument).
   detail::reader_view_operation read_until(std::string_view delimiter);
 
   /// Reads this number of bytes. Errors: `error::frame_too_long` for more than the capacity of the

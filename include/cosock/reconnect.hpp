@@ -23,9 +23,9 @@ struct retry_event {
   std::size_t attempt;  ///< number of waits since the last success, with this one: from 1
 };
 
-/// A reference to a function that is called with a retry_event: `void(const retry_event&)`. A function,
-/// a function pointer and a lambda without captures are copied; any other function object outlives it.
-/// Empty by default.
+/// A reference to a function that is called with a retry_event: `void(const retry_event&)`. A
+/// function, a function pointer and a lambda without captures are copied; any other function object
+/// must outlive it. Empty by default.
 using retry_observer = observer<const retry_event&>;
 
 /// The clock of a reconnecting client, which tests can replace so that nothing waits.
@@ -52,14 +52,14 @@ struct reconnect_options {
   std::size_t max_attempts = 0;    ///< give up after this many failures in a row; 0: never
   std::uint64_t seed = 0;          ///< seed of the random waits, for tests; 0: a random seed
   retry_observer on_retry = {};    ///< called before each wait; its exceptions leave run()
-  backoff_clock* clock = nullptr;  ///< null: the steady clock. It outlives the client
+  backoff_clock* clock = nullptr;  ///< null: the steady clock. Must outlive the client
 };
 
 /// Connects, runs a session on the connection, and when that has ended, waits and connects again.
-/// Owns no tasks outside of run(). Belongs to one loop, and outlives its run().
+/// Owns no tasks outside of run(). Belongs to one loop, and must outlive its run().
 class COSOCK_API reconnecting_client {
  public:
-  /// Copies the options; the objects that they refer to outlive the client.
+  /// Copies the options; the objects that they refer to must outlive the client.
   explicit reconnecting_client(const reconnect_options& options = {});
   reconnecting_client(const reconnecting_client&) = delete;
   reconnecting_client& operator=(const reconnecting_client&) = delete;

@@ -13,8 +13,9 @@
 
 namespace cosock {
 
-/// A reference to a function that is called with errors: `void(const std::exception_ptr&)`. A function,
-/// a function pointer and a lambda without captures are copied; any other function object outlives it.
+/// A reference to a function that is called with errors: `void(const std::exception_ptr&)`. A
+/// function, a function pointer and a lambda without captures are copied; any other function object
+/// must outlive it.
 class error_observer : public observer<const std::exception_ptr&> {
  public:
   using observer::observer;
@@ -62,7 +63,7 @@ struct serve_counters {
 };
 
 /// Stops a server, and returns its counters. Belongs to the loop of the server, is for one serve()
-/// only, and outlives it.
+/// only, and must outlive it.
 class COSOCK_API server_handle {
  public:
   server_handle() noexcept = default;
@@ -100,9 +101,9 @@ class COSOCK_API server_handle {
 /// was received, if it is lost, if the handler closes it, and when the drain time has passed. A
 /// stream that the handler moved elsewhere is not touched.
 ///
-/// server_handle::stop(), or the cancellation of the scope, stops the server: the acceptor closes at
-/// once, the handlers may continue for `drain`, and are then cancelled and awaited. After stop() it
-/// returns; after a cancellation it throws `error::cancelled`.
+/// server_handle::stop(), or the cancellation of the scope, stops the server: the acceptor closes
+/// at once, the handlers may continue for `drain`, and are then cancelled and awaited. After stop()
+/// it returns; after a cancellation it throws `error::cancelled`.
 ///
 /// An error of accept() that concerns one connection (ECONNABORTED, EPROTO, ECONNRESET, ETIMEDOUT
 /// and the other network errors of accept(2)) is skipped. After a temporary error, for example if
@@ -112,8 +113,9 @@ class COSOCK_API server_handle {
 /// every error without a code of the system, such as `error::closed`), or of set_backlog(), stops
 /// the server as stop() does, and is thrown.
 ///
-/// `acceptor` outlives the call. It may have any type with accept() and close() as in tcp_acceptor,
-/// and with set_backlog() if the option `backlog` is used (std::logic_error otherwise).
+/// `acceptor` must outlive the `co_await`. It may have any type with accept() and close() as in
+/// tcp_acceptor, and with set_backlog() if the option `backlog` is used (std::logic_error
+/// otherwise).
 template <class Acceptor, class Handler>
 task<> serve(Acceptor& acceptor, Handler handler, server_handle& handle,
              serve_options options = {}) {

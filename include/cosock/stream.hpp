@@ -18,10 +18,10 @@ struct stream_access;
 /// loop may use it. One task may receive while another sends; a second one in the
 /// same direction fails with `error::busy`, and the first is not affected.
 ///
-/// Every function that returns an awaitable is a cancellation point: inside a cancelled scope it ends
-/// with `error::cancelled`, even if it could complete at once. close() ends pending operations with
-/// `error::closed`, and so do later ones. Buffers, and sequences of them, outlive the `co_await`.
-/// Errors are thrown as boost::system::system_error (error.hpp).
+/// Every function that returns an awaitable is a cancellation point: inside a cancelled scope it
+/// ends with `error::cancelled`, even if it could complete at once. close() ends pending operations
+/// with `error::closed`, and so do later ones. Buffers, and sequences of them, must outlive the
+/// `co_await`. Errors are thrown as boost::system::system_error (error.hpp).
 class COSOCK_API byte_stream {
  public:
   virtual ~byte_stream();
@@ -104,8 +104,8 @@ class COSOCK_API byte_stream {
   /// was closed without waiting for it (see below). Errors: `error::timed_out` if the limit passes
   /// before all data is sent; those of send(), shutdown_send() and receive(). The stream is closed
   /// then. `error::busy` while an operation is pending, and the stream stays open; `error::closed`;
-  /// both come before a cancellation. Cancelled: closed at once, as by close(). The stream outlives
-  /// the `co_await`.
+  /// both come before a cancellation. Cancelled: closed at once, as by close(). The stream must
+  /// outlive the `co_await`.
   ///
   /// A stream without half close (descriptor_stream) is closed when its data is sent. A connection
   /// that close() would reset (tcp_socket::set_linger(0)) is closed at once.

@@ -55,7 +55,7 @@ class COSOCK_API event {
 class COSOCK_API semaphore {
  public:
   /// Acquired permits, which return to the semaphore when the object is destroyed, at the latest.
-  /// The semaphore outlives it.
+  /// The semaphore must outlive it.
   class [[nodiscard]] permit {
    public:
     permit() noexcept = default;
@@ -132,7 +132,7 @@ class COSOCK_API semaphore {
 /// several sends that belong together. First come, first served; not recursive.
 class COSOCK_API mutex {
  public:
-  /// Holds the mutex until it is destroyed, or until release(). The mutex outlives it.
+  /// Holds the mutex until it is destroyed, or until release(). The mutex must outlive it.
   using guard = semaphore::permit;
 
   mutex() noexcept = default;
