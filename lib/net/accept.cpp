@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// Accepting connections, for every kind of acceptor, and checks of descriptors that the program
+// passes in.
+
 #include <cosock/detail/accept.hpp>
 
 #include "net/socket.hpp"
@@ -64,7 +68,7 @@ step basic_accept_operation::attempt() {
     }
     switch (errno) {
       case EAGAIN: from.maybe_ready[reading] = false; return step::pending;
-      // The connection has died while it waited; accept(2) wants these tried again.
+      // The connection was lost in the backlog; accept(2) says to try again.
       case EINTR:
       case ECONNABORTED:
       case ECONNRESET:
@@ -78,7 +82,7 @@ step basic_accept_operation::attempt() {
       case ENETUNREACH:
       case ETIMEDOUT:
         if (--from.loop->budget > 0) continue;
-        from.maybe_ready[reading] = true;  // goes on after the others have had their turn
+        from.maybe_ready[reading] = true;  // tries again in the next turn: there may be many
         return step::pending;
       default: failure_ = system_failure(errno); return step::done;
     }

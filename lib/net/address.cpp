@@ -1,5 +1,8 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// Addresses and endpoints as text. Their form for the system is in sockaddr.cpp.
+
 #include <cosock/address.hpp>
 
 #include "core/failure.hpp"

@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// The memory of a received batch, laid out for recvmmsg(2) once, when the batch is made. Filled by
+// datagram_descriptor. It does not own buffers that the program has passed.
+
 #include "net/batch_memory.hpp"
 
 #include <cosock/detail/size.hpp>

@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+// The part of a batch that the system reads and writes. Apart from the public header, which
+// includes no header of the system.
+
 #include <cosock/datagram.hpp>
 
 #include "net/control_messages.hpp"

@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// connect(): one attempt (tcp_connect_operation), and the race of several attempts to the addresses
+// of a host (RFC 8305). It runs on the loop of the task that awaits it.
+
 #include <cosock/connect.hpp>
 
 #include "core/checkpoint.hpp"
@@ -58,7 +62,7 @@ unique_descriptor open_socket(const endpoint& peer, const connect_options& optio
   if (options.send_buffer) good = good && set(SOL_SOCKET, SO_SNDBUF, options.send_buffer);
   if (options.local) {
     good = good && set(SOL_SOCKET, SO_REUSEADDR, 1);
-    // Without it each connection takes a port that no other one may have, wherever it leads.
+    // Without this option bind() takes a port for all destinations, so the ports run out sooner.
     if (good && options.local->port() == 0) set(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
     good = good && use(*options.local);
     system_address name(*options.local);
@@ -67,7 +71,7 @@ unique_descriptor open_socket(const endpoint& peer, const connect_options& optio
   good = good && use(peer);
   failed = good ? 0 : errno;
   if (!good) return {};
-  if (options.fast_open) set(IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1);  // where there is one
+  if (options.fast_open) set(IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1);  // not on an old system
   return socket;
 }
 
@@ -80,6 +84,7 @@ step tcp_connect_operation::start(std::coroutine_handle<> awaiting, cancel_node&
   unique_descriptor socket = open_socket(peer_, options_, error);
   if (error) return give_up(error);
   system_address name(peer_);
+  // After EINTR connecting goes on in the background, as after EINPROGRESS.
   const bool at_once = ::connect(socket.get(), name.get(), name.size) == 0;
   if (!at_once && errno != EINPROGRESS && errno != EINTR) return give_up(errno);
   tcp_descriptor* const opened =
@@ -95,8 +100,8 @@ step tcp_connect_operation::attempt() {
   socklen_t size = sizeof error;
   if (::getsockopt(connected_.native_handle(), SOL_SOCKET, SO_ERROR, &error, &size) != 0)
     error = errno;
-  // A connect to a port of this machine's own that nobody listens on can meet itself (both ends send
-  // a SYN from and to the same port).
+  // A connection to a port of this machine on which no socket listens may reach itself: a
+  // simultaneous open from and to the same port. Only equal names of both ends show that.
   system_address local;
   system_address remote;
   endpoint peer = peer_;
@@ -105,7 +110,7 @@ step tcp_connect_operation::attempt() {
   if (!error && ::getsockname(connected_.native_handle(), local.get(), &local.size) == 0 &&
       local.to_endpoint() == peer) {
     error = ECONNREFUSED;
-    connected_.set_linger(0);  // or the port would be kept for a minute
+    connected_.set_linger(0);  // otherwise TIME_WAIT would keep the port for a minute
   }
   static_cast<tcp_descriptor*>(object_)->peer = peer;
   if (error) failure_ = system_failure(error);
@@ -229,7 +234,7 @@ task<> race::try_all(nursery& attempts) {
     begun_.push_back({*peer, {}});
     attempts.start([this](std::size_t index) { return try_one(index); }, begun_.size() - 1);
     if (!candidates_.more()) co_return;
-    pause_.emplace();
+    pause_.emplace();  // a new scope: a cancelled one stays cancelled
     (void)co_await as_result(pause_->run(sleep_for(options_.attempt_delay)));
     if (attempts.is_cancelled()) detail::raise(detail::cancelled_failure());
   }
@@ -244,7 +249,8 @@ task<> race::try_one(std::size_t index) {
   }
   if (result.error() == error::cancelled) detail::raise(detail::cancelled_failure());
   begun_[index].failure = result.error();
-  // That there is no IPv6, say, is not what a later attempt should be judged by.
+  // A permanent error, such as a missing IPv6, must not hide an error that may pass: the caller
+  // decides by the code whether to try again.
   if (!first_failure_ || (is_permanent(*first_failure_) && !is_permanent(result.error())))
     first_failure_ = result.error();
   if (pause_) pause_->cancel();

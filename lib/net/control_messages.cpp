@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// Reads and writes control messages (cmsg(3)). It owns nothing, except descriptors that a peer has
+// passed, which it closes.
+
 #include "net/control_messages.hpp"
 
 #include "net/sockaddr.hpp"

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// The control messages of datagrams (cmsg(3)): what the system tells of a received one, and where one
-// is to be sent from.
+// The control messages of datagrams (cmsg(3)): information about a received datagram, and the
+// source of a sent one. Used by datagram_descriptor and for descriptor passing.
 
 #include <cosock/datagram.hpp>
 

@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// Operations on datagrams: the start and the errors. The system calls are in
+// datagram_descriptor.cpp.
+
 #include <cosock/datagram.hpp>
 
 #include "core/failure.hpp"
@@ -30,13 +34,13 @@ step datagram_operation::start(std::coroutine_handle<> awaiting, cancel_node& pa
   }
   if (!enter(awaiting, parent)) return complete_or_yield();
   if (nothing_to_do && may_begin(target_, direction())) return complete_or_yield();
-  // That there was no room may have been true of another peer.
+  // The flag may be false because another peer had no room.
   if (kind_ >= kind::send && may_begin(target_, writing)) target_->maybe_ready[writing] = true;
   return launch(target_, direction());
 }
 
 void datagram_operation::raise_failure() const {
-  // The address, where it is what the error is about: a scope id that names no interface.
+  // With the address: its scope id names no interface.
   if (kind_ == kind::send && codec_ == &sockaddr_traits<endpoint>::codec && peer_ &&
       to_error_code(failure_) == boost::system::errc::no_such_device)
     detail::raise(failure_, static_cast<const endpoint*>(peer_)->to_string());

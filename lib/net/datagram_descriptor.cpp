@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// The system calls of datagram sockets: one datagram, a batch, and datagrams that the system joins
+// or splits. Called by datagram_operation, on the loop of the socket.
+
 #include "net/datagram_descriptor.hpp"
 
 #include "core/failure.hpp"
@@ -38,7 +42,7 @@ void take_joined(gro_datagrams& from, const iovec* into, std::size_t count, std:
   size = 0;
   for (std::size_t i = 0; i != count && size != length; ++i) {
     const std::size_t n = std::min(into[i].iov_len, length - size);
-    if (n == 0) continue;  // which may have no memory at all
+    if (n == 0) continue;  // memcpy() must not get a null pointer
     std::memcpy(into[i].iov_base, from.memory + from.at + size, n);
     size += n;
   }
@@ -71,7 +75,7 @@ datagram_descriptor::datagram_descriptor(scheduler& loop, int fd, fd_kind kind, 
 }
 
 void datagram_descriptor::on_events(unsigned events) noexcept {
-  // The reports would not end: a failing send makes its own socket writable again.
+  // A send that fails makes its own socket writable again, so the events would not end.
   descriptor::on_events(retries_by_timer_ ? events & ~unsigned{writable} : events);
 }
 
@@ -90,7 +94,7 @@ step datagram_descriptor::transfer_datagrams(datagram_operation& op) {
   if (op.direction() == reading && error_later_)
     return op.failed(system_failure(std::exchange(error_later_, 0)));
   if (op.direction() == writing && traits.family == AF_UNIX) {
-    // The system tells when the connected peer has room, and of no other.
+    // The system reports when the connected peer has room, but not for any other peer.
     const bool batch = op.requested() == datagram_operation::kind::send_batch;
     retries_by_timer_ = batch ? op.list().peer_at || op.list().peer : op.peer() != nullptr;
     if (std::exchange(sender_, &op) != &op) retry_.reset();
@@ -215,8 +219,8 @@ step datagram_descriptor::receive_messages(datagram_operation& op) {
     }
     for (int i = 0; i != n; ++i) describe_slot(into, into.messages + i);
     into.messages += static_cast<std::size_t>(n);
-    // Fewer than there was room for: nothing is left, and what comes will be reported. Where several
-    // were there, more are likely to have come by the next time.
+    // Fewer than asked for: the queue is empty, and the next datagram is an edge. After several
+    // datagrams more have probably arrived by the next receive, so that one tries at once.
     if (static_cast<std::size_t>(n) < max_count) {
       maybe_ready[reading] = n > 1;
       break;
@@ -305,7 +309,7 @@ step datagram_descriptor::send_message(datagram_operation& op) {
 step datagram_descriptor::send_messages(datagram_operation& op) {
   const std::size_t all = op.list().count;
   std::size_t& sent = op.count();
-  std::size_t refused = 0;  // what was split before the system would not
+  std::size_t refused = 0;  // the limit of splitting before the last refusal
   outgoing_messages out(op.list(), &op.codec(), traits, fd());
   while (sent != all) {
     out.fill(sent);
@@ -313,11 +317,13 @@ step datagram_descriptor::send_messages(datagram_operation& op) {
                              MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0) {
       if (errno == EINTR) continue;
+      // Tries again without splitting: EIO means that the route cannot split at all, other errors
+      // that datagrams of this size are too large for it.
       if (out.datagrams(0) > 1 && refused_to_split(errno)) {
         refused = std::exchange(traits.gso_size_limit, errno == EIO ? 0 : out.segment(0));
         continue;
       }
-      // It was something else.
+      // It fails without splitting too, so splitting was not the cause.
       if (refused && !would_block(errno)) traits.gso_size_limit = refused;
       const msghdr& first = out.headers()[0].msg_hdr;
       return message_failed(op, send_failure(errno, fd(), first.msg_name, first.msg_namelen));

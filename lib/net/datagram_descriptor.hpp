@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+// The object behind datagram sockets. The socket owns it; its operations are those of
+// detail/message.hpp.
+
 #include <cosock/datagram.hpp>
 #include <cosock/detail/timer.hpp>
 

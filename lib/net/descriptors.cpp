@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// Passing of descriptors over local sockets (SCM_RIGHTS). A sent descriptor stays with the program;
+// a received one is owned by the result.
+
 #include <cosock/descriptors.hpp>
 
 #include "core/failure.hpp"
@@ -22,10 +26,10 @@ void take_descriptors(msghdr& message, std::size_t max_count,
   for_each_passed(message, [&](int type, int fd) {
     auto owner = unique_descriptor::adopt(above_standard(fd));
     if (type != SCM_RIGHTS) return;
-    if (!owner.is_open())  // there is no other number
+    if (!owner.is_open())  // no number above the standard ones was free
       message.msg_flags |= MSG_CTRUNC;
     else if (into.descriptors.size() < max_count)
-      into.descriptors.push_back(std::move(owner));  // there is room for it
+      into.descriptors.push_back(std::move(owner));  // into memory reserved before
     else
       ++into.refused;
   });
@@ -107,7 +111,7 @@ step descriptor_receive_operation::start(std::coroutine_handle<> awaiting, cance
 step descriptor_receive_operation::attempt() {
   auto& from = static_cast<descriptor&>(*object_);
   try {
-    // Sooner than anything is taken, which would be lost.
+    // Before the call: descriptors that were received and cannot be stored would be lost.
     result_.descriptors.reserve(std::min(max_count_, max_descriptors));
   } catch (...) {
     failure_ = system_failure(ENOMEM);
@@ -115,7 +119,7 @@ step descriptor_receive_operation::attempt() {
   }
   const bool messages = from.kind() != fd_kind::socket;
   iovec piece = {into_.data(), into_.size()};
-  // All that one send can bring, and stamps and credentials.
+  // Room for all descriptors of one send, a time stamp and credentials.
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * max_descriptors) + 256];
   msghdr message;
   ssize_t n;

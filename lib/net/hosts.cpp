@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// Reads /etc/hosts, /etc/nsswitch.conf and /etc/gai.conf, on the loop, at each look-up. It keeps
+// nothing, so a change of a file takes effect at once.
+
 #include "net/hosts.hpp"
 
 #include "core/failure.hpp"
@@ -34,7 +38,7 @@ std::string contents(const char* path) {
     if (n < 0) n = 0;
   }
   text.resize(size);
-  if (size == max_read) text.resize(text.rfind('\n') + 1);  // not half a line
+  if (size == max_read) text.resize(text.rfind('\n') + 1);  // the last line may be cut
   return text;
 }
 
@@ -89,10 +93,10 @@ bool hosts_file_comes_first() {
     for (;;) {
       const std::string_view source = next_word(line);
       if (source == "files") break;
-      // Modules that ask nobody else.
+      // These modules ask no server.
       if (source != "myhostname" && source != "mymachines") return false;
     }
-    // An action may have another source asked although the file has the name: [SUCCESS=merge], say.
+    // An action such as [SUCCESS=merge] asks another source although the file has the name.
     std::string_view rest = line;
     if (!next_word(rest).starts_with('[')) return true;
     return line.substr(0, line.find(']')).find_first_of("!Ss") == line.npos;
@@ -113,7 +117,7 @@ std::vector<address> listed_addresses(std::string_view name) {
 
 bool is_v4_preferred() {
   std::optional<int> v4;
-  int v6 = 40;  // the system's own
+  int v6 = 40;  // the default of the system
   any_line("/etc/gai.conf", [&](std::string_view line) {
     if (next_word(line) != "precedence") return false;
     const std::string_view prefix = next_word(line);

@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// What the files of this machine say about host names. resolve() and connect() ask it which names
-// need no server; the answers for such names still come from the system, localhost excepted.
+// Host names in the files of this machine. For resolve() and connect(), which have to know which
+// names need no server. The answers for such names still come from the system, except for
+// localhost.
 
 #include <cosock/address.hpp>
 

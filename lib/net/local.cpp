@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// local_stream_socket, local_seqpacket_socket and their acceptors: options, ownership, connecting,
+// messages. Names and files of local sockets are in local_binding.cpp.
+
 #include <cosock/local.hpp>
 
 #include "loop/engine.hpp"
@@ -140,6 +144,7 @@ step basic_local_connect_operation::attempt() noexcept {
   do {
     result = ::connect(socket_, name.get(), name.size);
   } while (result != 0 && errno == EINTR);
+  // The backlog is full. No event tells when it has room, so a timer tries again.
   if (result != 0 && errno == EAGAIN) return step::pending;
   ended_ = true;
   if (result != 0) {
@@ -174,7 +179,7 @@ void basic_local_connect_operation::fire() {
 }
 
 void basic_local_connect_operation::cancel() noexcept {
-  if (ended_) return;  // and will be resumed
+  if (ended_) return;  // it will be resumed with its result
   failure_ = cancelled_failure();
   ended_ = true;
   stop_timer();

@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// Names of local sockets, and their files: binding, the mode, replacing a stale file, removing it.
+// It does not own the socket.
+
 #include "net/local_binding.hpp"
 
 #include "core/failure.hpp"
@@ -64,7 +68,7 @@ local_address::local_address(const local_endpoint& e) noexcept {
   storage.sun_family = AF_UNIX;
   const std::size_t begin = e.is_abstract() ? 1 : 0;
   std::memcpy(storage.sun_path + begin, e.name_, e.size_);
-  // A path with its NUL; an abstract name without one, which would be a part of it.
+  // A path ends with a NUL. An abstract name does not: the NUL would be a part of it.
   const std::size_t length = e.is_unnamed() ? 0 : e.size_ + std::size_t{1};
   size = static_cast<socklen_t>(std::min(offsetof(sockaddr_un, sun_path) + length, sizeof storage));
 }
@@ -72,7 +76,7 @@ local_address::local_address(const local_endpoint& e) noexcept {
 local_endpoint local_address::to_endpoint() const noexcept {
   local_endpoint e;
   if (size <= offsetof(sockaddr_un, sun_path)) return e;
-  // The system counts a NUL behind a path that fills all of it.
+  // If a path fills sun_path, the system counts a NUL behind the array.
   const std::size_t length =
       std::min<std::size_t>(size - offsetof(sockaddr_un, sun_path), sizeof storage.sun_path);
   const char* from = storage.sun_path;
@@ -137,7 +141,7 @@ void remove_stale(local_address& name, const local_endpoint& at) {
   if (user != 0 && found.st_uid != user)
     raise(system_failure(EADDRINUSE), at.to_string() + ": there is a socket of another user");
   const int answer = probe(name, at);
-  if (answer == ENOENT) return;  // removed meanwhile; what comes next there is not stale
+  if (answer == ENOENT) return;  // removed meanwhile; a new file there is not stale
   if (answer != ECONNREFUSED) raise(system_failure(EADDRINUSE), at.to_string());
   if (::unlink(path) != 0 && errno != ENOENT)
     raise(system_failure(errno), at.to_string() + ": a stale socket cannot be removed");
@@ -183,7 +187,7 @@ std::unique_ptr<local_binding> bind_local(int fd, const local_endpoint& at, int 
   }
   if (at.name().size() > local_endpoint::max_size)
     raise(system_failure(ENAMETOOLONG), at.to_string());
-  // Sooner than anything that would have to be undone.
+  // Allocated first: nothing has to be undone if this throws.
   auto binding = std::make_unique<local_binding>(at);
   // The file inherits the mode of the socket, less what the umask forbids.
   if (mode < 0 || mode > 07777)
@@ -192,6 +196,8 @@ std::unique_ptr<local_binding> bind_local(int fd, const local_endpoint& at, int 
   if (::fchmod(fd, bits) != 0) raise(system_failure(errno), at.to_string());
   if (!bound()) {
     if (errno != EADDRINUSE || !replace) raise(system_failure(errno), at.to_string());
+    // Two processes may replace the same stale file. Without the lock the second one would remove
+    // the new file of the first.
     const folder_lock lock(at.name());
     for (int tries = 1; !bound(); ++tries) {
       if (errno != EADDRINUSE || tries > 3) raise(system_failure(errno), at.to_string());

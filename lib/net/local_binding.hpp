@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+// Names and files of local sockets, for the classes of local sockets and for local_listeners.
+
 #include <cosock/local_endpoint.hpp>
 
 #include "net/socket.hpp"

@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// local_datagram_socket: options and ownership. Its operations are in datagram_descriptor.cpp, its
+// file in local_binding.cpp.
+
 #include <cosock/local_datagram.hpp>
 
 #include "loop/engine.hpp"

@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// The addresses that connect() and connect_udp() try, in their order, as the look-ups of both
+// families complete.
+
 #include "net/look_up.hpp"
 
 #include "core/failure.hpp"
@@ -77,7 +81,7 @@ task<std::optional<endpoint>> candidates::next() {
 }
 
 void candidates::raise() const {
-  // That one family has no address is not what the look-up of the other should be judged by.
+  // "No address" of one family must not hide an error of the look-up of the other.
   const bool unknown = to_error_code(failure_of(v4_.failure)) == error::host_not_found;
   std::rethrow_exception(unknown ? v6_.failure : v4_.failure);
 }

@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// The filter of a socket that has joined IPv6 groups: a classic BPF program, which is built again
+// at each change. Called by udp_socket.
+
 #include "net/membership.hpp"
 
 #include <linux/filter.h>
@@ -98,8 +102,8 @@ void memberships::undo(int fd) noexcept {
 
 void memberships::remove(int fd, const address& group, unsigned interface, bool all) noexcept {
   if (all_.empty()) return;
-  // The system takes the last one where no interface is named, and so does this. A group that was
-  // joined without an interface may be left with it.
+  // Without an interface the system leaves the last membership of the group, and so does this. A
+  // group that was joined without an interface may be left by naming one.
   const auto same = [&](unsigned index) {
     return [&group, index](const membership& m) {
       return m.group == group.bytes() && m.interface == index;

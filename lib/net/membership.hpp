@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+// Which datagrams of IPv6 groups a socket receives.
+
 #include <cosock/address.hpp>
 
 #include <vector>

@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// Builds the messages of one sendmmsg(2). It refers to the datagrams of the program, and copies
+// none. Called by datagram_descriptor.
+
 #include "net/outgoing_messages.hpp"
 
 #include <netinet/udp.h>
@@ -86,10 +90,10 @@ std::size_t outgoing_messages::join(std::size_t first, std::size_t size) noexcep
     item += list_.stride;
     const const_buffer& data = *reinterpret_cast<const const_buffer*>(item);
     last = data.size();
-    if (last - 1 >= size) break;  // empty, or larger
+    if (last - 1 >= size) break;  // larger, or empty: 0 - 1 is the largest size
     if (Differ && (list_.source(i) != source || !has_same_destination(first, i))) break;
     const char* const begin = static_cast<const char*>(data.data());
-    if (begin != end) {  // otherwise the memory goes on
+    if (begin != end) {  // otherwise it extends the piece before it
       if (used_pieces_ == max_message_pieces) break;
       piece->iov_len = static_cast<std::size_t>(end - static_cast<const char*>(piece->iov_base));
       piece = pieces_ + used_pieces_++;

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// The datagrams of a batch on their way to sendmmsg(2). Those that the system can split for itself
-// (UDP_SEGMENT) are joined.
+// The datagrams of a batch on their way to sendmmsg(2). Datagrams that the system can split again
+// (UDP_SEGMENT) are joined. Used by datagram_descriptor.
 
 #include <cosock/datagram.hpp>
 

@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// resolve() and reverse_resolve(). Numeric hosts and localhost are answered here; the system is
+// asked on a thread of the pool, because getaddrinfo(3) blocks.
+
 #include <cosock/resolve.hpp>
 
 #include "core/checkpoint.hpp"
@@ -78,7 +82,7 @@ void lookup::ask_address() {
   };
   int code = look_up();
   if (code == EAI_SERVICE) {
-    hints.ai_socktype = SOCK_DGRAM;  // a name that only UDP has: tftp, say
+    hints.ai_socktype = SOCK_DGRAM;  // a service that only UDP has, such as tftp
     code = look_up();
   }
   failed = failure_of_lookup(code);
@@ -90,7 +94,7 @@ void lookup::ask_address() {
     system_address at;
     std::memcpy(&at.storage, entry->ai_addr, entry->ai_addrlen);
     const endpoint one = at.to_endpoint();
-    // glibc gives an address twice that stands in two lines of /etc/hosts.
+    // glibc returns an address twice if two lines of /etc/hosts have it.
     if (std::find(endpoints.begin(), endpoints.end(), one) == endpoints.end())
       endpoints.push_back(one);
   }

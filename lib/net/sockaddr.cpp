@@ -1,5 +1,8 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// Addresses and endpoints as the system has them, and the interface that a scope id names.
+
 #include "net/sockaddr.hpp"
 
 #include <net/if.h>
@@ -79,7 +82,8 @@ int use_interface_of(int fd, const address& scoped) noexcept {
   socklen_t size = sizeof used;
   if (::getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &used, &size) == 0 && used != 0)
     return used == wanted ? 0 : EINVAL;
-  // Of these alone the system looks at the scope itself, and older ones let nobody else do it.
+  // Only for these the system uses the scope id itself. An older system allows the option below to
+  // privileged processes only.
   if (is_scoped_by_system(scoped.bytes().data())) return 0;
   return ::setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &wanted, sizeof wanted) == 0 ? 0 : errno;
 }

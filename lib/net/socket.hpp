@@ -15,7 +15,7 @@ class local_endpoint;
 struct acceptor_options;
 }  // namespace cosock
 
-// What the socket classes have in common.
+// The common part of the socket classes: options, names, new sockets, adopted descriptors.
 
 namespace cosock::detail {
 

@@ -1,5 +1,10 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// tcp_socket and tcp_acceptor: options and ownership. The bytes move in io/descriptor.cpp,
+// connecting is in connect.cpp, accepting in accept.cpp. A socket owns its descriptor, and its loop
+// only refers to it.
+
 #include <cosock/tcp.hpp>
 
 #include "loop/engine.hpp"

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+// The object behind tcp_socket. Made by connect(), by acceptors and by adopt(); the socket owns it.
+
 #include <cosock/address.hpp>
 
 #include "io/descriptor.hpp"

@@ -1,5 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
+
+// udp_socket: options, multicast and ownership, and connect_udp(). Its operations are in
+// datagram_descriptor.cpp.
+
 #include <cosock/udp.hpp>
 
 #include "core/text.hpp"
@@ -87,7 +91,7 @@ void hear_own_groups_only(int fd, bool v6) noexcept {
 datagram_descriptor* prepare(scheduler& loop, int fd, bool v6, bool shared) {
   datagram_descriptor* const d =
       datagram_descriptor::open(loop, fd, v6 ? AF_INET6 : AF_INET, shared);
-  // An old system would take what is to be split for one large datagram.
+  // Linux before 4.18 would ignore UDP_SEGMENT, and send one large datagram.
   int segment = 0;
   socklen_t size = sizeof segment;
   if (::getsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, &size) != 0) d->traits.gso_size_limit = 0;
@@ -103,7 +107,7 @@ datagram_descriptor* open(scheduler& loop, const endpoint& at, const udp_options
     check(::setsockopt(socket.get(), SOL_SOCKET, SO_BROADCAST, &yes, sizeof yes), at);
   hear_own_groups_only(socket.get(), v6);
   ask_for_info(socket.get(), v6, options, at);
-  // An old system does not join; the results are the same.
+  // Linux before 5.0 does not join datagrams; the results are the same.
   const bool gro = options.receive_offload &&
                    ::setsockopt(socket.get(), SOL_UDP, UDP_GRO, &yes, sizeof yes) == 0;
   detail::system_address name(at);
@@ -193,7 +197,7 @@ udp_socket udp_socket::adopt(int fd) {
   if (family != AF_INET && family != AF_INET6) detail::raise(system_failure(EAFNOSUPPORT));
   if (get(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_UDP) detail::raise(system_failure(EPROTOTYPE));
   datagram_descriptor* const d = prepare(loop, taken.release(), family == AF_INET6, true);
-  int gro = 0;  // an old system does not know
+  int gro = 0;  // stays 0 on a system without UDP_GRO
   socklen_t size = sizeof gro;
   ::getsockopt(fd, SOL_UDP, UDP_GRO, &gro, &size);
   d->uses_gro = gro != 0;
