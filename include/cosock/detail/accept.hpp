@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+// The operation behind accept(), without the type of the socket. The code is in lib/net/accept.cpp.
+// It owns an accepted connection until the task takes it.
+
 #include <cosock/detail/fd_kind.hpp>
 #include <cosock/detail/stream_operation.hpp>
 #include <cosock/socket.hpp>

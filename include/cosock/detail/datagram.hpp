@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// The operations of datagram.hpp, which includes this.
+// The operations of datagram.hpp, which includes this header. They know the type of the endpoint,
+// and keep its value; the rest is in detail/message.hpp. Buffers belong to the caller.
 
 #include <cosock/datagram.hpp>
 

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// The operations of local sockets, and how they make one of any type.
+// The operations of local sockets, and how they construct a socket of each type. The code is in
+// lib/net/local.cpp. An operation owns a connected descriptor until the task takes it.
 
 #include <cosock/detail/accept.hpp>
 #include <cosock/detail/timer.hpp>
