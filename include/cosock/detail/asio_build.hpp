@@ -2,28 +2,29 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// The library and a program that includes the bridge share objects of Asio's, so both are compiled
-// with the same Boost, and with the same of those macros on which the layout of these objects, or
-// their behavior, depends. Otherwise the program is not linked: each translation unit refers to a
-// symbol for each of these facts, and the library has only those that are true of it. The message of
-// the linker, or of the dynamic linker, names the difference:
+// The library and a program that includes the bridge share objects of Asio. So both must be
+// compiled with the same Boost, and with the same macros, if the layout or the behavior of these
+// objects depends on them. Otherwise the program is not linked: each translation unit refers to a
+// symbol for each of these facts, and the library defines only the symbols of its own build. The
+// message of the linker, or of the dynamic linker, names the difference:
 //
 //   undefined reference to `cosock_was_built_without_rtti'
 //
-// config.hpp includes this header too where such a macro is defined: a program that uses Asio by
-// itself shares Asio's functions with a static library. It may have another Boost, or no RTTI.
+// If such a macro is defined, config.hpp includes this header too: a program that uses Asio by
+// itself shares functions of Asio with a static library. Its Boost and its RTTI may differ.
 //
 // Other macros, BOOST_ASIO_NO_DEPRECATED, NO_TS_EXECUTORS, SEPARATE_COMPILATION or
-// DISABLE_ERROR_LOCATION for example, change which functions there are, but no object: they may differ.
+// DISABLE_ERROR_LOCATION for example, add or remove functions, but change no object: they may
+// differ.
 
 #include <cosock/detail/config.hpp>
 
 #include <boost/asio/detail/config.hpp>
 #include <boost/version.hpp>
 
-// Where a loop runs, code of the program has to find what Asio keeps for each thread, and the
-// categories of errors, where the library has put them. There is one of each in a process, so they are
-// visible even where everything else of the program is hidden. Asio has no public way to ask for that.
+// Asio keeps objects for each thread, and its categories of errors. The library and the program
+// must find the same objects, so their symbols are visible even if the program hides all others.
+// Asio has no public option for that.
 #pragma GCC visibility push(default)
 #include <boost/asio/detail/call_stack.hpp>
 #include <boost/asio/detail/thread_context.hpp>
@@ -57,7 +58,7 @@
 #define COSOCK_BUILD_TRACKING cosock_was_built_without_BOOST_ASIO_ENABLE_HANDLER_TRACKING
 #endif
 
-// The mutexes and condition variables of an io_context, and what each thread keeps.
+// The mutexes and condition variables of an io_context, and the objects of each thread.
 #if !defined(BOOST_ASIO_HAS_THREADS)
 #define COSOCK_BUILD_THREADS cosock_was_built_with_BOOST_ASIO_DISABLE_THREADS
 #elif !defined(BOOST_ASIO_HAS_STD_MUTEX_AND_CONDVAR)
@@ -105,7 +106,7 @@
 #define COSOCK_BUILD_ALIGNED cosock_was_built_with_BOOST_ASIO_DISABLE_STD_ALIGNED_ALLOC
 #endif
 
-// Which class the reactor is, and what it has.
+// The class of the reactor, and its members.
 #if defined(BOOST_ASIO_HAS_IO_URING_AS_DEFAULT)
 #define COSOCK_BUILD_REACTOR cosock_was_built_with_BOOST_ASIO_HAS_IO_URING_AS_DEFAULT
 #elif !defined(BOOST_ASIO_HAS_EPOLL)
@@ -126,7 +127,7 @@
 #define COSOCK_BUILD_TIMERFD cosock_was_built_with_BOOST_ASIO_DISABLE_TIMERFD
 #endif
 
-// Which classes any_io_executor, buffers, and members of services are.
+// The classes of any_io_executor, of buffers, and of members of services.
 #if defined(BOOST_ASIO_USE_TS_EXECUTOR_AS_DEFAULT)
 #define COSOCK_BUILD_EXECUTOR cosock_was_built_with_BOOST_ASIO_USE_TS_EXECUTOR_AS_DEFAULT
 #else
@@ -167,8 +168,8 @@ COSOCK_BUILD_MACROS(COSOCK_DECLARE_FACT)
 COSOCK_BUILD_COMPILER(COSOCK_DECLARE_FACT)
 }
 
-// One for each translation unit, because they may differ too. Kept by the compiler though nothing
-// refers to it, and by a linker that drops what nothing refers to.
+// A reference in each translation unit, because they may differ too. Kept by the compiler, and by a
+// linker that drops unused data, although no code uses it.
 #if defined(__has_attribute) && __has_attribute(retain)
 #define COSOCK_KEPT [[gnu::used, gnu::retain]]
 #else

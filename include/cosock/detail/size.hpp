@@ -16,7 +16,7 @@ constexpr std::size_t saturating_sum(std::size_t a, std::size_t b) noexcept {
   return a > SIZE_MAX - b ? SIZE_MAX : a + b;
 }
 
-/// Throws std::invalid_argument, with the name of the option, its value and what is accepted.
+/// Throws std::invalid_argument, with the name of the option, its value and the limit.
 [[noreturn]] COSOCK_API void refuse_size(const char* option, std::size_t value, std::size_t limit);
 
 /// A number of elements to allocate: refused if no memory could hold them.

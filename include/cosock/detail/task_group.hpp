@@ -14,7 +14,8 @@ namespace detail {
 class task_group;
 struct error_list;
 
-/// The function of a child, with what it captured.
+/// The function of a child, with its captures. A type of its own, so that the promise can find it
+/// among the parameters of the coroutine.
 template <class F>
 struct child_function {
   F function;
