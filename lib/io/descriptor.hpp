@@ -122,7 +122,8 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   virtual ~descriptor() {
     if (counter_) counter_->drop();
   }
-  /// What open() does, for a derived class, whose constructor takes the rest too.
+  /// The implementation of open(), for derived classes too. `rest`: further arguments of the
+  /// constructor.
   template <class D, class... Rest>
   static D* make(scheduler& loop, int fd, fd_kind kind, bool shared, Rest... rest) {
     D* made;

@@ -82,7 +82,7 @@ task<bool> byte_stream::finish(finish_options how) {
   const closing at_end{*this};
   co_await detail::checkpoint();
   if (how.timeout <= std::chrono::nanoseconds::zero()) co_return ended;
-  // Nothing to send and nothing to wait for: no more system calls than close().
+  // Nothing to send and nothing to wait for.
   if (!object_->needs_close_notify && !object_->may_finish()) {
     detail::failure lost;
     if (object_->is_flushed(lost)) co_return ended;

@@ -123,8 +123,8 @@ void replace(int number, int (*make)() noexcept) noexcept {
 
 class asio_reactor::state final : public asio::detail::scheduler_task {
  public:
-  // One thread runs the loop and its sockets, so Asio's reactor takes no locks; its scheduler does,
-  // for post() and for whatever else of Asio posts from threads of its own.
+  // One thread runs the loop and its sockets, so Asio's reactor takes no locks. Asio's scheduler
+  // does: for post(), and for parts of Asio that post from threads of their own.
   explicit state(detail::scheduler& loop)
       : loop(loop),
         epoll(new_epoll()),

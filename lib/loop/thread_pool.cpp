@@ -97,7 +97,7 @@ class thread_pool {
     link waiting;
     std::size_t length = 0;
     std::size_t running = 0;
-    std::size_t abandoned = 0;  // of those that run
+    std::size_t abandoned = 0;  // running jobs that were abandoned
   };
 
   static std::size_t index(const job& job) noexcept { return static_cast<std::size_t>(job.kind_); }
@@ -122,7 +122,8 @@ class thread_pool {
     return std::move(removed.self_);
   }
 
-  /// The next job that may begin, the kinds taking turns; null if there is none.
+  /// The next job that may begin, or null. The kinds take turns, so that one kind cannot keep the
+  /// others waiting.
   std::shared_ptr<job> next() noexcept {
     for (std::size_t i = 0; i != job_kinds; ++i) {
       turn_ = (turn_ + 1) % job_kinds;

@@ -25,7 +25,7 @@ struct job_bounds {
   std::size_t max_running;  ///< running jobs that were not abandoned
   std::size_t max_threads;  ///< all running jobs: abandoned ones cannot be interrupted
   std::size_t max_queued;   ///< jobs that wait for a thread
-  const char* name;         ///< of a thread while it runs such a job
+  const char* name;         ///< the name of a thread while it runs such a job
 };
 inline constexpr job_bounds bounds_of_jobs[job_kinds] = {
     {16, 128, 4096, "cosock-resolve"},

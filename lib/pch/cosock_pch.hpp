@@ -1,8 +1,9 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// Compiled once for the whole library: headers of others that most of its files include. They include
-// them themselves too, so that each compiles without this (b_pch=false).
+// The precompiled header of the library: headers of Boost and of the standard library that most of
+// its files include. The files include them too, so that each compiles without this one
+// (b_pch=false).
 
 #include <boost/system/error_code.hpp>
 #include <boost/system/system_error.hpp>
