@@ -161,7 +161,7 @@ class mailbox_state final : public mailbox_base {
 
  private:
   friend class mailbox_receive_operation<T>;
-  /// True: it waits. Otherwise the value, or the end.
+  /// Done: it has the value, or the end.
   step wait_or_take(mailbox_receive_operation<T>& op);
   void deliver() noexcept override;
   ring<T> queue_;

@@ -100,7 +100,8 @@ void cancel_scope::clear_deadline() noexcept {
 void cancel_scope::begin(detail::cancel_node& outer) {
   if (outer_) throw std::logic_error("cosock: a cancel_scope holds one run() at a time");
   // Before enter(), which cancels the inner scope if the deadline has expired.
-  if (!inner_.cancelled && deadline_ <= detail::steady_now()) expired_ = true;
+  if (deadline_ != INT64_MAX && !inner_.cancelled && deadline_ <= detail::steady_now())
+    expired_ = true;
   enter(outer);
 }
 

@@ -72,7 +72,7 @@ descriptor::descriptor(scheduler& loop, int fd, fd_kind kind, bool shared) noexc
     : fd_(fd),
       kind_(kind),
       shared_(shared),
-      drained_by_short_(kind == fd_kind::tcp),
+      trusts_inq_(kind == fd_kind::tcp),
       asked_for_left_(kind != fd_kind::tcp) {
   this->loop = &loop;
   keeps_messages = kind == fd_kind::messages;
@@ -110,7 +110,7 @@ void descriptor::ask_for_left() noexcept {
   if (shared_ && is_on(IPPROTO_TCP, TCP_INQ)) return;  // not ours to reset later
   own_left_ = set_on(IPPROTO_TCP, TCP_INQ, true);
   // Linux before 4.18 has no TCP_INQ.
-  if (!own_left_) drained_by_short_ = false;
+  if (!own_left_) trusts_inq_ = false;
 }
 
 void descriptor::take_options_back() noexcept {
@@ -136,7 +136,7 @@ bool descriptor::set_on(int level, int name, bool enabled) noexcept {
 
 void descriptor::on_events(unsigned events) noexcept {
   // Before ready(), which leads to a receive that relies on it.
-  if (events & exceptional) drained_by_short_ = false;
+  if (events & exceptional) trusts_inq_ = false;
   if ((events & writable) && watches_writable) ready(writing);
   if (events & readable) ready(reading);
 }
@@ -280,7 +280,7 @@ step descriptor::receive(stream_operation& op) {
       input_ended = maybe_ready[reading] = true;
       return op.moved(0);
     }
-    maybe_ready[reading] = left != 0 || !drained_by_short_;
+    maybe_ready[reading] = left != 0 || !trusts_inq_;
     count_bytes(reading, static_cast<std::size_t>(n));
     if (op.moved(static_cast<std::size_t>(n)) == step::done) return step::done;
   } while (maybe_ready[reading] && --loop->budget > 0);  // a fast peer must not starve other tasks

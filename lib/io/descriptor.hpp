@@ -173,7 +173,7 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   fd_kind kind_;
   bool left_ = false;        // a keeper has it, and it is shut down for sending
   bool shared_;              // other code may hold the descriptor too
-  bool drained_by_short_;    // 0 by TCP_INQ proves that no edge is missed
+  bool trusts_inq_;          // 0 by TCP_INQ proves that no edge is missed
   bool asked_for_left_;      // TCP_INQ was set or tried, or the kind does not have it
   bool own_left_ = false;    // the library has set TCP_INQ
   bool has_stamps_ = false;  // each message comes with a time stamp

@@ -70,9 +70,10 @@ void add_control(msghdr& message, int level, int type, const T& value) noexcept 
   message.msg_controllen += CMSG_SPACE(sizeof value);
 }
 
-/// Appends where to send from, and over which interface. An address that cannot be a source, that of a
-/// group or of all, counts as not set. `destination_interface`: what the destination names, which goes
-/// before what `as` says, or 0. `v4_destination`: the destination is IPv4.
+/// Appends the source address and the interface to send over. An address that cannot be a source, a
+/// multicast or broadcast address, counts as not set. `destination_interface`: the interface that the
+/// destination names, which has precedence over that of `source`; 0: none. `v4_destination`: the
+/// destination is IPv4.
 void add_source(msghdr& message, int family, const packet_info& source,
                 std::uint32_t destination_interface, bool v4_destination) noexcept;
 

@@ -97,7 +97,9 @@ step datagram_descriptor::transfer_datagrams(datagram_operation& op) {
     // The system reports when the connected peer has room, but not for any other peer.
     const bool batch = op.requested() == datagram_operation::kind::send_batch;
     retries_by_timer_ = batch ? op.list().peer_at || op.list().peer : op.peer() != nullptr;
-    if (std::exchange(sender_, &op) != &op) retry_.reset();
+    // A later operation may have the address of one that was cancelled.
+    const bool is_new = !waiter[writing];
+    if (std::exchange(sender_, &op) != &op || is_new) retry_.reset();
   }
   switch (op.requested()) {
     case datagram_operation::kind::receive: return receive_message(op);

@@ -18,7 +18,7 @@ namespace cosock::detail {
 bool hosts_file_comes_first();
 
 /// The addresses that the hosts file lists for the name, in its order: hosts(5). Reads at most
-/// `most_read` bytes of the file, because it does so on the loop.
+/// `max_read` bytes of the file, because it does so on the loop.
 std::vector<address> listed_addresses(std::string_view name);
 /// Whether the hosts file has a name for the address.
 bool is_listed(const address& wanted_address);

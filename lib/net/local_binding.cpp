@@ -94,8 +94,8 @@ local_endpoint local_address::to_endpoint() const noexcept {
 
 namespace {
 
-/// A lock on the folder of a path, between all processes that replace files in it, or nothing where
-/// that cannot be had: whoever can read the folder could hold it for ever.
+/// A lock on the folder of a path, between all processes that replace files in it. Without the lock
+/// after a while: a process that can only read the folder could hold it without end.
 class folder_lock {
  public:
   explicit folder_lock(std::string_view path) : fd_(unique_descriptor::adopt(open_folder(path))) {

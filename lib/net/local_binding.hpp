@@ -56,8 +56,8 @@ class local_binding final : public descriptor_attachment {
   bool made_ = false;
 };
 
-/// Binds a socket of any type to a name: unnamed, the system picks an abstract one. Gives what has to
-/// be destroyed before the socket is closed; null where there is no file.
+/// Binds a socket of any type to a name: unnamed, the system picks an abstract one. Returns the
+/// binding, which must be destroyed before the socket is closed; null if there is no file.
 ///
 /// A file gets exactly these mode bits, and at no time more. A socket file in its place to which no
 /// socket is bound any more is replaced, if `replace` and if it belongs to this user or this user is

@@ -22,7 +22,7 @@ inline constexpr std::size_t max_messages_sent = 64;
 /// Pieces of memory in one system call: its limit.
 inline constexpr std::size_t max_message_pieces = IOV_MAX;
 
-/// What a socket is, as far as its datagrams depend on it.
+/// The properties of a socket on which its datagrams depend.
 struct datagram_traits {
   int family = AF_INET;
   /// Datagrams from this size on are not left to the system to split: it has refused.

@@ -133,7 +133,8 @@ bool wanted(const address& a, family wanted_family) noexcept {
 
 /// Whether one socket can serve both families.
 bool has_dual_stack_sockets() noexcept {
-  const auto socket = unique_descriptor::adopt(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const auto socket =
+      unique_descriptor::adopt(above_standard(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0)));
   const int v6_only = 0;
   return socket.get() >= 0 &&
          ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof v6_only) == 0;
@@ -266,7 +267,7 @@ task<std::vector<endpoint>> resolve(std::string host, std::string service,
     asked->service = service;
     co_await job_operation(asked);
     if (to_error_code(asked->failed) == error::service_not_found) raise_service(service);
-    if (asked->failed) raise(asked->failed, service);
+    if (asked->failed) raise(asked->failed, quoted(service));
     port = asked->endpoints.front().port();
   }
   std::vector<endpoint> found;
