@@ -53,6 +53,7 @@
 #include <cosock/socket.hpp>
 #include <cosock/stream.hpp>
 #include <cosock/tcp.hpp>
+#include <cosock/tcp_options.hpp>
 #include <cosock/unique_descriptor.hpp>
 
 // Datagrams

@@ -108,7 +108,7 @@ class COSOCK_API byte_stream {
   /// outlive the `co_await`.
   ///
   /// A stream without half close (descriptor_stream) is closed when its data is sent. A connection
-  /// that close() would reset (tcp_socket::set_linger(0)) is closed at once.
+  /// that close() would reset (tcp_socket::set_linger() of zero) is closed at once.
   task<bool> finish();
   /// Like finish(), with other limits, or another time limit. Needs <cosock/finish.hpp>.
   task<bool> finish(finish_options how);

@@ -7,19 +7,13 @@
 #include <cosock/socket.hpp>
 #include <cosock/stream.hpp>
 
+#include <optional>
+
 namespace cosock {
 
 class loop;
-class tcp_socket;
-
-/// Keep-alive probes of an idle connection (tcp(7)). Zero leaves the current value. Values outside
-/// of the ranges below fail with invalid_argument.
-struct keep_alive {
-  bool enabled = true;       ///< send probes
-  int idle_seconds = 0;      ///< silence before the first probe; 1 to 32767
-  int interval_seconds = 0;  ///< between probes; 1 to 32767
-  int count = 0;             ///< unanswered probes after which the connection fails; 1 to 127
-};
+class time_span;
+struct keep_alive_options;
 
 /// How an acceptor is opened. The defaults suit a server. A negative number fails with
 /// invalid_argument; the system reduces numbers that are too large.
@@ -60,19 +54,23 @@ class COSOCK_API tcp_socket final : public basic_socket<byte_stream, endpoint> {
   /// Whether small pieces are sent at once, without Nagle's algorithm (TCP_NODELAY).
   void set_no_delay(bool enabled);
   [[nodiscard]] bool no_delay() const;
-  /// Keep-alive probes.
-  void set_keep_alive(const keep_alive& probes);
-  [[nodiscard]] keep_alive get_keep_alive() const;
-  /// Seconds for which close() waits until the data is delivered, and blocks the thread (socket(7)).
-  /// 0: close() resets the connection. Negative (default): close() returns at once, and the kernel
-  /// delivers in the background.
-  void set_linger(int seconds);
-  [[nodiscard]] int linger() const;
-  /// Milliseconds for which sent data may be unacknowledged before the connection fails with
-  /// timed_out (TCP_USER_TIMEOUT); 0: the system's default. Errors: invalid_argument for a negative
-  /// number.
-  void set_user_timeout(int milliseconds);
-  [[nodiscard]] int user_timeout() const;
+
+  // The functions for these three options need <cosock/tcp_options.hpp>, for their times.
+
+  /// Keep-alive probes of an idle connection. Errors: invalid_argument, with the member and its value
+  /// in what().
+  void set_keep_alive(const keep_alive_options& probes);
+  [[nodiscard]] keep_alive_options keep_alive() const;
+  /// The time for which close() waits until the data is delivered, and blocks the thread (socket(7)).
+  /// Rounded up to seconds. Zero: close() resets the connection. nullopt (default): close() returns at
+  /// once, and the kernel delivers in the background. Errors: invalid_argument for a negative time.
+  void set_linger(std::optional<time_span> limit);
+  [[nodiscard]] std::optional<time_span> linger() const;
+  /// The time for which sent data may be unacknowledged before the connection fails with timed_out
+  /// (TCP_USER_TIMEOUT). Rounded up to milliseconds. nullopt: the system's default. Errors:
+  /// invalid_argument for zero or less.
+  void set_user_timeout(std::optional<time_span> limit);
+  [[nodiscard]] std::optional<time_span> user_timeout() const;
 
  private:
   friend struct detail::socket_access;

@@ -110,7 +110,7 @@ step tcp_connect_operation::attempt() {
   if (!error && ::getsockname(connected_.native_handle(), local.get(), &local.size) == 0 &&
       local.to_endpoint() == peer) {
     error = ECONNREFUSED;
-    connected_.set_linger(0);  // otherwise TIME_WAIT would keep the port for a minute
+    connected_.set_linger(time_span());  // otherwise TIME_WAIT would keep the port for a minute
   }
   static_cast<tcp_descriptor*>(object_)->peer = peer;
   if (error) failure_ = system_failure(error);

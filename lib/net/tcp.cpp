@@ -13,9 +13,13 @@
 
 #include <cosock/connection.hpp>
 #include <cosock/loop.hpp>
+#include <cosock/tcp_options.hpp>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+
+#include <algorithm>
+#include <climits>
 
 namespace cosock {
 
@@ -29,6 +33,14 @@ using detail::set;
 using detail::system_failure;
 
 namespace {
+
+/// The time in units of `Unit`, rounded up, as the system's options take it.
+template <class Unit>
+std::optional<int> whole(std::optional<time_span> span) {
+  if (!span) return std::nullopt;
+  const auto units = std::chrono::ceil<Unit>(std::chrono::nanoseconds(*span)).count();
+  return static_cast<int>(std::clamp<std::int64_t>(units, INT_MIN, INT_MAX));
+}
 
 descriptor* listen(scheduler& loop, const endpoint& at, const acceptor_options& options) {
   unique_descriptor socket = detail::bind_tcp(at, options);
@@ -86,34 +98,52 @@ void tcp_socket::set_no_delay(bool enabled) {
 }
 bool tcp_socket::no_delay() const { return get(object_, IPPROTO_TCP, TCP_NODELAY) != 0; }
 
-void tcp_socket::set_keep_alive(const keep_alive& how) {
-  const auto set_number = [fd = handle_of(object_)](int name, int value, const char* option) {
-    if (value != 0 && ::setsockopt(fd, IPPROTO_TCP, name, &value, sizeof value) != 0)
-      detail::raise(system_failure(errno),
-                    "keep_alive::" + std::string(option) + ' ' + std::to_string(value));
+void tcp_socket::set_keep_alive(const keep_alive_options& probes) {
+  const auto set_number = [fd = handle_of(object_)](int name, std::optional<int> value,
+                                                    const char* option, const char* range) {
+    if (!value) return;
+    if (*value < 1) errno = EINVAL;  // the system has no other meaning for it
+    if (*value < 1 || ::setsockopt(fd, IPPROTO_TCP, name, &*value, sizeof *value) != 0)
+      detail::raise(system_failure(errno), "keep_alive_options::" + std::string(option) + ' ' +
+                                               std::to_string(*value) + range);
   };
-  set_number(TCP_KEEPIDLE, how.idle_seconds, "idle_seconds");
-  set_number(TCP_KEEPINTVL, how.interval_seconds, "interval_seconds");
-  set_number(TCP_KEEPCNT, how.count, "count");
-  set<int>(object_, SOL_SOCKET, SO_KEEPALIVE, how.enabled);
+  set_number(TCP_KEEPIDLE, whole<std::chrono::seconds>(probes.idle), "idle",
+             " s is not from 1 to 32767 s");
+  set_number(TCP_KEEPINTVL, whole<std::chrono::seconds>(probes.interval), "interval",
+             " s is not from 1 to 32767 s");
+  set_number(TCP_KEEPCNT, probes.count, "count", " is not from 1 to 127");
+  set<int>(object_, SOL_SOCKET, SO_KEEPALIVE, probes.enabled);
 }
-keep_alive tcp_socket::get_keep_alive() const {
-  return {get(object_, SOL_SOCKET, SO_KEEPALIVE) != 0, get(object_, IPPROTO_TCP, TCP_KEEPIDLE),
-          get(object_, IPPROTO_TCP, TCP_KEEPINTVL), get(object_, IPPROTO_TCP, TCP_KEEPCNT)};
+keep_alive_options tcp_socket::keep_alive() const {
+  return {get(object_, SOL_SOCKET, SO_KEEPALIVE) != 0,
+          std::chrono::seconds(get(object_, IPPROTO_TCP, TCP_KEEPIDLE)),
+          std::chrono::seconds(get(object_, IPPROTO_TCP, TCP_KEEPINTVL)),
+          get(object_, IPPROTO_TCP, TCP_KEEPCNT)};
 }
 
-void tcp_socket::set_linger(int seconds) {
-  set(object_, SOL_SOCKET, SO_LINGER, ::linger{seconds >= 0, seconds >= 0 ? seconds : 0});
+void tcp_socket::set_linger(std::optional<time_span> limit) {
+  const std::optional<int> seconds = whole<std::chrono::seconds>(limit);
+  set(object_, SOL_SOCKET, SO_LINGER,
+      ::linger{seconds.has_value(), detail::not_negative("linger", seconds.value_or(0))});
 }
-int tcp_socket::linger() const {
+std::optional<time_span> tcp_socket::linger() const {
   const auto how = get<::linger>(object_, SOL_SOCKET, SO_LINGER);
-  return how.l_onoff ? how.l_linger : -1;
+  if (!how.l_onoff) return std::nullopt;
+  return std::chrono::seconds(how.l_linger);
 }
 
-void tcp_socket::set_user_timeout(int milliseconds) {
-  set(object_, IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds);
+void tcp_socket::set_user_timeout(std::optional<time_span> limit) {
+  const std::optional<int> milliseconds = whole<std::chrono::milliseconds>(limit);
+  if (milliseconds && *milliseconds < 1)
+    detail::raise(system_failure(EINVAL),
+                  "user_timeout " + std::to_string(*milliseconds) + " ms is not positive");
+  set(object_, IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds.value_or(0));
 }
-int tcp_socket::user_timeout() const { return get(object_, IPPROTO_TCP, TCP_USER_TIMEOUT); }
+std::optional<time_span> tcp_socket::user_timeout() const {
+  const int milliseconds = get(object_, IPPROTO_TCP, TCP_USER_TIMEOUT);
+  if (milliseconds == 0) return std::nullopt;
+  return std::chrono::milliseconds(milliseconds);
+}
 
 tcp_acceptor::tcp_acceptor(const endpoint& at, const acceptor_options& options)
     : basic_acceptor(listen(scheduler::required(), at, options)) {}

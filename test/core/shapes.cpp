@@ -65,7 +65,7 @@ cosock::task<> child(traced t, int* sum) {
 static_assert(std::is_trivially_destructible_v<cosock::connect_options>);
 static_assert(std::is_trivially_destructible_v<cosock::acceptor_options>);
 static_assert(std::is_trivially_destructible_v<cosock::resolve_options>);
-static_assert(std::is_trivially_destructible_v<cosock::keep_alive>);
+static_assert(std::is_trivially_destructible_v<cosock::keep_alive_options>);
 
 }  // namespace
 

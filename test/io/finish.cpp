@@ -10,6 +10,7 @@
 #include <cosock/descriptor_stream.hpp>
 #include <cosock/local.hpp>
 #include <cosock/tcp.hpp>
+#include <cosock/tcp_options.hpp>
 #include <cosock/when.hpp>
 
 #include <dlfcn.h>
@@ -218,7 +219,7 @@ COROUTINE_TEST_CASE(a_reset_while_it_waits_is_an_error) {
 
 COROUTINE_TEST_CASE(a_wanted_reset_is_not_waited_for) {
   auto [one, other] = co_await connected();
-  one.set_linger(0);
+  one.set_linger(0s);
   BOOST_TEST(!co_await one.finish(1min));
   char into[1];
   BOOST_TEST((co_await outcome_of(other.receive(into))).error == errc::connection_reset);

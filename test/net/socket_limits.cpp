@@ -11,6 +11,7 @@
 #include <cosock/local.hpp>
 #include <cosock/local_datagram.hpp>
 #include <cosock/serve.hpp>
+#include <cosock/tcp_options.hpp>
 #include <cosock/udp.hpp>
 
 #include <climits>
@@ -125,35 +126,45 @@ COROUTINE_TEST_CASE(numbers_of_a_tcp_socket) {
   auto peer = co_await acceptor.accept();
   check_buffers(client);
   for (const int each : {1, 2, 32766, 32767}) {
-    client.set_keep_alive({.idle_seconds = each, .interval_seconds = each});
-    BOOST_TEST(client.get_keep_alive().idle_seconds == each);
-    BOOST_TEST(client.get_keep_alive().interval_seconds == each);
+    const cosock::time_span span = std::chrono::seconds(each);
+    client.set_keep_alive({.idle = span, .interval = span});
+    BOOST_TEST((client.keep_alive().idle == span));
+    BOOST_TEST((client.keep_alive().interval == span));
   }
   for (const int each : {1, 127}) {
     client.set_keep_alive({.count = each});
-    BOOST_TEST(client.get_keep_alive().count == each);
+    BOOST_TEST((client.keep_alive().count == each));
   }
   client.set_keep_alive({});
-  for (const int each : {INT_MIN, -1, 32768, INT_MAX}) {
-    BOOST_CHECK_EXCEPTION(client.set_keep_alive({.idle_seconds = each}), system_error,
-                          refuses("keep_alive::idle_seconds", each));
-    BOOST_CHECK_EXCEPTION(client.set_keep_alive({.interval_seconds = each}), system_error,
-                          refuses("keep_alive::interval_seconds", each));
+  for (const int each : {INT_MIN, -1, 0, 32768, INT_MAX}) {
+    const cosock::time_span span = std::chrono::seconds(each);
+    BOOST_CHECK_EXCEPTION(client.set_keep_alive({.idle = span}), system_error,
+                          refuses("keep_alive_options::idle", each));
+    BOOST_CHECK_EXCEPTION(client.set_keep_alive({.interval = span}), system_error,
+                          refuses("keep_alive_options::interval", each));
     BOOST_CHECK_EXCEPTION(client.set_keep_alive({.count = each}), system_error,
-                          refuses("keep_alive::count", each));
+                          refuses("keep_alive_options::count", each));
   }
-  for (const int each : {0, 1, INT_MAX - 1, INT_MAX}) {
-    client.set_linger(each);
-    client.set_user_timeout(each);
-    BOOST_TEST(client.user_timeout() == each);
-    BOOST_TEST(client.linger() >= 0);
+  BOOST_CHECK_EXCEPTION(client.set_keep_alive({.idle = std::chrono::nanoseconds::max()}),
+                        system_error, refuses("keep_alive_options::idle", INT_MAX));
+  for (const int each : {1, INT_MAX - 1, INT_MAX}) {
+    const auto span = std::chrono::milliseconds(each);
+    client.set_user_timeout(span);
+    BOOST_TEST((client.user_timeout() == span));
+    client.set_linger(std::chrono::seconds(each));
+    BOOST_TEST((client.linger() >= std::chrono::seconds(1)));
+  }
+  client.set_user_timeout(std::chrono::nanoseconds::max());
+  BOOST_TEST((client.user_timeout() == std::chrono::milliseconds(INT_MAX)));
+  for (const int each : {INT_MIN, -1, 0}) {
+    BOOST_CHECK_EXCEPTION(client.set_user_timeout(std::chrono::milliseconds(each)), system_error,
+                          refuses("user_timeout", each));
   }
   for (const int each : negative) {
-    client.set_linger(each);
-    BOOST_TEST(client.linger() == -1);
-    BOOST_CHECK_EXCEPTION(client.set_user_timeout(each), system_error,
-                          test::is(boost::system::errc::invalid_argument));
+    BOOST_CHECK_EXCEPTION(client.set_linger(std::chrono::seconds(each)), system_error,
+                          refuses("linger", each));
   }
+  client.set_linger(std::nullopt);
   co_await exchange(client, peer);
 }
 

@@ -10,6 +10,7 @@
 #include "tcp_fixture.hpp"
 
 #include <cosock/connect.hpp>
+#include <cosock/tcp_options.hpp>
 #include <cosock/when.hpp>
 
 #include <netinet/in.h>
@@ -33,41 +34,41 @@ COROUTINE_TEST_CASE(socket_options_read_back_as_set) {
   connection c = co_await connect_pair();
   for (tcp_socket* s : {&c.client, &c.server}) {
     BOOST_TEST(s->no_delay());  // without being told
-    BOOST_TEST(s->linger() < 0);
-    BOOST_TEST(!s->get_keep_alive().enabled);
+    BOOST_TEST(!s->linger().has_value());
+    BOOST_TEST(!s->keep_alive().enabled);
     s->set_no_delay(false);
     BOOST_TEST(!s->no_delay());
     s->set_no_delay(true);
     BOOST_TEST(s->no_delay());
 
-    s->set_keep_alive({.idle_seconds = 11, .interval_seconds = 12, .count = 3});
-    BOOST_TEST(s->get_keep_alive().enabled);
-    BOOST_TEST(s->get_keep_alive().idle_seconds == 11);
-    BOOST_TEST(s->get_keep_alive().interval_seconds == 12);
-    BOOST_TEST(s->get_keep_alive().count == 3);
+    s->set_keep_alive({.idle = 11s, .interval = 11'001ms, .count = 3});
+    BOOST_TEST(s->keep_alive().enabled);
+    BOOST_TEST((s->keep_alive().idle == 11s));
+    BOOST_TEST((s->keep_alive().interval == 12s));  // rounded up
+    BOOST_TEST((s->keep_alive().count == 3));
     s->set_keep_alive({.enabled = false});
-    BOOST_TEST(!s->get_keep_alive().enabled);
-    BOOST_TEST(s->get_keep_alive().count == 3);  // zero leaves it
+    BOOST_TEST(!s->keep_alive().enabled);
+    BOOST_TEST((s->keep_alive().count == 3));  // not set: left
 
     s->set_receive_buffer(20'000);
     BOOST_TEST(s->receive_buffer() == 40'000);
     s->set_send_buffer(30'000);
     BOOST_TEST(s->send_buffer() == 60'000);
 
-    s->set_linger(5);
-    BOOST_TEST(s->linger() == 5);
-    s->set_linger(0);
-    BOOST_TEST(s->linger() == 0);
-    s->set_linger(-1);
-    BOOST_TEST(s->linger() < 0);
+    s->set_linger(4'001ms);
+    BOOST_TEST((s->linger() == 5s));  // rounded up
+    s->set_linger(0s);
+    BOOST_TEST((s->linger() == 0s));
+    s->set_linger(std::nullopt);
+    BOOST_TEST(!s->linger().has_value());
 
-    s->set_user_timeout(1500);
-    BOOST_TEST(s->user_timeout() == 1500);
-    s->set_user_timeout(0);
-    BOOST_TEST(s->user_timeout() == 0);
+    s->set_user_timeout(1'499'001us);
+    BOOST_TEST((s->user_timeout() == 1500ms));  // rounded up
+    s->set_user_timeout(std::nullopt);
+    BOOST_TEST(!s->user_timeout().has_value());
 
-    BOOST_TEST(thrown_by([&] { s->set_keep_alive({.idle_seconds = -1}); }) == system_code(EINVAL));
-    BOOST_TEST(thrown_by([&] { s->set_user_timeout(-1); }) == system_code(EINVAL));
+    BOOST_TEST(thrown_by([&] { s->set_keep_alive({.idle = -1s}); }) == system_code(EINVAL));
+    BOOST_TEST(thrown_by([&] { s->set_user_timeout(-1ms); }) == system_code(EINVAL));
   }
 }
 

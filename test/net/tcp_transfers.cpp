@@ -4,6 +4,7 @@
 // What arrives of what was sent, until the end, and that large transfers starve nobody.
 
 #include <cosock/tcp.hpp>
+#include <cosock/tcp_options.hpp>
 
 #define BOOST_TEST_MODULE tcp_transfers
 #include "raw_socket.hpp"
@@ -135,7 +136,7 @@ COROUTINE_TEST_CASE(abort_resets_the_connection) {
     connection c = co_await connect_pair();
     char into[8];
     if (by_linger) {
-      c.server.set_linger(0);
+      c.server.set_linger(0s);
       c.server.close();
     } else {
       c.server.abort();

@@ -9,6 +9,7 @@
 #include <cosock/local.hpp>
 #include <cosock/sync.hpp>
 #include <cosock/tcp.hpp>
+#include <cosock/tcp_options.hpp>
 #include <cosock/when.hpp>
 
 #include <dlfcn.h>
@@ -284,7 +285,7 @@ COROUTINE_TEST_CASE(a_handler_that_closes_is_done) {
 
 COROUTINE_TEST_CASE(a_reset_that_the_handler_wants_is_one) {
   const auto resets = [](tcp_socket s) -> task<> {
-    s.set_linger(0);
+    s.set_linger(0s);
     co_return;
   };
   const auto check = [](tcp_socket& s, server_handle& handle, endpoint) -> task<> {
