@@ -17,6 +17,7 @@
 #include <cosock/loops.hpp>
 #include <cosock/run.hpp>
 #include <cosock/signal.hpp>
+#include <cosock/awaitable.hpp>
 #include <cosock/task.hpp>
 
 // Side by side, within limits

@@ -5,6 +5,12 @@
 
 #include <cosock/task.hpp>
 
+#include <cosock/awaitable.hpp>
+#include <cosock/channel.hpp>
+#include <cosock/stream.hpp>
+#include <cosock/time.hpp>
+#include <cosock/when.hpp>
+
 #define BOOST_TEST_MODULE task_results
 #include "core_fixture.hpp"
 #include "manual_event.hpp"
@@ -25,7 +31,35 @@ using test::give;
 using test::is;
 using test::nothing_to_do;
 
+// The concept, for tasks, operations and combinations.
+
+static_assert(cosock::awaitable_of<task<int>, int>);
+static_assert(cosock::awaitable_of<task<>, void>);
+static_assert(cosock::awaitable_of<task<int&>, int&>);
+static_assert(!cosock::awaitable_of<task<int>, long>);
+static_assert(cosock::awaitable_of<decltype(cosock::yield()), void>);
+using receive_type =
+    decltype(std::declval<cosock::byte_stream&>().receive(cosock::mutable_buffer()));
+static_assert(cosock::awaitable_of<receive_type, std::size_t>);
+static_assert(cosock::awaitable_of<decltype(std::declval<cosock::channel<int>&>().receive()),
+                                   std::optional<int>>);
+static_assert(cosock::awaitable_of<decltype(cosock::when_all(std::declval<task<int>>(),
+                                                             std::declval<task<char>>())),
+                                   std::tuple<int, char>>);
+static_assert(!cosock::awaitable<int> && !cosock::awaitable<std::suspend_always>);
+
+/// What a program writes with it.
+template <cosock::awaitable_of<int> A>
+task<int> twice(A of) {
+  co_return 2 * co_await std::move(of);
+}
+
 }  // namespace
+
+COROUTINE_TEST_CASE(a_program_takes_any_awaitable_of_a_type) {
+  const auto three = []() -> task<int> { co_return 3; };
+  BOOST_TEST(co_await twice(three()) == 6);
+}
 
 // Results
 

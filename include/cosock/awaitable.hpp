@@ -1,0 +1,28 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/core.hpp>
+
+namespace cosock {
+
+/// What a cosock::task can `co_await`, and what when_all(), with_timeout(), as_result() and the other
+/// combinators take: a task, an operation that a function of this library returns, or a combination of
+/// those.
+///
+/// An awaitable does nothing until it is awaited. It is awaited once, as an rvalue, in a cosock::task,
+/// on the loop to which its object belongs; one that is destroyed before has no effect. Each is a
+/// cancellation point: in a cancelled scope it ends with `error::cancelled`. Its type has no name that
+/// a program may use: take it as `auto`, or as a template parameter with this concept.
+template <class A>
+concept awaitable = detail::awaitable<A>;
+
+/// The type that `co_await` of an awaitable returns.
+template <awaitable A>
+using await_result_t = detail::result_of<A>;
+
+/// An awaitable whose result has the type T.
+template <class A, class T>
+concept awaitable_of = awaitable<A> && std::same_as<await_result_t<A>, T>;
+
+}  // namespace cosock
