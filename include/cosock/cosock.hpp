@@ -32,6 +32,7 @@
 #include <cosock/broadcast.hpp>
 #include <cosock/channel.hpp>
 #include <cosock/mailbox.hpp>
+#include <cosock/promise.hpp>
 #include <cosock/sync.hpp>
 
 // Streams

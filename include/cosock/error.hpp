@@ -38,6 +38,7 @@ enum class error {
   frame_too_long,     ///< a frame, or a block, is over its limit (message_size)
   malformed_frame,    ///< the length prefix of a frame is malformed (bad_message)
   slow_consumer,      ///< the peer does not read, and its connection was closed (no_buffer_space)
+  broken_promise,     ///< a promise was destroyed before it had a result (owner_dead)
 };
 
 /// The category of the codes above, called "cosock".

@@ -45,6 +45,7 @@ class category final : public boost::system::error_category {
       case error::frame_too_long: return make(errc::message_size);
       case error::malformed_frame: return make(errc::bad_message);
       case error::slow_consumer: return make(errc::no_buffer_space);
+      case error::broken_promise: return make(errc::owner_dead);
     }
     return {code, *this};
   }
@@ -70,6 +71,7 @@ class category final : public boost::system::error_category {
       case error::frame_too_long: return "the frame is too long";
       case error::malformed_frame: return "the length of the frame is malformed";
       case error::slow_consumer: return "slow consumer: the peer is not reading";
+      case error::broken_promise: return "the promise was destroyed without a result";
     }
     return "unknown error";
   }

@@ -1,0 +1,189 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/waiter.hpp>
+
+#include <concepts>
+#include <memory>
+#include <optional>
+#include <variant>
+
+namespace cosock {
+
+template <class T = void>
+class promise;
+template <class T = void>
+class future;
+
+namespace detail {
+
+[[noreturn]] COSOCK_API void raise_promise_set();
+COSOCK_API failure broken_promise_failure() noexcept;
+
+/// What a promise, its future and a pending get() share: the one allocation of the three.
+template <class T>
+struct promised {
+  static_assert(std::is_void_v<T> || std::is_object_v<T>, "a promise has a value, not a reference");
+  using value_type = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+  enum class stage : unsigned char { empty, result, broken, taken };
+
+  std::optional<value_type> value;
+  std::exception_ptr error;
+  wait_list receiver;  // at most one
+  stage now = stage::empty;
+  bool wanted = true;  // the future exists
+
+  void complete() noexcept {
+    now = stage::result;
+    receiver.complete_all();
+  }
+  void complete_broken() noexcept {
+    now = stage::broken;
+    if (!receiver.empty()) receiver.first().complete(broken_promise_failure());
+  }
+};
+
+template <class T>
+class COSOCK_AWAITABLE future_get_operation final : public awaiter_of<future_get_operation<T>>,
+                                                    public waiter {
+ public:
+  explicit future_get_operation(std::shared_ptr<promised<T>> state) noexcept
+      : state_(std::move(state)) {}
+  future_get_operation(future_get_operation&& other) noexcept
+      : waiter(), state_(std::move(other.state_)) {}
+
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+    if (!enter(awaiting, parent)) return complete_or_yield();
+    if (!state_ || state_->now == stage::taken) return fail_closed();
+    if (!state_->receiver.empty()) return fail_busy();
+    if (state_->now == stage::broken) return fail_with(broken_promise_failure());
+    if (state_->now == stage::result) return complete_or_yield();
+    return wait_in(state_->receiver.end());
+  }
+  T result() {
+    if (failure_) raise(failure_);
+    state_->now = stage::taken;
+    if (state_->error) std::rethrow_exception(std::move(state_->error));
+    if constexpr (!std::is_void_v<T>) return std::move(*state_->value);
+  }
+  failure fail() noexcept {
+    return failure_ || !state_->error ? failure_ : failure_of(state_->error);
+  }
+  bool has_details() const noexcept { return !failure_ && state_->error != nullptr; }
+
+ private:
+  using stage = typename promised<T>::stage;
+  std::shared_ptr<promised<T>> state_;  // the future may end after the result has come
+};
+
+}  // namespace detail
+
+/// Makes a promise and its future.
+template <class T = void>
+[[nodiscard]] std::pair<promise<T>, future<T>> make_promise();
+
+/// The side of a one-shot value that sets it: a T, nothing for void, or an exception, from one task of a
+/// loop to another. For values from other threads use a mailbox. May be moved; a promise that was
+/// moved from has no future. Allocates nothing: make_promise() makes the one allocation.
+///
+/// If it is destroyed without a result, the future throws `error::broken_promise`.
+template <class T>
+class promise {
+ public:
+  promise(promise&&) noexcept = default;
+  promise& operator=(promise&& other) noexcept {
+    if (this != &other) {
+      abandon();
+      state_ = std::move(other.state_);
+    }
+    return *this;
+  }
+  ~promise() { abandon(); }
+
+  /// Sets the value, and wakes the task that waits for it; it runs later, not inside the call. Returns
+  /// whether the future still exists; the value is destroyed if it does not. Throws std::logic_error if
+  /// the promise has a result already, or was moved from.
+  template <class... Arguments>
+    requires std::constructible_from<typename detail::promised<T>::value_type, Arguments...>
+  bool set_value(Arguments&&... arguments) {
+    require_empty();
+    if (!is_wanted()) return abandon(), false;
+    state_->value.emplace(std::forward<Arguments>(arguments)...);
+    state_->complete();
+    return true;
+  }
+  /// Sets an exception, which the future throws. Otherwise like set_value(). `error` is not null.
+  bool set_exception(std::exception_ptr error) {
+    require_empty();
+    if (!is_wanted()) return abandon(), false;
+    state_->error = std::move(error);
+    state_->complete();
+    return true;
+  }
+
+  /// Whether the future exists: if it does not, nobody wants the result.
+  [[nodiscard]] bool is_wanted() const noexcept { return state_ && state_->wanted; }
+
+ private:
+  friend std::pair<promise<T>, future<T>> make_promise<T>();
+  explicit promise(std::shared_ptr<detail::promised<T>> state) noexcept
+      : state_(std::move(state)) {}
+  void require_empty() const {
+    if (!state_ || state_->now != detail::promised<T>::stage::empty) detail::raise_promise_set();
+  }
+  void abandon() noexcept {
+    if (is_wanted() && state_->now == detail::promised<T>::stage::empty) state_->complete_broken();
+    state_.reset();
+  }
+  std::shared_ptr<detail::promised<T>> state_;
+};
+
+/// The side of a one-shot value that waits for it. May be moved, also while a task waits in get().
+/// Belongs to the loop on which it is used.
+template <class T>
+class [[nodiscard]] future {
+ public:
+  future(future&&) noexcept = default;
+  future& operator=(future&& other) noexcept {
+    if (this != &other) {
+      abandon();
+      state_ = std::move(other.state_);
+    }
+    return *this;
+  }
+  /// A pending get() ends with `error::closed`.
+  ~future() { abandon(); }
+
+  /// Waits for the result, and returns the value, or throws the exception that was set. Errors:
+  /// `error::broken_promise` if the promise was destroyed without a result; `error::busy` while another
+  /// task waits; `error::closed` if the result was taken before, or the future is destroyed.
+  /// Cancelled: the result was not taken; the next get() returns it. A result that arrived before the
+  /// cancellation is returned.
+  detail::future_get_operation<T> get() { return detail::future_get_operation<T>(state_); }
+  /// Whether get() would not wait for the promise.
+  [[nodiscard]] bool is_ready() const noexcept {
+    return state_ && state_->now != detail::promised<T>::stage::empty;
+  }
+
+ private:
+  friend std::pair<promise<T>, future<T>> make_promise<T>();
+  explicit future(std::shared_ptr<detail::promised<T>> state) noexcept : state_(std::move(state)) {}
+  void abandon() noexcept {
+    if (!state_) return;
+    state_->wanted = false;
+    state_->receiver.close_all();
+    state_.reset();
+  }
+  std::shared_ptr<detail::promised<T>> state_;
+};
+
+// Implementation
+
+template <class T>
+std::pair<promise<T>, future<T>> make_promise() {
+  auto state = std::make_shared<detail::promised<T>>();
+  return {promise<T>(state), future<T>(state)};
+}
+
+}  // namespace cosock
