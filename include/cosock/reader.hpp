@@ -27,7 +27,7 @@ namespace detail {
 class COSOCK_API basic_reader_operation : public stream_operation {
  public:
   bool has_details() const noexcept { return filled_ != 0; }
-  enum class want : unsigned char { line, skip, until, block, fill, frame, some };
+  enum class want : unsigned char { line, skip, until, block, fill, frame };
 
  protected:
   basic_reader_operation(buffered_reader& reader, want item) noexcept;
@@ -85,11 +85,9 @@ class COSOCK_AWAITABLE reader_view_operation final : public awaiter_of<reader_vi
   friend class cosock::buffered_reader;
 };
 
-/// Fills memory of the caller: all of it (the result is a bool), or a part (the number of bytes).
-template <class Result>
-class COSOCK_AWAITABLE reader_fill_operation final
-    : public awaiter_of<reader_fill_operation<Result>>,
-      public basic_reader_operation {
+/// Fills memory of the caller, or skips; false at the end of the stream.
+class COSOCK_AWAITABLE reader_fill_operation final : public awaiter_of<reader_fill_operation>,
+                                                     public basic_reader_operation {
  public:
   reader_fill_operation(buffered_reader& reader, want item, mutable_buffer into) noexcept
       : basic_reader_operation(reader, item) {
@@ -99,21 +97,40 @@ class COSOCK_AWAITABLE reader_fill_operation final
   step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
     return start_read(awaiting, parent);
   }
-  Result result() {
+  bool result() {
     if (failure_) raise_failure();
-    if constexpr (std::is_same_v<Result, bool>)
-      return !end_;
-    else
-      return filled_;
+    return !end_;
   }
   failure fail() noexcept { return failure_; }
+};
+
+/// The object of a reader, for its operations as a byte_stream. What has to wait goes on to the
+/// object of the stream below, which reports readiness.
+class COSOCK_API reader_object final : public io_object {
+ public:
+  explicit reader_object(buffered_reader& reader) noexcept;
+  ~reader_object();
+  void arm(io_direction) override;
+  step transfer(stream_operation&) override;
+  void count_into(byte_counter&) noexcept override;
+  bool is_ready(io_direction) noexcept override;
+  bool is_flushed(failure&) noexcept override;
+  bool may_finish() noexcept override;
+  bool is_busy() const noexcept override;
+
+ private:
+  io_object* below() const noexcept;
+  step take(stream_operation&) noexcept;
+  buffered_reader& reader_;
 };
 
 }  // namespace detail
 
 /// Reads lines, frames and blocks from a stream, through a buffer. Does not own the stream, and
 /// belongs to its loop. While a reader is used, only the reader receives from the stream, because its
-/// buffer may hold bytes that were received ahead.
+/// buffer may hold bytes that were received ahead. A reader is a byte_stream itself, so that these
+/// bytes reach whatever continues with the connection: copy_both(), a protocol after an upgrade. Close
+/// and finish the reader then, not the stream.
 ///
 /// Buffered data is returned without suspending, copying or allocating. Each call is a cancellation
 /// point. Errors: `error::cancelled`, `error::closed`, those of byte_stream::receive, and
@@ -125,7 +142,7 @@ class COSOCK_AWAITABLE reader_fill_operation final
 /// return it in an optional, which is empty at the orderly end of the stream: `while (auto line =
 /// co_await reader.read_line())`. If the stream ends inside of an item, they throw
 /// `error::end_of_stream`, and buffered() returns the incomplete item.
-class COSOCK_API buffered_reader {
+class COSOCK_API buffered_reader final : public byte_stream {
  public:
   /// Allocates the buffer: room for a block of `capacity` bytes, and for a line of `max_line` or of
   /// 64 KiB, whichever is less. For a longer line or a larger frame it is doubled while the bytes
@@ -136,7 +153,9 @@ class COSOCK_API buffered_reader {
   explicit buffered_reader(byte_stream& stream, const reader_options& options = {});
   buffered_reader(const buffered_reader&) = delete;
   buffered_reader& operator=(const buffered_reader&) = delete;
-  ~buffered_reader();
+  /// Leaves the stream open. No read_line() and the like may be pending; operations as a byte_stream
+  /// continue on the stream.
+  ~buffered_reader() override;
 
   /// Reads a line. Returns it without its LF, and without a CR before that. Errors:
   /// `error::line_too_long` for more than `max_line` bytes, also in every later read_line(): nothing
@@ -146,7 +165,7 @@ class COSOCK_API buffered_reader {
   /// Discards everything up to and including the next LF, however long the line is. Returns false if
   /// the stream ended before. Cancelled or failed: the bytes that were received are discarded, and the
   /// next call continues with the rest of the line.
-  detail::reader_fill_operation<bool> skip_line() { return {*this, want::skip, {}}; }
+  detail::reader_fill_operation skip_line() { return {*this, want::skip, {}}; }
 
   /// Reads up to a delimiter of one or more bytes. Returns the bytes before it, and consumes the
   /// delimiter. Errors: `error::line_too_long` for more than `max_line` bytes, as in read_line().
@@ -160,7 +179,7 @@ class COSOCK_API buffered_reader {
   /// Fills `into`. Returns false at the orderly end of the stream; then nothing was read. If `into`
   /// is larger than the capacity of the reader, a call that was cancelled or has failed may have
   /// consumed bytes: it throws transfer_error with the number of bytes in `into`.
-  detail::reader_fill_operation<bool> read_exactly(mutable_buffer into) {
+  detail::reader_fill_operation read_exactly(mutable_buffer into) {
     return {*this, want::fill, into};
   }
 
@@ -170,11 +189,12 @@ class COSOCK_API buffered_reader {
   /// necessary, or does not fit into 64 bits.
   detail::reader_view_operation read_frame(const frame_format& format = {});
 
-  /// Copies buffered bytes, or if there are none receives as byte_stream::receive does. Returns their
-  /// number: at least 1, or 0 at the end of the stream.
-  detail::reader_fill_operation<std::size_t> receive(mutable_buffer into) {
-    return {*this, want::some, into};
-  }
+  // As a byte_stream: receive() and the other operations first take the bytes of the buffer, then
+  // receive from the stream, directly into the memory of the caller. Sends go to the stream.
+
+  void shutdown_send() override;
+  /// Closes the stream below. The bytes of the buffer stay.
+  void close() noexcept override;
 
   /// The bytes that were received and not consumed. Valid until the next call.
   [[nodiscard]] std::string_view buffered() const noexcept {
@@ -185,6 +205,7 @@ class COSOCK_API buffered_reader {
 
  private:
   friend class detail::basic_reader_operation;
+  friend class detail::reader_object;
   using want = detail::basic_reader_operation::want;
   byte_stream& stream_;
   std::size_t capacity_;
@@ -194,6 +215,7 @@ class COSOCK_API buffered_reader {
   std::size_t size_;  // of the buffer
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
+  detail::reader_object object_here_;
 };
 
 // Implementation

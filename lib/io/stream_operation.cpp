@@ -49,6 +49,16 @@ step io_operation::launch(io_object* object, io_direction direction) {
   return wait(object, direction, object->maybe_ready[direction]);
 }
 
+void io_operation::move_to(io_object& other) {
+  leave();
+  object_ = &other;
+  other.waiter[direction_] = this;
+  if (other.maybe_ready[direction_])  // could go on, but has had its turn
+    scheduler::get(*other.loop).schedule_next_turn(*this);
+  else
+    other.arm(direction_);
+}
+
 void io_operation::fire() {
   // Null: end_with() has ended the operation, and only the coroutine has to be resumed.
   if (object_) {

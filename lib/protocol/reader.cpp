@@ -12,6 +12,7 @@
 #include <cosock/detail/size.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <new>
@@ -32,11 +33,25 @@ buffered_reader::buffered_reader(byte_stream& from, const reader_options& option
       max_line_(options.max_line),
       unterminated_line_(options.unterminated_line),
       size_(std::max({detail::checked_size("reader_options::capacity", capacity_, 1),
-                      std::min(max_line_, line_room) + 2, detail::max_prefix})) {
+                      std::min(max_line_, line_room) + 2, detail::max_prefix})),
+      object_here_(*this) {
   buffer_.reset(new char[size_]);
+  object_ = &object_here_;
 }
 
 buffered_reader::~buffered_reader() = default;
+
+void buffered_reader::shutdown_send() { stream_.shutdown_send(); }
+
+void buffered_reader::close() noexcept {
+  // For streams that go on in the background: finish() has given up the rest.
+  detail::io_object* const below = detail::stream_access::object_of(stream_);
+  if (below && object_here_.input_ended) below->input_ended = true;
+  object_ = nullptr;
+  object_here_.abandon(detail::closed_failure());
+  object_here_.loop = nullptr;
+  stream_.close();
+}
 
 detail::reader_view_operation buffered_reader::read_until(std::string_view delimiter) {
   if (delimiter.empty()) throw std::invalid_argument("cosock: an empty delimiter");
@@ -90,13 +105,13 @@ step basic_reader_operation::advance(io_object& from) {
 /// Whether bytes go directly to the memory of the caller, past the buffer. They cannot be put back
 /// then, so after an error the caller learns their number (transfer_error).
 bool basic_reader_operation::is_direct() const noexcept {
-  return want_ == want::some || (want_ == want::fill && into_.size() > reader_.capacity_);
+  return want_ == want::fill && into_.size() > reader_.capacity_;
 }
 
 step basic_reader_operation::received(std::size_t bytes) {
   if (is_direct()) {
     filled_ += bytes;
-    if (want_ == want::some || filled_ == into_.size()) return step::done;
+    if (filled_ == into_.size()) return step::done;
     if (bytes != 0) return step::pending;
     if (filled_ == 0) return ended();
     return refused(own_failure(error::end_of_stream));
@@ -139,13 +154,12 @@ inline step basic_reader_operation::satisfied() {
     case want::block:
       if (needed_ > reader_.capacity_) return refused(own_failure(error::frame_too_long));
       return available >= needed_ ? found(0, needed_, needed_) : step::pending;
-    case want::fill:
-    case want::some: break;
+    case want::fill: break;
   }
   // If all bytes fit into the buffer, they stay there until the last one has arrived: a
   // cancellation then loses nothing.
   const std::size_t size = into_.size();
-  if (want_ == want::fill && size <= reader_.capacity_ && available < size) return step::pending;
+  if (size <= reader_.capacity_ && available < size) return step::pending;
   const std::size_t taken = std::min(size - filled_, available);
   if (taken != 0) {
     std::memcpy(static_cast<char*>(into_.data()) + filled_, reader_.buffer_.get() + reader_.begin_,
@@ -153,8 +167,7 @@ inline step basic_reader_operation::satisfied() {
     reader_.begin_ += taken;
     filled_ += taken;
   }
-  const bool all = filled_ == size || (want_ == want::some && taken != 0);
-  return all ? step::done : step::pending;
+  return filled_ == size ? step::done : step::pending;
 }
 
 inline step basic_reader_operation::find_line() noexcept {
@@ -245,6 +258,93 @@ bool basic_reader_operation::prepare() {
   memory_ = r.buffer_.get() + r.end_;
   size_ = r.size_ - r.end_;
   return true;
+}
+
+reader_object::reader_object(buffered_reader& reader) noexcept : reader_(reader) {
+  maybe_ready[reading] = true;
+  if (const io_object* const stream = below()) {
+    loop = stream->loop;
+    keeps_messages = stream->keeps_messages;
+    needs_close_notify = stream->needs_close_notify;
+    input_ended = stream->input_ended;
+  }
+}
+
+reader_object::~reader_object() {
+  if (loop) abandon(closed_failure());
+}
+
+io_object* reader_object::below() const noexcept {
+  return stream_access::object_of(reader_.stream_);
+}
+
+/// Called when an operation of this object has to wait: it waits for the stream below. Until it calls
+/// transfer() again, it cannot come back here, and the buffer is empty.
+void reader_object::arm(io_direction direction) {
+  maybe_ready[direction] = true;
+  io_object* const stream = below();
+  if (!stream || !stream->loop)
+    waiter[direction]->end_with(closed_failure());
+  else if (stream->waiter[direction])
+    waiter[direction]->end_with(own_failure(error::busy));
+  else
+    waiter[direction]->move_to(*stream);
+}
+
+/// Moves bytes of the buffer to the memory of the operation.
+step reader_object::take(stream_operation& op) noexcept {
+  std::array<piece, 64> pieces;
+  std::size_t count = 1;
+  if (op.contiguous())
+    pieces[0] = {op.data(), op.left()};
+  else
+    count = op.pieces(pieces.data(), pieces.size());
+  std::size_t taken = 0;
+  for (std::size_t i = 0; i != count; ++i) {
+    const std::size_t n = std::min(pieces[i].size, reader_.end_ - reader_.begin_);
+    std::memcpy(pieces[i].data, reader_.buffer_.get() + reader_.begin_, n);
+    reader_.begin_ += n;
+    taken += n;
+  }
+  return op.moved(taken);
+}
+
+step reader_object::transfer(stream_operation& op) {
+  io_object* const stream = below();
+  if (!stream || !stream->loop) return op.failed(closed_failure());
+  const io_direction direction = op.direction();
+  if (stream->waiter[direction]) return op.failed(own_failure(error::busy));
+  if (direction == reading && reader_.begin_ != reader_.end_ && take(op) == step::done)
+    return step::done;
+  const step reached = stream->transfer(op);
+  input_ended = stream->input_ended;
+  if (reached == step::pending) maybe_ready[direction] = false;
+  return reached;
+}
+
+void reader_object::count_into(byte_counter& counter) noexcept {
+  if (io_object* const stream = below()) stream->count_into(counter);
+}
+
+bool reader_object::is_ready(io_direction direction) noexcept {
+  if (direction == reading && reader_.begin_ != reader_.end_) return true;
+  io_object* const stream = below();
+  return maybe_ready[direction] = !stream || !stream->loop || stream->is_ready(direction);
+}
+
+bool reader_object::is_flushed(failure& why) noexcept {
+  io_object* const stream = below();
+  return maybe_ready[writing] = !stream || !stream->loop || stream->is_flushed(why);
+}
+
+bool reader_object::may_finish() noexcept {
+  io_object* const stream = below();
+  return stream && stream->loop && stream->may_finish();
+}
+
+bool reader_object::is_busy() const noexcept {
+  const io_object* const stream = below();
+  return io_object::is_busy() || (stream && stream->is_busy());
 }
 
 }  // namespace detail

@@ -3,6 +3,7 @@
 #include <cosock/stream.hpp>
 
 #define BOOST_TEST_MODULE stream
+#include "memory_stream.hpp"
 #include "stream_conformance.hpp"
 
 #include <cosock/connect.hpp>
@@ -55,6 +56,11 @@ task<stream_pair> local_small() {
                         std::make_unique<cosock::local_stream_socket>(std::move(other)));
 }
 
+task<stream_pair> custom() {
+  auto [one, other] = co_await test::make_memory_pair();
+  co_return stream_pair(std::move(one), std::move(other));
+}
+
 void reset(byte_stream& s) { static_cast<tcp_socket&>(s).abort(); }
 
 const register_suite v4("tcp_v4", {.make_pair = tcp_v4, .reset = reset});
@@ -67,5 +73,7 @@ const register_suite local_small_buffers("local_stream_with_small_buffers",
 const register_suite local_seqpacket("local_seqpacket",
                                      {.make_pair = local<cosock::local_seqpacket_socket>,
                                       .bytes = false});
+
+const register_suite memory("custom_stream", {.make_pair = custom});
 
 }  // namespace

@@ -21,6 +21,7 @@ using std::chrono::steady_clock;
 struct stream_pair {
   stream_pair(std::unique_ptr<byte_stream> one, std::unique_ptr<byte_stream> other)
       : first(std::move(one)), second(std::move(other)) {}
+  std::vector<std::unique_ptr<byte_stream>> below;  // of streams that do not own theirs
   std::unique_ptr<byte_stream> first;
   std::unique_ptr<byte_stream> second;
 };
@@ -42,6 +43,8 @@ struct kind {
   bool closes_at_once = true;
   /// No thread takes part, so that a number of turns of the loop is enough for everything.
   bool stays_in_loop = true;
+  /// Its destructor closes the connection, which ends what is pending.
+  bool owns = true;
   /// Bytes only: there are no messages, which have to be received as they were sent.
   bool bytes = true;
 };

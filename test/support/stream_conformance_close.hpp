@@ -278,7 +278,7 @@ STREAM_CHECK(LocalReset, &kind::reset) {
   BOOST_TEST(!a.is_open());
 }
 
-STREAM_CHECK(DestroyedWhilePending, &kind::bounded, &kind::delivers_after_close) {
+STREAM_CHECK(DestroyedWhilePending, &kind::bounded, &kind::delivers_after_close, &kind::owns) {
   for (const operation which : all_operations) {
     BOOST_TEST_INFO_SCOPE(which);
     stream_pair pair = co_await of.make_pair();

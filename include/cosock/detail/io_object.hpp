@@ -61,6 +61,8 @@ class COSOCK_API io_object {
   void ready(io_direction) noexcept;
   /// Ends the pending operations with this failure.
   void abandon(failure) noexcept;
+  /// Whether an operation waits.
+  virtual bool is_busy() const noexcept { return waiter[reading] || waiter[writing]; }
 
  protected:
   io_object() = default;

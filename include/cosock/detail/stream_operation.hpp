@@ -18,6 +18,8 @@ class COSOCK_API io_operation : public awaited_operation {
   void fire() override;
   void cancel() noexcept override;
   void end_with(failure) noexcept;
+  /// Waits for another object from now on, in the same direction: that of a stream below.
+  void move_to(io_object& other);
 
  protected:
   io_operation() noexcept {}
