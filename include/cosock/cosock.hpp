@@ -65,6 +65,7 @@
 
 // Names
 #include <cosock/address.hpp>
+#include <cosock/address_range.hpp>
 #include <cosock/local_endpoint.hpp>
 #include <cosock/resolve.hpp>
 

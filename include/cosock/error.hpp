@@ -31,7 +31,7 @@ enum class error {
   host_not_found,     ///< no such host, or it has no address (host_unreachable)
   service_not_found,  ///< neither a port from 0 to 65535 nor a known service (invalid_argument)
   resolver_failed,    ///< the name server failed or did not answer (resource_unavailable_try_again)
-  invalid_address,    ///< the text is no address or endpoint (invalid_argument)
+  invalid_address,    ///< the text is no address, endpoint or address range (invalid_argument)
   wrong_loop,         ///< the object belongs to another loop (operation_not_permitted)
   message_truncated,  ///< a message did not fit into the buffer; its rest is lost (message_size)
   line_too_long,      ///< a line, or the text before a delimiter, is over its limit (message_size)
@@ -39,6 +39,7 @@ enum class error {
   malformed_frame,    ///< the length prefix of a frame is malformed (bad_message)
   slow_consumer,      ///< the peer does not read, and its connection was closed (no_buffer_space)
   broken_promise,     ///< a promise was destroyed before it had a result (owner_dead)
+  address_denied,     ///< an address_filter does not permit the address (permission_denied)
 };
 
 /// The category of the codes above, called "cosock".
@@ -132,7 +133,7 @@ using result = boost::system::result<T, operation_error>;
 /// Whether trying again cannot help, because the error is one of the program or of the machine:
 ///
 ///   invalid_argument              `service_not_found`, `invalid_address`, EINVAL
-///   permission_denied             EACCES
+///   permission_denied             EACCES, `address_denied`
 ///   operation_not_permitted       EPERM, `wrong_loop`
 ///   address_family_not_supported  EAFNOSUPPORT; likewise protocol_not_supported
 ///   wrong_protocol_type           EPROTOTYPE: a local socket of another kind

@@ -46,6 +46,7 @@ class category final : public boost::system::error_category {
       case error::malformed_frame: return make(errc::bad_message);
       case error::slow_consumer: return make(errc::no_buffer_space);
       case error::broken_promise: return make(errc::owner_dead);
+      case error::address_denied: return make(errc::permission_denied);
     }
     return {code, *this};
   }
@@ -72,6 +73,7 @@ class category final : public boost::system::error_category {
       case error::malformed_frame: return "the length of the frame is malformed";
       case error::slow_consumer: return "slow consumer: the peer is not reading";
       case error::broken_promise: return "the promise was destroyed without a result";
+      case error::address_denied: return "the filter does not permit the address";
     }
     return "unknown error";
   }

@@ -38,6 +38,7 @@ BOOST_AUTO_TEST_CASE(errors_that_no_retry_can_cure_end_it) {
       error::invalid_address,
       error::wrong_loop,
       error::busy,
+      error::address_denied,
       system_code(EACCES),
       system_code(EPERM),
       system_code(EAFNOSUPPORT),
