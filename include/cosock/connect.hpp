@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/address_range.hpp>
 #include <cosock/duration.hpp>
 #include <cosock/resolve.hpp>
 #include <cosock/tcp.hpp>
@@ -34,12 +35,16 @@ struct connect_options {
   bool fast_open = false;
   int receive_buffer = 0;  ///< bytes; 0: the system's default; negative: invalid_argument
   int send_buffer = 0;     ///< bytes; 0: the system's default; negative: invalid_argument
+  /// Connect to permitted addresses only. It is applied to each address after the look-up, to
+  /// numeric hosts and endpoints too. The ranges outlive the `co_await`.
+  address_filter filter = {};
 };
 
 /// Connects to an endpoint. Returns a tcp_socket. Throws system_error with the endpoint in what():
 /// connection_refused, and so on; no_such_device for a scope id that names no interface; a socket
 /// that would be connected to itself (with the same local and remote endpoint) fails with
-/// connection_refused too. Of the options, `timeout`, `attempt_delay` and `family` do not apply:
+/// connection_refused too; `error::address_denied` if the filter of the options does not permit the
+/// address. Of the options, `timeout`, `attempt_delay` and `family` do not apply:
 /// see with_timeout. On cancellation the socket is closed, even if the connection was established
 /// already.
 detail::tcp_connect_operation connect(const endpoint& peer, const connect_options& options = {});
@@ -48,12 +53,14 @@ detail::tcp_connect_operation connect(const endpoint& peer, const connect_option
 /// up concurrently. The first attempt begins when the IPv6 addresses arrive, but at most 50 ms
 /// after the IPv4 addresses. Addresses that arrive later are tried too. If gai.conf(5) prefers
 /// IPv4, this rule has IPv4 and IPv6 exchanged. The families alternate, the next address is tried
-/// after `attempt_delay` or as soon as one fails, and the first connection wins.
+/// after `attempt_delay` or as soon as one fails, and the first connection wins. Addresses that the
+/// filter of the options does not permit are not tried.
 ///
 /// Throws system_error with the code of the first failure that is not permanent (is_permanent,
 /// error.hpp), or of the first failure if all are, and with every address that was tried and its
 /// error in what(); `error::timed_out`, with the same list, for the limit; `error::host_not_found`
-/// if the options exclude every address; the errors of resolve() if the look-up finds none.
+/// if the options exclude every address; `error::address_denied`, with the host and its addresses, if
+/// the filter of the options permits none of them; the errors of resolve() if the look-up finds none.
 /// Cancelled: all sockets are closed.
 COSOCK_API task<tcp_socket> connect(std::string host, std::string service,
                                     connect_options options = {});

@@ -81,7 +81,8 @@ class COSOCK_API reconnecting_client {
     detail::reconnect_session_of<Connect, Session> sessions(std::move(connect), std::move(session));
     co_await run_session(sessions);
   }
-  /// Connects with cosock::connect(host, service), which looks up the name each time.
+  /// Connects with cosock::connect(host, service), which looks up the name each time. The ranges of
+  /// the filter in `how` outlive the task.
   template <class Session>
   task<> run(std::string host, std::string service, Session session, connect_options how = {}) {
     return run([peer_host = std::move(host), peer_service = std::move(service),

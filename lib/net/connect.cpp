@@ -80,6 +80,10 @@ unique_descriptor open_socket(const endpoint& peer, const connect_options& optio
 step tcp_connect_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   if (!enter(awaiting, parent)) return complete_or_yield();
   if (options_.receive_buffer < 0 || options_.send_buffer < 0) return give_up(EINVAL);
+  if (!options_.filter.permits(peer_.address())) {
+    failure_ = own_failure(error::address_denied);
+    return complete_or_yield();
+  }
   int error = 0;
   unique_descriptor socket = open_socket(peer_, options_, error);
   if (error) return give_up(error);
@@ -176,7 +180,7 @@ class race {
   std::string cannot_connect() const {
     return target_.empty() ? "cannot connect" : "cannot connect to " + target_;
   }
-  /// Every attempt and what came of it.
+  /// Every attempt and what came of it, and every address that the filter does not permit.
   std::string list() const {
     std::string text;
     for (const attempt& entry : begun_) {
@@ -231,6 +235,10 @@ task<> race::try_all(nursery& attempts) {
   for (;;) {
     const std::optional<endpoint> peer = co_await candidates_.next();
     if (!peer) co_return;
+    if (!options_.filter.permits(peer->address())) {
+      begun_.push_back({*peer, make_error_code(error::address_denied)});
+      continue;
+    }
     begun_.push_back({*peer, {}});
     attempts.start([this](std::size_t index) { return try_one(index); }, begun_.size() - 1);
     if (!candidates_.more()) co_return;
@@ -259,6 +267,7 @@ task<> race::try_one(std::size_t index) {
 tcp_socket race::result() {
   if (winner_.is_open()) return std::move(winner_);
   if (first_failure_) raise_as(detail::to_failure(*first_failure_), cannot_connect() + list());
+  if (!begun_.empty()) raise_as(own_failure(error::address_denied), cannot_connect() + list());
   candidates_.raise();
 }
 

@@ -338,8 +338,13 @@ cosock::task<> servers() {
 }
 
 cosock::task<> clients() {
+  const cosock::address_range range = cosock::address_range::parse("10.0.0.0/8");
+  const cosock::address_filter filter{.allow = cosock::address_range::non_global_networks(),
+                                      .deny = {&range, 1}};
+  static_cast<void>(range.contains(range.network()) && filter.permits(range.network()));
+  static_cast<void>(range == cosock::address_range(cosock::address::loopback_v4(), 32));
   const cosock::endpoint at(cosock::address::loopback_v6(), 80);
-  const auto connected = co_await cosock::connect(at, {.no_delay = false});
+  const auto connected = co_await cosock::connect(at, {.no_delay = false, .filter = filter});
   if (!connected.is_open()) co_return;
   static_cast<void>(co_await cosock::connect("localhost", 80, {.timeout = 1s}));
   static_cast<void>(co_await cosock::connect("localhost", "http"));
