@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cosock/address.hpp>
+#include <cosock/address_range.hpp>
 #include <cosock/detail/serve_state.hpp>
 #include <cosock/duration.hpp>
 #include <cosock/finish.hpp>
@@ -40,20 +41,27 @@ struct serve_options {
   time_span finish_timeout = std::chrono::seconds(2);
   /// Bytes of input that byte_stream::finish() discards; after more the connection is closed.
   std::size_t max_discard = 256 << 10;
-  /// Called once for each exception that leaves a handler, and once for each code of accept() after
-  /// which serving continues. Must not throw.
+  /// Called once for each exception that leaves a handler, once for each code of accept() after
+  /// which serving continues, and with `error::address_denied` and the peer in what() for each
+  /// connection that `filter` does not permit. Must not throw.
   error_observer on_error = {};
   /// The largest number of errors that are reported to `on_error` in one second. The others are
   /// counted, and their number is reported as a std::runtime_error before the next error, and when the
   /// server ends. std::nullopt: no limit; 0: no reports.
   std::optional<std::uint32_t> max_reports = 10;
+  /// Serve permitted peers only. A connection of another peer is closed when it is accepted; no handler
+  /// is called for it. It is closed too if its remote_endpoint() throws. Local sockets have no
+  /// addresses, and are all served; for streams of other types without remote_endpoint(), serve()
+  /// throws std::logic_error. The ranges outlive the call of serve().
+  address_filter filter = {};
 };
 
 /// Counters of a server, from its start.
 struct serve_counters {
-  std::uint64_t accepted = 0;       ///< connections
-  std::uint64_t failed = 0;         ///< connections whose handler ended with an error
-  std::uint64_t rejected = 0;       ///< errors of accept() because the system had no room
+  std::uint64_t accepted = 0;  ///< connections
+  std::uint64_t failed = 0;    ///< connections whose handler ended with an error
+  std::uint64_t denied = 0;    ///< connections that the filter did not permit; not in `accepted`
+  std::uint64_t rejected = 0;  ///< errors of accept() because the system had no room
   std::uint64_t accept_errors = 0;  ///< all errors of accept() after which serving continued
   std::uint64_t unreported = 0;     ///< errors that `max_reports` left out
   std::size_t active = 0;           ///< connections that are being served
@@ -112,6 +120,9 @@ class COSOCK_API server_handle {
 /// doubled up to 1 s. An error of the acceptor itself (EBADF, EINVAL, ENOTSOCK, EFAULT, ENOSYS, and
 /// every error without a code of the system, such as `error::closed`), or of set_backlog(), stops
 /// the server as stop() does, and is thrown.
+///
+/// A peer that the filter of the options does not permit has passed the handshake of TCP before its
+/// connection is closed, so it can see that the port is open.
 ///
 /// `acceptor` must outlive the `co_await`. It may have any type with accept() and close() as in
 /// tcp_acceptor, and with set_backlog() if the option `backlog` is used (std::logic_error

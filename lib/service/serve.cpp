@@ -238,6 +238,27 @@ void serve_state::report_rest() noexcept {
 
 bool serve_state::has_room() const noexcept { return handle_.counters_.active < max_connections_; }
 
+bool serve_state::has_filter() const noexcept { return !options_.filter.is_empty(); }
+
+void serve_state::refuse_filter() {
+  throw std::logic_error("cosock: serve_options::filter is for connections with remote_endpoint()");
+}
+
+bool serve_state::admits(const endpoint& peer) noexcept {
+  if (options_.filter.permits(peer.address())) return true;
+  try {
+    raise(own_failure(error::address_denied), "connection from " + peer.to_string());
+  } catch (...) {
+    denied();
+  }
+  return false;
+}
+
+void serve_state::denied() noexcept {
+  ++handle_.counters_.denied;
+  report(std::current_exception());
+}
+
 void serve_state::accepted() noexcept {
   delay_ = first_delay;
   skipped_ = 0;

@@ -63,6 +63,12 @@ class COSOCK_API serve_state {
   virtual void set_backlog(int connections) = 0;
   [[noreturn]] static void refuse_backlog();
   bool has_room() const noexcept;
+  bool has_filter() const noexcept;
+  [[noreturn]] static void refuse_filter();
+  /// Whether the filter permits a peer. If not, counts and reports the connection.
+  bool admits(const endpoint& peer) noexcept;
+  /// For a catch block: counts and reports a connection that is not served.
+  void denied() noexcept;
   /// A connection was accepted.
   void accepted() noexcept;
   /// In a catch block around a handler: reports the exception.
@@ -97,6 +103,16 @@ class COSOCK_API serve_state {
   cancel_scope accepting_;            // cancelled by stop()
   cancel_scope connections_;          // its deadline is the end of the drain
   event room_;                        // set when a connection has ended
+};
+
+/// Connections with the address of their peer, and those of local sockets, which have none.
+template <class Connection>
+concept has_peer_address = requires(const Connection& c) {
+  { c.remote_endpoint() } -> std::convertible_to<endpoint>;
+};
+template <class Connection>
+concept is_local_connection = requires(const Connection& c) {
+  { c.remote_endpoint() } -> std::convertible_to<local_endpoint>;
 };
 
 /// The second argument that a handler may take, for connections that know their peer. Otherwise a
@@ -179,12 +195,28 @@ class serve_run final : public serve_connections<connection_of<Acceptor>> {
  private:
   // A loop inside, so that not each connection needs a frame for its accept.
   task<> accept_some(nursery& handlers) override {
+    if constexpr (!has_peer_address<connection> && !is_local_connection<connection>)
+      if (this->has_filter()) this->refuse_filter();
     while (this->has_room()) {
       connection accepted = co_await acceptor_.accept();
-      connection_guard counted(*this, accepted);
-      this->start(handlers, std::move(counted), std::move(accepted));
+      if (is_permitted(accepted)) {
+        connection_guard counted(*this, accepted);
+        this->start(handlers, std::move(counted), std::move(accepted));
+      }
       this->accepted();
     }
+  }
+  bool is_permitted([[maybe_unused]] const connection& accepted) {
+    if constexpr (has_peer_address<connection>) {
+      if (!this->has_filter()) return true;
+      try {
+        return this->admits(accepted.remote_endpoint());
+      } catch (...) {
+        this->denied();
+        return false;
+      }
+    }
+    return true;
   }
   void close() noexcept override { acceptor_.close(); }
   void set_backlog(int connections) override {
