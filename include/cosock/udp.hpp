@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/address_range.hpp>
 #include <cosock/datagram.hpp>
 #include <cosock/socket.hpp>
 #include <cosock/task.hpp>
@@ -30,6 +31,13 @@ struct udp_options {
   bool send_offload = true;  ///< let the system split the joined data of send_batch (UDP_SEGMENT)
   int receive_buffer = 0;    ///< bytes; 0: the system's default; negative: invalid_argument
   int send_buffer = 0;       ///< bytes; 0: the system's default; negative: invalid_argument
+  /// Send to permitted addresses and receive from permitted addresses only. The same holds for groups
+  /// and broadcast addresses as destinations. A send to another address, or connect(), fails with
+  /// `error::address_denied`, with the address in what(); send_batch() after it has sent the datagrams
+  /// in front. A datagram from another address is discarded, as by a filter of the system, but the
+  /// buffer may contain its bytes until a receive returns. The filter is a part of this object: a
+  /// descriptor that was released has none. The ranges outlive the socket.
+  address_filter filter = {};
 };
 
 /// A network interface of this machine, for multicast. A value; by default the system selects one.
@@ -89,7 +97,7 @@ class COSOCK_API udp_socket final : public basic_socket<datagram_socket, endpoin
   [[nodiscard]] static udp_socket adopt(int descriptor);
   /// Sets the default destination, and receives from this peer only. Datagrams of others that are
   /// already in the receive queue are still returned. Sends nothing. May be called again, for another
-  /// peer.
+  /// peer. Errors: `error::address_denied` if the filter of the options does not permit the peer.
   void connect(const endpoint& peer);
   /// Removes the peer: the socket receives from all again. Errors: operation_not_supported on an IPv6
   /// socket, where Linux cannot do that.
@@ -153,7 +161,8 @@ extern template class basic_socket<datagram_socket, endpoint>;
 
 /// Looks up a host as connect() does, and returns a socket that is connected to the first of its
 /// addresses that has a route. Nothing is sent, so it is not known whether the peer listens. Errors:
-/// those of resolve(), or the system's with the address in what(). Cancelled: nothing is left open.
+/// those of resolve(), or the system's with the address in what(); `error::address_denied`, with the
+/// host and its addresses, if the filter permits none of them. Cancelled: nothing is left open.
 COSOCK_API task<udp_socket> connect_udp(std::string host, std::string service,
                                         udp_options options = {});
 

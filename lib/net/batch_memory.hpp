@@ -30,4 +30,9 @@ struct message_slots {
   static constexpr std::align_val_t page{4096};
 };
 
+/// How many datagrams a slot has.
+inline std::size_t datagrams_in(const batch_slot& slot) noexcept {
+  return slot.size == 0 ? 1 : (slot.size + slot.segment - 1) / slot.segment;
+}
+
 }  // namespace cosock::detail

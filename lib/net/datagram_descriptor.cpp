@@ -105,7 +105,7 @@ step datagram_descriptor::transfer_datagrams(datagram_operation& op) {
     case datagram_operation::kind::receive: return receive_message(op);
     case datagram_operation::kind::receive_batch: return receive_messages(op);
     case datagram_operation::kind::send: return send_message(op);
-    case datagram_operation::kind::send_batch: return send_messages(op);
+    case datagram_operation::kind::send_batch: return send_messages(op, op.list());
   }
   return step::done;
 }
@@ -171,6 +171,13 @@ step datagram_descriptor::receive_message(datagram_operation& op) {
     if (peer) op.codec().decode(name.bytes, name_size, peer);
     return op.moved(std::min(static_cast<std::size_t>(n), op.size()), static_cast<std::size_t>(n));
   }
+  name_buffer name;
+  unsigned name_size;
+  return receive_message(op, name, name_size);
+}
+
+step datagram_descriptor::receive_message(datagram_operation& op, name_buffer& name,
+                                          unsigned& name_size) {
   iovec pieces[max_message_pieces + 1];
   const std::size_t count = std::min(memory_of(op, pieces), max_message_pieces);
   if (uses_gro) {
@@ -183,9 +190,7 @@ step datagram_descriptor::receive_message(datagram_operation& op) {
     take_joined(j, pieces, count, size, length);
     return op.moved(size, length);
   }
-  name_buffer name;
   control_buffer control;
-  unsigned name_size;
   std::size_t control_size;
   const ssize_t n = receive_control(pieces, count, name, name_size, control, control_size);
   if (n < 0) return message_failed(op, errno);
@@ -244,7 +249,7 @@ void datagram_descriptor::describe_slot(batch_memory& into, std::size_t i) const
   slot.segment =
       uses_gro ? read_segment_size(s.controls[i].bytes, header.msg_hdr.msg_controllen) : 0;
   if (slot.segment == 0) slot.segment = slot.size;
-  into.datagrams += slot.size == 0 ? 1 : (slot.size + slot.segment - 1) / slot.segment;
+  into.datagrams += datagrams_in(slot);
 }
 
 /// One by one, because there is no room to let the system write them joined, or some are left.
@@ -308,11 +313,11 @@ step datagram_descriptor::send_message(datagram_operation& op) {
   return op.moved(static_cast<std::size_t>(n), static_cast<std::size_t>(n));
 }
 
-step datagram_descriptor::send_messages(datagram_operation& op) {
-  const std::size_t all = op.list().count;
+step datagram_descriptor::send_messages(datagram_operation& op, const outgoing_list& list) {
+  const std::size_t all = list.count;
   std::size_t& sent = op.count();
   std::size_t refused = 0;  // the limit of splitting before the last refusal
-  outgoing_messages out(op.list(), &op.codec(), traits, fd());
+  outgoing_messages out(list, &op.codec(), traits, fd());
   while (sent != all) {
     out.fill(sent);
     const int n = ::sendmmsg(fd(), out.headers(), static_cast<unsigned>(out.count()),

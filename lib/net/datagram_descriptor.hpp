@@ -54,8 +54,8 @@ class retry_timer final : public timer {
   std::int64_t delay_ = first;
 };
 
-/// The descriptor of a datagram socket.
-class datagram_descriptor final : public descriptor {
+/// The descriptor of a datagram socket. filtered_datagrams.hpp derives one that applies a filter.
+class datagram_descriptor : public descriptor {
  public:
   /// As descriptor::open().
   static datagram_descriptor* open(scheduler& loop, int fd, int family, bool shared) {
@@ -67,14 +67,26 @@ class datagram_descriptor final : public descriptor {
   void arm(io_direction) override;
   bool is_ready(io_direction) noexcept override;
   step transfer_datagrams(datagram_operation&) override;
+  /// Whether datagrams may be sent to this address.
+  virtual bool permits(const address&) const noexcept { return true; }
 
   datagram_traits traits;
   bool wants_control = false;  // there may be control messages
   bool uses_gro = false;       // UDP_GRO
   memberships groups;
 
- private:
+ protected:
   ~datagram_descriptor() override = default;
+
+  /// One datagram and its sender, which is in `name`, or for joined datagrams in gro_data().
+  step receive_message(datagram_operation&, name_buffer& name, unsigned& name_size);
+  /// Of the datagrams that the operation sends, those of this list, which begins like its own.
+  step send_messages(datagram_operation&, const outgoing_list&);
+  gro_datagrams& gro_data() noexcept { return *gro_data_; }
+
+  int error_later_ = 0;  // met after a part of a batch
+
+ private:
   void on_events(unsigned) noexcept override;
   void on_detach() noexcept override { retry_.reset(); }
   void on_release() noexcept override { groups.clear(fd()); }
@@ -83,7 +95,6 @@ class datagram_descriptor final : public descriptor {
   step receive_messages(datagram_operation&);
   step receive_split(datagram_operation&);
   step send_message(datagram_operation&);
-  step send_messages(datagram_operation&);
   step message_failed(datagram_operation&, int error) noexcept;
   bool has_gro_data() const noexcept { return gro_data_ && gro_data_->full; }
   bool receive_gro_data();
@@ -92,7 +103,6 @@ class datagram_descriptor final : public descriptor {
   void describe_slot(batch_memory&, std::size_t) const noexcept;
 
   bool retries_by_timer_ = false;  // readiness for what is being sent is not reported
-  int error_later_ = 0;            // met after a part of a batch
   std::unique_ptr<gro_datagrams> gro_data_;
   retry_timer retry_;
   const void* sender_ = nullptr;  // the operation that retry_ is for

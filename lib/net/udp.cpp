@@ -8,7 +8,7 @@
 
 #include "core/text.hpp"
 #include "loop/engine.hpp"
-#include "net/datagram_descriptor.hpp"
+#include "net/filtered_datagrams.hpp"
 #include "net/look_up.hpp"
 #include "net/socket.hpp"
 
@@ -88,9 +88,12 @@ void hear_own_groups_only(int fd, bool v6) noexcept {
   if (v6) ::setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &no, sizeof no);
 }
 
-datagram_descriptor* prepare(scheduler& loop, int fd, bool v6, bool shared) {
-  datagram_descriptor* const d =
-      datagram_descriptor::open(loop, fd, v6 ? AF_INET6 : AF_INET, shared);
+datagram_descriptor* prepare(scheduler& loop, int fd, bool v6, bool shared,
+                             const address_filter& filter = {}) {
+  const int family = v6 ? AF_INET6 : AF_INET;
+  datagram_descriptor* const d = filter.is_empty()
+                                     ? datagram_descriptor::open(loop, fd, family, shared)
+                                     : detail::filtered_datagrams::open(loop, fd, family, filter);
   // Linux before 4.18 would ignore UDP_SEGMENT, and send one large datagram.
   int segment = 0;
   socklen_t size = sizeof segment;
@@ -112,7 +115,7 @@ datagram_descriptor* open(scheduler& loop, const endpoint& at, const udp_options
                    ::setsockopt(socket.get(), SOL_UDP, UDP_GRO, &yes, sizeof yes) == 0;
   detail::system_address name(at);
   if (bound) check(::bind(socket.get(), name.get(), name.size), at);
-  datagram_descriptor* const d = prepare(loop, socket.release(), v6, false);
+  datagram_descriptor* const d = prepare(loop, socket.release(), v6, false, options.filter);
   d->uses_gro = gro;
   d->wants_control = gro || options.receive_address || options.receive_traffic_class ||
                      options.receive_hops || options.receive_time || options.receive_dropped;
@@ -207,6 +210,8 @@ udp_socket udp_socket::adopt(int fd) {
 
 void udp_socket::connect(const endpoint& peer) {
   const bool v6 = is_v6(object_);
+  if (!static_cast<datagram_descriptor*>(object_)->permits(peer.address()))
+    detail::raise(detail::own_failure(error::address_denied), peer.to_string());
   detail::system_address name(peer, v6);
   if (const int error = v6 ? detail::use_interface_of(handle_of(object_), peer.address()) : 0)
     detail::raise(system_failure(error), peer.to_string());
@@ -317,14 +322,20 @@ std::uint32_t udp_socket::dropped() const {
 }
 
 task<udp_socket> connect_udp(std::string host, std::string service, udp_options options) {
+  const std::string target = detail::printable(host);
   udp_socket connected;
   std::exception_ptr failure;
+  std::string denied;
   detail::candidates candidates;
   const auto body = [&](nursery& in) -> task<> {
     co_await candidates.look_up(in, std::move(host), std::move(service), family::any);
     while (!connected.is_open()) {
       const std::optional<endpoint> to = co_await candidates.next();
       if (!to) co_return;
+      if (!options.filter.permits(to->address())) {
+        denied += (denied.empty() ? "" : ", ") + to->to_string();
+        continue;
+      }
       try {
         connected = udp_socket::connected_to(*to, options);
       } catch (const boost::system::system_error&) {
@@ -336,6 +347,8 @@ task<udp_socket> connect_udp(std::string host, std::string service, udp_options 
   co_await with_nursery(body);
   if (connected.is_open()) co_return connected;
   if (failure) std::rethrow_exception(failure);
+  if (!denied.empty())
+    detail::raise(detail::own_failure(error::address_denied), target + ": " + denied);
   candidates.raise();
 }
 

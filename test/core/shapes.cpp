@@ -64,6 +64,8 @@ cosock::task<> child(traced t, int* sum) {
 
 static_assert(std::is_trivially_destructible_v<cosock::connect_options>);
 static_assert(std::is_trivially_destructible_v<cosock::acceptor_options>);
+static_assert(std::is_trivially_destructible_v<cosock::address_filter>);
+static_assert(std::is_trivially_destructible_v<cosock::udp_options>);
 static_assert(std::is_trivially_destructible_v<cosock::resolve_options>);
 static_assert(std::is_trivially_destructible_v<cosock::keep_alive_options>);
 
@@ -106,6 +108,14 @@ COROUTINE_TEST_CASE(option_structs_are_safe_as_temporaries) {
   auto two = co_await cosock::connect(acceptor.local_endpoint(), {.no_delay = false});
   BOOST_TEST(one.no_delay());
   BOOST_TEST(!two.no_delay());
+  const cosock::address_range loopback = cosock::address_range::parse("127.0.0.0/8");
+  auto allowed =
+      co_await cosock::connect("127.0.0.1", port, {.filter = {.allow = std::span(&loopback, 1)}});
+  BOOST_TEST(allowed.is_open());
+  const auto refused = co_await cosock::as_result(
+      cosock::connect(acceptor.local_endpoint(),
+                      {.filter = {.deny = cosock::address_range::non_global_networks()}}));
+  BOOST_TEST((refused.error() == cosock::error::address_denied));
   auto found = co_await cosock::resolve("localhost", port, {.family = cosock::family::v4});
   BOOST_TEST(found.at(0).port() == port);
 }

@@ -8,6 +8,7 @@
 #include <array>
 #include <csignal>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -82,7 +83,11 @@ struct objects {
   cosock::buffered_reader reader{local.first};
   cosock::outbox outbox{local.first};
   std::vector<cosock::outgoing_datagram> no_datagrams;
+  cosock::const_buffer one{"x", 1};
   std::string too_long = std::string(100, 'x');
+  cosock::address_range loopback{cosock::address::loopback_v4(), 32};
+  cosock::address_filter filter{.deny = {&loopback, 1}};
+  cosock::udp_socket filtered_udp{any_port, {.filter = filter}};
 };
 
 }  // namespace
@@ -125,6 +130,21 @@ COROUTINE_TEST_CASE(operations_that_complete_at_once_let_others_run) {
       operation("outbox::flush of nothing", [&] { return o.outbox.flush(); }),
       operation("connect to nowhere",
                 [] { return cosock::connect(cosock::endpoint::parse("127.0.0.1:0")); }),
+      operation("connect to a denied address",
+                [&] {
+                  return cosock::connect(cosock::endpoint::parse("127.0.0.1:1"),
+                                         {.filter = o.filter});
+                }),
+      operation("connect to a host with denied addresses",
+                [&] { return cosock::connect("127.0.0.1", 1, {.filter = o.filter}); }),
+      operation(
+          "send_to a denied address",
+          [&] { return o.filtered_udp.send_to("x", cosock::endpoint::parse("127.0.0.1:1")); }),
+      operation("send_batch to a denied address",
+                [&] {
+                  return o.filtered_udp.send_batch(std::span<const cosock::const_buffer>(&o.one, 1),
+                                                   cosock::endpoint::parse("127.0.0.1:1"));
+                }),
       operation("local connect to nowhere",
                 [] {
                   return cosock::connect<cosock::local_stream_socket>(
