@@ -90,6 +90,42 @@ task<> fails() {
   check(log == std::vector<std::string>{"refused 127.0.0.1"});
 }
 
+//! [allow]
+task<> serve_networks(cosock::tcp_acceptor& acceptor, cosock::server_handle& handle,
+                      const std::vector<std::string>& networks) {
+  std::vector<cosock::address_range> allowed;
+  for (const std::string& text : networks) allowed.push_back(cosock::address_range::parse(text));
+  co_await cosock::serve(acceptor, echo, handle, {.filter = {.allow = allowed}});
+}
+//! [allow]
+
+//! [deny]
+// The host is from a request: it must not lead to this machine or to the network behind it.
+task<cosock::tcp_socket> connect_outside(std::string host, std::string service) {
+  return cosock::connect(host, service,
+                         {.filter = {.deny = cosock::address_range::non_global_networks()}});
+}
+//! [deny]
+
+task<> filters() {
+  cosock::tcp_acceptor acceptor(any_port);
+  cosock::server_handle handle;
+  const cosock::endpoint endpoint = acceptor.local_endpoint();
+  const std::vector<std::string> networks = {"127.0.0.0/8", "10.0.0.0/8", "::1", "fd00::/8"};
+  const auto client = [&]() -> task<> {
+    const auto denied =
+        co_await cosock::as_result(connect_outside("localhost", std::to_string(endpoint.port())));
+    check(denied.error() == cosock::error::address_denied);
+    cosock::tcp_socket socket = co_await cosock::connect(endpoint);
+    co_await socket.send("x");
+    char answer[1];
+    co_await socket.receive_exactly(answer);
+    handle.stop();
+  };
+  co_await cosock::when_all(serve_networks(acceptor, handle, networks), client());
+  check(handle.counters().accepted == 1 && handle.counters().denied == 0);
+}
+
 //! [finish]
 task<> say_goodbye(cosock::byte_stream& server) {
   co_await server.send("bye\n");
@@ -283,6 +319,7 @@ task<> reload() {
 task<> run_examples() {
   co_await stops();
   co_await fails();
+  co_await filters();
   co_await finishes();
   co_await frames();
   co_await outbox();
