@@ -6,7 +6,6 @@
 #define BOOST_TEST_MODULE broadcast
 #include "allocations.hpp"
 #include "manual_event.hpp"
-#include "operation_endings.hpp"
 #include "support.hpp"
 
 #include <memory>
@@ -35,34 +34,6 @@ task<> collect(subscription<int> from, std::vector<int>& into) {
 }
 
 }  // namespace
-
-BOOST_AUTO_TEST_CASE(a_receive_waits_as_everything_does) {
-  struct state {
-    std::unique_ptr<broadcast<int>> b = std::make_unique<broadcast<int>>(4);
-    std::vector<std::unique_ptr<subscription<int>>> s;
-  };
-  // One subscription is for one task at a time.
-  static const auto receive = [](std::shared_ptr<state> of) -> task<> {
-    auto& all = of->s;
-    static_cast<void>(all);
-    co_await receive_one(*all.front());
-  };
-  for (const bool destroys_subscription : {false, true}) {
-    test::check_waits([=] {
-      auto of = std::make_shared<state>();
-      of->s.push_back(std::make_unique<subscription<int>>(of->b->subscribe()));
-      return test::waitable{.wait = [of]() { return receive(of); },
-                            .provide = [of] { BOOST_TEST(of->b->send(1)); },
-                            .destroy =
-                                [of, destroys_subscription] {
-                                  if (destroys_subscription)
-                                    of->s.front().reset();
-                                  else
-                                    of->b.reset();
-                                }};
-    });
-  }
-}
 
 COROUTINE_TEST_CASE(everybody_sees_what_was_sent_after_they_subscribed) {
   broadcast<int> b(8);

@@ -35,7 +35,6 @@ using cosock::with_nursery;
 using cosock::with_timeout;
 using test::cancellable;
 using test::forever;
-using test::gate;
 using test::is;
 using test::kind;
 using clock = std::chrono::steady_clock;
@@ -51,9 +50,9 @@ task<int> count_failing_awaits(cancel_scope& scope) {
   int failed = 0;
   for (int round = 0; round != 2; ++round) {
     for (const kind& k : cancellable) {
-      gate g;
+      cosock::event e;
       try {
-        co_await k.wait(g);
+        co_await k.wait(e);
       } catch (const system_error& e) {
         if (e.code() == error::cancelled) ++failed;
       }

@@ -31,7 +31,6 @@ using cosock::with_grace;
 using cosock::with_nursery;
 using cosock::with_timeout;
 using test::forever;
-using test::gate;
 using test::give_later;
 using test::is;
 using test::kind;
@@ -63,10 +62,10 @@ BOOST_AUTO_TEST_CASE(what_is_shielded_goes_on_when_it_is_cancelled_while_it_wait
   for (const kind& k : protecting) {
     BOOST_TEST_CONTEXT(k.name) {
       cosock::loop loop;
-      gate g;
+      cosock::event e;
       error_code after;
       const auto body = [&]() -> task<> {
-        co_await k.wait(g);
+        co_await k.wait(e);
         after = (co_await as_result(cosock::yield())).error();
       };
       auto root = loop.start(body());
@@ -74,7 +73,7 @@ BOOST_AUTO_TEST_CASE(what_is_shielded_goes_on_when_it_is_cancelled_while_it_wait
       root.cancel();
       settle(loop);
       BOOST_TEST(!root.done());
-      g.open();
+      e.set();
       settle(loop);
       BOOST_REQUIRE(root.done());
       BOOST_CHECK_NO_THROW(root.result());

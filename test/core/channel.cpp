@@ -5,7 +5,6 @@
 #define BOOST_TEST_MODULE channel
 #include "allocations.hpp"
 #include "manual_event.hpp"
-#include "operation_endings.hpp"
 #include "support.hpp"
 
 #include <cosock/when.hpp>
@@ -40,28 +39,6 @@ task<> send_range(channel<pointer>& c, int first, int last) {
 }
 
 }  // namespace
-
-BOOST_AUTO_TEST_CASE(a_receive_waits_as_everything_does) {
-  for (const std::size_t capacity : {1u, 2u}) {
-    test::check_waits([=] {
-      auto c =
-          std::make_shared<std::unique_ptr<channel<int>>>(std::make_unique<channel<int>>(capacity));
-      return test::waitable{.wait = [c]() { return receive_one(**c); },
-                            .provide = [c] { BOOST_TEST((*c)->try_send(1)); },
-                            .destroy = [c] { c->reset(); }};
-    });
-  }
-}
-
-BOOST_AUTO_TEST_CASE(a_send_waits_as_everything_does) {
-  test::check_waits([] {
-    auto c = std::make_shared<std::unique_ptr<channel<int>>>(std::make_unique<channel<int>>(1));
-    BOOST_TEST((*c)->try_send(0));
-    return test::waitable{.wait = [c]() { return send_one(**c); },
-                          .provide = [c] { BOOST_TEST((*c)->try_receive().has_value()); },
-                          .destroy = [c] { c->reset(); }};
-  });
-}
 
 COROUTINE_TEST_CASE(values_come_in_order_whatever_the_capacity) {
   for (const std::size_t capacity : {0u, 1u, 2u, 3u, 7u, 100u}) {

@@ -5,7 +5,6 @@
 #define BOOST_TEST_MODULE sync
 #include "allocations.hpp"
 #include "manual_event.hpp"
-#include "operation_endings.hpp"
 #include "support.hpp"
 
 #include <cosock/when.hpp>
@@ -37,43 +36,6 @@ task<> hold(semaphore& s, std::size_t count, std::vector<int>& order, int number
 }
 
 }  // namespace
-
-BOOST_AUTO_TEST_CASE(an_event_waits_as_everything_does) {
-  test::check_waits([] {
-    auto e = std::make_shared<std::unique_ptr<event>>(std::make_unique<event>());
-    return test::waitable{.wait = [e]() { return wait_for(**e); },
-                          .provide = [e] { (*e)->set(); },
-                          .destroy = [e] { e->reset(); }};
-  });
-}
-
-BOOST_AUTO_TEST_CASE(a_semaphore_waits_as_everything_does) {
-  static const auto take = [](semaphore& s) -> task<> {
-    auto held = co_await s.acquire();
-    held.forget();
-  };
-  test::check_waits([] {
-    auto s = std::make_shared<std::unique_ptr<semaphore>>(std::make_unique<semaphore>(0));
-    return test::waitable{.wait = [s]() { return take(**s); },
-                          .provide = [s] { (*s)->release(); },
-                          .destroy = nullptr};
-  });
-}
-
-BOOST_AUTO_TEST_CASE(a_mutex_waits_as_everything_does) {
-  struct state {
-    mutex m;
-    mutex::guard held;
-  };
-  static const auto take = [](mutex& m) -> task<> { static_cast<void>(co_await m.lock()); };
-  test::check_waits([] {
-    auto s = std::make_shared<state>();
-    s->held = s->m.try_lock();
-    return test::waitable{.wait = [s]() { return take(s->m); },
-                          .provide = [s] { s->held.release(); },
-                          .destroy = nullptr};
-  });
-}
 
 BOOST_AUTO_TEST_CASE(an_event_wakes_everybody_and_stays_set) {
   cosock::loop loop;

@@ -5,7 +5,6 @@
 
 #define BOOST_TEST_MODULE time_limits
 #include "manual_event.hpp"
-#include "operation_endings.hpp"
 #include "scripted_stream.hpp"
 #include "support.hpp"
 

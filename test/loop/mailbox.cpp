@@ -5,7 +5,6 @@
 #define BOOST_TEST_MODULE mailbox
 #include "allocations.hpp"
 #include "manual_event.hpp"
-#include "operation_endings.hpp"
 #include "support.hpp"
 
 #include <memory>
@@ -34,36 +33,6 @@ task<std::unique_ptr<mailbox<int>>> make_mailbox(std::size_t capacity) {
 }
 
 }  // namespace
-
-BOOST_AUTO_TEST_CASE(a_receive_waits_as_everything_does) {
-  struct state {
-    std::unique_ptr<mailbox<int>> box;
-    std::optional<mailbox<int>::sender> to;
-    int provided = 0;  // before there was a box
-  };
-  // The box belongs to the loop of the first task that waits.
-  static const auto receive = [](std::shared_ptr<state> of) -> task<> {
-    if (!of->box) {
-      of->box = std::make_unique<mailbox<int>>(4);
-      of->to = of->box->make_sender();
-      for (; of->provided != 0; --of->provided) BOOST_TEST(of->to->try_send(1));
-    }
-    co_await receive_one(*of->box);
-  };
-  test::check_waits([] {
-    auto of = std::make_shared<state>();
-    return test::waitable{.wait = [of]() { return receive(of); },
-                          .provide =
-                              [of] {
-                                if (of->to)
-                                  BOOST_TEST(of->to->try_send(1));
-                                else
-                                  ++of->provided;
-                              },
-                          .destroy = [of] { of->box.reset(); },
-                          .at_once = false};
-  });
-}
 
 COROUTINE_TEST_CASE(values_from_eight_threads_all_arrive_each_in_the_order_of_its_thread) {
   constexpr int threads = 8;

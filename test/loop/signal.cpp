@@ -4,7 +4,6 @@
 
 #define BOOST_TEST_MODULE signal
 #include "manual_event.hpp"
-#include "operation_endings.hpp"
 #include "support.hpp"
 
 #include <cosock/run.hpp>
@@ -52,34 +51,6 @@ int status_of(int (*program)()) {
 }
 
 }  // namespace
-
-BOOST_AUTO_TEST_CASE(a_wait_waits_as_everything_does) {
-  struct state {
-    std::unique_ptr<signal_set> set;
-    bool early = false;
-  };
-  // The set belongs to the loop of the first task that waits.
-  static const auto wait = [](std::shared_ptr<state> of) -> task<> {
-    if (!of->set) {
-      of->set = co_await make_set(SIGUSR1);
-      if (of->early) ::raise(SIGUSR1);
-    }
-    co_await wait_for(*of->set, SIGUSR1);
-  };
-  test::check_waits([] {
-    auto of = std::make_shared<state>();
-    return test::waitable{.wait = [of]() { return wait(of); },
-                          .provide =
-                              [of] {
-                                if (of->set)
-                                  ::raise(SIGUSR1);
-                                else
-                                  of->early = true;
-                              },
-                          .destroy = [of] { of->set.reset(); },
-                          .at_once = false};
-  });
-}
 
 COROUTINE_TEST_CASE(each_set_gets_its_signals) {
   signal_set one({SIGUSR1, SIGUSR2, SIGUSR1});

@@ -5,7 +5,6 @@
 #define BOOST_TEST_MODULE frame
 #include "allocations.hpp"
 #include "manual_event.hpp"
-#include "operation_endings.hpp"
 #include "scripted_stream.hpp"
 #include "stream_fixture.hpp"
 #include "support.hpp"
@@ -191,33 +190,6 @@ COROUTINE_TEST_CASE(a_frame_that_was_sent_in_part_says_how_much) {
                         is(boost::system::errc::broken_pipe));
   s->close();
   BOOST_CHECK_EXCEPTION(co_await send_frame(*s, "payload"), system_error, is(error::closed));
-}
-
-BOOST_AUTO_TEST_CASE(sending_waits_as_everything_does) {
-  struct state {
-    std::unique_ptr<scripted_stream> stream;
-    bool early = false;
-  };
-  static const auto send = [](std::shared_ptr<state> of) -> task<> {
-    if (!of->stream) {
-      of->stream = co_await test::make_scripted_stream();
-      if (!of->early) of->stream->set_room(0);
-    }
-    co_await send_frame(*of->stream, "payload");
-  };
-  test::check_waits([] {
-    auto of = std::make_shared<state>();
-    return test::waitable{.wait = [of]() { return send(of); },
-                          .provide =
-                              [of] {
-                                if (of->stream)
-                                  of->stream->set_room(1000);
-                                else
-                                  of->early = true;
-                              },
-                          .destroy = [of] { of->stream->close(); },
-                          .at_once = false};
-  });
 }
 
 COROUTINE_TEST_CASE(sending_allocates_nothing) {

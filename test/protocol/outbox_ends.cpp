@@ -7,7 +7,6 @@
 
 #define BOOST_TEST_MODULE outbox_ends
 #include "manual_event.hpp"
-#include "operation_endings.hpp"
 #include "outbox_fixture.hpp"
 #include "scripted_stream.hpp"
 #include "stream_fixture.hpp"

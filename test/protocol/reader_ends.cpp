@@ -7,7 +7,6 @@
 
 #define BOOST_TEST_MODULE reader_ends
 #include "manual_event.hpp"
-#include "operation_endings.hpp"
 #include "scripted_stream.hpp"
 #include "stream_fixture.hpp"
 #include "support.hpp"
@@ -32,51 +31,6 @@ using test::is;
 using test::scripted_stream;
 
 }  // namespace
-
-BOOST_AUTO_TEST_CASE(reading_waits_as_everything_does) {
-  struct state {
-    std::unique_ptr<scripted_stream> stream;
-    std::unique_ptr<buffered_reader> reader;
-    bool early = false;
-  };
-  static const auto read = [](std::shared_ptr<state> of, int kind) -> task<> {
-    if (!of->stream) {
-      of->stream = co_await test::make_scripted_stream();
-      of->reader = std::make_unique<buffered_reader>(*of->stream);
-      if (of->early) of->stream->push("\1\n");
-    }
-    char two[2];
-    if (kind == 0)
-      static_cast<void>(co_await of->reader->read_line());
-    else if (kind == 1)
-      static_cast<void>(co_await of->reader->read_until("\n"));
-    else if (kind == 2)
-      static_cast<void>(co_await of->reader->read_exactly(2));
-    else if (kind == 3)
-      static_cast<void>(co_await of->reader->read_exactly(two));
-    else if (kind == 4)
-      static_cast<void>(co_await of->reader->read_frame({.prefix = frame_prefix::one_byte}));
-    else
-      static_cast<void>(co_await of->reader->receive(two));
-  };
-  for (int kind = 0; kind != 6; ++kind) {
-    BOOST_TEST_CONTEXT(kind) {
-      test::check_waits([=] {
-        auto of = std::make_shared<state>();
-        return test::waitable{.wait = [=]() { return read(of, kind); },
-                              .provide =
-                                  [of] {
-                                    if (of->stream)
-                                      of->stream->push("\1\n");
-                                    else
-                                      of->early = true;
-                                  },
-                              .destroy = [of] { of->stream->close(); },
-                              .at_once = false};
-      });
-    }
-  }
-}
 
 COROUTINE_TEST_CASE(a_call_that_was_cancelled_in_the_middle_has_lost_nothing) {
   const std::string text = "hello, world\n";

@@ -8,7 +8,6 @@
 #define BOOST_TEST_MODULE reconnect_stop
 #include "loop_endings.hpp"
 #include "manual_event.hpp"
-#include "operation_endings.hpp"
 #include "reconnect_machine.hpp"
 #include "stream_fixture.hpp"
 

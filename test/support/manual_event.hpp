@@ -51,6 +51,10 @@ boost::system::error_code code_of(cosock::task_handle<T>& work) {
   return {};
 }
 
+inline bool ended_with(cosock::task_handle<void>& work, const boost::system::error_code& expected) {
+  return work.done() && code_of(work) == expected;
+}
+
 /// Waits for ever.
 inline auto forever() { return cosock::sleep_for(std::chrono::hours::max()); }
 
