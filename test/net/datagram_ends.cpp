@@ -22,28 +22,6 @@ using boost::system::error_code;
 using cosock::receive_result;
 using cosock::task;
 
-DATAGRAM_CHECK(close_wakes_what_waits) {
-  for (const operation which : waiting_operations) {
-    BOOST_TEST_INFO_SCOPE(which);
-    for (const bool destroyed : {false, true}) {
-      auto b = std::make_unique<socket_of<Kind>>(Kind::make());
-      error_code how;
-      const auto waiter = [&]() -> task<> {
-        how = co_await perform<Kind>(which, *b, endpoint_of<Kind>());
-      };
-      const auto closer = [&]() -> task<> {
-        co_await cosock::yield();
-        if (destroyed)
-          b.reset();
-        else
-          b->close();
-      };
-      co_await cosock::when_all(waiter(), closer());
-      BOOST_TEST(how == code(cosock::error::closed));
-    }
-  }
-}
-
 DATAGRAM_CHECK(a_closed_socket_says_so) {
   socket_of<Kind> s = Kind::make();
   const endpoint_of<Kind> to = s.local_endpoint();

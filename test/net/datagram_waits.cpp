@@ -21,24 +21,7 @@ using namespace test::datagram_kinds;
 using boost::system::error_code;
 using cosock::as_result;
 using cosock::const_buffer;
-using cosock::receive_result;
 using cosock::task;
-
-DATAGRAM_CHECK(waits_until_a_datagram_comes) {
-  socket_of<Kind> a = Kind::make();
-  socket_of<Kind> b = Kind::make();
-  char into[16];
-  const auto receive = [&]() -> task<std::string> {
-    const receive_result got = co_await b.receive(into);
-    co_return text(into, got.size);
-  };
-  const auto send = [&]() -> task<> {
-    co_await cosock::yield();
-    co_await a.send_to("late", b.local_endpoint());
-  };
-  const auto [got, sent] = co_await cosock::when_all(receive(), send());
-  BOOST_TEST(got == "late");
-}
 
 DATAGRAM_CHECK(readiness) {
   socket_of<Kind> a = Kind::make();
@@ -70,56 +53,6 @@ DATAGRAM_CHECK(a_cancelled_operation_does_nothing) {
   BOOST_TEST(co_await size_of_next(b) == 4u);
   BOOST_TEST(co_await failure_of(cosock::with_timeout(1ms, a.receive(into))) ==
              code(cosock::error::timed_out));
-}
-
-DATAGRAM_CHECK(cancel_keeps_the_datagram) {
-  socket_of<Kind> a = Kind::make();
-  socket_of<Kind> b = Kind::make();
-  for (const operation which : waiting_operations) {
-    BOOST_TEST_INFO_SCOPE(which);
-    cosock::cancel_scope scope;
-    error_code how;
-    const auto waiter = [&]() -> task<> {
-      how = co_await perform<Kind>(which, b, a.local_endpoint());
-    };
-    const auto inside = [&]() -> task<> { (void)co_await as_result(scope.run(waiter())); };
-    const auto canceller = [&]() -> task<> {
-      co_await cosock::yield();
-      scope.cancel();
-      co_await a.send_to("kept", b.local_endpoint());
-    };
-    co_await cosock::when_all(inside(), canceller());
-    BOOST_TEST(how == code(cosock::error::cancelled));
-    BOOST_TEST(co_await size_of_next(b) == 4u);
-  }
-}
-
-/// Cancelled in the turn in which the datagram comes: either way it is not lost.
-DATAGRAM_CHECK(cancel_in_the_turn_of_the_datagram) {
-  socket_of<Kind> a = Kind::make();
-  socket_of<Kind> b = Kind::make();
-  for (const bool cancel_first : {false, true}) {
-    char into[16];
-    cosock::cancel_scope scope;
-    std::size_t taken = 0;
-    const auto waiter = [&]() -> task<> {
-      const receive_result got = co_await b.receive(into);
-      taken = got.size;
-    };
-    const auto inside = [&]() -> task<> { (void)co_await as_result(scope.run(waiter())); };
-    const auto both = [&]() -> task<> {
-      co_await cosock::yield();
-      if (cancel_first) scope.cancel();
-      co_await a.send_to("kept", b.local_endpoint());
-      if (!cancel_first) scope.cancel();
-    };
-    co_await cosock::when_all(inside(), both());
-    if (taken == 0) {
-      const receive_result got = co_await b.receive(into);
-      taken = got.size;
-    }
-    BOOST_TEST(taken == 4u);
-  }
 }
 
 DATAGRAM_CHECK(a_waiting_operation_allocates_nothing) {

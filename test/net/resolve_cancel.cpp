@@ -6,7 +6,6 @@
 #include <cosock/resolve.hpp>
 
 #define BOOST_TEST_MODULE resolve_cancel
-#include "core/scheduler.hpp"
 #include "look_ups.hpp"
 #include "manual_event.hpp"
 #include "name_server.hpp"
@@ -150,36 +149,6 @@ NETWORK_TEST_CASE(a_process_ends_at_once_while_the_name_server_is_silent) {
 }
 
 // A name server that the test holds.
-
-/// What the loop of a task has for the library.
-struct find_loop_state {
-  cosock::detail::loop_state* found = nullptr;
-  bool await_ready() const noexcept { return false; }
-  template <class Promise>
-  bool await_suspend(std::coroutine_handle<Promise> task) noexcept {
-    found = task.promise().parent->loop;
-    return false;
-  }
-  cosock::detail::loop_state* await_resume() const noexcept { return found; }
-};
-task<cosock::detail::loop_state*> loop_state() { co_return co_await find_loop_state(); }
-
-NETWORK_TEST_CASE(cancelled_in_the_turn_in_which_it_completes_it_gives_its_answer) {
-  name_server names;
-  loop l;
-  auto look_up = l.start(resolve("gate.test", 80, {.family = family::v4}));
-  auto reverse = l.start(reverse_resolve(address::loopback_v4()));
-  while (l.poll() != 0) continue;
-  finish(l, reverse);
-  while (l.poll() != 0) continue;
-  auto& scheduler = cosock::detail::scheduler::get(*l.run(loop_state()));
-  names.open_gate();
-  while (!scheduler.has_ready()) std::this_thread::yield();
-  // Delivered after the answer, and before the task is resumed.
-  l.post([&] { look_up.cancel(); });
-  finish(l, look_up);
-  BOOST_TEST(joined(look_up.result()) == "127.0.0.7:80");
-}
 
 NETWORK_TEST_CASE(an_answer_that_comes_after_the_cancellation_is_dropped) {
   name_server names;

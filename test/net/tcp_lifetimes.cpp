@@ -80,16 +80,6 @@ BOOST_AUTO_TEST_CASE(a_loop_ends_under_a_pending_accept) {
   }
 }
 
-BOOST_AUTO_TEST_CASE(a_loop_ends_under_a_pending_connect) {
-  const black_hole nobody;
-  const std::size_t before = open_descriptors();
-  for (const bool task_first : {false, true}) {
-    end_loop_under(std::make_unique<loop>(), task_first,
-                   [&] { return outcome_of_connect(nobody.at()); });
-    BOOST_TEST(open_descriptors() == before);
-  }
-}
-
 /// The sockets are locals of the task that waits.
 BOOST_AUTO_TEST_CASE(a_loop_ends_under_sockets_in_a_frame) {
   const std::size_t before = open_descriptors();

@@ -66,9 +66,6 @@ inline std::ostream& operator<<(std::ostream& out, operation o) {
 inline constexpr operation every_operation[] = {operation::receive,       operation::receive_from,
                                                 operation::receive_batch, operation::wait_readable,
                                                 operation::send_to,       operation::send_batch};
-inline constexpr operation waiting_operations[] = {operation::receive, operation::receive_from,
-                                                   operation::receive_batch,
-                                                   operation::wait_readable};
 
 template <class Kind>
 task<error_code> perform(operation which, socket_of<Kind>& s, endpoint_of<Kind> to) {
