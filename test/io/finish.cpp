@@ -194,17 +194,6 @@ COROUTINE_TEST_CASE(busy_and_closed) {
   BOOST_TEST((co_await outcome_of(none.finish())).is(cosock::error::closed));
 }
 
-COROUTINE_TEST_CASE(a_close_by_another_task_ends_it) {
-  auto [one, other] = co_await connected();
-  beside finishing;
-  co_await cosock::with_nursery([&](nursery& n) -> task<> {
-    start(n, finishing, [&] { return one.finish(1min); });
-    co_await settle();
-    one.close();
-  });
-  BOOST_TEST(finishing.result.is(cosock::error::closed));
-}
-
 COROUTINE_TEST_CASE(a_reset_while_it_waits_is_an_error) {
   auto [one, other] = co_await connected();
   beside finishing;
