@@ -4,7 +4,6 @@
 
 #define BOOST_TEST_MODULE copy
 #include "manual_event.hpp"
-#include "operation_endings.hpp"
 #include "scripted_stream.hpp"
 #include "stream_fixture.hpp"
 #include "support.hpp"
@@ -140,40 +139,6 @@ COROUTINE_TEST_CASE(a_copy_that_is_cancelled_says_how_many_bytes_had_gone) {
   BOOST_CHECK_EXCEPTION(co_await scope.run(cosock::copy(*from, *to)), system_error,
                         is(error::cancelled));
   BOOST_TEST(from->pieces_left() == 1u);
-}
-
-BOOST_AUTO_TEST_CASE(a_loop_that_is_destroyed_takes_the_copy_with_it) {
-  for (int what = 0; what != 3; ++what) {
-    auto loop = std::make_unique<cosock::loop>();
-    const auto from = loop->run(test::make_scripted_stream());
-    const auto to = loop->run(test::make_scripted_stream());
-    if (what == 1) to->set_room(0);
-    if (what != 0) from->push("abc");
-    auto one = loop->start(cosock::copy(*from, *to));
-    settle(*loop);
-    auto both = loop->start(copy_both(*from, *to));
-    if (what == 2) settle(*loop);
-    loop.reset();
-    BOOST_CHECK_THROW(one.result(), std::logic_error);
-  }
-}
-
-BOOST_AUTO_TEST_CASE(a_stream_that_is_closed_ends_the_copy) {
-  for (const bool sending : {false, true}) {
-    cosock::loop loop;
-    const auto from = loop.run(test::make_scripted_stream());
-    const auto to = loop.run(test::make_scripted_stream());
-    if (sending) {
-      to->set_room(0);
-      from->push("abc");
-    }
-    auto one = loop.start(cosock::copy(*from, *to));
-    settle(loop);
-    BOOST_TEST(!one.done());
-    (sending ? to : from)->close();
-    settle(loop);
-    BOOST_CHECK_EXCEPTION(one.result(), system_error, is(error::closed));
-  }
 }
 
 COROUTINE_TEST_CASE(much_is_copied_between_sockets_in_both_directions) {

@@ -8,7 +8,6 @@
 #define BOOST_TEST_MODULE outbox_send
 #include "allocations.hpp"
 #include "manual_event.hpp"
-#include "operation_endings.hpp"
 #include "outbox_fixture.hpp"
 #include "scripted_stream.hpp"
 #include "stream_fixture.hpp"
@@ -131,20 +130,6 @@ BOOST_AUTO_TEST_CASE(a_loop_that_is_destroyed_takes_all_with_it) {
     loop.reset();
     BOOST_TEST(!out->try_send("late"));
   }
-}
-
-BOOST_AUTO_TEST_CASE(an_outbox_that_is_destroyed_ends_those_who_wait) {
-  cosock::loop loop;
-  const auto s = loop.run(test::make_scripted_stream());
-  auto out = std::make_unique<outbox>(*s, outbox_options{.max_messages = 1});
-  BOOST_TEST(out->try_send("a"));
-  auto waits = loop.start(send(*out, "b"));
-  auto flushes = loop.start([](outbox& out) -> task<> { co_await out.flush(); }(*out));
-  settle(loop);
-  out.reset();
-  settle(loop);
-  BOOST_TEST(test::ended_with(waits, error::closed));
-  BOOST_TEST(test::ended_with(flushes, error::closed));
 }
 
 COROUTINE_TEST_CASE(many_messages_go_with_one_call_and_keep_their_order) {
