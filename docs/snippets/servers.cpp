@@ -32,10 +32,25 @@ task<> echo(cosock::tcp_socket& client) {
 }
 //! [idle]
 
+//! [draining]
+// Answers requests of a line. A client without a request is left when the server stops.
+task<> answer(cosock::tcp_socket& client, const cosock::connection& connection) {
+  cosock::buffered_reader requests(client);
+  for (;;) {
+    const auto next = co_await cosock::when_any(requests.read_line(), connection.draining());
+    const auto& request = std::get<0>(next.results);
+    if (!request || !*request) co_return;  // the server drains, or the client has ended
+    co_await client.send("done\n");
+  }
+}
+//! [draining]
+
 //! [options]
 task<> serve_with_limits(cosock::tcp_acceptor& acceptor, cosock::server_handle& handle,
                          std::vector<std::string>& log) {
-  auto observer = [&](const std::exception_ptr& e) { log.push_back(cosock::error_message(e)); };
+  auto observer = [&](const std::exception_ptr& e, std::string_view source) {
+    log.push_back(std::string(source) + ": " + cosock::error_message(e));
+  };
   cosock::serve_options options;
   options.max_connections = 1000;
   options.drain = 30s;
@@ -43,6 +58,20 @@ task<> serve_with_limits(cosock::tcp_acceptor& acceptor, cosock::server_handle& 
   co_await cosock::serve(acceptor, echo, handle, options);
 }
 //! [options]
+
+task<> drains() {
+  cosock::tcp_acceptor acceptor(any_port);
+  cosock::server_handle handle;
+  const auto client = [&]() -> task<> {
+    cosock::tcp_socket socket = co_await cosock::connect(acceptor.local_endpoint());
+    cosock::buffered_reader answers(socket);
+    co_await socket.send("request\n");
+    check(co_await answers.read_line() == "done");
+    handle.stop();
+    check(!co_await answers.read_line());
+  };
+  co_await cosock::when_all(cosock::serve(acceptor, answer, handle), client());
+}
 
 task<> stops() {
   cosock::tcp_acceptor acceptor(any_port);
@@ -318,6 +347,7 @@ task<> reload() {
 
 task<> run_examples() {
   co_await stops();
+  co_await drains();
   co_await fails();
   co_await filters();
   co_await finishes();

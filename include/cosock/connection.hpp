@@ -5,6 +5,7 @@
 #include <cosock/address.hpp>
 #include <cosock/detail/io_object.hpp>
 #include <cosock/local_endpoint.hpp>
+#include <cosock/sync.hpp>
 
 #include <optional>
 
@@ -43,11 +44,18 @@ class basic_connection {
     return answer;
   }
 
+  /// Waits until the server drains; see server_handle::draining(). For a handler without a request:
+  /// `co_await when_any(reader.read_line(), connection.draining())`.
+  detail::event_wait_operation draining() const noexcept { return draining_.wait(); }
+  /// Whether draining() would not wait.
+  [[nodiscard]] bool is_draining() const noexcept { return draining_.is_set(); }
+
  private:
   template <class Acceptor, class Handler>
   friend class detail::serve_run;
   template <class Stream>
-  basic_connection(const Stream& stream, const detail::kept_io_object& kept) : kept_(kept) {
+  basic_connection(const Stream& stream, const detail::kept_io_object& kept, event& draining)
+      : kept_(kept), draining_(draining) {
     try {
       peer_.emplace(stream.remote_endpoint());
     } catch (...) {
@@ -59,6 +67,7 @@ class basic_connection {
   }
 
   const detail::kept_io_object& kept_;
+  event& draining_;
   std::optional<Endpoint> peer_;
   std::optional<Endpoint> local_;
   detail::failure no_peer_;

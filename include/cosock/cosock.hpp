@@ -13,11 +13,11 @@
 /// call, such as `loop::post` and the senders of a `mailbox`, say so.
 
 // Tasks, and what runs them
+#include <cosock/awaitable.hpp>
 #include <cosock/loop.hpp>
 #include <cosock/loops.hpp>
 #include <cosock/run.hpp>
 #include <cosock/signal.hpp>
-#include <cosock/awaitable.hpp>
 #include <cosock/task.hpp>
 
 // Side by side, within limits

@@ -17,11 +17,11 @@ namespace cosock {
 /// A reference to a function that is called with errors: `void(const std::exception_ptr&)`. A
 /// function, a function pointer and a lambda without captures are copied; any other function object
 /// must outlive it.
-class error_observer : public observer<const std::exception_ptr&> {
+class error_observer : public observer<const std::exception_ptr&, std::string_view> {
  public:
   using observer::observer;
-  /// Calls the function. By default prints `program: message` to standard error.
-  COSOCK_API void operator()(const std::exception_ptr& error) const;
+  /// Calls the function. By default prints `program: source: message` to standard error.
+  COSOCK_API void operator()(const std::exception_ptr& error, std::string_view source = {}) const;
 };
 
 /// How connections are served. The defaults protect the process.
@@ -43,7 +43,9 @@ struct serve_options {
   std::size_t max_discard = 256 << 10;
   /// Called once for each exception that leaves a handler, once for each code of accept() after
   /// which serving continues, and with `error::address_denied` and the peer in what() for each
-  /// connection that `filter` does not permit. Must not throw.
+  /// connection that `filter` does not permit. A function with a second argument, a std::string_view,
+  /// is told the source of the error: `connection from ADDRESS` for a handler's, for a local socket
+  /// with the process of the peer; otherwise empty. Must not throw.
   error_observer on_error = {};
   /// The largest number of errors that are reported to `on_error` in one second. The others are
   /// counted, and their number is reported as a std::runtime_error before the next error, and when the
@@ -84,6 +86,13 @@ class COSOCK_API server_handle {
   void stop() noexcept;
   /// Whether stop() was called.
   [[nodiscard]] bool is_stopping() const noexcept { return stopping_; }
+  /// Waits until the server accepts no more connections and drains: after stop(), after a
+  /// cancellation, or after an error of the acceptor. A handler that has nothing to do for its
+  /// connection ends then, instead of at the end of the drain time. Completes at once from then on.
+  /// The handle must outlive the `co_await`. Cancelled: no effect.
+  detail::event_wait_operation draining() noexcept { return draining_.wait(); }
+  /// Whether draining() would not wait.
+  [[nodiscard]] bool is_draining() const noexcept { return draining_.is_set(); }
   /// A snapshot of the counters; after serve() has returned, the final ones.
   [[nodiscard]] serve_counters counters() const noexcept;
 
@@ -91,6 +100,7 @@ class COSOCK_API server_handle {
   friend class detail::serve_state;
   detail::serve_state* state_ = nullptr;
   serve_counters counters_;
+  event draining_;
   bool stopping_ = false;
 };
 
@@ -128,16 +138,17 @@ class COSOCK_API server_handle {
 /// tcp_acceptor, and with set_backlog() if the option `backlog` is used (std::logic_error
 /// otherwise).
 template <class Acceptor, class Handler>
-task<> serve(Acceptor& acceptor, Handler handler, server_handle& handle,
+task<> serve(Acceptor& acceptor, Handler&& handler, server_handle& handle,
              serve_options options = {}) {
-  detail::serve_run<Acceptor, Handler> all(acceptor, handler, handle, options);
-  co_await all.run();
+  detail::check_temporary_lambda<Handler>();
+  return detail::serve_with<Acceptor, std::decay_t<Handler>>(
+      acceptor, std::forward<Handler>(handler), handle, options);
 }
 template <class Acceptor, class Handler>
-task<> serve(Acceptor& acceptor, Handler handler, serve_options options = {}) {
-  server_handle handle;
-  detail::serve_run<Acceptor, Handler> all(acceptor, handler, handle, options);
-  co_await all.run();
+task<> serve(Acceptor& acceptor, Handler&& handler, serve_options options = {}) {
+  detail::check_temporary_lambda<Handler>();
+  return detail::serve_alone<Acceptor, std::decay_t<Handler>>(
+      acceptor, std::forward<Handler>(handler), options);
 }
 
 }  // namespace cosock

@@ -14,7 +14,7 @@ namespace cosock::detail {
 void print_line(std::string_view line) noexcept;
 /// Prints `program: message` in the same way.
 void print_message(std::string_view message) noexcept;
-/// Prints `program: text of the error`, which needs no memory.
-void print_error(const std::exception_ptr&) noexcept;
+/// Prints `program: source: text of the error`, which needs no memory; an empty source is left out.
+void print_error(const std::exception_ptr&, std::string_view source = {}) noexcept;
 
 }  // namespace cosock::detail

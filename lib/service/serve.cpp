@@ -13,11 +13,13 @@
 #include "core/scheduler.hpp"
 #include "core/standard_numbers.hpp"
 #include "io/byte_counter.hpp"
+#include "io/descriptor.hpp"
 
 #include <cosock/time.hpp>
 
 #include <dirent.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <limits>
@@ -110,17 +112,29 @@ class kept_stream final : public byte_stream {
   }
 };
 
+/// The process at the other end of a local connection that is still open.
+std::string local_peer(const detail::kept_io_object& kept) {
+  const auto* const connection = dynamic_cast<const detail::descriptor*>(kept.current());
+  ucred peer = {};
+  socklen_t size = sizeof peer;
+  if (!connection || ::getsockopt(connection->fd(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||
+      peer.pid == 0)
+    return "an unknown peer";
+  return "process " + std::to_string(peer.pid) + " of user " + std::to_string(peer.uid);
+}
+
 }  // namespace
 
-void error_observer::operator()(const std::exception_ptr& error) const {
+void error_observer::operator()(const std::exception_ptr& error, std::string_view source) const {
   if (*this)
-    observer::operator()(error);
+    observer::operator()(error, source);
   else
-    detail::print_error(error);
+    detail::print_error(error, source);
 }
 
 void server_handle::stop() noexcept {
   if (std::exchange(stopping_, true)) return;
+  draining_.set();
   if (state_) state_->stop();
 }
 
@@ -176,11 +190,20 @@ void serve_state::connection_ended() noexcept {
   room_.set();
 }
 
-void serve_state::handler_failed() noexcept {
+event& serve_state::draining() noexcept { return handle_.draining_; }
+
+/// Memory for the text of a source may be missing: the error is reported without it.
+void serve_state::handler_failed(const endpoint* peer, const kept_io_object& kept) noexcept {
   const std::exception_ptr e = std::current_exception();
   if (is_cancelled(failure_of(e))) return;
   ++handle_.counters_.failed;
-  report(e);
+  std::string source;
+  try {
+    source = "connection from " + (peer ? peer->to_string() : local_peer(kept));
+  } catch (...) {
+    source.clear();
+  }
+  report(e, source);
 }
 
 bool serve_state::keeps() const noexcept { return options_.finish_timeout.count() > 0; }
@@ -205,7 +228,7 @@ task<> serve_state::finish(byte_stream& connection, kept_io_object& kept) {
 }
 
 /// The limit keeps a peer from flooding a log by connections that fail.
-void serve_state::report(const std::exception_ptr& e) noexcept {
+void serve_state::report(const std::exception_ptr& e, std::string_view source) noexcept {
   if (options_.max_reports) {
     const std::int64_t now = steady_now();
     if (second_ == 0 || now - second_ >= 1'000'000'000) {
@@ -220,7 +243,7 @@ void serve_state::report(const std::exception_ptr& e) noexcept {
     report_rest();
     ++reports_;
   }
-  options_.on_error(e);
+  options_.on_error(e, source);
 }
 
 /// Reports the number of errors that were suppressed.
@@ -281,6 +304,7 @@ class serve_state::stop_on_cancellation final : public awaiter_of<stop_on_cancel
   void cancel() noexcept override {
     // After server_handle::stop() it is no error: serve() returns.
     if (!server_.handle_.stopping_) cancelled_ = true;
+    server_.handle_.draining_.set();
     server_.accepting_.cancel();
   }
   void result() {
@@ -315,6 +339,7 @@ task<> serve_state::accept_and_drain() {
             accepting_.is_cancelled() && is_cancelled(failure_of(std::current_exception()));
         if (!stopped) failed = std::current_exception();
       }
+      handle_.draining_.set();
       // The body of the nursery ends here; the nursery waits for the handlers until this deadline.
       connections_.set_deadline(deadline_after(options_.drain));
     }));

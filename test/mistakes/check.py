@@ -8,7 +8,7 @@
 
 A comment `says:` of FILE holds what the compiler has to say, within its first errors, when it is told to
 take a result that is dropped for one; `says-gcc:` and `says-clang:` are for one of them, which leaves
-the other out. `run:` holds what the program says when it runs, and fails.
+the other out, and `says-gcc-12:` for one version. `run:` holds what the program says when it runs, and fails.
 """
 
 import os
@@ -20,7 +20,7 @@ FIRST = 3  # errors, of which one has to name the mistake
 
 path, *arguments = sys.argv[1:]
 with open(path) as file:
-    expected = dict(re.findall(r'^// (says|says-gcc|says-clang|run): (.*)$', file.read(), re.M))
+    expected = dict(re.findall(r'^// (says|says-gcc(?:-\d+)?|says-clang|run): (.*)$', file.read(), re.M))
 environment = os.environ | {'LC_ALL': 'C'}
 
 
@@ -36,7 +36,9 @@ if arguments[0] == '--run':
 else:
     include, generated, *compiler = arguments
     version = run([*compiler, '--version']).stdout
-    text = expected.get('says') or expected.get('says-clang' if 'clang' in version else 'says-gcc')
+    name = 'says-clang' if 'clang' in version else 'says-gcc'
+    major = run([*compiler, '-dumpversion']).stdout.split('.')[0].strip()
+    text = expected.get('says') or expected.get(name) or expected.get(f'{name}-{major}')
     if not text:
         print('not for this compiler')
         sys.exit(77)

@@ -31,12 +31,14 @@ using test::operation_kind;
 using test::waitable;
 using test::way;
 
-task<cosock::detail::loop_state*> loop_state() { co_return co_await test::this_core(); }
+task<cosock::detail::scheduler*> running_scheduler() {
+  co_return &cosock::detail::scheduler::required();
+}
 
 /// A name server that keeps its answer until provide().
 struct held_names {
   explicit held_names(cosock::loop& on)
-      : loop(cosock::detail::scheduler::get(*on.run(loop_state()))) {}
+      : loop(*on.run(running_scheduler())) {}
 
   /// Sends the answer, and blocks the thread until the loop has it, if a task waits for it.
   void open() {

@@ -17,6 +17,8 @@
 #include <concepts>
 #include <cstdint>
 #include <exception>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 namespace cosock {
@@ -72,7 +74,9 @@ class COSOCK_API serve_state {
   /// A connection was accepted.
   void accepted() noexcept;
   /// In a catch block around a handler: reports the exception.
-  void handler_failed() noexcept;
+  void handler_failed(const endpoint* peer, const kept_io_object& kept) noexcept;
+  /// Set when the server drains.
+  event& draining() noexcept;
   /// Whether finish() has something to do after the handler.
   bool may_finish(const byte_stream& connection, kept_io_object& kept) const noexcept;
   /// Ends a connection in order if the handler has left it open, either in `connection` or in
@@ -87,7 +91,7 @@ class COSOCK_API serve_state {
   void accept_failed(int error) noexcept;
   void connection_ended() noexcept;
   /// Calls the observer, unless the limit of reports for this second is reached.
-  void report(const std::exception_ptr&) noexcept;
+  void report(const std::exception_ptr&, std::string_view source = {}) noexcept;
   void report_rest() noexcept;
 
   server_handle& handle_;
@@ -109,6 +113,21 @@ class COSOCK_API serve_state {
 template <class Connection>
 concept has_peer_address = requires(const Connection& c) {
   { c.remote_endpoint() } -> std::convertible_to<endpoint>;
+};
+/// The address of a peer, which is taken before the handler closes or moves the connection.
+struct known_peer {
+  template <class Connection>
+  explicit known_peer(const Connection& connection) noexcept {
+    if constexpr (has_peer_address<Connection>) {
+      try {
+        address.emplace(connection.remote_endpoint());
+      } catch (...) {
+        // Reported without it.
+      }
+    }
+  }
+  const endpoint* get() const noexcept { return address ? &*address : nullptr; }
+  std::optional<endpoint> address;
 };
 template <class Connection>
 concept is_local_connection = requires(const Connection& c) {
@@ -230,9 +249,10 @@ class serve_run final : public serve_connections<connection_of<Acceptor>> {
   // may take it by reference.
   child_coroutine handle(connection_guard, connection accepted) override {
     kept_io_object kept(stream_access::object_of(accepted), this->keeps());
+    const known_peer peer(accepted);
     try {
       if constexpr (with_info) {
-        const info_type info(accepted, kept);
+        const info_type info(accepted, kept, this->draining());
         if constexpr (std::invocable<Handler&, connection, const info_type&>)
           co_await handler_(std::move(accepted), info);
         else
@@ -243,7 +263,7 @@ class serve_run final : public serve_connections<connection_of<Acceptor>> {
         co_await handler_(accepted);
       }
     } catch (...) {
-      this->handler_failed();
+      this->handler_failed(peer.get(), kept);
     }
     if (!this->may_finish(accepted, kept)) co_return;
     try {
@@ -257,6 +277,36 @@ class serve_run final : public serve_connections<connection_of<Acceptor>> {
   Acceptor& acceptor_;
   Handler& handler_;
 };
+
+/// GCC 12 copies a closure that is a temporary of a co_await expression bit by bit, and destroys both.
+/// The compiler names the type of a closure so, and of no other class.
+template <class F>
+constexpr void check_temporary_lambda() {
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+  constexpr bool is_temporary = !std::is_reference_v<F>;
+  if constexpr (is_temporary && std::is_class_v<F> && !std::is_trivially_destructible_v<F>) {
+    constexpr bool is_lambda =
+        std::string_view(__PRETTY_FUNCTION__).find("<lambda(") != std::string_view::npos;
+    static_assert(
+        !is_lambda,
+        "GCC 12 destroys the captures of this lambda twice if it is written in a co_await "
+        "expression: make it a named variable, and pass the name");
+  }
+#endif
+}
+
+template <class Acceptor, class Handler>
+task<> serve_with(Acceptor& acceptor, Handler handler, server_handle& handle,
+                  serve_options options) {
+  serve_run<Acceptor, Handler> all(acceptor, handler, handle, options);
+  co_await all.run();
+}
+template <class Acceptor, class Handler>
+task<> serve_alone(Acceptor& acceptor, Handler handler, serve_options options) {
+  server_handle handle;
+  serve_run<Acceptor, Handler> all(acceptor, handler, handle, options);
+  co_await all.run();
+}
 
 }  // namespace detail
 }  // namespace cosock
