@@ -44,6 +44,7 @@
 #include <cosock/descriptor_handle.hpp>
 #include <cosock/descriptor_stream.hpp>
 #include <cosock/descriptors.hpp>
+#include <cosock/duplex_stream.hpp>
 #include <cosock/finish.hpp>
 #include <cosock/frame.hpp>
 #include <cosock/listeners.hpp>

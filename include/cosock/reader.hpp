@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/detail/forwarding_object.hpp>
 #include <cosock/frame.hpp>
 #include <cosock/stream.hpp>
 
@@ -104,22 +105,16 @@ class COSOCK_AWAITABLE reader_fill_operation final : public awaiter_of<reader_fi
   failure fail() noexcept { return failure_; }
 };
 
-/// The object of a reader, for its operations as a byte_stream. What has to wait goes on to the
-/// object of the stream below, which reports readiness.
-class COSOCK_API reader_object final : public io_object {
+/// The object of a reader, for its operations as a byte_stream.
+class COSOCK_API reader_object final : public forwarding_object {
  public:
   explicit reader_object(buffered_reader& reader) noexcept;
-  ~reader_object();
-  void arm(io_direction) override;
   step transfer(stream_operation&) override;
-  void count_into(byte_counter&) noexcept override;
   bool is_ready(io_direction) noexcept override;
-  bool is_flushed(failure&) noexcept override;
-  bool may_finish() noexcept override;
-  bool is_busy() const noexcept override;
+  using forwarding_object::end;
 
  private:
-  io_object* below() const noexcept;
+  io_object* below(io_direction) const noexcept override;
   step take(stream_operation&) noexcept;
   buffered_reader& reader_;
 };

@@ -5,6 +5,8 @@
 #include <cosock/detail/stream_operation.hpp>
 #include <cosock/task.hpp>
 
+#include <optional>
+
 namespace cosock {
 
 struct finish_options;
@@ -86,6 +88,28 @@ class COSOCK_API byte_stream {
   /// Waits until send_some() would complete at once. May wake early. Counts as a send.
   detail::stream_ready_operation wait_writable() { return {object_, detail::writing}; }
 
+  /// Receives without waiting. Returns the number of bytes, 0 at the end of the stream or for an empty
+  /// buffer; empty if receive() would wait. Throws the errors of receive(); `error::busy` while a
+  /// receive is pending; `error::closed`. No cancellation point.
+  [[nodiscard]] std::optional<std::size_t> try_receive(mutable_buffer into) {
+    return now(detail::transfer_now(kind::receive, object_, into.data(), into.size()));
+  }
+  /// Sends the bytes that fit without waiting. Returns their number; empty if send_some() would wait.
+  /// Throws the errors of send_some(); `error::busy` while a send is pending; `error::closed`. No
+  /// cancellation point.
+  [[nodiscard]] std::optional<std::size_t> try_send_some(const_buffer from) {
+    return now(detail::transfer_now(kind::send_some, object_, from.data(), from.size()));
+  }
+
+  /// Waits until the peer has ended its direction, or the connection is lost, also while received data
+  /// waits to be read: `co_await when_any(work(), client.wait_peer_closed())`. A peer that only ended
+  /// its sending direction may still read. Counts as a receive: a second one fails with `error::busy`.
+  /// Errors: operation_not_supported for a stream that cannot tell, such as a regular file, an
+  /// asio_stream or a custom_stream. Cancelled: no effect.
+  detail::stream_peer_closed_operation wait_peer_closed() {
+    return detail::stream_peer_closed_operation(object_);
+  }
+
   /// Ends the sending direction: the peer receives the data that was sent, then the end of the
   /// stream. Receiving goes on; later sends fail. Does not wait. Idempotent. Errors: `error::busy`
   /// while a send is pending; `error::closed`; operation_not_supported on a stream without half
@@ -134,6 +158,10 @@ class COSOCK_API byte_stream {
 
  private:
   friend struct detail::stream_access;
+  static std::optional<std::size_t> now(std::ptrdiff_t moved) noexcept {
+    if (moved < 0) return std::nullopt;
+    return static_cast<std::size_t>(moved);
+  }
   using kind = detail::stream_operation::kind;
 };
 

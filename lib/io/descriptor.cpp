@@ -240,6 +240,12 @@ bool descriptor::is_ready(io_direction direction) noexcept {
   return maybe_ready[direction] = kind_ == fd_kind::file || poll_now(fd_, event) != 0;
 }
 
+peer_state descriptor::peer() noexcept {
+  if (kind_ == fd_kind::file || kind_ == fd_kind::datagrams) return peer_state::unknown;
+  if (broken_ || input_ended) return peer_state::closed;
+  return poll_now(fd_, POLLRDHUP) != 0 ? peer_state::closed : peer_state::open;
+}
+
 step descriptor::transfer(stream_operation& op) {
   if (kind_ >= fd_kind::messages) [[unlikely]]
     return transfer_rare(op);

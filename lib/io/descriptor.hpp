@@ -113,6 +113,7 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   void arm(io_direction) override;
   step transfer(stream_operation&) final;
   bool is_ready(io_direction) noexcept override;
+  peer_state peer() noexcept final;
   bool may_finish() noexcept final;
   bool leave_to(kept_io_object*) noexcept final;
   void close_left() noexcept final { close(); }

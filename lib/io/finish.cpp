@@ -75,8 +75,7 @@ task<bool> byte_stream::finish() { return finish(finish_options()); }
 
 task<bool> byte_stream::finish(finish_options how) {
   if (!is_open()) detail::raise(detail::closed_failure());
-  if (object_->is_busy())
-    detail::raise(detail::own_failure(error::busy));
+  if (object_->is_busy()) detail::raise(detail::own_failure(error::busy));
   const bool ended = object_->input_ended;  // `closing` sets it
   // The stream stays open after the errors above, and is closed after a cancellation.
   const closing at_end{*this};

@@ -132,6 +132,48 @@ step stream_flush_operation::start(std::coroutine_handle<> awaiting, cancel_node
   return wait(target, writing, target->maybe_ready[writing]);
 }
 
+step stream_peer_closed_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+  if (!enter(awaiting, parent)) return complete_or_yield();
+  io_object* const target = target_;
+  if (!may_begin(target, reading)) return complete_or_yield();
+  const peer_state state = target->peer();
+  if (state == peer_state::unknown) failure_ = system_failure(EOPNOTSUPP);
+  if (state != peer_state::open) return complete_or_yield();
+  target->maybe_ready[reading] = false;
+  return wait(target, reading, false);
+}
+
+step stream_peer_closed_operation::attempt() {
+  const bool open = object_->peer() == peer_state::open;
+  object_->maybe_ready[reading] = !open;
+  return open ? step::pending : step::done;
+}
+
+namespace {
+
+/// An operation that nobody awaits.
+class immediate_operation final : public stream_operation {
+ public:
+  immediate_operation(kind requested, io_object* const& target, const void* data,
+                      std::size_t size) noexcept
+      : stream_operation(requested, target, data, size) {}
+  std::ptrdiff_t attempt_now(io_object& object) {
+    const step reached = object.try_transfer(*this);
+    if (failure_) raise_failure();
+    return reached == step::done ? static_cast<std::ptrdiff_t>(moved_) : -1;
+  }
+};
+
+}  // namespace
+
+std::ptrdiff_t transfer_now(stream_operation::kind requested, io_object* target, const void* data,
+                            std::size_t size) {
+  if (!target || !target->loop) raise(closed_failure());
+  immediate_operation op(requested, target, data, size);
+  if (target->waiter[op.direction()]) raise(own_failure(error::busy));
+  return size == 0 ? 0 : op.attempt_now(*target);
+}
+
 step stream_ready_operation::attempt() {
   return object_->is_ready(direction_) ? step::done : step::pending;
 }

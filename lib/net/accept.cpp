@@ -38,6 +38,16 @@ step basic_accept_operation::start(std::coroutine_handle<> awaiting, cancel_node
   return enter(awaiting, parent) ? launch(target_, reading) : complete_or_yield();
 }
 
+bool basic_accept_operation::accept_now() {
+  if (!target_ || !target_->loop) raise(closed_failure());
+  if (target_->waiter[reading]) raise(own_failure(error::busy));
+  object_ = target_;
+  const step reached = attempt();
+  object_ = nullptr;
+  if (failure_) raise(failure_);
+  return reached == step::done;
+}
+
 step basic_accept_operation::attempt() {
   auto& from = static_cast<descriptor&>(*object_);  // not target_: the acceptor may have been moved
   for (;;) {

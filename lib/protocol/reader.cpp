@@ -48,8 +48,7 @@ void buffered_reader::close() noexcept {
   detail::io_object* const below = detail::stream_access::object_of(stream_);
   if (below && object_here_.input_ended) below->input_ended = true;
   object_ = nullptr;
-  object_here_.abandon(detail::closed_failure());
-  object_here_.loop = nullptr;
+  object_here_.end();
   stream_.close();
 }
 
@@ -261,8 +260,7 @@ bool basic_reader_operation::prepare() {
 }
 
 reader_object::reader_object(buffered_reader& reader) noexcept : reader_(reader) {
-  maybe_ready[reading] = true;
-  if (const io_object* const stream = below()) {
+  if (const io_object* const stream = below(reading)) {
     loop = stream->loop;
     keeps_messages = stream->keeps_messages;
     needs_close_notify = stream->needs_close_notify;
@@ -270,25 +268,8 @@ reader_object::reader_object(buffered_reader& reader) noexcept : reader_(reader)
   }
 }
 
-reader_object::~reader_object() {
-  if (loop) abandon(closed_failure());
-}
-
-io_object* reader_object::below() const noexcept {
+io_object* reader_object::below(io_direction) const noexcept {
   return stream_access::object_of(reader_.stream_);
-}
-
-/// Called when an operation of this object has to wait: it waits for the stream below. Until it calls
-/// transfer() again, it cannot come back here, and the buffer is empty.
-void reader_object::arm(io_direction direction) {
-  maybe_ready[direction] = true;
-  io_object* const stream = below();
-  if (!stream || !stream->loop)
-    waiter[direction]->end_with(closed_failure());
-  else if (stream->waiter[direction])
-    waiter[direction]->end_with(own_failure(error::busy));
-  else
-    waiter[direction]->move_to(*stream);
 }
 
 /// Moves bytes of the buffer to the memory of the operation.
@@ -310,41 +291,17 @@ step reader_object::take(stream_operation& op) noexcept {
 }
 
 step reader_object::transfer(stream_operation& op) {
-  io_object* const stream = below();
-  if (!stream || !stream->loop) return op.failed(closed_failure());
-  const io_direction direction = op.direction();
-  if (stream->waiter[direction]) return op.failed(own_failure(error::busy));
-  if (direction == reading && reader_.begin_ != reader_.end_ && take(op) == step::done)
-    return step::done;
-  const step reached = stream->transfer(op);
-  input_ended = stream->input_ended;
-  if (reached == step::pending) maybe_ready[direction] = false;
-  return reached;
-}
-
-void reader_object::count_into(byte_counter& counter) noexcept {
-  if (io_object* const stream = below()) stream->count_into(counter);
+  const io_object* const stream = below(reading);
+  // A pending read_line() has a claim to these bytes.
+  const bool may_take = op.direction() == reading && reader_.begin_ != reader_.end_ && stream &&
+                        stream->loop && !stream->waiter[reading];
+  if (may_take && take(op) == step::done) return step::done;
+  return forwarding_object::transfer(op);
 }
 
 bool reader_object::is_ready(io_direction direction) noexcept {
-  if (direction == reading && reader_.begin_ != reader_.end_) return true;
-  io_object* const stream = below();
-  return maybe_ready[direction] = !stream || !stream->loop || stream->is_ready(direction);
-}
-
-bool reader_object::is_flushed(failure& why) noexcept {
-  io_object* const stream = below();
-  return maybe_ready[writing] = !stream || !stream->loop || stream->is_flushed(why);
-}
-
-bool reader_object::may_finish() noexcept {
-  io_object* const stream = below();
-  return stream && stream->loop && stream->may_finish();
-}
-
-bool reader_object::is_busy() const noexcept {
-  const io_object* const stream = below();
-  return io_object::is_busy() || (stream && stream->is_busy());
+  return (direction == reading && reader_.begin_ != reader_.end_) ||
+         forwarding_object::is_ready(direction);
 }
 
 }  // namespace detail

@@ -9,6 +9,8 @@
 #include <cosock/detail/stream_operation.hpp>
 #include <cosock/socket.hpp>
 
+#include <optional>
+
 namespace cosock {
 
 class endpoint;
@@ -20,6 +22,8 @@ class COSOCK_API basic_accept_operation : public io_operation {
  public:
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   failure fail() noexcept { return failure_; }
+  /// Accepts without waiting. False if there is no connection; throws the errors of accept().
+  bool accept_now();
 
  protected:
   basic_accept_operation(io_object* const& target, fd_kind kind, endpoint* peer = nullptr) noexcept
@@ -54,6 +58,14 @@ class COSOCK_AWAITABLE accept_operation final : public awaiter_of<accept_operati
   accept_operation(accept_operation&&) noexcept = default;
   Socket result() { return socket_access::make<Socket>(take()); }
 };
+
+/// The result of accept_now().
+template <class Socket>
+std::optional<Socket> try_accept(io_object* const& target) {
+  accept_operation<Socket> op(target);
+  if (!op.accept_now()) return std::nullopt;
+  return op.result();
+}
 
 }  // namespace detail
 }  // namespace cosock

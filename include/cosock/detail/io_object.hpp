@@ -11,6 +11,8 @@ namespace cosock::detail {
 
 enum io_direction : unsigned char { reading, writing };
 
+enum class peer_state : unsigned char { open, closed, unknown };
+
 struct byte_counter;
 class kept_io_object;
 class datagram_operation;
@@ -39,6 +41,10 @@ class COSOCK_API io_object {
   virtual void arm(io_direction) = 0;
   /// Moves bytes until the operation has ended, or would block.
   virtual step transfer(stream_operation&) = 0;
+  /// transfer() for an operation that does not wait after that.
+  virtual step try_transfer(stream_operation& op) { return transfer(op); }
+  /// Whether the peer has ended its direction or the connection is lost, whatever is left to receive.
+  virtual peer_state peer() noexcept { return peer_state::unknown; }
   /// Moves a datagram or a batch, unless it would block.
   virtual step transfer_datagrams(datagram_operation&);
   /// Adds the bytes that are moved from now on to the counter, if the object can count them.

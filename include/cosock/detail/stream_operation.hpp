@@ -170,6 +170,39 @@ class COSOCK_AWAITABLE stream_ready_operation final : public awaiter_of<stream_r
   io_object* const& target_;
 };
 
+/// Waits until the peer has gone. Takes the receiving direction. Its readiness is reported by edges, so
+/// maybe_ready is false meanwhile, although bytes may be left to receive.
+class COSOCK_AWAITABLE stream_peer_closed_operation final
+    : public awaiter_of<stream_peer_closed_operation>,
+      public io_operation {
+ public:
+  explicit stream_peer_closed_operation(io_object* const& target) noexcept : target_(target) {}
+  stream_peer_closed_operation(stream_peer_closed_operation&& other) noexcept
+      : io_operation(), target_(other.target_) {}
+  ~stream_peer_closed_operation() { restore(); }
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent);
+  void cancel() noexcept override {
+    restore();
+    io_operation::cancel();
+  }
+  void result() {
+    if (failure_) raise(failure_);
+  }
+  failure fail() noexcept { return failure_; }
+
+ private:
+  step attempt() override;
+  void restore() noexcept {
+    if (object_) object_->maybe_ready[reading] = true;
+  }
+  io_object* const& target_;
+};
+
+/// Moves bytes without waiting. Returns their number, or -1 if it would have to wait. Throws the
+/// errors of the operation, and `busy` while another one waits in this direction.
+COSOCK_API std::ptrdiff_t transfer_now(stream_operation::kind requested, io_object* target,
+                                       const void* data, std::size_t size);
+
 /// Waits until all data that was sent has left the buffers of the stream. Counts as a send.
 class COSOCK_AWAITABLE stream_flush_operation final : public awaiter_of<stream_flush_operation>,
                                                       public io_operation {
