@@ -104,6 +104,23 @@ class COSOCK_API server_handle {
   bool stopping_ = false;
 };
 
+namespace detail {
+
+template <class Acceptor, class Handler>
+task<> serve_with(Acceptor& acceptor, Handler handler, server_handle& handle,
+                  serve_options options) {
+  serve_run<Acceptor, Handler> all(acceptor, handler, handle, options);
+  co_await all.run();
+}
+template <class Acceptor, class Handler>
+task<> serve_alone(Acceptor& acceptor, Handler handler, serve_options options) {
+  server_handle handle;
+  serve_run<Acceptor, Handler> all(acceptor, handler, handle, options);
+  co_await all.run();
+}
+
+}  // namespace detail
+
 /// Accepts connections until it is stopped, and runs `handler` for each of them concurrently.
 ///
 /// `handler` takes the stream, by value or by reference, and optionally a `const connection&`

@@ -4,6 +4,7 @@
 
 #define BOOST_TEST_MODULE asio_websocket
 #include "asio_layers.hpp"
+#include "scripted_stream.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/strand.hpp>

@@ -37,8 +37,8 @@ using namespace std::chrono_literals;
 constexpr cosock::serve_options patient = {.drain = std::chrono::nanoseconds::max()};
 
 /// Answers requests of one byte, and ends when there is none and the server drains.
-template <class Connection>
-task<> answer(byte_stream& peer, const Connection& connection) {
+template <class Draining>
+task<> answer(byte_stream& peer, Draining& connection) {
   char request[1];
   for (;;) {
     const auto next = co_await cosock::when_any(peer.receive(request), connection.draining());

@@ -295,18 +295,5 @@ constexpr void check_temporary_lambda() {
 #endif
 }
 
-template <class Acceptor, class Handler>
-task<> serve_with(Acceptor& acceptor, Handler handler, server_handle& handle,
-                  serve_options options) {
-  serve_run<Acceptor, Handler> all(acceptor, handler, handle, options);
-  co_await all.run();
-}
-template <class Acceptor, class Handler>
-task<> serve_alone(Acceptor& acceptor, Handler handler, serve_options options) {
-  server_handle handle;
-  serve_run<Acceptor, Handler> all(acceptor, handler, handle, options);
-  co_await all.run();
-}
-
 }  // namespace detail
 }  // namespace cosock
