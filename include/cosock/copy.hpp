@@ -8,6 +8,7 @@
 #include <cosock/task.hpp>
 
 #include <cstdint>
+#include <string>
 
 namespace cosock {
 
@@ -29,6 +30,11 @@ struct copy_options {
 /// sent, if any were. After an error or a cancellation, bytes that were received but not sent are
 /// lost: at most the size of the buffer, or of a pipe of up to 1 MiB between sockets.
 COSOCK_API task<std::uint64_t> copy(byte_stream& from, byte_stream& to, copy_options options = {});
+
+/// Receives until the end of the stream. Returns the bytes, at most `max_size`. Errors:
+/// `error::frame_too_long`, with the limit in what(), if there are more; those of receiving. After an
+/// error or a cancellation, the bytes that were received are lost. The stream stays open.
+COSOCK_API task<std::string> receive_to_end(byte_stream& from, std::size_t max_size);
 
 /// The result of copy_both.
 struct copy_result {

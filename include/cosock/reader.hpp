@@ -27,7 +27,7 @@ namespace detail {
 /// Receives into the buffer of a reader until it holds the wanted item.
 class COSOCK_API basic_reader_operation : public stream_operation {
  public:
-  bool has_details() const noexcept { return filled_ != 0; }
+  bool has_details() const noexcept { return filled_ != 0 || limit() != 0; }
   enum class want : unsigned char { line, skip, until, block, fill, frame };
 
  protected:
@@ -55,6 +55,8 @@ class COSOCK_API basic_reader_operation : public stream_operation {
   step satisfied();
   step received(std::size_t bytes);
   bool prepare();
+  /// If the failure is that something is too long: how many bytes it may have. Otherwise 0.
+  std::size_t limit() const noexcept;
   bool is_direct() const noexcept;
   step found(std::size_t at, std::size_t size, std::size_t consumed) noexcept;
   step refused(failure why) noexcept;

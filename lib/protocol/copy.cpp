@@ -233,6 +233,26 @@ task<std::uint64_t> copy(byte_stream& from, byte_stream& to, copy_options option
   throw transfer_error(done.error(), d.bytes);
 }
 
+task<std::string> receive_to_end(byte_stream& from, std::size_t max_size) {
+  std::string all;
+  for (std::size_t size = 0;;) {
+    if (size == all.size()) {
+      // One byte more than the limit shows that there is more.
+      const std::size_t limit = detail::saturating_sum(max_size, 1);
+      all.resize(std::min(limit, std::max<std::size_t>(4096, detail::saturating_sum(size, size))));
+    }
+    const std::size_t n = co_await from.receive(buffer(all.data() + size, all.size() - size));
+    size += n;
+    if (size > max_size)
+      detail::raise(detail::own_failure(error::frame_too_long),
+                    "more than " + std::to_string(max_size) + " bytes");
+    if (n == 0) {
+      all.resize(size);
+      co_return all;
+    }
+  }
+}
+
 task<copy_result> copy_both(byte_stream& first, byte_stream& second, copy_options options) {
   cancel_scope idle;
   const bool limited = !options.idle.is_unlimited();

@@ -17,6 +17,7 @@
 #include <cstring>
 #include <new>
 #include <stdexcept>
+#include <string>
 
 namespace cosock {
 
@@ -63,7 +64,16 @@ namespace detail {
 
 void basic_reader_operation::raise_failure() const {
   if (filled_ != 0) throw transfer_error(to_error_code(failure_), filled_);
+  if (const std::size_t bytes = limit())
+    raise(failure_, "more than " + std::to_string(bytes) + " bytes");
   raise(failure_);
+}
+
+std::size_t basic_reader_operation::limit() const noexcept {
+  const boost::system::error_code code = to_error_code(failure_);
+  if (code == error::line_too_long) return reader_.max_line_;
+  if (code != error::frame_too_long) return 0;
+  return want_ == want::frame ? format_.max_size : reader_.capacity_;
 }
 
 step basic_reader_operation::start_read(std::coroutine_handle<> awaiting, cancel_node& parent) {
