@@ -14,7 +14,7 @@
 #include <string>
 
 cosock::task<> count_lines(cosock::tcp_socket& socket) {
-  cosock::reader_options options;
+  cosock::buffered_reader_options options;
   options.capacity = 65536;
   cosock::buffered_reader reader(socket, options);
   std::uint64_t lines = 0;

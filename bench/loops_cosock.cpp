@@ -6,7 +6,7 @@
 //
 //   loops_cosock LOOPS ROUNDS PORT      ROUNDS: of the hash, for each message
 
-#include <cosock/listeners.hpp>
+#include <cosock/acceptors.hpp>
 #include <cosock/loops.hpp>
 #include <cosock/run.hpp>
 #include <cosock/serve.hpp>
@@ -35,11 +35,11 @@ cosock::task<> echo(cosock::tcp_socket& socket, int rounds) {
 }
 
 cosock::task<> serve(unsigned loops, int rounds, std::uint16_t port) {
-  cosock::tcp_listeners listeners({cosock::address::loopback_v4(), port}, loops);
-  std::printf("listening on 127.0.0.1:%u\n", listeners.local_endpoint().port());
+  cosock::tcp_acceptors acceptors({cosock::address::loopback_v4(), port}, loops);
+  std::printf("listening on 127.0.0.1:%u\n", acceptors.local_endpoint().port());
   std::fflush(stdout);
   co_await cosock::run_loops(loops, [&](unsigned index) -> cosock::task<> {
-    cosock::tcp_acceptor acceptor = listeners.acceptor(index);
+    cosock::tcp_acceptor acceptor = acceptors.acceptor(index);
     co_await cosock::serve(acceptor,
                            [&](cosock::tcp_socket& socket) { return echo(socket, rounds); });
   });

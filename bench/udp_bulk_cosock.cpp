@@ -23,7 +23,7 @@ void count(const cosock::datagram_batch& batch, totals& all) {
 }
 
 cosock::task<> transfer(std::uint64_t rounds) {
-  cosock::udp_options joined;
+  cosock::udp_socket_options joined;
   joined.receive_offload = true;
   cosock::udp_socket to({cosock::address::loopback_v4(), 0}, joined);
   cosock::udp_socket from = cosock::udp_socket::connected_to(to.local_endpoint());

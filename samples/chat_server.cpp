@@ -185,13 +185,13 @@ cosock::task<> run_loop(cosock::tcp_acceptor acceptor, chat_rooms& rooms,
 
 cosock::task<> run_server(cosock::endpoint endpoint, unsigned loop_count,
                           std::chrono::milliseconds idle_limit) {
-  cosock::tcp_listeners listeners(endpoint, loop_count, {.send_buffer = 1 << 16});
-  announce(listeners.local_endpoint());
+  cosock::tcp_acceptors acceptors(endpoint, loop_count, {.send_buffer = 1 << 16});
+  announce(acceptors.local_endpoint());
   chat_rooms rooms;
   const auto start = [&](unsigned index) {
-    return run_loop(listeners.acceptor(index), rooms, idle_limit);
+    return run_loop(acceptors.acceptor(index), rooms, idle_limit);
   };
-  co_await cosock::run_loops(listeners.size(), start);
+  co_await cosock::run_loops(acceptors.size(), start);
 }
 
 int main(int argc, char** argv) {

@@ -50,7 +50,7 @@ cosock::task<> print_lines(cosock::udp_socket& socket, const bool& input_ended) 
 }
 
 cosock::task<> chat(cosock::endpoint group, cosock::network_interface interface) {
-  cosock::udp_options options;
+  cosock::udp_socket_options options;
   options.reuse_address = true;  // several members may run on one machine
   cosock::udp_socket socket(group, options);
   socket.join(group.address(), interface);

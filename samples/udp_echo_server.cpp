@@ -18,7 +18,7 @@
 #include "options.hpp"
 
 cosock::task<> serve(cosock::endpoint endpoint) {
-  cosock::udp_options options;
+  cosock::udp_socket_options options;
   options.receive_address = true;  // answers come from the address that received the request
   cosock::udp_socket socket(endpoint, options);
   announce(socket.local_endpoint());

@@ -110,7 +110,7 @@ task<> write_queue(stream& peer) {
 //! [cores]
 task<> run_on_cores(unsigned n, std::atomic<unsigned>& started) {
   const auto work = [&]() -> task<> {
-    ++started;  // a server: listeners.acceptor(index) here
+    ++started;  // a server: acceptors.acceptor(index) here
     co_return;
   };
   co_await cosock::run_loops(n, work);

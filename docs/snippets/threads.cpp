@@ -73,12 +73,12 @@ task<> echo(cosock::tcp_socket& client) {
 }
 
 task<> serve_on_every_core(cosock::endpoint endpoint) {
-  cosock::tcp_listeners listeners(endpoint);  // one socket for each core
+  cosock::tcp_acceptors acceptors(endpoint);  // one socket for each core
   const auto start = [&](unsigned index) -> task<> {
-    cosock::tcp_acceptor acceptor = listeners.acceptor(index);
+    cosock::tcp_acceptor acceptor = acceptors.acceptor(index);
     co_await cosock::serve(acceptor, echo);
   };
-  co_await cosock::run_loops(listeners.size(), start);
+  co_await cosock::run_loops(acceptors.size(), start);
 }
 //! [loops]
 

@@ -18,7 +18,7 @@ class tcp_connect_operation;
 /// Options of a connection. The defaults suit a client.
 struct connect_options {
   /// The limit for name resolution and all attempts; `error::timed_out` when it passes. Zero or
-  /// less passes at once; std::chrono::nanoseconds::max() never does.
+  /// less passes at once; `unlimited` never does.
   time_span timeout = std::chrono::seconds(30);
   /// The time between the attempts to connect to two addresses (RFC 8305); zero or less: all at
   /// once.
@@ -33,8 +33,8 @@ struct connect_options {
   /// Only for protocols in which the client speaks first: if the kernel has a cookie of the peer,
   /// connect() succeeds before the handshake, and connection errors appear in the first send().
   bool fast_open = false;
-  int receive_buffer = 0;  ///< bytes; 0: the system's default; negative: invalid_argument
-  int send_buffer = 0;     ///< bytes; 0: the system's default; negative: invalid_argument
+  std::optional<int> receive_buffer = std::nullopt;  ///< bytes; negative: invalid_argument
+  std::optional<int> send_buffer = std::nullopt;     ///< bytes; negative: invalid_argument
   /// Connect to permitted addresses only. It is applied to each address after the look-up, to
   /// numeric hosts and endpoints too. The ranges outlive the `co_await`.
   address_filter filter = {};

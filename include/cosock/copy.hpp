@@ -19,7 +19,7 @@ struct copy_options {
   std::size_t buffer = 64 << 10;
   /// For copy_both: how long it waits without a byte in either direction. Zero or less: nothing is
   /// copied. No limit by default.
-  time_span idle = (std::chrono::nanoseconds::max)();
+  time_span idle = unlimited;
 };
 
 /// Receives from one stream and sends to the other until the first one ends. Returns the number of

@@ -36,6 +36,7 @@
 #include <cosock/sync.hpp>
 
 // Streams
+#include <cosock/acceptors.hpp>
 #include <cosock/buffer.hpp>
 #include <cosock/connect.hpp>
 #include <cosock/connection.hpp>
@@ -47,7 +48,6 @@
 #include <cosock/duplex_stream.hpp>
 #include <cosock/finish.hpp>
 #include <cosock/frame.hpp>
-#include <cosock/listeners.hpp>
 #include <cosock/local.hpp>
 #include <cosock/outbox.hpp>
 #include <cosock/reader.hpp>

@@ -12,7 +12,7 @@
 namespace cosock {
 
 /// The ancillary data of a datagram. Each receive resets it, and fills a member if its option in
-/// udp_options or local_datagram_options is set, or for an adopted socket the socket option.
+/// udp_socket_options or local_datagram_socket_options is set, or for an adopted socket the socket option.
 struct packet_info {
   cosock::address local = {};    ///< the address it was sent to
   unsigned interface_index = 0;  ///< the interface it came in on
@@ -89,7 +89,7 @@ class basic_datagram_socket {
   detail::datagram_receive_from_operation<Endpoint> receive_from(mutable_buffer into);
   template <detail::not_one_mutable_buffer Buffers>
   detail::datagram_receive_from_operation<Endpoint> receive_from(Buffers&& into);
-  /// Also fills `info` with the ancillary data enabled in udp_options. `info` must outlive the
+  /// Also fills `info` with the ancillary data enabled in udp_socket_options. `info` must outlive the
   /// `co_await`.
   detail::datagram_receive_from_operation<Endpoint> receive_from(mutable_buffer into,
                                                                  packet_info& info);
@@ -168,7 +168,7 @@ class batch_datagram {
     detail::sockaddr_traits<Endpoint>::codec.decode(name, size, &e);
     return e;
   }
-  /// The ancillary data enabled in udp_options.
+  /// The ancillary data enabled in udp_socket_options.
   [[nodiscard]] packet_info info() const noexcept {
     packet_info packet;
     memory_->info(slot_, packet);

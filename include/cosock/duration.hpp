@@ -24,4 +24,7 @@ class time_span : public std::chrono::nanoseconds {
   }
 };
 
+/// No limit, for the options and functions that take a time limit.
+inline constexpr time_span unlimited = (std::chrono::nanoseconds::max)();
+
 }  // namespace cosock

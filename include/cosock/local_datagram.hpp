@@ -5,6 +5,8 @@
 #include <cosock/datagram.hpp>
 #include <cosock/local.hpp>
 
+#include <optional>
+
 namespace cosock {
 
 class local_datagram_socket;
@@ -20,14 +22,14 @@ struct COSOCK_API sockaddr_traits<local_endpoint> {
 }  // namespace detail
 
 /// How a local datagram socket is opened.
-struct local_datagram_options {
+struct local_datagram_socket_options {
   int mode = 0600;  ///< permissions of the file, whatever the umask is; a peer needs write
                     ///< permission to send; outside of 0 to 07777: invalid_argument
   bool replace_stale = true;  ///< replace the file of a socket that does not exist any more
   bool receive_time = false;  ///< packet_info::at
-  int receive_buffer = 0;     ///< bytes; 0: the system's default; negative: invalid_argument
-  int send_buffer = 0;        ///< bytes; 0: the system's default; negative: invalid_argument;
-                              ///< limits the size of a datagram
+  std::optional<int> receive_buffer = std::nullopt;  ///< bytes; negative: invalid_argument
+  std::optional<int> send_buffer = std::nullopt;     ///< bytes; negative: invalid_argument;
+                                                     ///< limits the size of a datagram
 };
 
 /// A local (Unix domain) datagram socket, connected or not (unix(7)). Its operations are those of
@@ -45,10 +47,10 @@ class COSOCK_API local_datagram_socket final
   /// abstract name, so that peers can reply. Its file is removed, and an existing file is replaced, as
   /// by basic_local_acceptor. Throws system_error with the endpoint in what().
   explicit local_datagram_socket(const cosock::local_endpoint& at,
-                                 const local_datagram_options& options = {});
+                                 const local_datagram_socket_options& options = {});
   /// Opens and binds a socket on this loop, which need not be running.
   local_datagram_socket(loop& loop, const cosock::local_endpoint& at,
-                        const local_datagram_options& options = {});
+                        const local_datagram_socket_options& options = {});
   local_datagram_socket(local_datagram_socket&&) noexcept = default;
   local_datagram_socket& operator=(local_datagram_socket&&) noexcept = default;
   ~local_datagram_socket() override;

@@ -5,11 +5,12 @@
 #include <cosock/task.hpp>
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace cosock {
 
-/// The largest number of loops that run_loops(), and listeners for several loops, accept.
+/// The largest number of loops that run_loops(), and acceptors for several loops, accept.
 inline constexpr unsigned max_loops = 4096;
 
 /// The number of processors that this process may use: those in the affinity mask of the calling
@@ -25,9 +26,9 @@ struct run_loops_options {
 
 namespace detail {
 
-/// The number of loops that is meant: usable_cores() for 0. Throws std::invalid_argument for more
-/// than max_loops.
-COSOCK_API unsigned loop_count(unsigned n);
+/// Checks a number of loops; usable_cores() if there is none. Throws std::invalid_argument for 0, or
+/// more than max_loops.
+COSOCK_API unsigned loop_count(std::optional<unsigned> n);
 
 /// What one of several loops does. Made by the caller, run and destroyed on the loop's thread.
 class loop_body {
@@ -44,7 +45,7 @@ COSOCK_API task<> run_loop_bodies(std::vector<std::unique_ptr<loop_body>> bodies
 }  // namespace detail
 
 /// Runs a function on `n` loops concurrently, each on a thread of its own, and returns after all of
-/// them have ended. Use it to run on more than one core. 0 means usable_cores().
+/// them have ended. Use it to run on more than one core. Without `n` it runs usable_cores() loops.
 ///
 /// Each loop calls its own copy of `f`, made in this call. `f` returns task<>, and may take the
 /// index of the loop, 0 to n - 1. Objects that `f` refers to are shared between threads.
@@ -54,9 +55,9 @@ COSOCK_API task<> run_loop_bodies(std::vector<std::unique_ptr<loop_body>> bodies
 /// `error::cancelled`. If the task that waits here is destroyed, the loops are destroyed too, with
 /// their suspended tasks; that waits until each loop has finished its current step. Throws
 /// system_error if the system has no more threads, or no descriptors for the loops;
-/// std::invalid_argument, from the call, for more than max_loops.
+/// std::invalid_argument, from the call, for 0 loops or more than max_loops.
 template <class F>
-task<> run_loops(unsigned n, F&& f, run_loops_options options = {}) {
+task<> run_loops(std::optional<unsigned> n, F&& f, run_loops_options options = {}) {
   using body = detail::loop_body_of<std::decay_t<F>>;
   static_assert(body::with_index || body::without,
                 "run_loops() takes a function of the loop's index, or of nothing, that returns "
@@ -64,6 +65,12 @@ task<> run_loops(unsigned n, F&& f, run_loops_options options = {}) {
   std::vector<std::unique_ptr<detail::loop_body>> bodies(detail::loop_count(n));
   for (auto& entry : bodies) entry = std::make_unique<body>(f);
   return detail::run_loop_bodies(std::move(bodies), options);
+}
+
+template <class F>
+  requires(!std::convertible_to<F, std::optional<unsigned>>)
+task<> run_loops(F&& f, run_loops_options options = {}) {
+  return run_loops(std::nullopt, std::forward<F>(f), options);
 }
 
 // Implementation

@@ -15,7 +15,7 @@ namespace cosock {
 class buffered_reader;
 
 /// The limits of a buffered_reader.
-struct reader_options {
+struct buffered_reader_options {
   std::size_t capacity = 16 << 10;  ///< bytes of the largest block
   std::size_t max_line = 8 << 10;   ///< bytes of a line without its end, or before a delimiter;
                                     ///< SIZE_MAX: no limit
@@ -147,7 +147,7 @@ class COSOCK_API buffered_reader final : public byte_stream {
   /// is no memory, the read fails with not_enough_memory and consumes nothing. Throws
   /// std::invalid_argument for a capacity of more than PTRDIFF_MAX; std::bad_alloc. The stream must
   /// outlive the reader.
-  explicit buffered_reader(byte_stream& stream, const reader_options& options = {});
+  explicit buffered_reader(byte_stream& stream, const buffered_reader_options& options = {});
   buffered_reader(const buffered_reader&) = delete;
   buffered_reader& operator=(const buffered_reader&) = delete;
   /// Leaves the stream open. No read_line() and the like may be pending; operations as a byte_stream

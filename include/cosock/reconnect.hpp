@@ -41,16 +41,17 @@ class COSOCK_API backoff_clock {
 /// How long a client waits between connections, and when it gives up. The n-th wait since the last
 /// success, from 1, is a uniformly distributed random number between 0 and min(cap, base * 2^(n-1))
 /// ("full jitter"), so clients that lost the same server do not return at the same time.
-struct reconnect_options {
+struct reconnecting_client_options {
   time_span base = std::chrono::milliseconds(100);  ///< zero or less: no waits
   time_span cap = std::chrono::seconds(30);         ///< the longest wait; zero or less: no waits
   /// A connection that lasts this long is a success, however it ends: it resets the waits. A shorter
   /// one is a failed attempt, unless its session called succeeded(), so a server that accepts and
   /// closes at once is not flooded. Zero or less: every connection is a success.
-  /// nanoseconds::max(): only if the session calls succeeded().
+  /// `unlimited`: only if the session calls succeeded().
   time_span stable = std::chrono::seconds(30);
-  std::size_t max_attempts = 0;    ///< give up after this many failures in a row; 0: never
-  std::uint64_t seed = 0;          ///< seed of the random waits, for tests; 0: a random seed
+  /// Give up after this many failures in a row; not set: never. 0 counts as 1.
+  std::optional<std::size_t> max_attempts = std::nullopt;
+  std::optional<std::uint64_t> seed = std::nullopt;  ///< of the waits, for tests; not set: random
   retry_observer on_retry = {};    ///< called before each wait; its exceptions leave run()
   backoff_clock* clock = nullptr;  ///< null: the steady clock. Must outlive the client
 };
@@ -60,7 +61,7 @@ struct reconnect_options {
 class COSOCK_API reconnecting_client {
  public:
   /// Copies the options; the objects that they refer to must outlive the client.
-  explicit reconnecting_client(const reconnect_options& options = {});
+  explicit reconnecting_client(const reconnecting_client_options& options = {});
   reconnecting_client(const reconnecting_client&) = delete;
   reconnecting_client& operator=(const reconnecting_client&) = delete;
 
@@ -110,7 +111,7 @@ class COSOCK_API reconnecting_client {
   task<> run_loop(detail::reconnect_session&);
   std::chrono::nanoseconds delay_after(const std::exception_ptr& why, bool success);
   std::chrono::nanoseconds next_delay() noexcept;
-  reconnect_options options_;
+  reconnecting_client_options options_;
   std::uint64_t random_;
   std::size_t failed_ = 0;  // attempts in a row
   std::size_t waits_ = 0;   // in a row

@@ -27,14 +27,14 @@ class error_observer : public observer<const std::exception_ptr&, std::string_vi
 /// How connections are served. The defaults protect the process.
 struct serve_options {
   /// The largest number of connections that are served at once. Further connections wait in the
-  /// backlog. 0: the limit of open descriptors, minus those that are open and an eighth for other
-  /// uses, divided by the number of loops (loops.hpp).
-  std::size_t max_connections = 0;
-  /// The number of connections that may wait to be accepted; the system may reduce it (listen(2)). 0:
-  /// that of the acceptor. Another number requires an acceptor with set_backlog().
-  int backlog = 0;
+  /// backlog. Not set: the limit of open descriptors, minus those that are open and an eighth for other
+  /// uses, divided by the number of loops (loops.hpp). 0 throws std::invalid_argument.
+  std::optional<std::size_t> max_connections = std::nullopt;
+  /// The number of connections that may wait to be accepted; the system may reduce it (listen(2)). Not
+  /// set: that of the acceptor. A number requires an acceptor with set_backlog().
+  std::optional<int> backlog = std::nullopt;
   /// How long handlers may continue after the server stops, before they are cancelled. Zero or less:
-  /// cancelled at once; std::chrono::nanoseconds::max(): never.
+  /// cancelled at once; `unlimited`: never.
   time_span drain = std::chrono::seconds(10);
   /// The time limit for ending a connection that its handler leaves open, see byte_stream::finish().
   /// Zero or less: it is closed at once.

@@ -17,14 +17,16 @@ struct keep_alive_options;
 
 /// How an acceptor is opened. The defaults suit a server. A negative number fails with
 /// invalid_argument; the system reduces numbers that are too large.
-struct acceptor_options {
+struct tcp_acceptor_options {
   int backlog = 4096;  ///< connections that may wait to be accepted; the system may reduce it
   bool reuse_address = true;  ///< bind although old connections linger (SO_REUSEADDR)
   bool reuse_port = false;    ///< let several acceptors share the port (SO_REUSEPORT)
   bool v6_only = false;       ///< an IPv6 acceptor takes no IPv4 connections
   int fast_open = 0;          ///< pending TCP Fast Open requests (RFC 7413); 0: off
-  int receive_buffer = 0;     ///< bytes, for each accepted connection; 0: the system's default
-  int send_buffer = 0;        ///< bytes, for each accepted connection; 0: the system's default
+  std::optional<int> receive_buffer =
+      std::nullopt;  ///< bytes, for each accepted connection; negative: invalid_argument
+  std::optional<int> send_buffer =
+      std::nullopt;  ///< bytes, for each accepted connection; negative: invalid_argument
 };
 
 /// A connected TCP socket. Made by connect() or by a tcp_acceptor. Nagle's algorithm is off, unless
@@ -86,9 +88,9 @@ class COSOCK_API tcp_acceptor final : public basic_acceptor<endpoint> {
   /// With a scope id, only connections over this interface are accepted. Throws system_error with the
   /// address in what(): address_in_use, permission_denied, no_such_device for a scope id that names
   /// no interface, and so on.
-  explicit tcp_acceptor(const endpoint& at, const acceptor_options& options = {});
+  explicit tcp_acceptor(const endpoint& at, const tcp_acceptor_options& options = {});
   /// Binds and listens on this loop, which need not be running.
-  tcp_acceptor(loop& loop, const endpoint& at, const acceptor_options& options = {});
+  tcp_acceptor(loop& loop, const endpoint& at, const tcp_acceptor_options& options = {});
   tcp_acceptor(tcp_acceptor&&) noexcept = default;
   tcp_acceptor& operator=(tcp_acceptor&&) noexcept = default;
   ~tcp_acceptor() override;

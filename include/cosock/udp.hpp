@@ -7,6 +7,7 @@
 #include <cosock/socket.hpp>
 #include <cosock/task.hpp>
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -15,7 +16,7 @@ namespace cosock {
 class loop;
 
 /// How a UDP socket is opened, and which members of packet_info are filled.
-struct udp_options {
+struct udp_socket_options {
   bool reuse_address = false;  ///< bind although another socket that allows it too is bound there;
                                ///< for receivers of the same multicast group (SO_REUSEADDR)
   bool reuse_port = false;     ///< share the port among sockets; the datagrams of a peer go to one
@@ -29,8 +30,8 @@ struct udp_options {
   bool receive_dropped = false;        ///< packet_info::dropped
   bool receive_offload = false;        ///< let the system join datagrams that arrive (UDP_GRO)
   bool send_offload = true;  ///< let the system split the joined data of send_batch (UDP_SEGMENT)
-  int receive_buffer = 0;    ///< bytes; 0: the system's default; negative: invalid_argument
-  int send_buffer = 0;       ///< bytes; 0: the system's default; negative: invalid_argument
+  std::optional<int> receive_buffer = std::nullopt;  ///< bytes; negative: invalid_argument
+  std::optional<int> send_buffer = std::nullopt;     ///< bytes; negative: invalid_argument
   /// Send to permitted addresses and receive from permitted addresses only. The same holds for groups
   /// and broadcast addresses as destinations. A send to another address, or connect(), fails with
   /// `error::address_denied`, with the address in what(); send_batch() after it has sent the datagrams
@@ -80,16 +81,16 @@ class COSOCK_API udp_socket final : public basic_socket<datagram_socket, endpoin
   udp_socket() noexcept = default;
   /// Opens and binds a socket on the running loop. With port 0 the system picks a port. Throws
   /// system_error with the address in what().
-  explicit udp_socket(const endpoint& at, const udp_options& options = {});
+  explicit udp_socket(const endpoint& at, const udp_socket_options& options = {});
   /// Opens and binds a socket on this loop, which need not be running.
-  udp_socket(loop& loop, const endpoint& at, const udp_options& options = {});
+  udp_socket(loop& loop, const endpoint& at, const udp_socket_options& options = {});
   udp_socket(udp_socket&&) noexcept = default;
   udp_socket& operator=(udp_socket&&) noexcept = default;
   ~udp_socket() override;
 
   /// Opens a socket on the running loop, on a port that the system picks, and connects it to a peer.
   [[nodiscard]] static udp_socket connected_to(const endpoint& peer,
-                                               const udp_options& options = {});
+                                               const udp_socket_options& options = {});
 
   /// Takes over a UDP descriptor, for the running loop: makes it non-blocking and close-on-exec, and
   /// owns it, also if this throws. Ancillary data that was enabled on it with setsockopt(2) is filled
@@ -164,6 +165,6 @@ extern template class basic_socket<datagram_socket, endpoint>;
 /// those of resolve(), or the system's with the address in what(); `error::address_denied`, with the
 /// host and its addresses, if the filter permits none of them. Cancelled: nothing is left open.
 COSOCK_API task<udp_socket> connect_udp(std::string host, std::string service,
-                                        udp_options options = {});
+                                        udp_socket_options options = {});
 
 }  // namespace cosock

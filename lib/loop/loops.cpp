@@ -174,9 +174,11 @@ unsigned usable_cores() noexcept {
   }
 }
 
-unsigned detail::loop_count(unsigned n) {
-  if (n > max_loops) refuse_size("the number of loops", n, max_loops);
-  return n ? n : usable_cores();
+unsigned detail::loop_count(std::optional<unsigned> n) {
+  if (!n) return usable_cores();
+  if (*n == 0) throw std::invalid_argument("cosock: the number of loops is 0");
+  if (*n > max_loops) refuse_size("the number of loops", *n, max_loops);
+  return *n;
 }
 
 task<> detail::run_loop_bodies(std::vector<std::unique_ptr<loop_body>> bodies,

@@ -31,8 +31,8 @@ namespace {
 std::string way_to(const endpoint& peer, const connect_options& options) {
   std::string way = peer.to_string();
   if (options.local) way += " from " + options.local->to_string();
-  if (options.receive_buffer < 0) way += " with a negative receive_buffer";
-  if (options.send_buffer < 0) way += " with a negative send_buffer";
+  if (options.receive_buffer.value_or(0) < 0) way += " with a negative receive_buffer";
+  if (options.send_buffer.value_or(0) < 0) way += " with a negative send_buffer";
   return way;
 }
 
@@ -58,8 +58,8 @@ unique_descriptor open_socket(const endpoint& peer, const connect_options& optio
     return error == 0;
   };
   if (options.no_delay) good = good && set(IPPROTO_TCP, TCP_NODELAY, 1);
-  if (options.receive_buffer) good = good && set(SOL_SOCKET, SO_RCVBUF, options.receive_buffer);
-  if (options.send_buffer) good = good && set(SOL_SOCKET, SO_SNDBUF, options.send_buffer);
+  if (options.receive_buffer) good = good && set(SOL_SOCKET, SO_RCVBUF, *options.receive_buffer);
+  if (options.send_buffer) good = good && set(SOL_SOCKET, SO_SNDBUF, *options.send_buffer);
   if (options.local) {
     good = good && set(SOL_SOCKET, SO_REUSEADDR, 1);
     // Without this option bind() takes a port for all destinations, so the ports run out sooner.
@@ -79,7 +79,8 @@ unique_descriptor open_socket(const endpoint& peer, const connect_options& optio
 
 step tcp_connect_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   if (!enter(awaiting, parent)) return complete_or_yield();
-  if (options_.receive_buffer < 0 || options_.send_buffer < 0) return give_up(EINVAL);
+  if (options_.receive_buffer.value_or(0) < 0 || options_.send_buffer.value_or(0) < 0)
+    return give_up(EINVAL);
   if (!options_.filter.permits(peer_.address())) {
     failure_ = own_failure(error::address_denied);
     return complete_or_yield();

@@ -119,7 +119,7 @@ class folder_lock {
 };
 
 /// What came of asking a socket file who is bound to it: 0 or an errno. Asks as a datagram socket,
-/// which no listener sees: a socket of another type answers EPROTOTYPE, also before it listens.
+/// which no acceptor sees: a socket of another type answers EPROTOTYPE, also before it listens.
 int probe(local_address& name, const local_endpoint& at) {
   const auto socket = unique_descriptor::adopt(
       above_standard(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// Names and files of local sockets, for the classes of local sockets and for local_listeners.
+// Names and files of local sockets, for the classes of local sockets and for local_acceptors.
 
 #include <cosock/local_endpoint.hpp>
 

@@ -38,7 +38,7 @@ void decode(const void* from, unsigned size, void* into) noexcept {
 }
 
 datagram_descriptor* open(scheduler& loop, const local_endpoint& at,
-                          const local_datagram_options& options) {
+                          const local_datagram_socket_options& options) {
   auto socket = unique_descriptor::adopt(
       detail::above_standard(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
   const auto check = [&](bool good) {
@@ -49,10 +49,10 @@ datagram_descriptor* open(scheduler& loop, const local_endpoint& at,
   };
   check(socket.get() >= 0);
   if (options.receive_time) set_int(SO_TIMESTAMPNS, 1);
-  if (detail::not_negative("receive_buffer", options.receive_buffer))
-    set_int(SO_RCVBUF, options.receive_buffer);
-  if (detail::not_negative("send_buffer", options.send_buffer))
-    set_int(SO_SNDBUF, options.send_buffer);
+  if (options.receive_buffer)
+    set_int(SO_RCVBUF, detail::not_negative("receive_buffer", *options.receive_buffer));
+  if (options.send_buffer)
+    set_int(SO_SNDBUF, detail::not_negative("send_buffer", *options.send_buffer));
   auto binding = detail::bind_local(socket.get(), at, options.mode, options.replace_stale);
   datagram_descriptor* const d = datagram_descriptor::open(loop, socket.release(), AF_UNIX, false);
   d->attach(std::move(binding));
@@ -68,10 +68,10 @@ template class descriptor_handle<basic_datagram_socket<local_endpoint>>;
 template class basic_socket<basic_datagram_socket<local_endpoint>, local_endpoint>;
 
 local_datagram_socket::local_datagram_socket(const cosock::local_endpoint& at,
-                                             const local_datagram_options& options)
+                                             const local_datagram_socket_options& options)
     : basic_socket(open(scheduler::required(), at, options)) {}
 local_datagram_socket::local_datagram_socket(loop& loop, const cosock::local_endpoint& at,
-                                             const local_datagram_options& options)
+                                             const local_datagram_socket_options& options)
     : basic_socket(open(detail::engine::get(loop), at, options)) {}
 
 local_datagram_socket::~local_datagram_socket() = default;

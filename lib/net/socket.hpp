@@ -12,7 +12,7 @@
 
 namespace cosock {
 class local_endpoint;
-struct acceptor_options;
+struct tcp_acceptor_options;
 }  // namespace cosock
 
 // The common part of the socket classes: options, names, new sockets, adopted descriptors.
@@ -84,10 +84,10 @@ unique_descriptor internet_socket(const endpoint& at, int type, const Options& o
   if (v6) set_int(IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only);
   if (const int error = use_interface_of(socket.get(), at.address()))
     raise(system_failure(error), at.to_string());
-  if (not_negative("receive_buffer", options.receive_buffer))
-    set_int(SOL_SOCKET, SO_RCVBUF, options.receive_buffer);
-  if (not_negative("send_buffer", options.send_buffer))
-    set_int(SOL_SOCKET, SO_SNDBUF, options.send_buffer);
+  if (options.receive_buffer)
+    set_int(SOL_SOCKET, SO_RCVBUF, not_negative("receive_buffer", *options.receive_buffer));
+  if (options.send_buffer)
+    set_int(SOL_SOCKET, SO_SNDBUF, not_negative("send_buffer", *options.send_buffer));
   return socket;
 }
 
@@ -98,7 +98,7 @@ void prepare_adopted(int fd, int type, int family);
 void prepare_adopted_listener(int fd, int type, int family);
 
 /// A new socket that is bound, but does not listen yet. Throws with the address in what().
-unique_descriptor bind_tcp(const endpoint& at, const acceptor_options& options);
+unique_descriptor bind_tcp(const endpoint& at, const tcp_acceptor_options& options);
 /// A new local socket that listens, and what has to be destroyed before it closes, see bind_local().
 int listen_local(fd_kind kind, const local_endpoint& at, int backlog, int mode, bool replace_stale,
                  std::unique_ptr<local_binding>& binding);

@@ -42,7 +42,7 @@ std::optional<int> whole(std::optional<time_span> span) {
   return static_cast<int>(std::clamp<std::int64_t>(units, INT_MIN, INT_MAX));
 }
 
-descriptor* listen(scheduler& loop, const endpoint& at, const acceptor_options& options) {
+descriptor* listen(scheduler& loop, const endpoint& at, const tcp_acceptor_options& options) {
   unique_descriptor socket = detail::bind_tcp(at, options);
   check(::listen(socket.get(), detail::not_negative("backlog", options.backlog)), at);
   return descriptor::open(loop, socket.release(), fd_kind::socket, false);
@@ -50,7 +50,7 @@ descriptor* listen(scheduler& loop, const endpoint& at, const acceptor_options& 
 
 }  // namespace
 
-unique_descriptor detail::bind_tcp(const endpoint& at, const acceptor_options& options) {
+unique_descriptor detail::bind_tcp(const endpoint& at, const tcp_acceptor_options& options) {
   unique_descriptor socket = detail::internet_socket(at, SOCK_STREAM, options);
   if (options.fast_open)
     check(::setsockopt(socket.get(), IPPROTO_TCP, TCP_FASTOPEN, &options.fast_open,
@@ -145,10 +145,10 @@ std::optional<time_span> tcp_socket::user_timeout() const {
   return std::chrono::milliseconds(milliseconds);
 }
 
-tcp_acceptor::tcp_acceptor(const endpoint& at, const acceptor_options& options)
+tcp_acceptor::tcp_acceptor(const endpoint& at, const tcp_acceptor_options& options)
     : basic_acceptor(listen(scheduler::required(), at, options)) {}
 
-tcp_acceptor::tcp_acceptor(loop& loop, const endpoint& at, const acceptor_options& options)
+tcp_acceptor::tcp_acceptor(loop& loop, const endpoint& at, const tcp_acceptor_options& options)
     : basic_acceptor(listen(detail::engine::get(loop), at, options)) {}
 
 tcp_acceptor tcp_acceptor::adopt(int fd) {

@@ -63,7 +63,7 @@ int get(const io_object* socket, option name) {
   return is_v6(socket) ? get(socket, IPPROTO_IPV6, name.v6) : get(socket, IPPROTO_IP, name.v4);
 }
 
-void ask_for_info(int fd, bool v6, const udp_options& options, const endpoint& at) {
+void ask_for_info(int fd, bool v6, const udp_socket_options& options, const endpoint& at) {
   const auto ask = [&](bool wanted, int level, int name) {
     const int yes = 1;
     if (wanted) check(::setsockopt(fd, level, name, &yes, sizeof yes), at);
@@ -101,7 +101,7 @@ datagram_descriptor* prepare(scheduler& loop, int fd, bool v6, bool shared,
   return d;
 }
 
-datagram_descriptor* open(scheduler& loop, const endpoint& at, const udp_options& options,
+datagram_descriptor* open(scheduler& loop, const endpoint& at, const udp_socket_options& options,
                           bool bound) {
   const bool v6 = at.address().is_v6();
   unique_descriptor socket = detail::internet_socket(at, SOCK_DGRAM, options);
@@ -179,14 +179,14 @@ network_interface network_interface::by_address(const address& own) {
 template class descriptor_handle<datagram_socket>;
 template class basic_socket<datagram_socket, endpoint>;
 
-udp_socket::udp_socket(const endpoint& at, const udp_options& options)
+udp_socket::udp_socket(const endpoint& at, const udp_socket_options& options)
     : basic_socket(open(scheduler::required(), at, options, true)) {}
-udp_socket::udp_socket(loop& loop, const endpoint& at, const udp_options& options)
+udp_socket::udp_socket(loop& loop, const endpoint& at, const udp_socket_options& options)
     : basic_socket(open(detail::engine::get(loop), at, options, true)) {}
 
 udp_socket::~udp_socket() = default;
 
-udp_socket udp_socket::connected_to(const endpoint& peer, const udp_options& options) {
+udp_socket udp_socket::connected_to(const endpoint& peer, const udp_socket_options& options) {
   udp_socket s(open(scheduler::required(), peer, options, false));
   s.connect(peer);
   return s;
@@ -321,7 +321,7 @@ std::uint32_t udp_socket::dropped() const {
   return memory[SK_MEMINFO_DROPS];
 }
 
-task<udp_socket> connect_udp(std::string host, std::string service, udp_options options) {
+task<udp_socket> connect_udp(std::string host, std::string service, udp_socket_options options) {
   const std::string target = detail::printable(host);
   udp_socket connected;
   std::exception_ptr failure;

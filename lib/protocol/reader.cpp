@@ -28,12 +28,12 @@ constexpr std::size_t line_room = 64 << 10;
 
 }  // namespace
 
-buffered_reader::buffered_reader(byte_stream& from, const reader_options& options)
+buffered_reader::buffered_reader(byte_stream& from, const buffered_reader_options& options)
     : stream_(from),
       capacity_(options.capacity),
       max_line_(options.max_line),
       unterminated_line_(options.unterminated_line),
-      size_(std::max({detail::checked_size("reader_options::capacity", capacity_, 1),
+      size_(std::max({detail::checked_size("buffered_reader_options::capacity", capacity_, 1),
                       std::min(max_line_, line_room) + 2, detail::max_prefix})),
       object_here_(*this) {
   buffer_.reset(new char[size_]);

@@ -29,7 +29,7 @@ class real_clock final : public backoff_clock {
   task<> sleep_for(nanoseconds duration) override { co_await cosock::sleep_for(duration); }
 };
 
-backoff_clock& clock_of(const reconnect_options& options) noexcept {
+backoff_clock& clock_of(const reconnecting_client_options& options) noexcept {
   static real_clock real;
   return options.clock ? *options.clock : real;
 }
@@ -57,8 +57,8 @@ std::uint64_t random_seed() {
 detail::reconnect_session::~reconnect_session() = default;
 backoff_clock::~backoff_clock() = default;
 
-reconnecting_client::reconnecting_client(const reconnect_options& options)
-    : options_(options), random_(options.seed ? options.seed : random_seed()) {}
+reconnecting_client::reconnecting_client(const reconnecting_client_options& options)
+    : options_(options), random_(options.seed ? *options.seed : random_seed()) {}
 
 void reconnecting_client::stop() noexcept {
   stopped_ = true;
@@ -117,7 +117,7 @@ nanoseconds reconnecting_client::delay_after(const std::exception_ptr& why, bool
   if (running_->is_cancelled()) detail::raise(detail::cancelled_failure());
   if (success)
     failed_ = waits_ = 0;
-  else if (++failed_ == options_.max_attempts)
+  else if (++failed_ >= options_.max_attempts.value_or(SIZE_MAX))
     std::rethrow_exception(why);
   const nanoseconds delay = next_delay();
   const std::string text = error_message(why);

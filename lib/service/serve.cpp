@@ -148,10 +148,12 @@ namespace detail {
 serve_state::serve_state(server_handle& handle, const serve_options& options)
     : handle_(handle),
       options_(options),
-      max_connections_(options.max_connections ? options.max_connections : room_for_connections()),
+      max_connections_(options.max_connections ? *options.max_connections : room_for_connections()),
       bytes_(new byte_counter) {
-  if (handle.state_) {
+  const bool no_connections = max_connections_ == 0;
+  if (handle.state_ || no_connections) {
     bytes_->drop();
+    if (no_connections) throw std::invalid_argument("cosock: serve_options::max_connections is 0");
     throw std::logic_error("cosock: a server handle is for one serve()");
   }
   handle.state_ = this;
@@ -350,7 +352,7 @@ task<> serve_state::accept_and_drain() {
 }
 
 task<> serve_state::accept_all(nursery& handlers) {
-  if (options_.backlog) set_backlog(options_.backlog);
+  if (options_.backlog) set_backlog(*options_.backlog);
   accepted();
   for (;;) {
     while (!has_room()) {

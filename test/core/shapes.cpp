@@ -63,9 +63,9 @@ cosock::task<> child(traced t, int* sum) {
 }
 
 static_assert(std::is_trivially_destructible_v<cosock::connect_options>);
-static_assert(std::is_trivially_destructible_v<cosock::acceptor_options>);
+static_assert(std::is_trivially_destructible_v<cosock::tcp_acceptor_options>);
 static_assert(std::is_trivially_destructible_v<cosock::address_filter>);
-static_assert(std::is_trivially_destructible_v<cosock::udp_options>);
+static_assert(std::is_trivially_destructible_v<cosock::udp_socket_options>);
 static_assert(std::is_trivially_destructible_v<cosock::resolve_options>);
 static_assert(std::is_trivially_destructible_v<cosock::keep_alive_options>);
 

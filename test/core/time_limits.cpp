@@ -94,7 +94,7 @@ class counting_clock final : public cosock::backoff_clock {
   std::vector<nanoseconds> waits;
 };
 
-std::vector<nanoseconds> waits_of(cosock::reconnect_options options) {
+std::vector<nanoseconds> waits_of(cosock::reconnecting_client_options options) {
   counting_clock clock;
   options.clock = &clock;
   options.max_attempts = 80;

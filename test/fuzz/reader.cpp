@@ -38,7 +38,7 @@ expected end_or(std::string_view rest, error why = error::end_of_stream) {
   return failed(why);
 }
 
-expected line_of(std::string_view rest, const cosock::reader_options& limits) {
+expected line_of(std::string_view rest, const cosock::buffered_reader_options& limits) {
   const std::size_t lf = rest.find('\n');
   if (lf == rest.npos) {
     const bool may_be_cr = rest.size() - 1 == limits.max_line && rest.ends_with('\r');
@@ -112,7 +112,7 @@ cosock::task<> feed(test::scripted_stream& into, const script& all) {
 /// Where the reader is.
 class checker {
  public:
-  checker(test::scripted_stream& from, const script& all, cosock::reader_options limits)
+  checker(test::scripted_stream& from, const script& all, cosock::buffered_reader_options limits)
       : limits_(limits), rest_(all.stream), reader_(from, limits) {}
 
   /// One operation, and whether it came to what it should.
@@ -211,13 +211,13 @@ class checker {
     REQUIRE(!got && got.error() == error::cancelled);
   }
 
-  cosock::reader_options limits_;
+  cosock::buffered_reader_options limits_;
   std::string_view rest_;
   cosock::buffered_reader reader_;
 };
 
 cosock::task<> read_all(fuzz::input in) {
-  cosock::reader_options limits;
+  cosock::buffered_reader_options limits;
   constexpr std::size_t sizes[] = {0, 1, 7, 64, 1000};
   constexpr std::size_t lengths[] = {0, 1, 5, 32, 1000, SIZE_MAX - 1, SIZE_MAX};
   limits.capacity = sizes[in.below(5)];

@@ -323,18 +323,18 @@ cosock::task<> servers() {
 
   cosock::local_acceptor local(cosock::local_endpoint{});
   co_await cosock::serve(local, local_handler);
-  cosock::tcp_listeners listeners({cosock::address::any_v4(), 0}, 2);
-  cosock::local_listeners dealt(cosock::local_endpoint{}, 2);
-  cosock::local_seqpacket_listeners packets(cosock::local_endpoint{}, 2);
+  cosock::tcp_acceptors acceptors({cosock::address::any_v4(), 0}, 2);
+  cosock::local_acceptors dealt(cosock::local_endpoint{}, 2);
+  cosock::local_seqpacket_acceptors packets(cosock::local_endpoint{}, 2);
   co_await cosock::run_loops(2, [&](unsigned index) -> cosock::task<> {
-    auto shared = listeners.acceptor(index);
+    auto shared = acceptors.acceptor(index);
     co_await cosock::serve(shared, by_value);
     auto turns = dealt.acceptor(index);
     co_await cosock::serve(turns, local_handler);
     auto messages = packets.acceptor(index);
     static_cast<void>(co_await messages.accept());
   });
-  co_await cosock::run_loops(0, nothing_given, {.pin = true});
+  co_await cosock::run_loops(nothing_given, {.pin = true});
 }
 
 cosock::task<> clients() {

@@ -131,9 +131,9 @@ task<> use_local() {
 task<> use_others() {
   const cosock::udp_socket udp(endpoint::parse("127.0.0.1:0"));
   check_numbers(20);
-  cosock::tcp_listeners listeners(endpoint::parse("127.0.0.1:0"), 3);
+  cosock::tcp_acceptors acceptors(endpoint::parse("127.0.0.1:0"), 3);
   check_numbers(21);
-  const cosock::local_listeners dealt((cosock::local_endpoint()), 3);
+  const cosock::local_acceptors dealt((cosock::local_endpoint()), 3);
   check_numbers(22);
   require(cosock::usable_cores() > 0, 23);
   (void)co_await cosock::resolve("localhost", "80");

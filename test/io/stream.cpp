@@ -19,7 +19,7 @@ using cosock::endpoint;
 using cosock::task;
 using cosock::tcp_socket;
 
-task<stream_pair> connected(address host, cosock::acceptor_options accepting,
+task<stream_pair> connected(address host, cosock::tcp_acceptor_options accepting,
                             cosock::connect_options connecting) {
   cosock::tcp_acceptor acceptor(endpoint(host, 0), accepting);
   const endpoint at = acceptor.local_endpoint();
@@ -34,7 +34,7 @@ task<stream_pair> tcp_v6() { return connected(address::loopback_v6(), {}, {}); }
 
 /// Small buffers, so that much is partial; smaller than a segment, they would make TCP itself slow.
 task<stream_pair> tcp_small() {
-  cosock::acceptor_options accepting;
+  cosock::tcp_acceptor_options accepting;
   accepting.send_buffer = 40000;
   cosock::connect_options connecting;
   connecting.send_buffer = 40000;

@@ -101,7 +101,7 @@ COROUTINE_TEST_CASE(a_function_need_not_take_an_index) {
 
 COROUTINE_TEST_CASE(none_means_one_for_each_usable_core) {
   std::atomic<unsigned> called = 0;
-  co_await run_loops(0, [&]() -> task<> {
+  co_await run_loops([&]() -> task<> {
     ++called;
     co_return;
   });

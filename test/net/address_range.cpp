@@ -56,7 +56,7 @@ BOOST_AUTO_TEST_CASE(ranges_and_filters_are_plain_values) {
   static_assert(std::is_trivially_copyable_v<address_range>);
   static_assert(
       std::is_trivially_destructible_v<address_filter>);  // safe in option structs: GCC 12
-  static_assert(std::is_trivially_destructible_v<cosock::udp_options>);
+  static_assert(std::is_trivially_destructible_v<cosock::udp_socket_options>);
   static_assert(std::is_aggregate_v<address_filter>);
   constexpr address_range all;
   static_assert(all.network() == address() && all.prefix_length() == 32);

@@ -10,7 +10,7 @@
 #include "stream_endings.hpp"
 
 #include <cosock/descriptors.hpp>
-#include <cosock/listeners.hpp>
+#include <cosock/acceptors.hpp>
 
 #include <memory>
 #include <string>
@@ -22,7 +22,7 @@ using cosock::byte_stream;
 using cosock::local_acceptor;
 using cosock::local_acceptor_options;
 using cosock::local_endpoint;
-using cosock::local_listeners;
+using cosock::local_acceptors;
 using cosock::local_seqpacket_socket;
 using cosock::local_socket;
 using cosock::local_stream_socket;
@@ -118,11 +118,11 @@ waitable local_accept(cosock::loop& on) {
   return accept_from(std::make_unique<acceptor>(on, local_endpoint()), type_of<Socket>);
 }
 
-task<std::unique_ptr<shared_local_acceptor>> take_acceptor(local_listeners& from) {
+task<std::unique_ptr<shared_local_acceptor>> take_acceptor(local_acceptors& from) {
   co_return std::make_unique<shared_local_acceptor>(from.acceptor(0));
 }
 waitable shared_accept(cosock::loop& on) {
-  local_listeners listeners(local_endpoint(), 1);
+  local_acceptors listeners(local_endpoint(), 1);
   return accept_from(on.run(take_acceptor(listeners)), SOCK_STREAM);
 }
 

@@ -185,7 +185,7 @@ COROUTINE_TEST_CASE(a_connected_socket_waits_for_others_too) {
 }
 
 COROUTINE_TEST_CASE(descriptors_nobody_asked_for_are_closed) {
-  cosock::local_datagram_options options;
+  cosock::local_datagram_socket_options options;
   for (const bool stamped : {false, true}) {
     options.receive_time = stamped;
     local_datagram_socket a{local_endpoint()};
@@ -261,7 +261,7 @@ COROUTINE_TEST_CASE(files) {
   const std::string path = here.path + "/s";
   struct stat status;
   {
-    cosock::local_datagram_options options;
+    cosock::local_datagram_socket_options options;
     options.mode = 0622;
     local_datagram_socket s(here.at("s"), options);
     BOOST_REQUIRE(::stat(path.c_str(), &status) == 0);
@@ -309,7 +309,7 @@ COROUTINE_TEST_CASE(descriptors_go_along) {
 }
 
 COROUTINE_TEST_CASE(times_are_told_if_asked_for) {
-  cosock::local_datagram_options options;
+  cosock::local_datagram_socket_options options;
   options.receive_time = true;
   local_datagram_socket b(local_endpoint(), options);
   local_datagram_socket a{local_endpoint()};

@@ -6,7 +6,7 @@
 #include "support.hpp"
 
 #include <cosock/connect.hpp>
-#include <cosock/listeners.hpp>
+#include <cosock/acceptors.hpp>
 #include <cosock/udp.hpp>
 #include <cosock/when.hpp>
 
@@ -88,7 +88,7 @@ NETWORK_COROUTINE_TEST_CASE(tcp_goes_over_the_interface_that_is_named) {
     BOOST_TEST_INFO_SCOPE(host);
     tcp_acceptor acceptor(at(host, 0));
     BOOST_TEST(used_by(acceptor.native_handle()) == index_of("d1"));
-    cosock::tcp_listeners several(at(host, 0), 1);
+    cosock::tcp_acceptors several(at(host, 0), 1);
     const endpoint to =
         at(host == std::string("::%d1") ? "fe80::1%d1" : host, acceptor.local_endpoint().port());
     for (const bool local : {false, true}) {
@@ -176,7 +176,7 @@ NETWORK_COROUTINE_TEST_CASE(a_scope_id_that_names_no_interface_is_refused) {
     const endpoint to(host, 9);
     refused([&] { udp_socket{endpoint(host, 0)}; }, kind);
     refused([&] { tcp_acceptor{endpoint(host, 0)}; }, kind);
-    refused([&] { cosock::tcp_listeners{endpoint(host, 0), 2}; }, kind);
+    refused([&] { cosock::tcp_acceptors{endpoint(host, 0), 2}; }, kind);
     refused([&] { (void)udp_socket::connected_to(to); }, kind);
     udp_socket s(endpoint(address::any_v6(), 0));
     refused([&] { s.connect(to); }, kind);

@@ -41,7 +41,7 @@ task<> exchange(cosock::byte_stream& a, cosock::byte_stream& b) {
   BOOST_TEST(byte == 'x');
 }
 
-task<> use(const cosock::acceptor_options& options) {
+task<> use(const cosock::tcp_acceptor_options& options) {
   cosock::tcp_acceptor acceptor(any_port, options);
   auto client = co_await cosock::connect(acceptor.local_endpoint());
   auto peer = co_await acceptor.accept();

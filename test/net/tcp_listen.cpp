@@ -24,7 +24,7 @@
 namespace {
 
 using namespace test;
-using cosock::acceptor_options;
+using cosock::tcp_acceptor_options;
 using cosock::address;
 using cosock::endpoint;
 using cosock::tcp_acceptor;
@@ -121,7 +121,7 @@ COROUTINE_TEST_CASE(what_does_not_listen_is_not_adopted_as_an_acceptor) {
 }
 
 COROUTINE_TEST_CASE(two_acceptors_share_a_port) {
-  const acceptor_options sharing = {.reuse_port = true};
+  const tcp_acceptor_options sharing = {.reuse_port = true};
   tcp_acceptor one(any_port_v4, sharing);
   const endpoint at = one.local_endpoint();
   tcp_acceptor two(at, sharing);

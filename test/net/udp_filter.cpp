@@ -31,7 +31,7 @@ using cosock::error;
 using cosock::outgoing_datagram;
 using cosock::packet_info;
 using cosock::task;
-using cosock::udp_options;
+using cosock::udp_socket_options;
 using cosock::udp_socket;
 
 const address_range two[] = {address_range::parse("127.0.0.2")};
@@ -41,11 +41,11 @@ const std::string denied = ": the filter does not permit the address";
 endpoint at(const char* host) { return {address::parse(host), 0}; }
 
 /// Permits all but 127.0.0.2.
-udp_options denying(std::span<const address_range> ranges = two) {
+udp_socket_options denying(std::span<const address_range> ranges = two) {
   return {.filter = {.deny = ranges}};
 }
-udp_options joining() {
-  udp_options options = denying();
+udp_socket_options joining() {
+  udp_socket_options options = denying();
   options.receive_offload = true;
   return options;
 }
@@ -69,7 +69,7 @@ std::string message_of(F call) {
 
 /// A socket with a filter, a peer that it permits, and one that it does not.
 struct peers {
-  explicit peers(const udp_options& options = denying(), const endpoint& server_at = any_port_v4)
+  explicit peers(const udp_socket_options& options = denying(), const endpoint& server_at = any_port_v4)
       : server(server_at, options), port(server.local_endpoint().port()) {}
   /// Sends from a permitted or a denied address.
   task<> send(udp_socket& from, const_buffer text) {
@@ -130,7 +130,7 @@ COROUTINE_TEST_CASE(mapped_and_unspecified_destinations_are_covered) {
 }
 
 COROUTINE_TEST_CASE(an_allow_list_leaves_all_else_out) {
-  udp_options options;
+  udp_socket_options options;
   options.filter.allow = two;
   udp_socket s(any_port_v4, options);
   udp_socket peer(at("127.0.0.2"));
@@ -174,7 +174,7 @@ COROUTINE_TEST_CASE(a_batch_is_sent_up_to_the_first_denied_address) {
 
 /// More than the socket checks at once, and more than one system call sends.
 COROUTINE_TEST_CASE(a_large_batch_is_sent_as_a_whole) {
-  udp_options options = denying();
+  udp_socket_options options = denying();
   options.receive_buffer = 8 << 20;
   for (const bool offload : {true, false}) {
     options.send_offload = offload;
@@ -255,7 +255,7 @@ COROUTINE_TEST_CASE(a_datagram_from_a_denied_address_is_discarded) {
 }
 
 COROUTINE_TEST_CASE(a_receive_goes_on_waiting) {
-  for (const udp_options& options : {denying(), joining()}) {
+  for (const udp_socket_options& options : {denying(), joining()}) {
     peers p(options);
     datagram_batch batch(4, 100);
     std::string single;
@@ -321,7 +321,7 @@ COROUTINE_TEST_CASE(ipv4_peers_of_an_ipv6_socket_are_covered) {
 }
 
 COROUTINE_TEST_CASE(a_batch_has_the_permitted_datagrams_in_their_order) {
-  udp_options options = denying();
+  udp_socket_options options = denying();
   options.receive_traffic_class = true;
   peers p(options);
   for (const char* text : {"a", "bb", "ccc"}) {

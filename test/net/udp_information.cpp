@@ -25,7 +25,7 @@ using cosock::endpoint;
 using cosock::network_interface;
 using cosock::packet_info;
 using cosock::task;
-using cosock::udp_options;
+using cosock::udp_socket_options;
 using cosock::udp_socket;
 
 BOOST_AUTO_TEST_SUITE(information)
@@ -45,7 +45,7 @@ COROUTINE_TEST_CASE(nothing_is_told_that_was_not_asked_for) {
 }
 
 COROUTINE_TEST_CASE(all_that_can_be_told) {
-  udp_options options;
+  udp_socket_options options;
   options.receive_address = options.receive_traffic_class = options.receive_hops = true;
   options.receive_time = options.receive_dropped = true;
   for (const endpoint& at : {any_port_v4, any_port_v6, endpoint(address::any_v6(), 0)}) {
@@ -79,7 +79,7 @@ COROUTINE_TEST_CASE(all_that_can_be_told) {
 }
 
 COROUTINE_TEST_CASE(drops_are_counted) {
-  udp_options options;
+  udp_socket_options options;
   options.receive_dropped = true;
   options.receive_buffer = 4096;
   udp_socket server(any_port_v4, options);
@@ -100,7 +100,7 @@ COROUTINE_TEST_CASE(drops_are_counted) {
 /// Everything that was sent is either received or counted as lost.
 COROUTINE_TEST_CASE(a_flood_is_accounted_for) {
   constexpr std::size_t many = COSOCK_TEST_SANITIZED ? 50'000 : 2'000'000;
-  udp_options options;
+  udp_socket_options options;
   options.receive_dropped = true;
   udp_socket server(any_port_v4, options);
   const endpoint to = server.local_endpoint();

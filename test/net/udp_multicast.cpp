@@ -17,7 +17,7 @@ using boost::system::system_error;
 using cosock::address;
 using cosock::endpoint;
 using cosock::network_interface;
-using cosock::udp_options;
+using cosock::udp_socket_options;
 using cosock::udp_socket;
 namespace errc = boost::system::errc;
 
@@ -27,7 +27,7 @@ const address group_v4 = address::parse("239.7.7.7");
 const address group_v6 = address::parse("ff15::7:7");
 
 udp_socket member_socket(bool v6) {
-  udp_options options;
+  udp_socket_options options;
   options.reuse_address = true;
   return udp_socket(endpoint(v6 ? address::any_v6() : address::any_v4(), 0), options);
 }

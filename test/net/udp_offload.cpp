@@ -23,7 +23,7 @@ using namespace test;
 using cosock::const_buffer;
 using cosock::datagram_batch;
 using cosock::task;
-using cosock::udp_options;
+using cosock::udp_socket_options;
 using cosock::udp_socket;
 
 BOOST_AUTO_TEST_SUITE(offload)
@@ -36,8 +36,8 @@ std::vector<std::string> run_of(std::size_t count, std::size_t size, std::size_t
   return all;
 }
 
-udp_options joining() {
-  udp_options options;
+udp_socket_options joining() {
+  udp_socket_options options;
   options.receive_offload = true;
   options.receive_buffer = 8 << 20;
   return options;

@@ -29,7 +29,7 @@ using cosock::endpoint;
 using cosock::network_interface;
 using cosock::outgoing_datagram;
 using cosock::packet_info;
-using cosock::udp_options;
+using cosock::udp_socket_options;
 using cosock::udp_socket;
 namespace errc = boost::system::errc;
 
@@ -59,7 +59,7 @@ COROUTINE_TEST_CASE(dual_stack) {
 }
 
 COROUTINE_TEST_CASE(v6_only) {
-  udp_options options;
+  udp_socket_options options;
   options.v6_only = true;
   udp_socket six(endpoint(address::any_v6(), 0), options);
   udp_socket four(endpoint(address::any_v4(), six.local_endpoint().port()));  // no clash
@@ -80,7 +80,7 @@ COROUTINE_TEST_CASE(what_cannot_be_opened_says_which_address) {
 }
 
 COROUTINE_TEST_CASE(reuse_port_shares_a_port) {
-  udp_options options;
+  udp_socket_options options;
   options.reuse_port = true;
   udp_socket one(any_port_v4, options);
   udp_socket two(one.local_endpoint(), options);
@@ -112,7 +112,7 @@ COROUTINE_TEST_CASE(connect_by_name) {
 
 COROUTINE_TEST_CASE(an_answer_comes_from_where_the_question_went) {
   for (const bool v6 : {false, true}) {
-    udp_options options;
+    udp_socket_options options;
     options.receive_address = true;
     udp_socket server(endpoint(v6 ? address::any_v6() : address::any_v4(), 0), options);
     const endpoint to(address::parse("127.0.0.2"), server.local_endpoint().port());
@@ -289,7 +289,7 @@ COROUTINE_TEST_CASE(options_round_trip) {
 }
 
 COROUTINE_TEST_CASE(an_adopted_socket_goes_on_as_it_was) {
-  udp_options options;
+  udp_socket_options options;
   options.receive_hops = true;
   options.receive_offload = true;
   udp_socket first(any_port_v4, options);

@@ -10,7 +10,7 @@
 #include <cosock/broadcast.hpp>
 #include <cosock/channel.hpp>
 #include <cosock/copy.hpp>
-#include <cosock/listeners.hpp>
+#include <cosock/acceptors.hpp>
 #include <cosock/loops.hpp>
 #include <cosock/mailbox.hpp>
 #include <cosock/outbox.hpp>
@@ -84,7 +84,7 @@ task<> copy_hello(std::size_t buffer, bool both) {
   BOOST_TEST(to->sent() == "hello");
 }
 
-task<> read_hello(cosock::reader_options options) {
+task<> read_hello(cosock::buffered_reader_options options) {
   const auto stream = co_await test::make_scripted_stream();
   stream->push_each("hello\n");
   cosock::buffered_reader reader(*stream, options);
@@ -157,7 +157,7 @@ BOOST_AUTO_TEST_CASE(buffers_of_streams) {
     check(
         "copy_options::buffer", [&](std::size_t n) { loop.run(copy_hello(n, both)); }, max_memory);
   check(
-      "reader_options::capacity", [&](std::size_t n) { loop.run(read_hello({.capacity = n})); },
+      "buffered_reader_options::capacity", [&](std::size_t n) { loop.run(read_hello({.capacity = n})); },
       max_memory);
   check(
       "outbox_options::max_messages",
@@ -211,10 +211,17 @@ BOOST_AUTO_TEST_CASE(the_number_of_loops) {
     const auto body = []() -> task<> { co_return; };
     BOOST_CHECK_EXCEPTION(loop.run(cosock::run_loops(n, body)), std::invalid_argument, refused);
     const cosock::endpoint any_port(cosock::address::loopback_v4(), 0);
-    BOOST_CHECK_EXCEPTION(cosock::tcp_listeners(any_port, n), std::invalid_argument, refused);
-    BOOST_CHECK_EXCEPTION(cosock::local_listeners(cosock::local_endpoint(), n),
+    BOOST_CHECK_EXCEPTION(cosock::tcp_acceptors(any_port, n), std::invalid_argument, refused);
+    BOOST_CHECK_EXCEPTION(cosock::local_acceptors(cosock::local_endpoint(), n),
                           std::invalid_argument, refused);
   }
+  const auto none = []() -> task<> { co_return; };
+  const auto is_zero = [](const std::exception& e) {
+    return std::string_view(e.what()) == "cosock: the number of loops is 0";
+  };
+  BOOST_CHECK_EXCEPTION(loop.run(cosock::run_loops(0, none)), std::invalid_argument, is_zero);
+  BOOST_CHECK_EXCEPTION(cosock::local_acceptors(cosock::local_endpoint(), 0),
+                        std::invalid_argument, is_zero);
   int ran = 0;
   const auto one = [&]() -> task<> { co_return static_cast<void>(++ran); };
   loop.run(cosock::run_loops(1, one));

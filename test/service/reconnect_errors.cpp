@@ -20,7 +20,7 @@ using namespace std::chrono_literals;
 using boost::system::error_code;
 using boost::system::system_error;
 using cosock::error;
-using cosock::reconnect_options;
+using cosock::reconnecting_client_options;
 using cosock::retry_event;
 using cosock::session_result;
 using test::counted;
@@ -134,7 +134,7 @@ BOOST_AUTO_TEST_CASE(exceptions_that_are_no_system_error_end_it) {
     auto observe = [&](const retry_event&) {
       if (where >= 2) throw oddity();
     };
-    reconnect_options options;
+    reconnecting_client_options options;
     options.on_retry = observe;
     machine m(options);
     m.connecting = [&] {
@@ -167,7 +167,7 @@ BOOST_AUTO_TEST_CASE(a_session_that_is_done_ends_it) {
 
 BOOST_AUTO_TEST_CASE(it_gives_up_after_so_many_attempts_in_a_row) {
   for (const std::size_t most : {1u, 2u, 5u}) {
-    reconnect_options options;
+    reconnecting_client_options options;
     options.max_attempts = most;
     machine m(options);
     m.connecting = [] { fail(system_code(ECONNREFUSED), "the last one"); };
@@ -183,7 +183,7 @@ BOOST_AUTO_TEST_CASE(it_gives_up_after_so_many_attempts_in_a_row) {
 }
 
 BOOST_AUTO_TEST_CASE(a_connection_that_has_lasted_is_no_attempt_that_failed) {
-  reconnect_options options;
+  reconnecting_client_options options;
   options.max_attempts = 3;
   machine m(options);
   m.in_session = [&] {

@@ -16,7 +16,7 @@
 namespace {
 
 using cosock::error;
-using cosock::reconnect_options;
+using cosock::reconnecting_client_options;
 using cosock::retry_event;
 using cosock::session_result;
 using cosock::task;
@@ -130,7 +130,7 @@ BOOST_AUTO_TEST_CASE(what_ends_in_a_cancelled_scope_is_not_retried_but_done_coun
   for (const int ends : {0, 1, 2, 3}) {
     int notices = 0;
     auto observe = [&](const retry_event&) { ++notices; };
-    reconnect_options options;
+    reconnecting_client_options options;
     options.on_retry = observe;
     machine m(options);
     cosock::loop loop;
@@ -161,7 +161,7 @@ BOOST_AUTO_TEST_CASE(the_observer_and_the_session_may_stop_it) {
   for (const bool session : {false, true}) {
     machine* running = nullptr;
     auto observe = [&](const retry_event&) { running->client.stop(); };
-    reconnect_options options;
+    reconnecting_client_options options;
     options.on_retry = observe;
     machine m(options);
     running = &m;

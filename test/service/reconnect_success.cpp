@@ -14,7 +14,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using boost::system::system_error;
-using cosock::reconnect_options;
+using cosock::reconnecting_client_options;
 using cosock::reconnecting_client;
 using cosock::retry_event;
 using cosock::session_result;
@@ -40,7 +40,7 @@ enum class ending { in_order, with_an_error };
 /// A client whose sessions end at once. `session` is told which one it is, from 1, and says whether
 /// it is the last.
 template <class Session>
-std::vector<std::size_t> attempts_of(Session session, reconnect_options options = {}) {
+std::vector<std::size_t> attempts_of(Session session, reconnecting_client_options options = {}) {
   std::vector<std::size_t> attempts;
   auto observe = [&](const retry_event& n) {
     attempts.push_back(n.attempt);

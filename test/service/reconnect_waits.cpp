@@ -21,7 +21,7 @@ using namespace std::chrono_literals;
 using boost::system::error_code;
 using boost::system::system_error;
 using cosock::error;
-using cosock::reconnect_options;
+using cosock::reconnecting_client_options;
 using cosock::retry_event;
 using cosock::session_result;
 using std::chrono::nanoseconds;
@@ -32,9 +32,9 @@ using test::machine;
 using test::system_code;
 namespace errc = boost::system::errc;
 
-static_assert(std::is_trivially_destructible_v<reconnect_options>);
+static_assert(std::is_trivially_destructible_v<reconnecting_client_options>);
 
-std::vector<nanoseconds> waits_of(reconnect_options options, std::size_t many) {
+std::vector<nanoseconds> waits_of(reconnecting_client_options options, std::size_t many) {
   options.max_attempts = many + 1;
   machine m(options);
   m.connecting = [] { fail(system_code(ECONNREFUSED)); };
@@ -51,7 +51,7 @@ BOOST_AUTO_TEST_CASE(the_waits_grow_up_to_the_cap_and_are_random_below_it) {
   constexpr std::size_t many = 12;
   std::vector<double> share(many);
   for (int seed = 1; seed <= seeds; ++seed) {
-    reconnect_options options;
+    reconnecting_client_options options;
     options.seed = static_cast<std::uint64_t>(seed);
     options.cap = 10s;
     const auto waits = waits_of(options, many);
@@ -68,9 +68,9 @@ BOOST_AUTO_TEST_CASE(the_waits_grow_up_to_the_cap_and_are_random_below_it) {
 }
 
 BOOST_AUTO_TEST_CASE(the_waits_are_those_of_the_seed) {
-  reconnect_options one;
+  reconnecting_client_options one;
   one.seed = 1;
-  reconnect_options other;
+  reconnecting_client_options other;
   other.seed = 2;
   BOOST_TEST((waits_of(one, 10) == waits_of(one, 10)));
   BOOST_TEST((waits_of(one, 10) != waits_of(other, 10)));
@@ -79,7 +79,7 @@ BOOST_AUTO_TEST_CASE(the_waits_are_those_of_the_seed) {
 
 BOOST_AUTO_TEST_CASE(no_base_and_no_cap_is_too_small_or_too_large) {
   const auto largest = [](nanoseconds base, nanoseconds cap) {
-    reconnect_options options;
+    reconnecting_client_options options;
     options.seed = 7;
     options.base = base;
     options.cap = cap;
@@ -105,7 +105,7 @@ BOOST_AUTO_TEST_CASE(the_waits_begin_anew_after_a_connection_that_has_lasted) {
   for (const bool lasts : {false, true}) {
     std::vector<std::size_t> attempts;
     auto observe = [&](const retry_event& n) { attempts.push_back(n.attempt); };
-    reconnect_options options;
+    reconnecting_client_options options;
     options.base = 1s;
     options.stable = 60s;
     options.on_retry = observe;
@@ -124,7 +124,7 @@ BOOST_AUTO_TEST_CASE(the_waits_begin_anew_after_a_connection_that_has_lasted) {
 }
 
 BOOST_AUTO_TEST_CASE(time_that_was_spent_on_connecting_does_not_count_as_a_connection) {
-  reconnect_options options;
+  reconnecting_client_options options;
   options.max_attempts = 2;
   machine m(options);
   m.connecting = [&] { m.clock.advance(1h); };
@@ -147,7 +147,7 @@ BOOST_AUTO_TEST_CASE(the_observer_is_told_the_error_the_delay_and_the_attempt) {
     BOOST_TEST(counted::alive == 0);  // the connection is closed
     BOOST_TEST(running->clock.waits.size() == all.size() - 1);
   };
-  reconnect_options options;
+  reconnecting_client_options options;
   options.on_retry = observe;
   machine m(options);
   running = &m;
@@ -191,7 +191,7 @@ BOOST_AUTO_TEST_CASE(anything_that_can_be_called_observes) {
         cosock::retry_observer([](const auto&) { ++calls; })})
     each(notice);
   BOOST_TEST(calls == 6);
-  const reconnect_options options{.on_retry = [](const retry_event&) { ++calls; }};
+  const reconnecting_client_options options{.on_retry = [](const retry_event&) { ++calls; }};
   options.on_retry(notice);
   BOOST_TEST(calls == 7);
   static_assert(!std::constructible_from<cosock::retry_observer, functor>);  // it would dangle

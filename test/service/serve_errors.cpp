@@ -6,7 +6,7 @@
 #include "fake_acceptor.hpp"
 
 #include <cosock/connect.hpp>
-#include <cosock/listeners.hpp>
+#include <cosock/acceptors.hpp>
 #include <cosock/tcp.hpp>
 #include <cosock/when.hpp>
 
@@ -94,7 +94,7 @@ COROUTINE_TEST_CASE(errors_of_accept_that_may_pass_do_not_end_it) {
 }
 
 COROUTINE_TEST_CASE(nor_one_that_shares_its_port) {
-  cosock::tcp_listeners all(any_port, 1);
+  cosock::tcp_acceptors all(any_port, 1);
   tcp_acceptor acceptor = all.acceptor(0);
   co_await goes_on(acceptor, [&] { return cosock::connect(acceptor.local_endpoint()); });
 }
@@ -105,7 +105,7 @@ COROUTINE_TEST_CASE(nor_a_local_one) {
 }
 
 COROUTINE_TEST_CASE(nor_one_that_takes_turns) {
-  cosock::local_listeners all{cosock::local_endpoint(), 1};
+  cosock::local_acceptors all{cosock::local_endpoint(), 1};
   auto acceptor = all.acceptor(0);
   co_await goes_on(acceptor, [&] { return cosock::connect(all.local_endpoint()); });
 }

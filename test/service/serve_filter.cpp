@@ -10,7 +10,7 @@
 #include "serve_fixture.hpp"
 
 #include <cosock/connect.hpp>
-#include <cosock/listeners.hpp>
+#include <cosock/acceptors.hpp>
 #include <cosock/tcp.hpp>
 #include <cosock/when.hpp>
 
@@ -78,7 +78,7 @@ COROUTINE_TEST_CASE(a_mapped_peer_of_an_ipv6_server_is_covered) {
 }
 
 COROUTINE_TEST_CASE(the_listeners_of_several_loops_are_covered) {
-  cosock::tcp_listeners all(any_port, 1);
+  cosock::tcp_acceptors all(any_port, 1);
   tcp_acceptor acceptor = all.acceptor(0);
   co_await check_peers(acceptor, acceptor.local_endpoint(), "127.0.0.2:");
 }

@@ -40,7 +40,7 @@ struct udp_v6 : udp_v4 {
 /// Lets the system join and split; the results are the same.
 struct udp_offload : udp_v4 {
   static socket make() {
-    cosock::udp_options options;
+    cosock::udp_socket_options options;
     options.receive_offload = true;
     return socket({cosock::address::loopback_v4(), 0}, options);
   }
@@ -48,7 +48,7 @@ struct udp_offload : udp_v4 {
 
 struct udp_no_offload : udp_v6 {
   static socket make() {
-    cosock::udp_options options;
+    cosock::udp_socket_options options;
     options.send_offload = false;
     options.receive_dropped = true;
     return socket({cosock::address::loopback_v6(), 0}, options);

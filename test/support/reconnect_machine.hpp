@@ -17,7 +17,7 @@ namespace test {
 
 using boost::system::error_code;
 using boost::system::system_error;
-using cosock::reconnect_options;
+using cosock::reconnecting_client_options;
 using cosock::reconnecting_client;
 using cosock::session_result;
 using cosock::task;
@@ -51,7 +51,7 @@ enum class place { nowhere, connecting, in_session, waiting };
 
 /// A client, and a peer that fails as it is told.
 struct machine {
-  explicit machine(reconnect_options options = {}) : client(with_clock(options)) {}
+  explicit machine(reconnecting_client_options options = {}) : client(with_clock(options)) {}
 
   task<line> connect() {
     ++connects;
@@ -68,7 +68,7 @@ struct machine {
   task<> run() {
     return client.run([this] { return connect(); }, [this](line& l) { return session(l); });
   }
-  reconnect_options with_clock(reconnect_options options) {
+  reconnecting_client_options with_clock(reconnecting_client_options options) {
     options.clock = &clock;
     return options;
   }

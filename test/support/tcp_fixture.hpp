@@ -13,7 +13,7 @@
 
 namespace test {
 
-using cosock::acceptor_options;
+using cosock::tcp_acceptor_options;
 using cosock::connect_options;
 using cosock::endpoint;
 using cosock::tcp_acceptor;
@@ -25,7 +25,7 @@ struct connection {
   tcp_socket server;
 };
 
-inline task<connection> connect_pair(endpoint at = any_port_v4, acceptor_options accepting = {},
+inline task<connection> connect_pair(endpoint at = any_port_v4, tcp_acceptor_options accepting = {},
                                      connect_options connecting = {}) {
   tcp_acceptor acceptor(at, accepting);
   const endpoint to = acceptor.local_endpoint();

@@ -2,15 +2,16 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// The parts of local_listeners (listeners.hpp) that do not depend on the type of the connections.
+// The parts of local_acceptors (acceptors.hpp) that do not depend on the type of the connections.
 // The loops share one listening socket, because SO_REUSEPORT does not work for local sockets, and
-// take turns to accept. The code is in lib/service/listeners.cpp.
+// take turns to accept. The code is in lib/service/acceptors.cpp.
 
 #include <cosock/detail/fd_kind.hpp>
 #include <cosock/local_endpoint.hpp>
 #include <cosock/task.hpp>
 
 #include <memory>
+#include <optional>
 
 namespace cosock::detail {
 
@@ -60,18 +61,19 @@ class COSOCK_API shared_acceptor_base {
   std::shared_ptr<shared_acceptor_part> part_;
 };
 
-/// The part of the listeners that does not know the type of the connections.
-class COSOCK_API shared_listeners_base {
+/// The part of the acceptors that does not know the type of the connections.
+class COSOCK_API shared_acceptors_base {
  public:
   [[nodiscard]] unsigned size() const noexcept;
   [[nodiscard]] cosock::local_endpoint local_endpoint() const noexcept;
 
  protected:
-  shared_listeners_base(fd_kind kind, const cosock::local_endpoint& at, unsigned n, int backlog,
+  shared_acceptors_base(fd_kind kind, const cosock::local_endpoint& at,
+                        std::optional<unsigned> n, int backlog,
                         int mode, bool replace_stale);
-  ~shared_listeners_base();
-  shared_listeners_base(const shared_listeners_base&) = delete;
-  shared_listeners_base& operator=(const shared_listeners_base&) = delete;
+  ~shared_acceptors_base();
+  shared_acceptors_base(const shared_acceptors_base&) = delete;
+  shared_acceptors_base& operator=(const shared_acceptors_base&) = delete;
   std::shared_ptr<shared_acceptor_part> take(unsigned index);
 
  private:

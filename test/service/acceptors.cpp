@@ -1,8 +1,8 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
-#include <cosock/listeners.hpp>
+#include <cosock/acceptors.hpp>
 
-#define BOOST_TEST_MODULE listeners
+#define BOOST_TEST_MODULE acceptors
 #include "local_tools.hpp"
 #include "manual_event.hpp"
 #include "support.hpp"
@@ -27,13 +27,13 @@ using cosock::address;
 using cosock::as_result;
 using cosock::cancel_scope;
 using cosock::endpoint;
-using cosock::local_listeners;
+using cosock::local_acceptors;
 using cosock::local_stream_socket;
 using cosock::nursery;
 using cosock::shared_local_acceptor;
 using cosock::task;
 using cosock::tcp_acceptor;
-using cosock::tcp_listeners;
+using cosock::tcp_acceptors;
 using cosock::tcp_socket;
 namespace errc = boost::system::errc;
 
@@ -44,61 +44,61 @@ BOOST_AUTO_TEST_SUITE(tcp)
 
 BOOST_AUTO_TEST_CASE(share_the_port_that_the_system_picks) {
   for (const endpoint& at : {any_port, any_port_v6}) {
-    tcp_listeners listeners(at, 3);
-    BOOST_TEST(listeners.size() == 3u);
-    BOOST_TEST(listeners.local_endpoint().port() != 0);
+    tcp_acceptors acceptors(at, 3);
+    BOOST_TEST(acceptors.size() == 3u);
+    BOOST_TEST(acceptors.local_endpoint().port() != 0);
     cosock::loop loop;
-    loop.run([](tcp_listeners& of) -> task<> {
+    loop.run([](tcp_acceptors& of) -> task<> {
       for (unsigned i = 0; i != 3; ++i) {
         const tcp_acceptor one = of.acceptor(i);
         BOOST_TEST(one.local_endpoint() == of.local_endpoint());
       }
       co_return;
-    }(listeners));
+    }(acceptors));
   }
 }
 
 BOOST_AUTO_TEST_CASE(none_means_one_for_each_usable_core) {
-  BOOST_TEST(tcp_listeners(any_port).size() == cosock::usable_cores());
+  BOOST_TEST(tcp_acceptors(any_port).size() == cosock::usable_cores());
 }
 
 BOOST_AUTO_TEST_CASE(the_place_must_be_free) {
   cosock::loop loop;
   const tcp_acceptor other(loop, any_port);
-  BOOST_CHECK_EXCEPTION(tcp_listeners(other.local_endpoint(), 2), system_error,
+  BOOST_CHECK_EXCEPTION(tcp_acceptors(other.local_endpoint(), 2), system_error,
                         is(errc::address_in_use));
 }
 
 BOOST_AUTO_TEST_CASE(nobody_else_gets_into_the_port_unless_it_is_said) {
   for (const endpoint& at : {any_port, any_port_v6}) {
-    const tcp_listeners first(at, 2);
-    BOOST_CHECK_EXCEPTION(tcp_listeners(first.local_endpoint(), 2), system_error,
+    const tcp_acceptors first(at, 2);
+    BOOST_CHECK_EXCEPTION(tcp_acceptors(first.local_endpoint(), 2), system_error,
                           is(errc::address_in_use));
-    cosock::acceptor_options sharing;
+    cosock::tcp_acceptor_options sharing;
     sharing.reuse_port = true;
-    const tcp_listeners second(at, 2, sharing);
-    BOOST_TEST(tcp_listeners(second.local_endpoint(), 2, sharing).local_endpoint() ==
+    const tcp_acceptors second(at, 2, sharing);
+    BOOST_TEST(tcp_acceptors(second.local_endpoint(), 2, sharing).local_endpoint() ==
                second.local_endpoint());
   }
 }
 
 BOOST_AUTO_TEST_CASE(taking_needs_a_loop) {
-  tcp_listeners listeners(any_port, 1);
-  BOOST_CHECK_THROW(static_cast<void>(listeners.acceptor(0)), std::logic_error);
+  tcp_acceptors acceptors(any_port, 1);
+  BOOST_CHECK_THROW(static_cast<void>(acceptors.acceptor(0)), std::logic_error);
 }
 
 COROUTINE_TEST_CASE(each_is_taken_once) {
-  tcp_listeners listeners(any_port, 2);
-  const tcp_acceptor first = listeners.acceptor(0);
-  BOOST_CHECK_THROW(static_cast<void>(listeners.acceptor(0)), std::logic_error);
-  BOOST_CHECK_THROW(static_cast<void>(listeners.acceptor(2)), std::logic_error);
+  tcp_acceptors acceptors(any_port, 2);
+  const tcp_acceptor first = acceptors.acceptor(0);
+  BOOST_CHECK_THROW(static_cast<void>(acceptors.acceptor(0)), std::logic_error);
+  BOOST_CHECK_THROW(static_cast<void>(acceptors.acceptor(2)), std::logic_error);
   co_return;
 }
 
 COROUTINE_TEST_CASE(a_connection_made_before_its_acceptor_is_taken_is_kept) {
-  tcp_listeners listeners(any_port, 1);
-  tcp_socket client = co_await cosock::connect(listeners.local_endpoint());
-  tcp_acceptor acceptor = listeners.acceptor(0);
+  tcp_acceptors acceptors(any_port, 1);
+  tcp_socket client = co_await cosock::connect(acceptors.local_endpoint());
+  tcp_acceptor acceptor = acceptors.acceptor(0);
   tcp_socket accepted = co_await acceptor.accept();
   BOOST_TEST(accepted.remote_endpoint() == client.local_endpoint());
 }
@@ -106,8 +106,8 @@ COROUTINE_TEST_CASE(a_connection_made_before_its_acceptor_is_taken_is_kept) {
 COROUTINE_TEST_CASE(the_descriptors_are_closed_on_exec_and_in_the_end) {
   const std::size_t before = open_descriptors();
   {
-    tcp_listeners listeners(any_port, 3);
-    const tcp_acceptor one = listeners.acceptor(1);
+    tcp_acceptors acceptors(any_port, 3);
+    const tcp_acceptor one = acceptors.acceptor(1);
     BOOST_TEST((::fcntl(one.native_handle(), F_GETFD) & FD_CLOEXEC));
     BOOST_TEST(open_descriptors() == before + 3);
   }
@@ -129,9 +129,9 @@ task<> accept_all(shared_local_acceptor& from, std::vector<int>& who, int me, co
 }
 
 COROUTINE_TEST_CASE(connections_are_dealt_round_robin) {
-  local_listeners listeners(cosock::local_endpoint(), 3);
+  local_acceptors acceptors(cosock::local_endpoint(), 3);
   std::vector<shared_local_acceptor> acceptors;
-  for (unsigned i = 0; i != 3; ++i) acceptors.push_back(listeners.acceptor(i));
+  for (unsigned i = 0; i != 3; ++i) acceptors.push_back(acceptors.acceptor(i));
   std::vector<int> who;
   co_await cosock::with_nursery([&](nursery& tasks) -> task<> {
     cosock::event each;
@@ -139,7 +139,7 @@ COROUTINE_TEST_CASE(connections_are_dealt_round_robin) {
       tasks.start(accept_all, std::ref(acceptors[static_cast<std::size_t>(i)]), std::ref(who), i,
                   std::ref(each));
     for (int i = 0; i != 7; ++i) {
-      const auto client = co_await cosock::connect(listeners.local_endpoint());
+      const auto client = co_await cosock::connect(acceptors.local_endpoint());
       co_await each.wait();
       each.reset();
     }
@@ -149,14 +149,14 @@ COROUTINE_TEST_CASE(connections_are_dealt_round_robin) {
 }
 
 COROUTINE_TEST_CASE(one_that_does_not_accept_is_passed_over) {
-  local_listeners listeners(cosock::local_endpoint(), 3);
-  shared_local_acceptor first = listeners.acceptor(0);
-  shared_local_acceptor last = listeners.acceptor(2);
+  local_acceptors acceptors(cosock::local_endpoint(), 3);
+  shared_local_acceptor first = acceptors.acceptor(0);
+  shared_local_acceptor last = acceptors.acceptor(2);
   for (int i = 0; i != 3; ++i) {
-    const auto client = co_await cosock::connect(listeners.local_endpoint());
+    const auto client = co_await cosock::connect(acceptors.local_endpoint());
     static_cast<void>(co_await last.accept());
   }
-  const auto client = co_await cosock::connect(listeners.local_endpoint());
+  const auto client = co_await cosock::connect(acceptors.local_endpoint());
   BOOST_TEST((co_await first.accept()).is_open());
 }
 
@@ -175,9 +175,9 @@ struct pending_accept {
 };
 
 COROUTINE_TEST_CASE(a_cancelled_accept_passes_its_turn_on_and_loses_no_connection) {
-  local_listeners listeners(cosock::local_endpoint(), 2);
-  shared_local_acceptor first = listeners.acceptor(0);
-  shared_local_acceptor second = listeners.acceptor(1);
+  local_acceptors acceptors(cosock::local_endpoint(), 2);
+  shared_local_acceptor first = acceptors.acceptor(0);
+  shared_local_acceptor second = acceptors.acceptor(1);
   co_await cosock::with_nursery([&](nursery& tasks) -> task<> {
     pending_accept has_turn(tasks, first);
     pending_accept waits(tasks, second);
@@ -185,17 +185,17 @@ COROUTINE_TEST_CASE(a_cancelled_accept_passes_its_turn_on_and_loses_no_connectio
     has_turn.scope.cancel();
     co_await has_turn.ended.wait();
     BOOST_TEST(has_turn.error == cosock::error::cancelled);
-    const auto client = co_await cosock::connect(listeners.local_endpoint());
+    const auto client = co_await cosock::connect(acceptors.local_endpoint());
     co_await waits.ended.wait();
     BOOST_TEST(!waits.error);
   });
 }
 
 COROUTINE_TEST_CASE(one_cancelled_while_it_waits_for_its_turn_gets_none) {
-  local_listeners listeners(cosock::local_endpoint(), 3);
-  shared_local_acceptor first = listeners.acceptor(0);
-  shared_local_acceptor second = listeners.acceptor(1);
-  shared_local_acceptor third = listeners.acceptor(2);
+  local_acceptors acceptors(cosock::local_endpoint(), 3);
+  shared_local_acceptor first = acceptors.acceptor(0);
+  shared_local_acceptor second = acceptors.acceptor(1);
+  shared_local_acceptor third = acceptors.acceptor(2);
   co_await cosock::with_nursery([&](nursery& tasks) -> task<> {
     pending_accept a(tasks, first);
     pending_accept b(tasks, second);
@@ -204,9 +204,9 @@ COROUTINE_TEST_CASE(one_cancelled_while_it_waits_for_its_turn_gets_none) {
     b.scope.cancel();
     co_await b.ended.wait();
     BOOST_TEST(b.error == cosock::error::cancelled);
-    const auto client = co_await cosock::connect(listeners.local_endpoint());
+    const auto client = co_await cosock::connect(acceptors.local_endpoint());
     co_await a.ended.wait();
-    const auto next = co_await cosock::connect(listeners.local_endpoint());
+    const auto next = co_await cosock::connect(acceptors.local_endpoint());
     co_await c.ended.wait();
     BOOST_TEST(!a.error);
     BOOST_TEST(!c.error);
@@ -214,10 +214,10 @@ COROUTINE_TEST_CASE(one_cancelled_while_it_waits_for_its_turn_gets_none) {
 }
 
 COROUTINE_TEST_CASE(cancelled_before_it_starts_it_takes_no_turn) {
-  local_listeners listeners(cosock::local_endpoint(), 2);
-  shared_local_acceptor first = listeners.acceptor(0);
-  shared_local_acceptor second = listeners.acceptor(1);
-  const auto client = co_await cosock::connect(listeners.local_endpoint());
+  local_acceptors acceptors(cosock::local_endpoint(), 2);
+  shared_local_acceptor first = acceptors.acceptor(0);
+  shared_local_acceptor second = acceptors.acceptor(1);
+  const auto client = co_await cosock::connect(acceptors.local_endpoint());
   cancel_scope scope;
   scope.cancel();
   const auto none = co_await as_result(scope.run(first.accept()));
@@ -226,10 +226,10 @@ COROUTINE_TEST_CASE(cancelled_before_it_starts_it_takes_no_turn) {
 }
 
 COROUTINE_TEST_CASE(closing_ends_a_pending_accept_and_passes_its_turn_on) {
-  local_listeners listeners(cosock::local_endpoint(), 3);
-  shared_local_acceptor first = listeners.acceptor(0);
-  shared_local_acceptor second = listeners.acceptor(1);
-  shared_local_acceptor third = listeners.acceptor(2);
+  local_acceptors acceptors(cosock::local_endpoint(), 3);
+  shared_local_acceptor first = acceptors.acceptor(0);
+  shared_local_acceptor second = acceptors.acceptor(1);
+  shared_local_acceptor third = acceptors.acceptor(2);
   co_await cosock::with_nursery([&](nursery& tasks) -> task<> {
     pending_accept a(tasks, first);
     pending_accept b(tasks, second);
@@ -241,7 +241,7 @@ COROUTINE_TEST_CASE(closing_ends_a_pending_accept_and_passes_its_turn_on) {
     co_await b.ended.wait();
     BOOST_TEST(a.error == cosock::error::closed);
     BOOST_TEST(b.error == cosock::error::closed);
-    const auto client = co_await cosock::connect(listeners.local_endpoint());
+    const auto client = co_await cosock::connect(acceptors.local_endpoint());
     co_await c.ended.wait();
     BOOST_TEST(!c.error);
   });
@@ -253,14 +253,14 @@ COROUTINE_TEST_CASE(closing_ends_a_pending_accept_and_passes_its_turn_on) {
 }
 
 COROUTINE_TEST_CASE(a_second_accept_at_the_same_time_is_refused) {
-  local_listeners listeners(cosock::local_endpoint(), 1);
-  shared_local_acceptor only = listeners.acceptor(0);
+  local_acceptors acceptors(cosock::local_endpoint(), 1);
+  shared_local_acceptor only = acceptors.acceptor(0);
   co_await cosock::with_nursery([&](nursery& tasks) -> task<> {
     pending_accept a(tasks, only);
     co_await cosock::yield();
     BOOST_CHECK_EXCEPTION(static_cast<void>(co_await only.accept()), system_error,
                           is(cosock::error::busy));
-    const auto client = co_await cosock::connect(listeners.local_endpoint());
+    const auto client = co_await cosock::connect(acceptors.local_endpoint());
     co_await a.ended.wait();
     BOOST_TEST(!a.error);
   });
@@ -269,14 +269,14 @@ COROUTINE_TEST_CASE(a_second_accept_at_the_same_time_is_refused) {
 COROUTINE_TEST_CASE(it_listens_until_the_last_one_closes_and_then_removes_its_file) {
   const temporary_folder folder;
   const auto at = folder.at("socket");
-  std::optional<local_listeners> listeners(std::in_place, at, 3);
-  BOOST_TEST(listeners->local_endpoint() == at);
-  shared_local_acceptor first = listeners->acceptor(0);
-  shared_local_acceptor second = listeners->acceptor(1);
-  BOOST_CHECK_THROW(static_cast<void>(listeners->acceptor(1)), std::logic_error);
-  BOOST_CHECK_THROW(static_cast<void>(listeners->acceptor(3)), std::logic_error);
+  std::optional<local_acceptors> acceptors(std::in_place, at, 3);
+  BOOST_TEST(acceptors->local_endpoint() == at);
+  shared_local_acceptor first = acceptors->acceptor(0);
+  shared_local_acceptor second = acceptors->acceptor(1);
+  BOOST_CHECK_THROW(static_cast<void>(acceptors->acceptor(1)), std::logic_error);
+  BOOST_CHECK_THROW(static_cast<void>(acceptors->acceptor(3)), std::logic_error);
   first.close();
-  listeners.reset();
+  acceptors.reset();
   BOOST_TEST(second.local_endpoint() == at);
   {
     const auto client = co_await cosock::connect(at);
@@ -293,9 +293,9 @@ BOOST_AUTO_TEST_CASE(listeners_that_nobody_takes_leave_nothing_behind) {
   const temporary_folder folder;
   const std::size_t before = open_descriptors();
   {
-    const local_listeners listeners(folder.at("socket"), 2);
+    const local_acceptors acceptors(folder.at("socket"), 2);
     BOOST_TEST(exists(folder / "socket"));
-    BOOST_CHECK_EXCEPTION(local_listeners(folder.at("socket"), 2), system_error,
+    BOOST_CHECK_EXCEPTION(local_acceptors(folder.at("socket"), 2), system_error,
                           is(errc::address_in_use));
   }
   BOOST_TEST(!exists(folder / "socket"));
@@ -305,9 +305,9 @@ BOOST_AUTO_TEST_CASE(listeners_that_nobody_takes_leave_nothing_behind) {
 BOOST_AUTO_TEST_CASE(a_loop_that_ends_while_it_has_the_turn_passes_it_on) {
   const alarm_clock guard;
   const temporary_folder folder;
-  local_listeners listeners(folder.at("socket"), 2);
+  local_acceptors acceptors(folder.at("socket"), 2);
   const auto accept = [&](unsigned index) -> task<> {
-    shared_local_acceptor mine = listeners.acceptor(index);
+    shared_local_acceptor mine = acceptors.acceptor(index);
     static_cast<void>(co_await mine.accept());
   };
   cosock::loop stays;
@@ -319,7 +319,7 @@ BOOST_AUTO_TEST_CASE(a_loop_that_ends_while_it_has_the_turn_passes_it_on) {
   goes.reset();
   stays.run([](const cosock::local_endpoint at) -> task<> {
     static_cast<void>(co_await cosock::connect(at));
-  }(listeners.local_endpoint()));
+  }(acceptors.local_endpoint()));
   while (!second.done()) stays.run_some();
   second.result();
   BOOST_TEST(!exists(folder / "socket"));
@@ -332,8 +332,8 @@ BOOST_AUTO_TEST_CASE(an_acceptor_that_outlives_its_loop_has_closed_with_it) {
   std::optional<cosock::loop> loop(std::in_place);
   shared_local_acceptor acceptor =
       loop->run([](cosock::local_endpoint at) -> task<shared_local_acceptor> {
-        local_listeners listeners(at, 1);
-        co_return listeners.acceptor(0);
+        local_acceptors acceptors(at, 1);
+        co_return acceptors.acceptor(0);
       }(folder.at("socket")));
   BOOST_TEST(acceptor.is_open());
   loop.reset();
@@ -346,10 +346,10 @@ BOOST_AUTO_TEST_CASE(an_acceptor_that_outlives_its_loop_has_closed_with_it) {
 }
 
 COROUTINE_TEST_CASE(sequenced_packets_are_dealt_too) {
-  cosock::local_seqpacket_listeners listeners(cosock::local_endpoint(), 2);
-  cosock::shared_local_seqpacket_acceptor acceptor = listeners.acceptor(1);
+  cosock::local_seqpacket_acceptors acceptors(cosock::local_endpoint(), 2);
+  cosock::shared_local_seqpacket_acceptor acceptor = acceptors.acceptor(1);
   auto client =
-      co_await cosock::connect<cosock::local_seqpacket_socket>(listeners.local_endpoint());
+      co_await cosock::connect<cosock::local_seqpacket_socket>(acceptors.local_endpoint());
   auto accepted = co_await acceptor.accept();
   co_await client.send("one");
   co_await client.send("two");
@@ -376,25 +376,25 @@ task<> ask(Endpoint at) {
 
 /// Clients against several loops that serve, until each has served one.
 template <class Listeners>
-task<> serve_on_all(Listeners& listeners) {
-  std::vector<std::atomic<int>> served(listeners.size());
+task<> serve_on_all(Listeners& acceptors) {
+  std::vector<std::atomic<int>> served(acceptors.size());
   cancel_scope serve_state;
   const auto servers = [&]() -> task<> {
     const auto one = [&](unsigned index) -> task<> {
-      auto acceptor = listeners.acceptor(index);
+      auto acceptor = acceptors.acceptor(index);
       co_await cosock::serve(acceptor, [&, index](cosock::byte_stream& client) -> task<> {
         ++served[index];
         co_await answer(client);
       });
     };
     const auto ended =
-        co_await as_result(serve_state.run(cosock::run_loops(listeners.size(), one)));
+        co_await as_result(serve_state.run(cosock::run_loops(acceptors.size(), one)));
     BOOST_TEST((!ended && ended.error() == cosock::error::cancelled));
   };
   int asked = 0;
   const auto asking = [&]() -> task<> {
     while (std::any_of(served.begin(), served.end(), [](const auto& n) { return n == 0; })) {
-      co_await ask(listeners.local_endpoint());
+      co_await ask(acceptors.local_endpoint());
       ++asked;
     }
     serve_state.cancel();
@@ -404,13 +404,13 @@ task<> serve_on_all(Listeners& listeners) {
 }
 
 COROUTINE_TEST_CASE(every_loop_gets_tcp_connections) {
-  tcp_listeners listeners(any_port, 3);
-  co_await serve_on_all(listeners);
+  tcp_acceptors acceptors(any_port, 3);
+  co_await serve_on_all(acceptors);
 }
 
 COROUTINE_TEST_CASE(every_loop_gets_local_connections) {
-  local_listeners listeners(cosock::local_endpoint(), 4);
-  co_await serve_on_all(listeners);
+  local_acceptors acceptors(cosock::local_endpoint(), 4);
+  co_await serve_on_all(acceptors);
 }
 
 /// Accepts with a limit that often passes first, and greets.
@@ -431,10 +431,10 @@ task<> accept_impatiently(shared_local_acceptor& from, unsigned seed) {
 BOOST_AUTO_TEST_CASE(no_connection_is_lost_whatever_ends_around_it) {
   const alarm_clock guard;
   for (unsigned seed = 0; seed != 20; ++seed) {
-    local_listeners listeners(cosock::local_endpoint(), 4);
+    local_acceptors acceptors(cosock::local_endpoint(), 4);
     std::thread others([&] {
       cosock::loop loop;
-      loop.run([](local_listeners& from, unsigned seed) -> task<> {
+      loop.run([](local_acceptors& from, unsigned seed) -> task<> {
         const auto accept = [&](unsigned index) -> task<> {
           shared_local_acceptor mine = from.acceptor(index + 1);
           co_await cosock::with_nursery([&](nursery& tasks) -> task<> {
@@ -450,11 +450,11 @@ BOOST_AUTO_TEST_CASE(no_connection_is_lost_whatever_ends_around_it) {
         } else {
           co_await as_result(cosock::with_timeout(end, cosock::run_loops(3, accept)));
         }
-      }(listeners, seed));
+      }(acceptors, seed));
     });
     int greeted = 0;
     cosock::loop loop;
-    loop.run([](local_listeners& from, unsigned seed, int& greeted) -> task<> {
+    loop.run([](local_acceptors& from, unsigned seed, int& greeted) -> task<> {
       shared_local_acceptor mine = from.acceptor(0);
       co_await cosock::with_nursery([&](nursery& tasks) -> task<> {
         tasks.start(accept_impatiently, std::ref(mine), 4 * seed + 3);
@@ -465,7 +465,7 @@ BOOST_AUTO_TEST_CASE(no_connection_is_lost_whatever_ends_around_it) {
         }
         tasks.cancel();
       });
-    }(listeners, seed, greeted));
+    }(acceptors, seed, greeted));
     others.join();
     BOOST_TEST(greeted == 50);
   }

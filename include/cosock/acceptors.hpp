@@ -7,6 +7,7 @@
 #include <cosock/loops.hpp>
 #include <cosock/tcp.hpp>
 
+#include <optional>
 #include <vector>
 
 namespace cosock {
@@ -18,11 +19,12 @@ namespace cosock {
 /// All sockets listen from the start. Connections to a socket whose acceptor is never taken wait until
 /// this object is destroyed. Connections that wait at an acceptor when it closes are reset. No other
 /// socket can share the port, unless the option reuse_port is set.
-class COSOCK_API tcp_listeners {
+class COSOCK_API tcp_acceptors {
  public:
-  /// Binds `n` sockets; 0: as many as usable_cores(). With port 0 the system picks one port for all;
-  /// see local_endpoint(). Throws as tcp_acceptor does; std::invalid_argument for more than max_loops.
-  explicit tcp_listeners(const endpoint& at, unsigned n = 0, const acceptor_options& options = {});
+  /// Binds `n` sockets; without `n`, as many as usable_cores(). With port 0 the system picks one port for all;
+  /// see local_endpoint(). Throws as tcp_acceptor does; std::invalid_argument for 0, or more than max_loops.
+  explicit tcp_acceptors(const endpoint& at, std::optional<unsigned> n = std::nullopt,
+                         const tcp_acceptor_options& options = {});
 
   /// Returns the acceptor with this index, for the loop that runs on this thread. Each can be taken
   /// once. Throws std::logic_error if no loop runs, or if `index` is not below size() or was taken
@@ -54,7 +56,7 @@ class basic_shared_acceptor final : public detail::shared_acceptor_base {
 
  private:
   template <class>
-  friend class basic_local_listeners;
+  friend class basic_local_acceptors;
   using shared_acceptor_base::shared_acceptor_base;
   static task<Socket> accept_in_turn(std::shared_ptr<detail::shared_acceptor_part> part) {
     detail::accept_turn turn(std::move(part));
@@ -74,23 +76,24 @@ using shared_local_seqpacket_acceptor = basic_shared_acceptor<local_seqpacket_so
 /// removed, when all acceptors that were taken are closed, and no other can be taken any more: all
 /// were taken, or this object was destroyed.
 template <class Socket>
-class basic_local_listeners final : public detail::shared_listeners_base {
+class basic_local_acceptors final : public detail::shared_acceptors_base {
  public:
-  /// Binds and listens for `n` loops; 0: as many as usable_cores(). Throws as basic_local_acceptor
-  /// does; std::invalid_argument for more than max_loops.
-  explicit basic_local_listeners(const cosock::local_endpoint& at, unsigned n = 0,
+  /// Binds and listens for `n` loops; without `n`, for usable_cores() loops. Throws as basic_local_acceptor
+  /// does; std::invalid_argument for 0, or more than max_loops.
+  explicit basic_local_acceptors(const cosock::local_endpoint& at,
+                                 std::optional<unsigned> n = std::nullopt,
                                  const local_acceptor_options& options = {})
-      : shared_listeners_base(detail::socket_access::kind<Socket>(), at, n, options.backlog,
+      : shared_acceptors_base(detail::socket_access::kind<Socket>(), at, n, options.backlog,
                               options.mode, options.replace_stale) {}
 
   /// Returns the acceptor with this index, for the loop that runs on this thread. Throws as
-  /// tcp_listeners::acceptor() does.
+  /// tcp_acceptors::acceptor() does.
   [[nodiscard]] basic_shared_acceptor<Socket> acceptor(unsigned index) {
     return basic_shared_acceptor<Socket>(take(index));
   }
 };
-/// The listeners of local streams, and of sequenced packets.
-using local_listeners = basic_local_listeners<local_stream_socket>;
-using local_seqpacket_listeners = basic_local_listeners<local_seqpacket_socket>;
+/// The acceptors of local streams, and of sequenced packets.
+using local_acceptors = basic_local_acceptors<local_stream_socket>;
+using local_seqpacket_acceptors = basic_local_acceptors<local_seqpacket_socket>;
 
 }  // namespace cosock

@@ -5,7 +5,7 @@
 // among which the system distributes connections (SO_REUSEPORT). Local sockets: one socket, from
 // which the loops accept in turn.
 
-#include <cosock/listeners.hpp>
+#include <cosock/acceptors.hpp>
 
 #include "net/local_binding.hpp"
 #include "net/socket.hpp"
@@ -27,11 +27,12 @@ namespace {
 
 }  // namespace
 
-tcp_listeners::tcp_listeners(const endpoint& at, unsigned n, const acceptor_options& options)
+tcp_acceptors::tcp_acceptors(const endpoint& at, std::optional<unsigned> n,
+                             const tcp_acceptor_options& options)
     : sockets_(detail::loop_count(n)), local_endpoint_(at) {
   // The first socket binds without SO_REUSEPORT, so it fails if another process has the port. It is
   // set afterwards, so that the other sockets of this object can share the port.
-  acceptor_options entry = options;
+  tcp_acceptor_options entry = options;
   for (unique_descriptor& socket : sockets_) {
     socket = detail::bind_tcp(local_endpoint_, entry);
     if (entry.reuse_port) continue;
@@ -49,7 +50,7 @@ tcp_listeners::tcp_listeners(const endpoint& at, unsigned n, const acceptor_opti
                   local_endpoint_);
 }
 
-tcp_acceptor tcp_listeners::acceptor(unsigned index) {
+tcp_acceptor tcp_acceptors::acceptor(unsigned index) {
   if (index >= sockets_.size() || !sockets_[index].is_open()) refuse_index();
   detail::scheduler::required();
   return tcp_acceptor::adopt(sockets_[index].release());
@@ -211,19 +212,19 @@ local_endpoint shared_acceptor_base::local_endpoint() const {
   return part_->shared->at;
 }
 
-shared_listeners_base::shared_listeners_base(fd_kind kind, const cosock::local_endpoint& at,
+shared_acceptors_base::shared_acceptors_base(fd_kind kind, const cosock::local_endpoint& at,
                                              unsigned n, int backlog, int mode, bool replace_stale)
     : shared_(std::make_shared<accept_rotation>(kind, at, loop_count(n), backlog, mode,
                                                 replace_stale)) {}
 
-shared_listeners_base::~shared_listeners_base() { shared_->close_rest(); }
+shared_acceptors_base::~shared_acceptors_base() { shared_->close_rest(); }
 
-std::shared_ptr<shared_acceptor_part> shared_listeners_base::take(unsigned index) {
+std::shared_ptr<shared_acceptor_part> shared_acceptors_base::take(unsigned index) {
   return std::make_shared<shared_acceptor_part>(shared_, index);
 }
 
-unsigned shared_listeners_base::size() const noexcept { return shared_->size(); }
-local_endpoint shared_listeners_base::local_endpoint() const noexcept { return shared_->at; }
+unsigned shared_acceptors_base::size() const noexcept { return shared_->size(); }
+local_endpoint shared_acceptors_base::local_endpoint() const noexcept { return shared_->at; }
 
 }  // namespace detail
 }  // namespace cosock
