@@ -213,7 +213,8 @@ local_endpoint shared_acceptor_base::local_endpoint() const {
 }
 
 shared_acceptors_base::shared_acceptors_base(fd_kind kind, const cosock::local_endpoint& at,
-                                             unsigned n, int backlog, int mode, bool replace_stale)
+                                             std::optional<unsigned> n, int backlog, int mode,
+                                             bool replace_stale)
     : shared_(std::make_shared<accept_rotation>(kind, at, loop_count(n), backlog, mode,
                                                 replace_stale)) {}
 
