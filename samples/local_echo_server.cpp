@@ -40,8 +40,8 @@ cosock::task<> serve(cosock::local_endpoint endpoint, std::chrono::milliseconds 
   std::printf("listening on %s\n", endpoint.to_string().c_str());
   std::fflush(stdout);
   co_await cosock::with_nursery([&](cosock::nursery& clients) -> cosock::task<> {
-    auto acceptor = std::move(acceptor);  // closed when this block ends, before the clients end
-    for (;;) clients.start(serve_client, co_await acceptor.accept(), idle_limit);
+    auto open = std::move(acceptor);  // closed when this block ends, before the clients end
+    for (;;) clients.start(serve_client, co_await open.accept(), idle_limit);
   });
 }
 

@@ -130,13 +130,13 @@ task<> accept_all(shared_local_acceptor& from, std::vector<int>& who, int me, co
 
 COROUTINE_TEST_CASE(connections_are_dealt_round_robin) {
   local_acceptors acceptors(cosock::local_endpoint(), 3);
-  std::vector<shared_local_acceptor> acceptors;
-  for (unsigned i = 0; i != 3; ++i) acceptors.push_back(acceptors.acceptor(i));
+  std::vector<shared_local_acceptor> shared;
+  for (unsigned i = 0; i != 3; ++i) shared.push_back(acceptors.acceptor(i));
   std::vector<int> who;
   co_await cosock::with_nursery([&](nursery& tasks) -> task<> {
     cosock::event each;
     for (int i = 0; i != 3; ++i)
-      tasks.start(accept_all, std::ref(acceptors[static_cast<std::size_t>(i)]), std::ref(who), i,
+      tasks.start(accept_all, std::ref(shared[static_cast<std::size_t>(i)]), std::ref(who), i,
                   std::ref(each));
     for (int i = 0; i != 7; ++i) {
       const auto client = co_await cosock::connect(acceptors.local_endpoint());
