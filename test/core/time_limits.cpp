@@ -146,11 +146,13 @@ COROUTINE_TEST_CASE(the_time_without_a_byte_in_a_copy) {
     const cosock::copy_result result = co_await cosock::copy_both(*first, *second, {.idle = each});
     BOOST_TEST((result.error == error::timed_out));
   }
-  first->end();
-  second->end();
   for (const time_span each : endless) {
-    first->push("hello");
-    const cosock::copy_result result = co_await cosock::copy_both(*first, *second, {.idle = each});
+    const auto one = co_await test::make_scripted_stream();
+    const auto other = co_await test::make_scripted_stream();
+    one->push("hello");
+    one->end();
+    other->end();
+    const cosock::copy_result result = co_await cosock::copy_both(*one, *other, {.idle = each});
     BOOST_TEST(!result.error, result.error.message());
     BOOST_TEST(result.first_to_second == 5u);
   }
