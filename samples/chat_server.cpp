@@ -185,6 +185,7 @@ cosock::task<> run_loop(cosock::tcp_acceptor acceptor, chat_rooms& rooms,
 
 cosock::task<> run_server(cosock::endpoint endpoint, unsigned loop_count,
                           std::chrono::milliseconds idle_limit) {
+  if (loop_count == 0) loop_count = cosock::usable_cores();
   cosock::tcp_acceptors acceptors(endpoint, loop_count, {.send_buffer = 1 << 16});
   announce(acceptors.local_endpoint());
   chat_rooms rooms;

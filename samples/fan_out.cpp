@@ -70,7 +70,6 @@ cosock::task<> fan_out(cosock::endpoint endpoint, std::uint16_t feed_port) {
 
 int main(int argc, char** argv) {
   std::uint16_t feed_port = 7001;
-  const auto set_feed_port = [&](const char* text) { feed_port = cosock::parse_port(text); };
-  const auto endpoint = endpoint_option(argc, argv, {{"--feed-port", "PORT", set_feed_port}});
+  const auto endpoint = endpoint_option(argc, argv, {port_option("--feed-port", feed_port)});
   return cosock::run(fan_out(endpoint, feed_port));
 }

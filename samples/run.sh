@@ -150,7 +150,8 @@ echo)
   kill -TERM $server
   wait $server || die "status of the server"
   server=
-  grep -q '^echo_server: the time limit has passed' "$work/server-errors" ||
+  grep -q '^echo_server: connection from 127.0.0.1:[0-9]*: the time limit has passed' \
+    "$work/server-errors" ||
     die "stderr of the server: $(cat "$work/server-errors")"
   # The output of the client is a broken pipe.
   rm -f "$work/server-output"
@@ -354,8 +355,8 @@ line)
   exchange 'set k v\nfly\nfly k\nquit\n' \
     'ok\nerror: the commands are set KEY VALUE, get KEY, delete KEY, quit\nerror: unknown command'
   exchange 'get k\nquit\n' 'value v'
-  exchange "$(printf '%01001d' 0)"'\n' 'error: the line is too long'
-  exchange "$(printf '%02000d' 0)" 'error: the line is too long'
+  exchange "$(printf '%01001d' 0)"'\n' 'error: more than 1000 bytes: the line is too long'
+  exchange "$(printf '%02000d' 0)" 'error: more than 1000 bytes: the line is too long'
   stop_server
   rm -f "$work/server-output"
   start_server --idle 0.5
@@ -565,7 +566,7 @@ END
     expect_count alice '* eve has left the chat' 2
     printf '%04097d' 0 >"$work/line"
     timeout 20 ./chat_client 127.0.0.1 $port dan <"$work/line" >"$work/out" 2>"$work/err" && die "4097"
-    grep -q '^chat_client: the line is too long$' "$work/err" || die "4097: $(cat "$work/err")"
+    grep -q '^chat_client: more than 4096 bytes: the line is too long$' "$work/err" || die "4097: $(cat "$work/err")"
     # A member that does not read is disconnected, and delays nobody.
     join carol
     expect_line carol '* carol has joined lobby'
@@ -579,7 +580,8 @@ END
     expect_no_text carol 'part 20'
     grep -qx 'chat_client: the server closed the connection' "$work/carol-errors" || die "carol"
     # The client of dan ended with unread lines, which can reset its connection.
-    grep -q '^chat_server: slow consumer: the peer is not reading' "$work/server-errors" &&
+    grep -q '^chat_server: connection from 127.0.0.1:[0-9]*: slow consumer: the peer is not reading' \
+      "$work/server-errors" &&
       [ "$(grep -vcE ': (Connection reset by peer|Broken pipe)$' "$work/server-errors")" = 1 ] ||
       die "stderr of the server: $(cat "$work/server-errors")"
     : >"$work/server-errors"
@@ -641,7 +643,8 @@ END
   expect_no_text alice '/ping'
   send_line alice /quit
   expect_exit alice 0
-  grep -q '^chat_server: the time limit has passed' "$work/server-errors" &&
+  grep -q '^chat_server: connection from 127.0.0.1:[0-9]*: the time limit has passed' \
+    "$work/server-errors" &&
     [ "$(wc -l <"$work/server-errors")" = 1 ] || die "stderr: $(cat "$work/server-errors")"
   : >"$work/server-errors"
   stop_server

@@ -14,6 +14,7 @@
 #include <boost/system/system_error.hpp>
 
 #include <functional>
+#include <stdexcept>
 #include <vector>
 
 namespace cosock {
@@ -55,12 +56,17 @@ enum class error {
 /// `timed_out`, and keep the data.
 class COSOCK_API detailed_error : public boost::system::system_error {
  public:
-  using system_error::system_error;
+  /// The text of what() is `about: message`, with the message of the code; without `about`, the message.
+  explicit detailed_error(const boost::system::error_code&, const std::string& about = {});
   detailed_error(const detailed_error&) = default;
   detailed_error& operator=(const detailed_error&) = default;
   ~detailed_error() override;
+  [[nodiscard]] const char* what() const noexcept override { return text_.what(); }
   /// Returns the same error with another code.
   [[nodiscard]] virtual std::exception_ptr with_code(const boost::system::error_code&) const = 0;
+
+ private:
+  std::runtime_error text_;  // its copies share the text, so copying does not throw
 };
 
 /// Thrown when an operation fails after some of the bytes were transferred, or when a message did
@@ -100,11 +106,13 @@ class COSOCK_API multiple_errors : public boost::system::system_error {
   /// At least two errors, none of them null.
   explicit multiple_errors(std::vector<std::exception_ptr> errors);
   ~multiple_errors() override;
+  [[nodiscard]] const char* what() const noexcept override { return text_.what(); }
   /// All errors, in the order in which they were raised; at least two.
   [[nodiscard]] const std::vector<std::exception_ptr>& errors() const noexcept { return errors_; }
 
  private:
   std::vector<std::exception_ptr> errors_;
+  std::runtime_error text_;
 };
 
 /// The error of as_result: the code, and the exception that would have been thrown, which keeps

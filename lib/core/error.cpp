@@ -121,6 +121,8 @@ bool is_permanent(const boost::system::error_code& code) noexcept {
   return code == error::busy;
 }
 
+detailed_error::detailed_error(const boost::system::error_code& code, const std::string& about)
+    : system_error(code), text_(about.empty() ? code.message() : about + ": " + code.message()) {}
 detailed_error::~detailed_error() = default;
 
 transfer_error::transfer_error(boost::system::error_code why, std::size_t bytes)
@@ -139,7 +141,7 @@ std::exception_ptr batch_error::with_code(const boost::system::error_code& code)
 }
 
 multiple_errors::multiple_errors(std::vector<std::exception_ptr> errors)
-    : system_error(first_code(errors), list(errors)), errors_(std::move(errors)) {}
+    : system_error(first_code(errors)), errors_(std::move(errors)), text_(list(errors_)) {}
 multiple_errors::~multiple_errors() = default;
 
 std::exception_ptr operation_error::exception() const {
@@ -157,8 +159,6 @@ std::string error_message(const std::exception_ptr& e) {
   try {
     if (e) std::rethrow_exception(e);
     return "no error";
-  } catch (const multiple_errors& several) {
-    return list(several.errors());
   } catch (const std::exception& known) {
     return known.what();
   } catch (...) {
