@@ -195,7 +195,7 @@ class basic_local_acceptor final : public basic_acceptor<local_endpoint> {
   /// pending; `error::closed`. Cancelled: no connection is lost; the next accept returns it.
   detail::accept_operation<Socket> accept() { return detail::accept_operation<Socket>(object_); }
 
-  /// Accepts without waiting. Returns the socket of a connection; empty if there is none. Throws the
+  /// Accepts without waiting. Returns the socket of a connection; empty if no connection waits. Throws the
   /// errors of accept(). No cancellation point.
   [[nodiscard]] std::optional<Socket> try_accept() { return detail::try_accept<Socket>(object_); }
 

@@ -26,7 +26,7 @@ struct run_loops_options {
 
 namespace detail {
 
-/// Checks a number of loops; usable_cores() if there is none. Throws std::invalid_argument for 0, or
+/// Checks a number of loops; usable_cores() if it is not set. Throws std::invalid_argument for 0, or
 /// more than max_loops.
 COSOCK_API unsigned loop_count(std::optional<unsigned> n);
 

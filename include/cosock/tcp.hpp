@@ -113,7 +113,7 @@ class COSOCK_API tcp_acceptor final : public basic_acceptor<endpoint> {
     return detail::accept_operation<tcp_socket>(object_, &peer);
   }
 
-  /// Accepts without waiting. Returns the socket of a connection; empty if there is none. Throws the
+  /// Accepts without waiting. Returns the socket of a connection; empty if no connection waits. Throws the
   /// errors of accept(). No cancellation point.
   [[nodiscard]] std::optional<tcp_socket> try_accept() {
     return detail::try_accept<tcp_socket>(object_);
