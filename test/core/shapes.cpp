@@ -308,6 +308,31 @@ COROUTINE_TEST_CASE(handlers_and_limits_are_safe_where_they_are_used) {
                             client());
 }
 
+COROUTINE_TEST_CASE(values_of_promises_and_limits_of_readers_are_safe) {
+  static_assert(std::is_trivially_destructible_v<cosock::buffered_reader_options>);
+  static_assert(std::is_trivially_destructible_v<cosock::reconnecting_client_options>);
+  const counted all;
+  auto [set, value] = cosock::make_promise<traced>();
+  set.set_value(traced());
+  BOOST_TEST((co_await value.get()).value == 7);
+  auto [late, later] = cosock::make_promise<traced>();
+  const auto give_later = [&, &late = late]() -> cosock::task<> {
+    co_await cosock::yield();
+    late.set_value(traced());
+  };
+  BOOST_TEST(std::get<0>(co_await cosock::when_all(later.get(), give_later())).value == 7);
+
+  auto [one, other] = cosock::local_pair();
+  BOOST_TEST(co_await one.send(std::string(100, 'x')) == 100u);
+  one.shutdown_send();
+  BOOST_TEST((co_await cosock::receive_to_end(other, 100)).size() == 100u);
+  auto [near, far] = cosock::local_pair();
+  near.close();
+  const auto ended =
+      co_await cosock::when_any(far.wait_peer_closed(), cosock::sleep_for(1h));
+  BOOST_TEST(ended.index == 0u);
+}
+
 // What GCC 12 gets wrong. Other compilers do not, and show here that the code is right.
 //
 //   in a co_await expression                           GCC 12.2, -O0 and -O2
