@@ -60,6 +60,7 @@
 #include <cosock/unique_descriptor.hpp>
 
 // Datagrams
+#include <cosock/custom_datagram_socket.hpp>
 #include <cosock/datagram.hpp>
 #include <cosock/local_datagram.hpp>
 #include <cosock/udp.hpp>
