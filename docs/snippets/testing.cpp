@@ -112,14 +112,14 @@ class silent_peer final : public cosock::custom_stream {
   explicit silent_peer(std::string sent) : sent_(std::move(sent)) {}
 
  private:
-  std::size_t try_receive(std::span<const cosock::mutable_buffer> into,
+  std::size_t do_receive(std::span<const cosock::mutable_buffer> into,
                           boost::system::error_code&) noexcept override {
     const std::size_t n = std::min(into[0].size(), sent_.size());
     std::memcpy(into[0].data(), sent_.data(), n);
     sent_.erase(0, n);
     return n;  // 0 when nothing is left: the end of the stream
   }
-  std::size_t try_send(std::span<const cosock::const_buffer>,
+  std::size_t do_send(std::span<const cosock::const_buffer>,
                        boost::system::error_code& error) noexcept override {
     error = make_error_code(boost::system::errc::operation_would_block);
     return 0;  // notify_writable() is never called, so a send waits until it is cancelled

@@ -51,7 +51,7 @@ class COSOCK_API custom_datagram_handle {
 
 /// Base class for datagram sockets that a program implements, as custom_stream is for streams: a
 /// simulated network, datagrams inside of another protocol. The derived class implements
-/// try_receive() and try_send(), which never wait; this class makes the operations of
+/// do_receive() and do_send(), which never wait; this class makes the operations of
 /// basic_datagram_socket from them. A batch is received and sent one by one, and has no packet_info.
 ///
 /// Belongs to one loop, and only its thread may call the functions. May be moved while operations are
@@ -93,18 +93,18 @@ class custom_datagram_socket : public basic_datagram_socket<Endpoint>,
   /// the other, and sets its sender. May fill `info`. Returns its whole length. On an error, sets
   /// `error`. The error errc::operation_would_block means that there is no datagram yet: the derived
   /// class must call notify_readable() when there is.
-  virtual std::size_t try_receive(std::span<const mutable_buffer> into, Endpoint& from,
-                                  packet_info& info, boost::system::error_code& error) noexcept = 0;
+  virtual std::size_t do_receive(std::span<const mutable_buffer> into, Endpoint& from,
+                                 packet_info& info, boost::system::error_code& error) noexcept = 0;
   /// Sends the bytes of all buffers as one datagram without waiting: to `to`, or to the peer that the
   /// socket is connected to if that is null. `source` is null, or as in send_to(). On an error, sets
   /// `error`. The error errc::operation_would_block means that there is no room yet: the derived class
   /// must call notify_writable() when there is.
-  virtual void try_send(std::span<const const_buffer> from, const Endpoint* to,
-                        const packet_info* source, boost::system::error_code& error) noexcept = 0;
+  virtual void do_send(std::span<const const_buffer> from, const Endpoint* to,
+                       const packet_info* source, boost::system::error_code& error) noexcept = 0;
   /// Called when the socket is closed, by close() or because its loop is destroyed.
   virtual void on_close() noexcept {}
 
-  /// Tells the socket that try_receive() or try_send() no longer has to wait. May be called at any
+  /// Tells the socket that do_receive() or do_send() no longer has to wait. May be called at any
   /// time. Operations continue later, not inside the call.
   void notify_readable() noexcept { handle_.notify(detail::reading); }
   void notify_writable() noexcept { handle_.notify(detail::writing); }
@@ -113,13 +113,13 @@ class custom_datagram_socket : public basic_datagram_socket<Endpoint>,
   std::size_t receive_one(std::span<const mutable_buffer> into, void* from, packet_info& info,
                           boost::system::error_code& error) noexcept final {
     last_sender_ = Endpoint();
-    const std::size_t length = try_receive(into, last_sender_, info, error);
+    const std::size_t length = do_receive(into, last_sender_, info, error);
     if (from) *static_cast<Endpoint*>(from) = last_sender_;
     return length;
   }
   void send_one(std::span<const const_buffer> from, const void* to, const packet_info* source,
                 boost::system::error_code& error) noexcept final {
-    try_send(from, static_cast<const Endpoint*>(to), source, error);
+    do_send(from, static_cast<const Endpoint*>(to), source, error);
   }
   void closed() noexcept final { on_close(); }
   unsigned encode(void* name) const noexcept final {

@@ -17,7 +17,7 @@ class custom_object;
 }
 
 /// Base class for byte streams that a program implements: data in memory, a simulated network, a
-/// protocol over another transport. The derived class implements try_receive(), try_send() and
+/// protocol over another transport. The derived class implements do_receive(), do_send() and
 /// do_shutdown_send(), which never wait; this class makes the operations of byte_stream from them,
 /// with cancellation, deadlines, `error::busy` and everything else that byte_stream promises.
 ///
@@ -50,18 +50,18 @@ class COSOCK_API custom_stream : public byte_stream {
   /// again. On an error, sets `error` and returns 0. The error errc::operation_would_block means that
   /// there are no bytes yet: the derived class must call notify_readable() when there are, or when the
   /// stream has ended or failed.
-  virtual std::size_t try_receive(std::span<const mutable_buffer> into,
-                                  boost::system::error_code& error) noexcept = 0;
+  virtual std::size_t do_receive(std::span<const mutable_buffer> into,
+                                 boost::system::error_code& error) noexcept = 0;
   /// Sends without waiting from the buffers one after the other, of which at least one is not empty.
   /// Returns the number of bytes, at least 1. On an error, sets `error` and returns 0. The error
   /// errc::operation_would_block means that there is no room yet: the derived class must call
   /// notify_writable() when there is, or when the stream has failed.
-  virtual std::size_t try_send(std::span<const const_buffer> from,
-                               boost::system::error_code& error) noexcept = 0;
+  virtual std::size_t do_send(std::span<const const_buffer> from,
+                              boost::system::error_code& error) noexcept = 0;
   /// Tells the peer that no more bytes follow. Sets `error` if that fails; operation_not_supported
   /// for a stream without half close.
   virtual void do_shutdown_send(boost::system::error_code& error) noexcept = 0;
-  /// Whether try_receive() or try_send() would not wait, for wait_readable() and wait_writable(). Called
+  /// Whether do_receive() or do_send() would not wait, for wait_readable() and wait_writable(). Called
   /// only after a call that did not wait, or after a notification. By default true: those two may
   /// wake early then. After it has returned false, the derived class must notify.
   virtual bool can_receive() noexcept;
@@ -69,11 +69,11 @@ class COSOCK_API custom_stream : public byte_stream {
   /// For a stream with a buffer of its own: whether everything that was sent has left it. finish()
   /// waits until it has. After it has returned false, the derived class must call notify_writable().
   /// Sets `error` and returns true if the bytes cannot leave any more.
-  virtual bool try_flush(boost::system::error_code& error) noexcept;
+  virtual bool do_flush(boost::system::error_code& error) noexcept;
   /// Called when the stream is closed, by close() or because its loop is destroyed.
   virtual void on_close() noexcept;
 
-  /// Tells the stream that try_receive() or try_send() no longer has to wait. May be called at any
+  /// Tells the stream that do_receive() or do_send() no longer has to wait. May be called at any
   /// time, and without an operation that waits. Operations continue later, not inside the call.
   void notify_readable() noexcept;
   void notify_writable() noexcept;

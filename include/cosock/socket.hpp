@@ -51,6 +51,8 @@ class COSOCK_API acceptor_interface {
   detail::io_object* object_;
 };
 
+extern template class descriptor_handle<acceptor_interface>;
+
 /// What all acceptors share. The descriptor is close-on-exec.
 template <class Endpoint>
 class COSOCK_API basic_acceptor : public descriptor_handle<acceptor_interface> {

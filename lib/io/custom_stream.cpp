@@ -90,7 +90,7 @@ class custom_object final : public io_object, private loop_service {
     const bool had_room = std::exchange(maybe_ready[writing], false);
     const scoped_value calling(calling_, std::optional(writing));
     boost::system::error_code code;
-    const bool flushed = stream_->try_flush(code);
+    const bool flushed = stream_->do_flush(code);
     if (code) why = to_failure(code);
     if (!flushed && !code) return false;
     if (had_room) maybe_ready[writing] = true;
@@ -135,8 +135,8 @@ class custom_object final : public io_object, private loop_service {
   std::size_t call(stream_operation& op, std::size_t& size, boost::system::error_code& code) {
     const scoped_value calling(calling_, std::optional(op.direction()));
     return op.direction() == reading
-               ? move<mutable_buffer>(op, size, code, &custom_stream::try_receive)
-               : move<const_buffer>(op, size, code, &custom_stream::try_send);
+               ? move<mutable_buffer>(op, size, code, &custom_stream::do_receive)
+               : move<const_buffer>(op, size, code, &custom_stream::do_send);
   }
 
   /// Calls `function` with the buffers that are left of the operation, and stores their size.
@@ -209,7 +209,7 @@ void custom_stream::close() noexcept {
 
 bool custom_stream::can_receive() noexcept { return true; }
 bool custom_stream::can_send() noexcept { return true; }
-bool custom_stream::try_flush(boost::system::error_code&) noexcept { return true; }
+bool custom_stream::do_flush(boost::system::error_code&) noexcept { return true; }
 void custom_stream::on_close() noexcept {}
 
 void custom_stream::notify_readable() noexcept {

@@ -53,6 +53,70 @@ cosock::task<> errors() {
   }
 }
 
+/// A stream and a socket of the program.
+class own_stream final : public cosock::custom_stream {
+  std::size_t do_receive(std::span<const cosock::mutable_buffer>,
+                         boost::system::error_code&) noexcept override {
+    notify_readable();
+    return 0;
+  }
+  std::size_t do_send(std::span<const cosock::const_buffer> from,
+                      boost::system::error_code&) noexcept override {
+    return from[0].size();
+  }
+  void do_shutdown_send(boost::system::error_code&) noexcept override {}
+};
+class own_socket final : public cosock::custom_datagram_socket<cosock::endpoint> {
+  std::size_t do_receive(std::span<const cosock::mutable_buffer>, cosock::endpoint&,
+                         cosock::packet_info&, boost::system::error_code&) noexcept override {
+    return 0;
+  }
+  void do_send(std::span<const cosock::const_buffer>, const cosock::endpoint*,
+               const cosock::packet_info*, boost::system::error_code&) noexcept override {}
+};
+
+template <cosock::awaitable_of<int> A>
+cosock::task<> takes_awaitable(A operation) {
+  static_cast<void>(co_await std::move(operation));
+}
+
+cosock::task<> own_types() {
+  own_stream stream;
+  static_cast<void>(co_await stream.send("x"));
+  static_cast<void>(stream.try_send_some("x"));
+  char byte[1];
+  static_cast<void>(stream.try_receive(byte));
+  static_cast<void>(co_await cosock::receive_to_end(stream, 10));
+  own_stream moved(std::move(stream));
+  moved = own_stream();
+  static_cast<void>(co_await cosock::as_result(moved.wait_peer_closed()));
+  own_socket socket;
+  static_cast<void>(co_await socket.receive(byte));
+  own_socket other(std::move(socket));
+  other = own_socket();
+  cosock::datagram_batch batch(1, 1);
+  static_cast<void>(co_await other.receive_batch(batch));
+  co_await takes_awaitable(number(1));
+
+  auto [promise, future] = cosock::make_promise<std::string>();
+  static_cast<void>(promise.set_value("x"));
+  static_cast<void>(co_await future.get());
+  auto [told, heard] = cosock::make_promise();
+  static_cast<void>(told.set_value());
+  co_await heard.get();
+
+  cosock::duplex_stream joined(cosock::standard_input(), cosock::standard_output());
+  static_cast<void>(joined.is_open());
+  cosock::tcp_acceptor acceptor({cosock::address::any_v4(), 0}, {.send_buffer = 4096});
+  acceptor.set_backlog(1);
+  if (const auto accepted = acceptor.try_accept()) static_cast<void>(accepted->linger());
+  cosock::tcp_socket connected = co_await cosock::connect(acceptor.local_endpoint());
+  connected.set_keep_alive({.idle = 10s, .count = 2});
+  connected.set_user_timeout(1s);
+  static_cast<void>(connected.keep_alive().interval);
+  static_cast<void>(cosock::unlimited.is_unlimited());
+}
+
 cosock::task<> combinations() {
   int value = 0;
   const auto [one, two, three] =
@@ -372,6 +436,7 @@ cosock::task<> clients() {
 cosock::task<int> program() {
   co_await errors();
   co_await combinations();
+  co_await own_types();
   co_await children();
   co_await queues();
   auto stream = cosock::descriptor_stream::duplicate(0);

@@ -61,17 +61,16 @@ class stub_stream final : public custom_stream {
   }
 
  private:
-  std::size_t try_receive(std::span<const mutable_buffer> into,
-                          error_code& code) noexcept override {
+  std::size_t do_receive(std::span<const mutable_buffer> into, error_code& code) noexcept override {
     return script_->receive(into, code);
   }
-  std::size_t try_send(std::span<const const_buffer> from, error_code& code) noexcept override {
+  std::size_t do_send(std::span<const const_buffer> from, error_code& code) noexcept override {
     return script_->send(from, code);
   }
   void do_shutdown_send(error_code& code) noexcept override {
     if (script_->shutdown_send) script_->shutdown_send(code);
   }
-  bool try_flush(error_code& code) noexcept override {
+  bool do_flush(error_code& code) noexcept override {
     return !script_->flush || script_->flush(code);
   }
   void on_close() noexcept override { ++script_->closed; }

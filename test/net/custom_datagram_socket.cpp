@@ -75,8 +75,8 @@ class host final : public cosock::custom_datagram_socket<Endpoint> {
     network_ = nullptr;
   }
 
-  std::size_t try_receive(std::span<const mutable_buffer> into, Endpoint& from, packet_info& info,
-                          error_code& code) noexcept override {
+  std::size_t do_receive(std::span<const mutable_buffer> into, Endpoint& from, packet_info& info,
+                         error_code& code) noexcept override {
     if (queue_.empty()) {
       code = make_error_code(errc::operation_would_block);
       return 0;
@@ -95,8 +95,8 @@ class host final : public cosock::custom_datagram_socket<Endpoint> {
     return next.data.size();
   }
 
-  void try_send(std::span<const const_buffer> from, const Endpoint* to, const packet_info*,
-                error_code& code) noexcept override {
+  void do_send(std::span<const const_buffer> from, const Endpoint* to, const packet_info*,
+               error_code& code) noexcept override {
     if (!to && !connected) {
       code = make_error_code(errc::destination_address_required);
       return;
@@ -122,9 +122,7 @@ class host final : public cosock::custom_datagram_socket<Endpoint> {
   std::deque<datagram> queue_;
 };
 
-endpoint at(unsigned n) {
-  return {cosock::address::parse("10.0.0." + std::to_string(n)), 7};
-}
+endpoint at(unsigned n) { return {cosock::address::parse("10.0.0." + std::to_string(n)), 7}; }
 
 struct fixture {
   network<endpoint> net;

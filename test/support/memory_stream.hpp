@@ -28,8 +28,8 @@ class memory_stream final : public cosock::custom_stream {
  private:
   using error_code = boost::system::error_code;
 
-  std::size_t try_receive(std::span<const cosock::mutable_buffer> into,
-                          error_code& code) noexcept override {
+  std::size_t do_receive(std::span<const cosock::mutable_buffer> into,
+                         error_code& code) noexcept override {
     if (incoming_.empty() && !ended_)
       code = make_error_code(boost::system::errc::operation_would_block);
     std::size_t received = 0;
@@ -43,8 +43,8 @@ class memory_stream final : public cosock::custom_stream {
     return received;
   }
 
-  std::size_t try_send(std::span<const cosock::const_buffer> from,
-                       error_code& code) noexcept override {
+  std::size_t do_send(std::span<const cosock::const_buffer> from,
+                      error_code& code) noexcept override {
     if (!peer_) {
       code = make_error_code(boost::system::errc::broken_pipe);
       return 0;

@@ -17,8 +17,8 @@ namespace test {
 
 using boost::system::error_code;
 using boost::system::system_error;
-using cosock::reconnecting_client_options;
 using cosock::reconnecting_client;
+using cosock::reconnecting_client_options;
 using cosock::session_result;
 using cosock::task;
 using std::chrono::nanoseconds;

@@ -64,8 +64,8 @@ class scripted_stream final : public cosock::custom_stream {
     return 0;
   }
 
-  std::size_t try_receive(std::span<const cosock::mutable_buffer> into,
-                          error_code& code) noexcept override {
+  std::size_t do_receive(std::span<const cosock::mutable_buffer> into,
+                         error_code& code) noexcept override {
     if (incoming_.empty()) return ended_ && !receive_error_ ? 0 : stopped(receive_error_, code);
     std::string& first = incoming_.front();
     const std::size_t n = std::min(first.size(), into[0].size());
@@ -75,8 +75,8 @@ class scripted_stream final : public cosock::custom_stream {
     return n;
   }
 
-  std::size_t try_send(std::span<const cosock::const_buffer> from,
-                       error_code& code) noexcept override {
+  std::size_t do_send(std::span<const cosock::const_buffer> from,
+                      error_code& code) noexcept override {
     if (room_ == 0) return stopped(send_error_, code);
     ++writes_;
     std::size_t sent = 0;

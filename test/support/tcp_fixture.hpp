@@ -13,10 +13,10 @@
 
 namespace test {
 
-using cosock::tcp_acceptor_options;
 using cosock::connect_options;
 using cosock::endpoint;
 using cosock::tcp_acceptor;
+using cosock::tcp_acceptor_options;
 using cosock::tcp_socket;
 
 struct connection {
