@@ -41,7 +41,8 @@ task<bool> read_request(cosock::buffered_reader& client, http_request& request) 
   const std::size_t end = first->rfind(" HTTP/1.");
   if (end == first->npos || space >= end) throw std::invalid_argument("not HTTP/1");
   request = {.method = std::string(first->substr(0, space)),
-             .target = std::string(first->substr(space + 1, end - space - 1))};
+             .target = std::string(first->substr(space + 1, end - space - 1)),
+             .body = {}};
   std::size_t length = 0;
   for (;;) {
     const auto field = co_await client.read_line();
