@@ -189,6 +189,40 @@ task<std::string> sort(std::string lines) {
 }
 //! [child]
 
+//! [descriptors]
+// Opens files for a client that may not open them. Each request is a frame with a path.
+task<> serve_files(cosock::local_stream_socket& client) {
+  cosock::buffered_reader requests(client);
+  while (const auto request = co_await requests.read_frame()) {
+    const std::string path(*request);
+    const auto file = cosock::unique_descriptor::adopt(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    const int descriptor = file.get();
+    const std::size_t count = file.is_open() ? 1 : 0;
+    const std::string_view status(file.is_open() ? "opened" : "refused");
+    co_await cosock::send_frame_with_descriptors(client, status, {&descriptor, count});
+  }
+}
+
+// Such a client. It accepts at most one descriptor at a time.
+class file_client {
+ public:
+  explicit file_client(cosock::local_stream_socket& server)
+      : server_(server), replies_(server, {.max_descriptors = 1}) {}
+
+  task<cosock::unique_descriptor> open(std::string path) {
+    co_await cosock::send_frame(server_, path);
+    const auto reply = co_await replies_.read_frame();
+    auto descriptors = replies_.take_descriptors();  // those of this reply
+    if (reply != "opened" || descriptors.size() != 1) throw std::runtime_error("no " + path);
+    co_return std::move(descriptors.front());
+  }
+
+ private:
+  cosock::local_stream_socket& server_;
+  cosock::buffered_reader replies_;
+};
+//! [descriptors]
+
 task<> asks_http() {
   cosock::tcp_acceptor acceptor(any_port);
   cosock::server_handle handle;
@@ -284,12 +318,33 @@ task<> forwards() {
   check(handle.counters().failed == 0);
 }
 
+task<> passes_descriptors() {
+  auto [near, far] = cosock::local_pair();
+  const auto requests = [](cosock::local_stream_socket& server) -> task<> {
+    file_client client(server);
+    const auto file = co_await client.open("/dev/zero");
+    char byte = 1;
+    check(::read(file.get(), &byte, 1) == 1 && byte == 0);
+    check((co_await cosock::as_result(client.open("/"))).has_value());
+    bool refused = false;
+    try {
+      co_await client.open("/no/such/file");
+    } catch (const std::runtime_error&) {
+      refused = true;
+    }
+    check(refused);
+    server.shutdown_send();
+  };
+  co_await cosock::when_all(serve_files(far), requests(near));
+}
+
 task<> run_examples() {
   co_await asks_http();
   co_await pipelines();
   co_await upgrades();
   co_await forwards();
   check(co_await sort("b\na\n") == "a\nb\n");
+  co_await passes_descriptors();
 }
 
 }  // namespace

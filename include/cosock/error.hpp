@@ -41,6 +41,7 @@ enum class error {
   slow_consumer,      ///< the peer does not read, and its connection was closed (no_buffer_space)
   broken_promise,     ///< a promise was destroyed before it had a result (owner_dead)
   address_denied,     ///< an address_filter does not permit the address (permission_denied)
+  too_many_descriptors,  ///< a peer passed more descriptors than a reader may hold (message_size)
 };
 
 /// The category of the codes above, called "cosock".

@@ -7,8 +7,11 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <span>
 
 namespace cosock {
+
+class local_socket;
 
 /// The encoding of the length in front of a frame.
 enum class frame_prefix : unsigned char {
@@ -79,5 +82,13 @@ inline detail::frame_send_operation send_frame(byte_stream& to, const_buffer pay
                                                const frame_format& format = {}) {
   return {to, payload, format};
 }
+
+/// Sends a frame as send_frame() does, and with its first byte duplicates of the descriptors: see
+/// local_socket::send_with_descriptors (local.hpp), whose errors it throws too. Copies the payload, so
+/// that prefix and payload are one send. Errors: `error::frame_too_long`; std::bad_alloc. Nothing was
+/// sent then. `payload` and `descriptors` must outlive the `co_await`.
+COSOCK_API task<> send_frame_with_descriptors(local_socket& to, const_buffer payload,
+                                              std::span<const int> descriptors,
+                                              frame_format format = {});
 
 }  // namespace cosock

@@ -24,8 +24,8 @@ struct credentials {
 /// pairs by local_pair().
 ///
 /// Descriptors that a peer sends are closed, unless they are received with
-/// receive_with_descriptors(). The local endpoint of a client is unnamed, and so is usually the remote
-/// endpoint of a server's connection.
+/// receive_with_descriptors(), or by a buffered_reader with `max_descriptors`. The local endpoint of a
+/// client is unnamed, and so is usually the remote endpoint of a server's connection.
 class COSOCK_API local_socket : public basic_socket<byte_stream, local_endpoint> {
  public:
   ~local_socket() override;

@@ -5,10 +5,12 @@
 #include <cosock/detail/forwarding_object.hpp>
 #include <cosock/frame.hpp>
 #include <cosock/stream.hpp>
+#include <cosock/unique_descriptor.hpp>
 
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 namespace cosock {
 
@@ -20,15 +22,21 @@ struct buffered_reader_options {
   std::size_t max_line = 8 << 10;   ///< bytes of a line without its end, or before a delimiter;
                                     ///< SIZE_MAX: no limit
   bool unterminated_line = false;   ///< the bytes after the last LF of the stream are a line too
+  std::size_t max_descriptors = 0;  ///< passed descriptors held at once; 0: they are closed
 };
 
 namespace detail {
+
+class reader_descriptors;
 
 /// Receives into the buffer of a reader until it holds the wanted item.
 class COSOCK_API basic_reader_operation : public stream_operation {
  public:
   bool has_details() const noexcept { return filled_ != 0 || limit() != 0; }
   enum class want : unsigned char { line, skip, until, block, fill, frame };
+  /// Of the bytes that can be received behind those of the buffer, the number that completes the item;
+  /// all if they do not complete it; 0, with a failure, if the item can never be complete.
+  std::size_t bytes_of_item(std::size_t available);
 
  protected:
   basic_reader_operation(buffered_reader& reader, want item) noexcept;
@@ -52,6 +60,7 @@ class COSOCK_API basic_reader_operation : public stream_operation {
  private:
   step attempt() override;
   step advance(io_object& from);
+  step receive(io_object& from);
   step satisfied();
   step received(std::size_t bytes);
   bool prepare();
@@ -112,12 +121,14 @@ class COSOCK_API reader_object final : public forwarding_object {
  public:
   explicit reader_object(buffered_reader& reader) noexcept;
   step transfer(stream_operation&) override;
+  step transfer_with_descriptors(stream_operation&, passed_descriptors&) override;
   bool is_ready(io_direction) noexcept override;
   using forwarding_object::end;
 
  private:
   io_object* below(io_direction) const noexcept override;
   step take(stream_operation&) noexcept;
+  step take_buffered(stream_operation&) noexcept;
   buffered_reader& reader_;
 };
 
@@ -134,6 +145,9 @@ class COSOCK_API reader_object final : public forwarding_object {
 /// `error::busy` while another task reads. A call that was cancelled or has failed consumes
 /// nothing, unless its comment says otherwise: the bytes stay in the buffer, and the next call
 /// continues with them.
+///
+/// Over a local socket, a reader with `max_descriptors` collects the descriptors that a peer passes
+/// with its lines, frames and blocks: see take_descriptors().
 ///
 /// A view points into the buffer, and is valid until the next call. Functions that return a view
 /// return it in an optional, which is empty at the orderly end of the stream: `while (auto line =
@@ -186,8 +200,32 @@ class COSOCK_API buffered_reader final : public byte_stream {
   /// necessary, or does not fit into 64 bits.
   detail::reader_view_operation read_frame(const frame_format& format = {});
 
+  /// Takes the descriptors that the peer passed with bytes that were consumed, in the order in which
+  /// they were sent. Takes at most `max_count` of them; the next call returns the others. Does not
+  /// wait. Throws std::bad_alloc; nothing was taken then. Empty without `max_descriptors`, and over a
+  /// stream that passes no descriptors.
+  ///
+  /// Called after each item, it returns the descriptors of this item: those of a send belong to the
+  /// item in which the send began. If a peer sends several items at once, all descriptors belong to the
+  /// first of these items; then take as many after each item as the item announces.
+  ///
+  /// Bytes count as consumed if they are returned, skipped, or taken from the buffer by receive() or
+  /// by a reader over this one. Descriptors of other bytes stay for later calls, also if the read was
+  /// cancelled or the stream has ended. The destructor closes the descriptors that were not taken.
+  ///
+  /// If descriptors are lost, all descriptors of that send are closed, and the stream cannot be read
+  /// any further: the read of their item, and every later read, fails with
+  /// `error::too_many_descriptors` if the reader would hold more than `max_descriptors`, or with
+  /// too_many_files_open if the process has no room for them. Without memory for them, a read fails
+  /// with not_enough_memory, and has received nothing.
+  ///
+  /// A reader with `max_descriptors` makes two system calls where others make one, and receives one
+  /// item at a time while descriptors wait in the socket.
+  [[nodiscard]] std::vector<unique_descriptor> take_descriptors(std::size_t max_count = SIZE_MAX);
+
   // As a byte_stream: receive() and the other operations first take the bytes of the buffer, then
   // receive from the stream, directly into the memory of the caller. Sends go to the stream.
+  // Descriptors that arrive with bytes which do not pass through the buffer are closed.
 
   void shutdown_send() override;
   /// Closes the stream below. The bytes of the buffer stay.
@@ -213,6 +251,7 @@ class COSOCK_API buffered_reader final : public byte_stream {
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
   detail::reader_object object_here_;
+  std::unique_ptr<detail::reader_descriptors> descriptors_;  // null: they are closed
 };
 
 // Implementation

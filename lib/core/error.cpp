@@ -47,6 +47,7 @@ class category final : public boost::system::error_category {
       case error::slow_consumer: return make(errc::no_buffer_space);
       case error::broken_promise: return make(errc::owner_dead);
       case error::address_denied: return make(errc::permission_denied);
+      case error::too_many_descriptors: return make(errc::message_size);
     }
     return {code, *this};
   }
@@ -74,6 +75,7 @@ class category final : public boost::system::error_category {
       case error::slow_consumer: return "slow consumer: the peer is not reading";
       case error::broken_promise: return "the promise was destroyed without a result";
       case error::address_denied: return "the filter does not permit the address";
+      case error::too_many_descriptors: return "the peer passed too many descriptors";
     }
     return "unknown error";
   }

@@ -112,6 +112,7 @@ class descriptor : public io_object, private loop_service, protected io_watch {
 
   void arm(io_direction) override;
   step transfer(stream_operation&) final;
+  step transfer_with_descriptors(stream_operation&, passed_descriptors&) final;
   bool is_ready(io_direction) noexcept override;
   peer_state peer() noexcept final;
   bool may_finish() noexcept final;
@@ -162,6 +163,11 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   ssize_t read_pieces(iovec* pieces, std::size_t count) noexcept;
   ssize_t send_gathered(stream_operation&) noexcept;
   ssize_t write_pieces(iovec* pieces, std::size_t count) noexcept;
+
+  // passed_descriptors.cpp
+  ssize_t peek(void* into, std::size_t size, bool& with_descriptors) noexcept;
+  ssize_t receive_passed(void* into, std::size_t size, bool with_descriptors, passed_descriptors&,
+                         bool& end) noexcept;
 
   // descriptor_stream.cpp
   ssize_t read_shared(const iovec* pieces, std::size_t count) noexcept;

@@ -26,12 +26,20 @@ void forwarding_object::arm(io_direction direction) {
     waiter[direction]->move_to(*stream);
 }
 
-step forwarding_object::transfer(stream_operation& op) {
+step forwarding_object::transfer(stream_operation& op) { return forward(op, nullptr); }
+
+step forwarding_object::transfer_with_descriptors(stream_operation& op,
+                                                  passed_descriptors& passed) {
+  return forward(op, &passed);
+}
+
+step forwarding_object::forward(stream_operation& op, passed_descriptors* passed) {
   const io_direction direction = op.direction();
   io_object* const stream = open_below(direction);
   if (!stream) return op.failed(closed_failure());
   if (stream->waiter[direction]) return op.failed(own_failure(error::busy));
-  const step reached = stream->transfer(op);
+  const step reached =
+      passed ? stream->transfer_with_descriptors(op, *passed) : stream->transfer(op);
   if (direction == reading) input_ended = stream->input_ended;
   if (reached == step::pending) maybe_ready[direction] = false;  // so that arm() is called
   return reached;

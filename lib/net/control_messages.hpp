@@ -7,6 +7,8 @@
 
 #include <cosock/datagram.hpp>
 
+#include "io/passed_descriptors.hpp"
+
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -34,24 +36,6 @@ inline constexpr std::size_t max_sent_control =
 void read_packet_info(const void* control, std::size_t size, packet_info& into) noexcept;
 /// The size of the datagrams that the system has joined (UDP_GRO), or 0 if it has joined none.
 std::size_t read_segment_size(const void* control, std::size_t size) noexcept;
-
-/// Calls f(type, descriptor) for each descriptor that came with a message, which belongs to this
-/// process from then on, asked for or not. The type of those that the peer has passed is SCM_RIGHTS.
-template <class F>
-void for_each_passed(const msghdr& message, F f) noexcept {
-  constexpr int passed_pidfd = 4;            // SCM_PIDFD, which old headers do not have
-  auto& all = const_cast<msghdr&>(message);  // CMSG_NXTHDR takes no other
-  for (cmsghdr* c = CMSG_FIRSTHDR(&all); c; c = CMSG_NXTHDR(&all, c)) {
-    if (c->cmsg_level != SOL_SOCKET || (c->cmsg_type != SCM_RIGHTS && c->cmsg_type != passed_pidfd))
-      continue;
-    const std::size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i != count; ++i) {
-      int fd;
-      std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-      f(c->cmsg_type, fd);
-    }
-  }
-}
 
 /// Closes the descriptors that came with a datagram: a peer on this machine may send some unasked, and
 /// they are this process's from then on.

@@ -2,15 +2,32 @@
 // SPDX-License-Identifier: BSL-1.0
 
 // The length in front of a frame: reading, writing and its limits. Used by the reader of
-// reader.cpp, and by send_frame(). It does no input or output, except through stream_operation.
+// reader.cpp, and by send_frame(). It does no input or output, except through operations.
 
 #include <cosock/frame.hpp>
+#include <cosock/local.hpp>
 
 #include "core/failure.hpp"
 
 #include <cstring>
+#include <vector>
 
-namespace cosock::detail {
+namespace cosock {
+
+task<> send_frame_with_descriptors(local_socket& to, const_buffer payload,
+                                   std::span<const int> descriptors, frame_format format) {
+  unsigned char prefix[detail::max_prefix];
+  const std::size_t length = payload.size();
+  const std::size_t size =
+      length > format.max_size ? 0 : detail::write_prefix(format, length, prefix);
+  if (size == 0) detail::raise(detail::own_failure(error::frame_too_long));
+  std::vector<unsigned char> frame(size + length);
+  std::memcpy(frame.data(), prefix, size);
+  if (length != 0) std::memcpy(frame.data() + size, payload.data(), length);
+  co_await to.send_with_descriptors(frame, descriptors);
+}
+
+namespace detail {
 
 namespace {
 
@@ -99,4 +116,5 @@ step frame_send_operation::start(std::coroutine_handle<> awaiting, cancel_node& 
   return start_operation(awaiting, parent);
 }
 
-}  // namespace cosock::detail
+}  // namespace detail
+}  // namespace cosock

@@ -8,6 +8,7 @@
 #include <cosock/reader.hpp>
 
 #include "core/failure.hpp"
+#include "io/passed_descriptors.hpp"
 
 #include <cosock/detail/size.hpp>
 
@@ -18,6 +19,7 @@
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace cosock {
 
@@ -27,6 +29,15 @@ namespace {
 constexpr std::size_t line_room = 64 << 10;
 
 }  // namespace
+
+/// The descriptors of a reader.
+class detail::reader_descriptors final : public passed_descriptors {
+ public:
+  explicit reader_descriptors(std::size_t max_count) noexcept : passed_descriptors(max_count) {}
+  std::size_t bytes_of_item(stream_operation& op, std::size_t available) override {
+    return static_cast<basic_reader_operation&>(op).bytes_of_item(available);
+  }
+};
 
 buffered_reader::buffered_reader(byte_stream& from, const buffered_reader_options& options)
     : stream_(from),
@@ -38,6 +49,8 @@ buffered_reader::buffered_reader(byte_stream& from, const buffered_reader_option
       object_here_(*this) {
   buffer_.reset(new char[size_]);
   object_ = &object_here_;
+  if (options.max_descriptors != 0)
+    descriptors_ = std::make_unique<detail::reader_descriptors>(options.max_descriptors);
 }
 
 buffered_reader::~buffered_reader() = default;
@@ -60,10 +73,18 @@ detail::reader_view_operation buffered_reader::read_until(std::string_view delim
   return op;
 }
 
+std::vector<unique_descriptor> buffered_reader::take_descriptors(std::size_t max_count) {
+  if (!descriptors_) return {};
+  return descriptors_->take(static_cast<std::ptrdiff_t>(begin_), max_count);
+}
+
 namespace detail {
 
 void basic_reader_operation::raise_failure() const {
-  if (filled_ != 0) throw transfer_error(to_error_code(failure_), filled_);
+  const boost::system::error_code code = to_error_code(failure_);
+  if (filled_ != 0) throw transfer_error(code, filled_);
+  if (code == error::too_many_descriptors)
+    raise(failure_, "more than " + std::to_string(limit()) + " descriptors");
   if (const std::size_t bytes = limit())
     raise(failure_, "more than " + std::to_string(bytes) + " bytes");
   raise(failure_);
@@ -72,6 +93,8 @@ void basic_reader_operation::raise_failure() const {
 std::size_t basic_reader_operation::limit() const noexcept {
   const boost::system::error_code code = to_error_code(failure_);
   if (code == error::line_too_long) return reader_.max_line_;
+  if (code == error::too_many_descriptors && reader_.descriptors_)
+    return reader_.descriptors_->max_count();
   if (code != error::frame_too_long) return 0;
   return want_ == want::frame ? format_.max_size : reader_.capacity_;
 }
@@ -97,7 +120,7 @@ step basic_reader_operation::attempt() {
 step basic_reader_operation::advance(io_object& from) {
   do {
     if (!prepare()) return step::done;
-    if (from.transfer(*this) == step::pending) return step::pending;
+    if (receive(from) == step::pending) return step::pending;
     const std::size_t moved = std::exchange(moved_, 0);
     if (failure_) {  // with bytes, if a message was truncated
       if (is_direct())
@@ -109,6 +132,32 @@ step basic_reader_operation::advance(io_object& from) {
     if (received(moved) == step::done) return step::done;
   } while (from.maybe_ready[reading] && --from.loop->budget > 0);
   return step::pending;
+}
+
+inline step basic_reader_operation::receive(io_object& from) {
+  reader_descriptors* const descriptors = reader_.descriptors_.get();
+  if (!descriptors) [[likely]]
+    return from.transfer(*this);
+  // Bytes that go directly to the caller are consumed: their position is in front of the buffer.
+  const auto consumed = static_cast<std::ptrdiff_t>(reader_.begin_);
+  descriptors->receive_at(is_direct() ? consumed - 1 : static_cast<std::ptrdiff_t>(reader_.end_));
+  return from.transfer_with_descriptors(*this, *descriptors);
+}
+
+/// Looks for the item as if the bytes had been received. Nothing is consumed.
+std::size_t basic_reader_operation::bytes_of_item(std::size_t available) {
+  if (is_direct()) return available;
+  const std::size_t begin = reader_.begin_;
+  const std::size_t scanned = scanned_;
+  const std::size_t filled = filled_;
+  reader_.end_ += available;
+  const bool complete = satisfied() == step::done;
+  reader_.end_ -= available;
+  const std::size_t end = std::exchange(reader_.begin_, begin);
+  scanned_ = scanned;
+  filled_ = filled;
+  if (failure_) return 0;
+  return complete ? end - reader_.end_ : available;
 }
 
 /// Whether bytes go directly to the memory of the caller, past the buffer. They cannot be put back
@@ -247,6 +296,7 @@ bool basic_reader_operation::prepare() {
   if (r.begin_ != 0 &&
       (available == 0 || room == 0 || (room < r.size_ / 4 && available <= r.begin_))) {
     std::memmove(r.buffer_.get(), r.buffer_.get() + r.begin_, available);
+    if (r.descriptors_) r.descriptors_->shift(r.begin_);
     r.begin_ = 0;
     r.end_ = available;
   } else if (room == 0) {
@@ -300,13 +350,26 @@ step reader_object::take(stream_operation& op) noexcept {
   return op.moved(taken);
 }
 
-step reader_object::transfer(stream_operation& op) {
+/// Done with bytes of the buffer, or with a failure. Pending: the stream below has to go on.
+step reader_object::take_buffered(stream_operation& op) noexcept {
+  if (op.direction() != reading) return step::pending;
   const io_object* const stream = below(reading);
   // A pending read_line() has a claim to these bytes.
-  const bool may_take = op.direction() == reading && reader_.begin_ != reader_.end_ && stream &&
-                        stream->loop && !stream->waiter[reading];
+  const bool may_take =
+      reader_.begin_ != reader_.end_ && stream && stream->loop && !stream->waiter[reading];
   if (may_take && take(op) == step::done) return step::done;
-  return forwarding_object::transfer(op);
+  if (!reader_.descriptors_) return step::pending;
+  const failure lost = reader_.descriptors_->lost();
+  return lost ? op.failed(lost) : step::pending;
+}
+
+step reader_object::transfer(stream_operation& op) {
+  return take_buffered(op) == step::done ? step::done : forwarding_object::transfer(op);
+}
+
+step reader_object::transfer_with_descriptors(stream_operation& op, passed_descriptors& passed) {
+  return take_buffered(op) == step::done ? step::done
+                                         : forwarding_object::transfer_with_descriptors(op, passed);
 }
 
 bool reader_object::is_ready(io_direction direction) noexcept {

@@ -52,6 +52,7 @@ BOOST_AUTO_TEST_CASE(errors_equal_their_portable_conditions) {
       {error::slow_consumer, errc::no_buffer_space},
       {error::broken_promise, errc::owner_dead},
       {error::address_denied, errc::permission_denied},
+      {error::too_many_descriptors, errc::message_size},
   };
   for (const auto& [e, condition] : table) {
     const boost::system::error_code code = e;

@@ -68,6 +68,7 @@ static_assert(std::is_trivially_destructible_v<cosock::address_filter>);
 static_assert(std::is_trivially_destructible_v<cosock::udp_socket_options>);
 static_assert(std::is_trivially_destructible_v<cosock::resolve_options>);
 static_assert(std::is_trivially_destructible_v<cosock::keep_alive_options>);
+static_assert(std::is_trivially_destructible_v<cosock::buffered_reader_options>);
 
 }  // namespace
 

@@ -246,7 +246,7 @@ cosock::task<> streams(cosock::byte_stream& stream) {
   static_cast<void>(co_await stream.finish(1s));
   static_cast<void>(co_await stream.finish({.timeout = 1s, .max_discard = 0}));
 
-  cosock::buffered_reader reader(stream, {.capacity = 1024});
+  cosock::buffered_reader reader(stream, {.capacity = 1024, .max_descriptors = 1});
   while (const auto line = co_await reader.read_line())
     static_cast<void>(co_await stream.send(*line));
   static_cast<void>(co_await reader.skip_line());
@@ -256,6 +256,7 @@ cosock::task<> streams(cosock::byte_stream& stream) {
   static_cast<void>(co_await reader.read_frame({.prefix = cosock::frame_prefix::varint}));
   static_cast<void>(co_await reader.receive(plain));
   static_cast<void>(reader.buffered().size() + reader.capacity());
+  static_cast<void>(reader.take_descriptors().size() + reader.take_descriptors(1).size());
   co_await cosock::send_frame(stream, "frame");
 
   cosock::outbox outbox(stream,
@@ -326,6 +327,9 @@ cosock::task<> descriptors(Socket& socket) {
 
 cosock::task<> local() {
   auto [left, right] = cosock::local_pair();
+  co_await cosock::send_frame_with_descriptors(left, "frame", {});
+  co_await cosock::send_frame_with_descriptors(left, "frame", {},
+                                               {.prefix = cosock::frame_prefix::varint});
   co_await descriptors(left);
   static_cast<void>(right.peer_credentials());
   auto [first, second] = cosock::local_pair<cosock::local_seqpacket_socket>();

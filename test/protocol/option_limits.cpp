@@ -167,6 +167,8 @@ BOOST_AUTO_TEST_CASE(buffers_of_streams) {
     loop.run(send_hello({.max_bytes = n}));
   for (const std::size_t n : {std::size_t{5}, max_memory, largest - 2, largest - 1, largest})
     loop.run(read_hello({.max_line = n}));
+  for (const std::size_t n : {std::size_t{0}, std::size_t{1}, largest - 1, largest})
+    loop.run(read_hello({.max_descriptors = n}));
   for (const std::size_t n : {0, 1, 4})
     BOOST_CHECK_EXCEPTION(loop.run(read_hello({.max_line = n})), boost::system::system_error,
                           test::is(cosock::error::line_too_long));

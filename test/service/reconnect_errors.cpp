@@ -80,6 +80,7 @@ BOOST_AUTO_TEST_CASE(errors_that_may_pass_are_retried) {
       error::frame_too_long,
       error::malformed_frame,
       error::slow_consumer,
+      error::too_many_descriptors,
       system_code(ECONNREFUSED),
       system_code(ECONNRESET),
       system_code(EPIPE),

@@ -13,6 +13,7 @@ class COSOCK_API forwarding_object : public io_object {
  public:
   void arm(io_direction) override;
   step transfer(stream_operation&) override;
+  step transfer_with_descriptors(stream_operation&, passed_descriptors&) override;
   step try_transfer(stream_operation&) final;
   peer_state peer() noexcept override;
   void count_into(byte_counter&) noexcept override;
@@ -32,6 +33,7 @@ class COSOCK_API forwarding_object : public io_object {
   virtual io_object* below(io_direction) const noexcept = 0;
 
  private:
+  step forward(stream_operation&, passed_descriptors*);
   io_object* open_below(io_direction) const noexcept;
 };
 

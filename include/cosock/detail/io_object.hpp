@@ -16,6 +16,7 @@ enum class peer_state : unsigned char { open, closed, unknown };
 struct byte_counter;
 class kept_io_object;
 class datagram_operation;
+class passed_descriptors;
 class stream_operation;
 class io_operation;
 
@@ -43,6 +44,10 @@ class COSOCK_API io_object {
   virtual step transfer(stream_operation&) = 0;
   /// transfer() for an operation that does not wait after that.
   virtual step try_transfer(stream_operation& op) { return transfer(op); }
+  /// transfer() of a receive that keeps the descriptors which arrive with the bytes.
+  virtual step transfer_with_descriptors(stream_operation& op, passed_descriptors&) {
+    return transfer(op);
+  }
   /// Whether the peer has ended its direction or the connection is lost, whatever is left to receive.
   virtual peer_state peer() noexcept { return peer_state::unknown; }
   /// Moves a datagram or a batch, unless it would block.
