@@ -3,12 +3,15 @@
 
 #include <cosock/cosock.hpp>
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "check.hpp"
@@ -31,6 +34,19 @@ task<> echo(cosock::tcp_socket& client) {
   }
 }
 //! [idle]
+
+//! [configure]
+// Allows an address that this machine does not have yet, such as the shared address of a cluster.
+void allow_missing_address(int descriptor) {
+  const int yes = 1;
+  if (::setsockopt(descriptor, IPPROTO_IP, IP_FREEBIND, &yes, sizeof yes) != 0)
+    throw std::system_error(errno, std::generic_category(), "IP_FREEBIND");
+}
+
+cosock::tcp_acceptor listen_early(const cosock::endpoint& at) {
+  return cosock::tcp_acceptor(at, {.configure = allow_missing_address});
+}
+//! [configure]
 
 //! [draining]
 // Answers requests of a line. A client without a request is left when the server stops.
@@ -58,6 +74,12 @@ task<> serve_with_limits(cosock::tcp_acceptor& acceptor, cosock::server_handle& 
   co_await cosock::serve(acceptor, echo, handle, options);
 }
 //! [options]
+
+task<> listens_early() {
+  const cosock::endpoint missing = cosock::endpoint::parse("192.0.2.1:0");
+  check(listen_early(missing).local_endpoint().address() == missing.address());
+  co_return;
+}
 
 task<> drains() {
   cosock::tcp_acceptor acceptor(any_port);
@@ -348,6 +370,7 @@ task<> reload() {
 task<> run_examples() {
   co_await stops();
   co_await drains();
+  co_await listens_early();
   co_await fails();
   co_await filters();
   co_await finishes();

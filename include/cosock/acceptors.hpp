@@ -21,8 +21,9 @@ namespace cosock {
 /// socket can share the port, unless the option reuse_port is set.
 class COSOCK_API tcp_acceptors {
  public:
-  /// Binds `n` sockets; without `n`, as many as usable_cores(). With port 0 the system picks one port for all;
-  /// see local_endpoint(). Throws as tcp_acceptor does; std::invalid_argument for 0, or more than max_loops.
+  /// Binds `n` sockets; without `n`, as many as usable_cores(). With port 0 the system picks one port
+  /// for all; see local_endpoint(). The hook `configure` is called for each socket. Throws as
+  /// tcp_acceptor does; std::invalid_argument for 0, or more than max_loops.
   explicit tcp_acceptors(const endpoint& at, std::optional<unsigned> n = std::nullopt,
                          const tcp_acceptor_options& options = {});
 
@@ -83,8 +84,7 @@ class basic_local_acceptors final : public detail::shared_acceptors_base {
   explicit basic_local_acceptors(const cosock::local_endpoint& at,
                                  std::optional<unsigned> n = std::nullopt,
                                  const local_acceptor_options& options = {})
-      : shared_acceptors_base(detail::socket_access::kind<Socket>(), at, n, options.backlog,
-                              options.mode, options.replace_stale) {}
+      : shared_acceptors_base(detail::socket_access::kind<Socket>(), at, n, options) {}
 
   /// Returns the acceptor with this index, for the loop that runs on this thread. Throws as
   /// tcp_acceptors::acceptor() does.

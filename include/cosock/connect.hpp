@@ -7,6 +7,7 @@
 #include <cosock/resolve.hpp>
 #include <cosock/tcp.hpp>
 
+#include <exception>
 #include <optional>
 
 namespace cosock {
@@ -38,6 +39,8 @@ struct connect_options {
   /// Connect to permitted addresses only. It is applied to each address after the look-up, to
   /// numeric hosts and endpoints too. The ranges outlive the `co_await`.
   address_filter filter = {};
+  /// Called with the socket of each attempt, before bind(2) and connect(2); see socket_hook.
+  socket_hook configure = {};
 };
 
 /// Connects to an endpoint. Returns a tcp_socket. Throws system_error with the endpoint in what():
@@ -56,7 +59,8 @@ detail::tcp_connect_operation connect(const endpoint& peer, const connect_option
 /// after `attempt_delay` or as soon as one fails, and the first connection wins. Addresses that the
 /// filter of the options does not permit are not tried.
 ///
-/// Throws system_error with the code of the first failure that is not permanent (is_permanent,
+/// An exception of the hook `configure` ends all attempts, and is thrown unchanged. Otherwise throws
+/// system_error with the code of the first failure that is not permanent (is_permanent,
 /// error.hpp), or of the first failure if all are, and with every address that was tried and its
 /// error in what(); `error::timed_out`, with the same list, for the limit; `error::host_not_found`
 /// if the options exclude every address; `error::address_denied`, with the host and its addresses, if
@@ -90,6 +94,7 @@ class COSOCK_AWAITABLE detail::tcp_connect_operation final
   step give_up(int error) noexcept;
   endpoint peer_;
   connect_options options_;
+  std::exception_ptr hook_exception_;
   tcp_socket connected_;
 };
 

@@ -121,6 +121,12 @@ class COSOCK_API local_seqpacket_socket final : public local_socket {
   static constexpr auto kind = detail::fd_kind::messages;
 };
 
+/// Options of a connection to a local socket.
+struct local_connect_options {
+  /// Called before connect(2), once; see socket_hook. May bind the socket to a name of its own.
+  socket_hook configure = {};
+};
+
 /// Connects to a local socket. Returns a `Socket`: local_stream_socket or local_seqpacket_socket.
 /// While the backlog of the acceptor is full, it tries again after 1 ms, then after pauses that
 /// double up to 100 ms, without a time limit; see with_timeout. Throws system_error with the
@@ -128,8 +134,9 @@ class COSOCK_API local_seqpacket_socket final : public local_socket {
 /// permission_denied, wrong_protocol_type for a socket of another type, and others of connect(2).
 /// Cancelled: the socket is closed, even if the connection was already established.
 template <class Socket = local_stream_socket>
-detail::local_connect_operation<Socket> connect(const local_endpoint& peer) {
-  return detail::local_connect_operation<Socket>(peer);
+detail::local_connect_operation<Socket> connect(const local_endpoint& peer,
+                                                const local_connect_options& options = {}) {
+  return detail::local_connect_operation<Socket>(peer, options.configure);
 }
 
 /// Returns two sockets that are connected to each other, on the running loop (socketpair(2)). Throws
@@ -147,7 +154,8 @@ struct local_acceptor_options {
                        ///< negative: invalid_argument
   int mode = 0600;     ///< permissions of the file, whatever the umask is; a peer needs write
                        ///< permission to connect; outside of 0 to 07777: invalid_argument
-  bool replace_stale = true;  ///< replace the file of a socket that does not exist any more
+  bool replace_stale = true;   ///< replace the file of a socket that does not exist any more
+  socket_hook configure = {};  ///< called before bind(2); see socket_hook
 };
 
 namespace detail {

@@ -30,6 +30,9 @@ struct local_datagram_socket_options {
   std::optional<int> receive_buffer = std::nullopt;  ///< bytes; negative: invalid_argument
   std::optional<int> send_buffer = std::nullopt;     ///< bytes; negative: invalid_argument;
                                                      ///< limits the size of a datagram
+  /// Called before bind(2); see socket_hook. Ancillary data that it enables is filled into
+  /// packet_info.
+  socket_hook configure = {};
 };
 
 /// A local (Unix domain) datagram socket, connected or not (unix(7)). Its operations are those of

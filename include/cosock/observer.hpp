@@ -7,7 +7,7 @@
 
 namespace cosock {
 
-/// A reference to a function `void(First, Rest...)` that is told of events; empty by default. The
+/// A reference to a function `void(First, Rest...)` that is called at events; empty by default. The
 /// function may also take the first argument only. A function, a function pointer and a lambda without
 /// captures are copied; any other function object must be a named variable that outlives it, and a
 /// temporary one is refused at compile time.

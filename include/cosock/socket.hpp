@@ -4,8 +4,19 @@
 
 #include <cosock/descriptor_handle.hpp>
 #include <cosock/detail/fd_kind.hpp>
+#include <cosock/observer.hpp>
 
 namespace cosock {
+
+/// A function `void(int descriptor)` that is called with a new socket before it is bound or connected,
+/// for options that this library does not have: SO_MARK, SO_BINDTODEVICE, IP_FREEBIND, IP_TRANSPARENT
+/// and so on. Empty by default. The options of this library are set before, so the function may change
+/// them. The library owns the descriptor: the function must not close it or keep it.
+///
+/// An exception of the function closes the socket, and leaves the function that opens it; from an
+/// awaitable, the `co_await` throws it. A lambda with captures must be a named variable (see observer)
+/// that outlives the call, and for an awaitable the `co_await`.
+using socket_hook = observer<int>;
 
 /// What all sockets share. The descriptor is close-on-exec. Setters and getters throw system_error
 /// with the system's code, or `error::closed`.

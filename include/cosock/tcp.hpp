@@ -27,6 +27,8 @@ struct tcp_acceptor_options {
       std::nullopt;  ///< bytes, for each accepted connection; negative: invalid_argument
   std::optional<int> send_buffer =
       std::nullopt;  ///< bytes, for each accepted connection; negative: invalid_argument
+  /// Called before bind(2); see socket_hook. It is not called for accepted connections.
+  socket_hook configure = {};
 };
 
 /// A connected TCP socket. Made by connect() or by a tcp_acceptor. Nagle's algorithm is off, unless

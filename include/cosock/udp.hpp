@@ -39,6 +39,9 @@ struct udp_socket_options {
   /// buffer may contain its bytes until a receive returns. The filter is a part of this object: a
   /// descriptor that was released has none. The ranges outlive the socket.
   address_filter filter = {};
+  /// Called before bind(2) or connect(2); see socket_hook. Ancillary data that it enables is filled
+  /// into packet_info.
+  socket_hook configure = {};
 };
 
 /// A network interface of this machine, for multicast. A value; by default the system selects one.
@@ -163,7 +166,8 @@ extern template class basic_socket<datagram_socket, endpoint>;
 /// Looks up a host as connect() does, and returns a socket that is connected to the first of its
 /// addresses that has a route. Nothing is sent, so it is not known whether the peer listens. Errors:
 /// those of resolve(), or the system's with the address in what(); `error::address_denied`, with the
-/// host and its addresses, if the filter permits none of them. Cancelled: nothing is left open.
+/// host and its addresses, if the filter permits none of them. An exception of the hook `configure`
+/// ends it, without an attempt at another address. Cancelled: nothing is left open.
 COSOCK_API task<udp_socket> connect_udp(std::string host, std::string service,
                                         udp_socket_options options = {});
 

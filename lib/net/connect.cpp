@@ -43,8 +43,8 @@ namespace detail {
 namespace {
 
 /// A new socket, set up as the options say; none, and an errno in `failed`, where that cannot be.
-unique_descriptor open_socket(const endpoint& peer, const connect_options& options,
-                              int& failed) noexcept {
+/// Throws what the hook of the options throws.
+unique_descriptor open_socket(const endpoint& peer, const connect_options& options, int& failed) {
   const int domain = peer.address().is_v6() ? AF_INET6 : AF_INET;
   auto socket = unique_descriptor::adopt(
       above_standard(::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
@@ -65,6 +65,9 @@ unique_descriptor open_socket(const endpoint& peer, const connect_options& optio
     // Without this option bind() takes a port for all destinations, so the ports run out sooner.
     if (good && options.local->port() == 0) set(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
     good = good && use(*options.local);
+  }
+  if (good) options.configure(socket.get());
+  if (options.local) {
     system_address name(*options.local);
     good = good && ::bind(socket.get(), name.get(), name.size) == 0;
   }
@@ -86,8 +89,19 @@ step tcp_connect_operation::start(std::coroutine_handle<> awaiting, cancel_node&
     return complete_or_yield();
   }
   int error = 0;
-  unique_descriptor socket = open_socket(peer_, options_, error);
+  unique_descriptor socket;
+  try {
+    socket = open_socket(peer_, options_, error);
+  } catch (...) {
+    hook_exception_ = std::current_exception();
+    failure_ = failure_of(hook_exception_);
+    return complete_or_yield();
+  }
   if (error) return give_up(error);
+  if (parent.cancelled) {  // by the hook
+    failure_ = cancelled_failure();
+    return complete_or_yield();
+  }
   system_address name(peer_);
   // After EINTR connecting goes on in the background, as after EINPROGRESS.
   const bool at_once = ::connect(socket.get(), name.get(), name.size) == 0;
@@ -130,6 +144,7 @@ step tcp_connect_operation::give_up(int error) noexcept {
 }
 
 tcp_socket tcp_connect_operation::result() {
+  if (hook_exception_) std::rethrow_exception(hook_exception_);
   if (!failure_) return std::move(connected_);
   connected_.close();
   if (is_cancelled(failure_)) raise(failure_);
@@ -148,7 +163,11 @@ using detail::raise_as;
 class race {
  public:
   race(std::string target, const connect_options& options)
-      : target_(std::move(target)), options_(options) {}
+      : target_(std::move(target)), options_(options), attempt_options_(options) {
+    if (options.configure) attempt_options_.configure = hook_;
+  }
+  race(const race&) = delete;
+  race& operator=(const race&) = delete;
 
   /// Tries them all, and returns the first connection.
   task<tcp_socket> run(std::vector<endpoint> peers);
@@ -156,6 +175,7 @@ class race {
   task<tcp_socket> run(std::string host, std::string service);
 
   [[noreturn]] void raise_timed_out() const {
+    if (hook_.exception) std::rethrow_exception(hook_.exception);
     const char* const why = candidates_.found() ? ": the time limit has passed"
                                                 : ": the time limit has passed during the look-up";
     raise_as(own_failure(error::timed_out), cannot_connect() + why + list());
@@ -195,6 +215,21 @@ class race {
 
   std::string target_;  // as the caller put it, or empty
   const connect_options& options_;
+  connect_options attempt_options_;  // with hook_, if there is a hook
+  /// Keeps the exception of the hook: it is not the failure of one attempt.
+  struct guarded_hook {
+    void operator()(int fd) {
+      try {
+        hook(fd);
+      } catch (...) {
+        exception = std::current_exception();
+        throw;
+      }
+    }
+    const socket_hook& hook;
+    std::exception_ptr exception;
+  };
+  guarded_hook hook_{options_.configure, nullptr};
   detail::candidates candidates_;
   std::vector<attempt> begun_;
   std::optional<error_code> first_failure_;  // that may pass, if there is one
@@ -250,7 +285,11 @@ task<> race::try_all(nursery& attempts) {
 }
 
 task<> race::try_one(std::size_t index) {
-  auto result = co_await as_result(connect(begun_[index].peer, options_));
+  auto result = co_await as_result(connect(begun_[index].peer, attempt_options_));
+  if (hook_.exception) {
+    attempts_->cancel();
+    co_return;
+  }
   if (result.has_value()) {
     if (!winner_.is_open()) winner_ = std::move(*result);
     attempts_->cancel();
@@ -266,6 +305,7 @@ task<> race::try_one(std::size_t index) {
 }
 
 tcp_socket race::result() {
+  if (hook_.exception) std::rethrow_exception(hook_.exception);
   if (winner_.is_open()) return std::move(winner_);
   if (first_failure_) raise_as(detail::to_failure(*first_failure_), cannot_connect() + list());
   if (!begun_.empty()) raise_as(own_failure(error::address_denied), cannot_connect() + list());

@@ -38,12 +38,14 @@ int new_socket(fd_kind kind) noexcept {
 
 }  // namespace
 
-int detail::listen_local(fd_kind kind, const local_endpoint& at, int backlog, int mode,
-                         bool replace_stale, std::unique_ptr<local_binding>& binding) {
+int detail::listen_local(fd_kind kind, const local_endpoint& at,
+                         const local_acceptor_options& options,
+                         std::unique_ptr<local_binding>& binding) {
   auto socket = unique_descriptor::adopt(new_socket(kind));
   if (socket.get() < 0) raise(system_failure(errno), at.to_string());
-  binding = bind_local(socket.get(), at, mode, replace_stale);
-  if (::listen(socket.get(), not_negative("backlog", backlog)) != 0) {
+  options.configure(socket.get());
+  binding = bind_local(socket.get(), at, options.mode, options.replace_stale);
+  if (::listen(socket.get(), not_negative("backlog", options.backlog)) != 0) {
     const failure why = system_failure(errno);
     binding.reset();
     raise(why, at.to_string());
@@ -84,8 +86,7 @@ io_object* open_local_acceptor(cosock::loop* loop, fd_kind kind, const local_end
                                const local_acceptor_options& options) {
   scheduler& owner = loop ? engine::get(*loop) : scheduler::required();
   std::unique_ptr<local_binding> binding;
-  const int fd =
-      listen_local(kind, at, options.backlog, options.mode, options.replace_stale, binding);
+  const int fd = listen_local(kind, at, options, binding);
   descriptor* const made = descriptor::open(owner, fd, kind, false);
   made->attach(std::move(binding));
   return made;
@@ -126,16 +127,29 @@ object_pair make_local_pair(fd_kind kind) {
 }
 
 step basic_local_connect_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
-  if (!enter(awaiting, parent)) {
+  if (enter(awaiting, parent))
+    open_socket();
+  else
     ended_ = true;
-  } else if ((socket_ = new_socket(kind_)) < 0) {
-    failure_ = system_failure(errno);
-    ended_ = true;
-  }
   if (ended_ || attempt() == step::done) return complete_or_yield();
   suspend();
   pause();
   return step::pending;
+}
+
+void basic_local_connect_operation::open_socket() noexcept {
+  try {
+    socket_ = new_socket(kind_);
+    if (socket_ < 0)
+      failure_ = system_failure(errno);
+    else
+      configure_(socket_);
+  } catch (...) {
+    hook_exception_ = std::current_exception();
+    failure_ = failure_of(hook_exception_);
+  }
+  if (!failure_ && scope_->cancelled) failure_ = cancelled_failure();  // by the hook
+  ended_ = failure_ || hook_exception_;
 }
 
 step basic_local_connect_operation::attempt() noexcept {
@@ -197,8 +211,9 @@ basic_local_connect_operation::~basic_local_connect_operation() {
 }
 
 io_object* basic_local_connect_operation::take() {
-  if (!failure_) return std::exchange(connected_, nullptr);
+  if (!failure_ && !hook_exception_) return std::exchange(connected_, nullptr);
   close_socket();
+  if (hook_exception_) std::rethrow_exception(hook_exception_);
   if (is_cancelled(failure_)) raise(failure_);
   raise(failure_, peer_.to_string());
 }

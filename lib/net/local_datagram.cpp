@@ -53,10 +53,11 @@ datagram_descriptor* open(scheduler& loop, const local_endpoint& at,
     set_int(SO_RCVBUF, detail::not_negative("receive_buffer", *options.receive_buffer));
   if (options.send_buffer)
     set_int(SO_SNDBUF, detail::not_negative("send_buffer", *options.send_buffer));
+  options.configure(socket.get());
   auto binding = detail::bind_local(socket.get(), at, options.mode, options.replace_stale);
   datagram_descriptor* const d = datagram_descriptor::open(loop, socket.release(), AF_UNIX, false);
   d->attach(std::move(binding));
-  d->wants_control = options.receive_time;
+  d->wants_control = options.receive_time || options.configure;
   return d;
 }
 

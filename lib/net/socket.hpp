@@ -13,6 +13,7 @@
 namespace cosock {
 class local_endpoint;
 struct tcp_acceptor_options;
+struct local_acceptor_options;
 }  // namespace cosock
 
 // The common part of the socket classes: options, names, new sockets, adopted descriptors.
@@ -100,7 +101,7 @@ void prepare_adopted_listener(int fd, int type, int family);
 /// A new socket that is bound, but does not listen yet. Throws with the address in what().
 unique_descriptor bind_tcp(const endpoint& at, const tcp_acceptor_options& options);
 /// A new local socket that listens, and what has to be destroyed before it closes, see bind_local().
-int listen_local(fd_kind kind, const local_endpoint& at, int backlog, int mode, bool replace_stale,
+int listen_local(fd_kind kind, const local_endpoint& at, const local_acceptor_options& options,
                  std::unique_ptr<local_binding>& binding);
 
 }  // namespace cosock::detail

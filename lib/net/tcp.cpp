@@ -56,6 +56,7 @@ unique_descriptor detail::bind_tcp(const endpoint& at, const tcp_acceptor_option
     check(::setsockopt(socket.get(), IPPROTO_TCP, TCP_FASTOPEN, &options.fast_open,
                        sizeof options.fast_open),
           at);
+  options.configure(socket.get());
   detail::system_address name(at);
   check(::bind(socket.get(), name.get(), name.size), at);
   return socket;

@@ -88,6 +88,13 @@ void hear_own_groups_only(int fd, bool v6) noexcept {
   if (v6) ::setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &no, sizeof no);
 }
 
+bool joins_datagrams(int fd) noexcept {
+  int gro = 0;  // stays 0 on a system without UDP_GRO
+  socklen_t size = sizeof gro;
+  ::getsockopt(fd, SOL_UDP, UDP_GRO, &gro, &size);
+  return gro != 0;
+}
+
 datagram_descriptor* prepare(scheduler& loop, int fd, bool v6, bool shared,
                              const address_filter& filter = {}) {
   const int family = v6 ? AF_INET6 : AF_INET;
@@ -111,14 +118,19 @@ datagram_descriptor* open(scheduler& loop, const endpoint& at, const udp_socket_
   hear_own_groups_only(socket.get(), v6);
   ask_for_info(socket.get(), v6, options, at);
   // Linux before 5.0 does not join datagrams; the results are the same.
-  const bool gro = options.receive_offload &&
-                   ::setsockopt(socket.get(), SOL_UDP, UDP_GRO, &yes, sizeof yes) == 0;
+  bool gro = options.receive_offload &&
+             ::setsockopt(socket.get(), SOL_UDP, UDP_GRO, &yes, sizeof yes) == 0;
+  if (options.configure) {
+    options.configure(socket.get());
+    gro = joins_datagrams(socket.get());
+  }
   detail::system_address name(at);
   if (bound) check(::bind(socket.get(), name.get(), name.size), at);
   datagram_descriptor* const d = prepare(loop, socket.release(), v6, false, options.filter);
   d->uses_gro = gro;
   d->wants_control = gro || options.receive_address || options.receive_traffic_class ||
-                     options.receive_hops || options.receive_time || options.receive_dropped;
+                     options.receive_hops || options.receive_time || options.receive_dropped ||
+                     options.configure;
   if (!options.send_offload) d->traits.gso_size_limit = 0;
   return d;
 }
@@ -200,10 +212,7 @@ udp_socket udp_socket::adopt(int fd) {
   if (family != AF_INET && family != AF_INET6) detail::raise(system_failure(EAFNOSUPPORT));
   if (get(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_UDP) detail::raise(system_failure(EPROTOTYPE));
   datagram_descriptor* const d = prepare(loop, taken.release(), family == AF_INET6, true);
-  int gro = 0;  // stays 0 on a system without UDP_GRO
-  socklen_t size = sizeof gro;
-  ::getsockopt(fd, SOL_UDP, UDP_GRO, &gro, &size);
-  d->uses_gro = gro != 0;
+  d->uses_gro = joins_datagrams(fd);
   d->wants_control = true;
   return udp_socket(d);
 }
@@ -327,6 +336,14 @@ task<udp_socket> connect_udp(std::string host, std::string service, udp_socket_o
   std::exception_ptr failure;
   std::string denied;
   detail::candidates candidates;
+  bool hook_has_thrown = false;
+  const auto hook = [&](int fd) {
+    hook_has_thrown = true;
+    options.configure(fd);
+    hook_has_thrown = false;
+  };
+  udp_socket_options attempt_options = options;
+  if (options.configure) attempt_options.configure = hook;
   const auto body = [&](nursery& in) -> task<> {
     co_await candidates.look_up(in, std::move(host), std::move(service), family::any);
     while (!connected.is_open()) {
@@ -337,8 +354,9 @@ task<udp_socket> connect_udp(std::string host, std::string service, udp_socket_o
         continue;
       }
       try {
-        connected = udp_socket::connected_to(*to, options);
+        connected = udp_socket::connected_to(*to, attempt_options);
       } catch (const boost::system::system_error&) {
+        if (hook_has_thrown) throw;
         failure = std::current_exception();
       }
     }

@@ -67,11 +67,11 @@ namespace detail {
 /// turn only notes the event. Used from all these loops, so a mutex guards it.
 class accept_rotation {
  public:
-  accept_rotation(fd_kind kind, const local_endpoint& wanted, unsigned n, int backlog, int mode,
-                  bool replace_stale)
+  accept_rotation(fd_kind kind, const local_endpoint& wanted, unsigned n,
+                  const local_acceptor_options& options)
       : kind(kind), slots_(n) {
     std::unique_ptr<local_binding> binding;
-    const int first = listen_local(kind, wanted, backlog, mode, replace_stale, binding);
+    const int first = listen_local(kind, wanted, options, binding);
     slots_[0].socket = unique_descriptor::adopt(first);
     const std::shared_ptr<local_binding> file = std::move(binding);
     local_address name;
@@ -213,10 +213,9 @@ local_endpoint shared_acceptor_base::local_endpoint() const {
 }
 
 shared_acceptors_base::shared_acceptors_base(fd_kind kind, const cosock::local_endpoint& at,
-                                             std::optional<unsigned> n, int backlog, int mode,
-                                             bool replace_stale)
-    : shared_(std::make_shared<accept_rotation>(kind, at, loop_count(n), backlog, mode,
-                                                replace_stale)) {}
+                                             std::optional<unsigned> n,
+                                             const local_acceptor_options& options)
+    : shared_(std::make_shared<accept_rotation>(kind, at, loop_count(n), options)) {}
 
 shared_acceptors_base::~shared_acceptors_base() { shared_->close_rest(); }
 

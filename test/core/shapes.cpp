@@ -66,6 +66,9 @@ static_assert(std::is_trivially_destructible_v<cosock::connect_options>);
 static_assert(std::is_trivially_destructible_v<cosock::tcp_acceptor_options>);
 static_assert(std::is_trivially_destructible_v<cosock::address_filter>);
 static_assert(std::is_trivially_destructible_v<cosock::udp_socket_options>);
+static_assert(std::is_trivially_destructible_v<cosock::local_acceptor_options>);
+static_assert(std::is_trivially_destructible_v<cosock::local_connect_options>);
+static_assert(std::is_trivially_destructible_v<cosock::local_datagram_socket_options>);
 static_assert(std::is_trivially_destructible_v<cosock::resolve_options>);
 static_assert(std::is_trivially_destructible_v<cosock::keep_alive_options>);
 static_assert(std::is_trivially_destructible_v<cosock::buffered_reader_options>);
@@ -117,6 +120,15 @@ COROUTINE_TEST_CASE(option_structs_are_safe_as_temporaries) {
       cosock::connect(acceptor.local_endpoint(),
                       {.filter = {.deny = cosock::address_range::non_global_networks()}}));
   BOOST_TEST((refused.error() == cosock::error::address_denied));
+  int calls = 0;
+  const auto hook = [&](int) { ++calls; };
+  auto configured =
+      co_await cosock::connect("127.0.0.1", port, {.timeout = 10s, .configure = hook});
+  auto configured_too = co_await cosock::connect(acceptor.local_endpoint(), {.configure = hook});
+  cosock::local_acceptor local{cosock::local_endpoint()};
+  auto local_client = co_await cosock::connect(local.local_endpoint(), {.configure = hook});
+  BOOST_TEST((configured.is_open() && configured_too.is_open() && local_client.is_open()));
+  BOOST_TEST(calls == 3);
   auto found = co_await cosock::resolve("localhost", port, {.family = cosock::family::v4});
   BOOST_TEST(found.at(0).port() == port);
 }

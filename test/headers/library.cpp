@@ -346,7 +346,8 @@ cosock::task<> local() {
   cosock::local_seqpacket_acceptor packets(at);
   static_cast<void>(co_await packets.accept());
   static_cast<void>(co_await cosock::connect(at));
-  static_cast<void>(co_await cosock::connect<cosock::local_seqpacket_socket>(at));
+  static_cast<void>(co_await cosock::connect<cosock::local_seqpacket_socket>(
+      at, {.configure = [](int descriptor) { static_cast<void>(descriptor); }}));
 }
 
 cosock::task<> by_value(cosock::tcp_socket socket) {

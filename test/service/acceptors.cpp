@@ -42,6 +42,22 @@ const endpoint any_port_v6(address::loopback_v6(), 0);
 
 BOOST_AUTO_TEST_SUITE(tcp)
 
+BOOST_AUTO_TEST_CASE(the_hook_is_called_for_each_socket) {
+  int calls = 0;
+  const auto hook = [&](int) { ++calls; };
+  const tcp_acceptors acceptors(any_port, 3, {.configure = hook});
+  BOOST_TEST(calls == 3);
+  const auto refuse = [&](int) {
+    if (--calls == 1) throw std::runtime_error("refused by the hook");
+  };
+  const std::size_t before = open_descriptors();
+  BOOST_CHECK_THROW((tcp_acceptors(any_port, 3, {.configure = refuse})), std::runtime_error);
+  BOOST_TEST(calls == 1);
+  BOOST_TEST(open_descriptors() == before);
+  const local_acceptors local(cosock::local_endpoint(), 3, {.configure = hook});
+  BOOST_TEST(calls == 2);  // one socket, which the loops share
+}
+
 BOOST_AUTO_TEST_CASE(share_the_port_that_the_system_picks) {
   for (const endpoint& at : {any_port, any_port_v6}) {
     tcp_acceptors acceptors(at, 3);

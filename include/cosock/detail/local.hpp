@@ -10,6 +10,7 @@
 #include <cosock/local_endpoint.hpp>
 #include <cosock/receive_result.hpp>
 
+#include <exception>
 #include <utility>
 
 namespace cosock::detail {
@@ -32,20 +33,28 @@ class COSOCK_API basic_local_connect_operation : public awaited_operation, publi
   void expire() noexcept override;
 
  protected:
-  basic_local_connect_operation(const local_endpoint& peer, fd_kind kind) noexcept
-      : peer_(peer), kind_(kind) {}
+  basic_local_connect_operation(const local_endpoint& peer, fd_kind kind,
+                                const socket_hook& configure) noexcept
+      : peer_(peer), configure_(configure), kind_(kind) {}
   basic_local_connect_operation(basic_local_connect_operation&& other) noexcept
-      : awaited_operation(), timer(), peer_(other.peer_), kind_(other.kind_) {}
+      : awaited_operation(),
+        timer(),
+        peer_(other.peer_),
+        configure_(other.configure_),
+        kind_(other.kind_) {}
   ~basic_local_connect_operation();
   /// The connection, or throws.
   io_object* take();
 
  private:
+  void open_socket() noexcept;
   step attempt() noexcept;
   void pause() noexcept;
   void close_socket() noexcept;
 
   local_endpoint peer_;
+  socket_hook configure_;
+  std::exception_ptr hook_exception_;
   fd_kind kind_;
   bool ended_ = false;
   int socket_ = -1;
@@ -58,8 +67,8 @@ class COSOCK_AWAITABLE local_connect_operation final
     : public awaiter_of<local_connect_operation<Socket>>,
       public basic_local_connect_operation {
  public:
-  explicit local_connect_operation(const local_endpoint& peer) noexcept
-      : basic_local_connect_operation(peer, socket_access::kind<Socket>()) {}
+  local_connect_operation(const local_endpoint& peer, const socket_hook& configure) noexcept
+      : basic_local_connect_operation(peer, socket_access::kind<Socket>(), configure) {}
   local_connect_operation(local_connect_operation&&) noexcept = default;
   Socket result() { return socket_access::make<Socket>(take()); }
 };

@@ -13,6 +13,10 @@
 #include <memory>
 #include <optional>
 
+namespace cosock {
+struct local_acceptor_options;
+}
+
 namespace cosock::detail {
 
 class accept_rotation;
@@ -68,9 +72,8 @@ class COSOCK_API shared_acceptors_base {
   [[nodiscard]] cosock::local_endpoint local_endpoint() const noexcept;
 
  protected:
-  shared_acceptors_base(fd_kind kind, const cosock::local_endpoint& at,
-                        std::optional<unsigned> n, int backlog,
-                        int mode, bool replace_stale);
+  shared_acceptors_base(fd_kind kind, const cosock::local_endpoint& at, std::optional<unsigned> n,
+                        const local_acceptor_options& options);
   ~shared_acceptors_base();
   shared_acceptors_base(const shared_acceptors_base&) = delete;
   shared_acceptors_base& operator=(const shared_acceptors_base&) = delete;
