@@ -43,7 +43,8 @@ struct connect_options {
   socket_hook configure = {};
 };
 
-/// Connects to an endpoint. Returns a tcp_socket. Throws system_error with the endpoint in what():
+/// Connects to an endpoint. Returns a tcp_socket. To an IPv4-mapped address it connects with an IPv4
+/// socket, unless options.local is an IPv6 address. Throws system_error with the endpoint in what():
 /// connection_refused, and so on; no_such_device for a scope id that names no interface; a socket
 /// that would be connected to itself (with the same local and remote endpoint) fails with
 /// connection_refused too; `error::address_denied` if the filter of the options does not permit the
@@ -71,7 +72,8 @@ COSOCK_API task<tcp_socket> connect(std::string host, std::string service,
 COSOCK_API task<tcp_socket> connect(std::string host, std::uint16_t port,
                                     connect_options options = {});
 /// Connects to one of several endpoints in the same way. They are tried in this order, but
-/// alternating between the families, beginning with the family of the first.
+/// alternating between the families, beginning with the family of the first. IPv4-mapped addresses
+/// belong to the family IPv4.
 COSOCK_API task<tcp_socket> connect(std::vector<endpoint> peers, connect_options options = {});
 
 // Implementation

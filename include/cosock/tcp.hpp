@@ -87,7 +87,8 @@ class COSOCK_API tcp_acceptor final : public basic_acceptor<endpoint> {
  public:
   tcp_acceptor() noexcept = default;
   /// Binds and listens, on the running loop. Port 0 lets the system pick one; see local_endpoint().
-  /// With a scope id, only connections over this interface are accepted. Throws system_error with the
+  /// With a scope id, only connections over this interface are accepted. An IPv4-mapped address opens
+  /// an IPv4 socket; a socket at [::] accepts IPv4 too, and shows mapped addresses. Throws system_error with the
   /// address in what(): address_in_use, permission_denied, no_such_device for a scope id that names
   /// no interface, and so on.
   explicit tcp_acceptor(const endpoint& at, const tcp_acceptor_options& options = {});

@@ -69,7 +69,8 @@ class COSOCK_API network_interface {
 /// A UDP socket, connected or not (RFC 768, udp(7)). Its operations are those of datagram_socket.
 ///
 /// An IPv6 socket receives IPv4 too, unless `v6_only` is set. It shows the address of an IPv4 peer
-/// as an IPv4-mapped address; as a destination, both forms are accepted.
+/// as an IPv4-mapped address. A socket that is opened at an IPv4-mapped address, or connected to one
+/// from the start, is an IPv4 socket. As destinations, both sockets accept both forms.
 ///
 /// The scope id of an IPv6 address of any kind is the index of an interface (RFC 4007). A socket that
 /// is bound or connected to such an address sends and receives over this interface only; a datagram

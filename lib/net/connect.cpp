@@ -42,12 +42,19 @@ namespace detail {
 
 namespace {
 
+/// Whether the connection needs an IPv6 socket. A mapped peer needs one only for the sake of a local
+/// endpoint such as [::]:80.
+bool needs_v6(const endpoint& peer, const connect_options& options) noexcept {
+  if (!is_for_v4_socket(peer.address())) return true;
+  return peer.address().is_v6() && options.local && !is_for_v4_socket(options.local->address());
+}
+
 /// A new socket, set up as the options say; none, and an errno in `failed`, where that cannot be.
 /// Throws what the hook of the options throws.
 unique_descriptor open_socket(const endpoint& peer, const connect_options& options, int& failed) {
-  const int domain = peer.address().is_v6() ? AF_INET6 : AF_INET;
-  auto socket = unique_descriptor::adopt(
-      above_standard(::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
+  const bool v6 = needs_v6(peer, options);
+  auto socket = unique_descriptor::adopt(above_standard(
+      ::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
   bool good = socket.get() >= 0;
   const auto set = [&](int level, int name, int value) {
     return ::setsockopt(socket.get(), level, name, &value, sizeof value) == 0;
@@ -68,7 +75,7 @@ unique_descriptor open_socket(const endpoint& peer, const connect_options& optio
   }
   if (good) options.configure(socket.get());
   if (options.local) {
-    system_address name(*options.local);
+    system_address name(*options.local, v6 && options.local->address().is_v6());
     good = good && ::bind(socket.get(), name.get(), name.size) == 0;
   }
   good = good && use(peer);
@@ -102,7 +109,7 @@ step tcp_connect_operation::start(std::coroutine_handle<> awaiting, cancel_node&
     failure_ = cancelled_failure();
     return complete_or_yield();
   }
-  system_address name(peer_);
+  system_address name(peer_, needs_v6(peer_, options_));
   // After EINTR connecting goes on in the background, as after EINPROGRESS.
   const bool at_once = ::connect(socket.get(), name.get(), name.size) == 0;
   if (!at_once && errno != EINPROGRESS && errno != EINTR) return give_up(errno);
@@ -188,7 +195,13 @@ class race {
   };
   bool is_wanted(bool v6) const noexcept {
     return (options_.family == family::any || v6 == (options_.family == family::v6)) &&
-           (!options_.local || v6 == options_.local->address().is_v6());
+           (!options_.local || v6 == options_.local->address().unmapped().is_v6());
+  }
+  bool is_wanted(const address& peer) const noexcept {
+    if (is_wanted(peer.unmapped().is_v6())) return true;
+    // An IPv6 socket that is bound to [::] connects to mapped addresses too.
+    return peer.is_v4_mapped() && options_.family != family::v6 && options_.local &&
+           options_.local->address().is_v6();
   }
   [[noreturn]] void raise_no_family() const {
     raise_as(own_failure(error::host_not_found),
@@ -242,8 +255,7 @@ task<tcp_socket> race::run(std::vector<endpoint> peers) {
   co_await detail::checkpoint();
   if (peers.empty())
     raise_as(own_failure(error::host_not_found), cannot_connect() + ": there is no address to try");
-  std::erase_if(peers,
-                [this](const endpoint& entry) { return !is_wanted(entry.address().is_v6()); });
+  std::erase_if(peers, [this](const endpoint& entry) { return !is_wanted(entry.address()); });
   if (peers.empty()) raise_no_family();
   candidates_.add(peers);
   co_await with_nursery([this](nursery& in) { return try_all(in); });
@@ -253,7 +265,7 @@ task<tcp_socket> race::run(std::vector<endpoint> peers) {
 task<tcp_socket> race::run(std::string host, std::string service) {
   family wanted = options_.family;
   if (options_.local && wanted == family::any)
-    wanted = options_.local->address().is_v6() ? family::v6 : family::v4;
+    wanted = options_.local->address().unmapped().is_v6() ? family::v6 : family::v4;
   if (wanted != family::any && !is_wanted(wanted == family::v6)) {
     co_await detail::checkpoint();
     raise_no_family();

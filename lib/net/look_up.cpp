@@ -23,8 +23,9 @@ constexpr auto resolution_delay = std::chrono::milliseconds(50);
 }  // namespace
 
 void candidates::add(const std::vector<endpoint>& found) {
-  if (!found.empty() && this->found() == 0) v6_is_next_ = found.front().address().is_v6();
-  for (const endpoint& entry : found) (entry.address().is_v6() ? v6_ : v4_).all.push_back(entry);
+  const auto is_v6 = [](const endpoint& e) { return e.address().unmapped().is_v6(); };
+  if (!found.empty() && this->found() == 0) v6_is_next_ = is_v6(found.front());
+  for (const endpoint& entry : found) (is_v6(entry) ? v6_ : v4_).all.push_back(entry);
 }
 
 task<> candidates::ask(family wanted) {

@@ -24,16 +24,23 @@ address to_address(const in_addr& from) noexcept {
   return address(bytes);
 }
 
-unsigned encode_endpoint(const endpoint& e, void* into, bool mapped) noexcept {
+bool is_for_v4_socket(const address& a) noexcept {
+  return a.is_v4() || (a.is_v4_mapped() && a.scope_id() == 0);
+}
+
+namespace {
+
+unsigned encode_v4(const unsigned char* bytes, std::uint16_t port, void* into) noexcept {
+  auto& v4 = *static_cast<sockaddr_in*>(into);
+  v4.sin_family = AF_INET;
+  v4.sin_port = htons(port);
+  std::memcpy(&v4.sin_addr, bytes, 4);
+  std::memset(v4.sin_zero, 0, sizeof v4.sin_zero);
+  return sizeof v4;
+}
+
+unsigned encode_v6(const endpoint& e, void* into) noexcept {
   const address& a = e.address();
-  if (!mapped && a.is_v4()) {
-    auto& v4 = *static_cast<sockaddr_in*>(into);
-    v4.sin_family = AF_INET;
-    v4.sin_port = htons(e.port());
-    std::memcpy(&v4.sin_addr, a.bytes().data(), 4);
-    std::memset(v4.sin_zero, 0, sizeof v4.sin_zero);
-    return sizeof v4;
-  }
   auto& v6 = *static_cast<sockaddr_in6*>(into);
   v6.sin6_family = AF_INET6;
   v6.sin6_port = htons(e.port());
@@ -47,6 +54,21 @@ unsigned encode_endpoint(const endpoint& e, void* into, bool mapped) noexcept {
     std::memcpy(&v6.sin6_addr, a.bytes().data(), 16);
   }
   return sizeof v6;
+}
+
+/// An IPv6 address for a socket that may be IPv4. A function of its own: encode_endpoint() is called
+/// for each datagram, and would need a larger stack frame.
+[[gnu::noinline]] unsigned encode_unmapped(const endpoint& e, void* into) noexcept {
+  if (!is_for_v4_socket(e.address())) return encode_v6(e, into);
+  return encode_v4(e.address().bytes().data() + 12, e.port(), into);
+}
+
+}  // namespace
+
+unsigned encode_endpoint(const endpoint& e, void* into, bool mapped) noexcept {
+  if (mapped) return encode_v6(e, into);
+  if (!e.address().is_v4()) return encode_unmapped(e, into);
+  return encode_v4(e.address().bytes().data(), e.port(), into);
 }
 
 void decode_endpoint(const void* from, unsigned size, endpoint& into) noexcept {

@@ -13,8 +13,13 @@
 
 namespace cosock::detail {
 
-/// Writes the endpoint to memory for a sockaddr_in6, at least. Returns the size. `mapped`: an IPv4
-/// address is written as an IPv4-mapped one, for an IPv6 socket (RFC 4291, section 2.5.5.2).
+/// Whether an IPv4 socket is used for this address: it is IPv4 or IPv4-mapped. A mapped one with a
+/// scope id needs an IPv6 socket, because IPv4 has no scope ids.
+bool is_for_v4_socket(const address&) noexcept;
+
+/// Writes the endpoint to memory for a sockaddr_in6, at least. Returns the size. `mapped`: the socket
+/// is IPv6, and an IPv4 address is written as an IPv4-mapped one (RFC 4291, section 2.5.5.2).
+/// Otherwise a mapped address is written as the IPv4 address.
 unsigned encode_endpoint(const endpoint&, void* into, bool mapped = false) noexcept;
 /// Reads a socket address. One that is not IP makes the default endpoint.
 void decode_endpoint(const void* from, unsigned size, endpoint& into) noexcept;

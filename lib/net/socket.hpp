@@ -73,7 +73,7 @@ inline void check(int result, const endpoint& at) {
 /// A socket for this endpoint, not yet bound to it, with the options that TCP and UDP share.
 template <class Options>
 unique_descriptor internet_socket(const endpoint& at, int type, const Options& options) {
-  const bool v6 = at.address().is_v6();
+  const bool v6 = !is_for_v4_socket(at.address());
   auto socket = unique_descriptor::adopt(
       above_standard(::socket(v6 ? AF_INET6 : AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
   check(socket.get() < 0 ? -1 : 0, at);

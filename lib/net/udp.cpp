@@ -110,7 +110,7 @@ datagram_descriptor* prepare(scheduler& loop, int fd, bool v6, bool shared,
 
 datagram_descriptor* open(scheduler& loop, const endpoint& at, const udp_socket_options& options,
                           bool bound) {
-  const bool v6 = at.address().is_v6();
+  const bool v6 = !detail::is_for_v4_socket(at.address());
   unique_descriptor socket = detail::internet_socket(at, SOCK_DGRAM, options);
   const int yes = 1;
   if (options.broadcast)
@@ -169,7 +169,8 @@ network_interface network_interface::by_name(std::string_view name) {
   return by_index(index);
 }
 
-network_interface network_interface::by_address(const address& own) {
+network_interface network_interface::by_address(const address& given) {
+  const address own = detail::is_for_v4_socket(given) ? given.unmapped() : given;
   const detail::standard_numbers_occupied guard;
   ifaddrs* all = nullptr;
   if (::getifaddrs(&all) != 0) detail::raise(system_failure(errno));
@@ -185,7 +186,7 @@ network_interface network_interface::by_address(const address& own) {
     const unsigned index = ::if_nametoindex(entry->ifa_name);
     if (!own.scope_id() || index == own.scope_id()) return by_index(index);
   }
-  detail::raise(system_failure(EADDRNOTAVAIL), own.to_string());
+  detail::raise(system_failure(EADDRNOTAVAIL), given.to_string());
 }
 
 template class descriptor_handle<datagram_socket>;
