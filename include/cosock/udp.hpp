@@ -44,6 +44,17 @@ struct udp_socket_options {
   socket_hook configure = {};
 };
 
+/// What a UDP socket does with datagrams that are larger than the path MTU: the size of the largest
+/// packet that passes all networks on the way to the peer (IP_MTU_DISCOVER, ip(7); RFC 1191, RFC 8201).
+enum class mtu_discovery : unsigned char {
+  off,       ///< the DF bit is not set: this machine fragments, and so do IPv4 routers
+  fragment,  ///< this machine fragments what is larger than the known path MTU; other datagrams have
+             ///< the DF bit; usually the system's default
+  dont_fragment,  ///< the DF bit is set; a datagram larger than the known path MTU is not sent
+  probe,  ///< the DF bit is set; only a datagram larger than the MTU of the interface is not sent: for
+          ///< a protocol that finds the path MTU itself (RFC 8899)
+};
+
 /// A network interface of this machine, for multicast. A value; by default the system selects one.
 class COSOCK_API network_interface {
  public:
@@ -151,6 +162,16 @@ class COSOCK_API udp_socket final : public basic_socket<datagram_socket, endpoin
   /// The TOS or traffic class of datagrams, 0 to 255. Its low two bits are ECN.
   void set_traffic_class(int byte);
   [[nodiscard]] int traffic_class() const;
+  /// Whether datagrams may be fragmented. With `dont_fragment` and `probe`, a send of a datagram that
+  /// is too large fails with message_size. The known path MTU becomes smaller when a router answers
+  /// that a datagram was too large (ICMP); the next operation of a connected socket then fails with
+  /// message_size too, once, unless the mode is `off`.
+  void set_mtu_discovery(cosock::mtu_discovery mode);
+  /// The mode; `off` for a mode that is not listed.
+  [[nodiscard]] cosock::mtu_discovery mtu_discovery() const;
+  /// The known path MTU of a connected socket, in bytes. It includes the headers, which are 28 bytes
+  /// for IPv4 and 48 bytes for IPv6. Errors: not_connected.
+  [[nodiscard]] int path_mtu() const;
   /// The number of received datagrams that were lost because the receive buffer was full, or because
   /// they were damaged.
   [[nodiscard]] std::uint32_t dropped() const;

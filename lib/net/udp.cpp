@@ -50,6 +50,14 @@ constexpr option unicast_hops = {IP_TTL, IPV6_UNICAST_HOPS};
 constexpr option group_hops = {IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS};
 constexpr option group_loopback = {IP_MULTICAST_LOOP, IPV6_MULTICAST_LOOP};
 constexpr option type_of_service = {IP_TOS, IPV6_TCLASS};
+constexpr option path_mtu_discovery = {IP_MTU_DISCOVER, IPV6_MTU_DISCOVER};
+constexpr option known_path_mtu = {IP_MTU, IPV6_MTU};
+// Each value of mtu_discovery is that of the system, for both families.
+static_assert(int{IP_PMTUDISC_DONT} == static_cast<int>(mtu_discovery::off));
+static_assert(int{IP_PMTUDISC_WANT} == static_cast<int>(mtu_discovery::fragment));
+static_assert(int{IP_PMTUDISC_DO} == static_cast<int>(mtu_discovery::dont_fragment));
+static_assert(int{IP_PMTUDISC_PROBE} == static_cast<int>(mtu_discovery::probe));
+static_assert(IP_PMTUDISC_DO == IPV6_PMTUDISC_DO && IP_PMTUDISC_PROBE == IPV6_PMTUDISC_PROBE);
 
 void set(const io_object* socket, option name, int value) {
   const bool v6 = is_v6(socket);
@@ -323,6 +331,15 @@ void udp_socket::set_hops(int hops) { set(object_, unicast_hops, hops); }
 int udp_socket::hops() const { return get(object_, unicast_hops); }
 void udp_socket::set_traffic_class(int byte) { set(object_, type_of_service, byte); }
 int udp_socket::traffic_class() const { return get(object_, type_of_service); }
+void udp_socket::set_mtu_discovery(cosock::mtu_discovery mode) {
+  set(object_, path_mtu_discovery, static_cast<int>(mode));
+}
+mtu_discovery udp_socket::mtu_discovery() const {
+  const int mode = get(object_, path_mtu_discovery);
+  return mode <= IP_PMTUDISC_PROBE ? static_cast<cosock::mtu_discovery>(mode)
+                                   : cosock::mtu_discovery::off;
+}
+int udp_socket::path_mtu() const { return get(object_, known_path_mtu); }
 std::uint32_t udp_socket::dropped() const {
   std::uint32_t memory[SK_MEMINFO_VARS] = {};
   socklen_t size = sizeof memory;
