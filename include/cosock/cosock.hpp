@@ -41,6 +41,7 @@
 #include <cosock/connect.hpp>
 #include <cosock/connection.hpp>
 #include <cosock/copy.hpp>
+#include <cosock/credentials.hpp>
 #include <cosock/custom_stream.hpp>
 #include <cosock/descriptor_handle.hpp>
 #include <cosock/descriptor_stream.hpp>

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cosock/address.hpp>
+#include <cosock/credentials.hpp>
 #include <cosock/detail/message.hpp>
 
 #include <chrono>
 #include <cstddef>
+#include <optional>
 #include <span>
 
 namespace cosock {
@@ -20,6 +22,9 @@ struct packet_info {
   int hops = -1;           ///< the remaining TTL or hop limit
   std::chrono::system_clock::time_point at = {};  ///< when the kernel received it
   std::uint32_t dropped = 0;  ///< datagrams lost before this one (udp_socket::dropped())
+  /// The process that sent it, when it sent it (SCM_CREDENTIALS). That process may have named its
+  /// effective or saved user and group, and a privileged one any credentials. Local sockets only.
+  std::optional<cosock::credentials> credentials = std::nullopt;
 
   /// Explicit congestion notification (RFC 3168). 0: not capable, 1 and 2: capable, 3: congestion
   /// experienced, -1: unknown.

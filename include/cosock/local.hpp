@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/credentials.hpp>
 #include <cosock/descriptors.hpp>
 #include <cosock/detail/local.hpp>
 #include <cosock/local_endpoint.hpp>
@@ -11,14 +12,6 @@
 namespace cosock {
 
 class loop;
-
-/// Credentials of the peer process of a local socket, verified by the kernel (SO_PEERCRED).
-struct credentials {
-  int pid = 0;       ///< the process, which may have ended since; 0 if in another PID namespace
-  unsigned uid = 0;  ///< effective user
-  unsigned gid = 0;  ///< effective group
-  friend bool operator==(const credentials&, const credentials&) noexcept = default;
-};
 
 /// The base of connected local (Unix domain) sockets (unix(7)). Made by connect(), by an acceptor, or in
 /// pairs by local_pair().
@@ -33,7 +26,7 @@ class COSOCK_API local_socket : public basic_socket<byte_stream, local_endpoint>
   void shutdown_send() override;
 
   /// The process that connected or listened, with its credentials at that time; for a pair, the
-  /// process that made it.
+  /// process that made it (SO_PEERCRED).
   [[nodiscard]] credentials peer_credentials() const;
 
   /// Sends `data`, and with its first byte duplicates of the descriptors (SCM_RIGHTS). Returns the

@@ -25,8 +25,9 @@ struct COSOCK_API sockaddr_traits<local_endpoint> {
 struct local_datagram_socket_options {
   int mode = 0600;  ///< permissions of the file, whatever the umask is; a peer needs write
                     ///< permission to send; outside of 0 to 07777: invalid_argument
-  bool replace_stale = true;  ///< replace the file of a socket that does not exist any more
-  bool receive_time = false;  ///< packet_info::at
+  bool replace_stale = true;         ///< replace the file of a socket that does not exist any more
+  bool receive_time = false;         ///< packet_info::at
+  bool receive_credentials = false;  ///< packet_info::credentials, of each sender
   std::optional<int> receive_buffer = std::nullopt;  ///< bytes; negative: invalid_argument
   std::optional<int> send_buffer = std::nullopt;     ///< bytes; negative: invalid_argument;
                                                      ///< limits the size of a datagram

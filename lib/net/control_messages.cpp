@@ -57,6 +57,9 @@ void read_socket(const cmsghdr& c, packet_info& into) noexcept {
             std::chrono::seconds(at.tv_sec) + std::chrono::nanoseconds(at.tv_nsec)));
   } else if (c.cmsg_type == SO_RXQ_OVFL) {
     into.dropped = data_of<std::uint32_t>(c);
+  } else if (c.cmsg_type == SCM_CREDENTIALS) {
+    const auto sender = data_of<ucred>(c);
+    into.credentials = {sender.pid, sender.uid, sender.gid};
   }
 }
 

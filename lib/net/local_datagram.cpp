@@ -49,6 +49,7 @@ datagram_descriptor* open(scheduler& loop, const local_endpoint& at,
   };
   check(socket.get() >= 0);
   if (options.receive_time) set_int(SO_TIMESTAMPNS, 1);
+  if (options.receive_credentials) set_int(SO_PASSCRED, 1);
   if (options.receive_buffer)
     set_int(SO_RCVBUF, detail::not_negative("receive_buffer", *options.receive_buffer));
   if (options.send_buffer)
@@ -57,7 +58,7 @@ datagram_descriptor* open(scheduler& loop, const local_endpoint& at,
   auto binding = detail::bind_local(socket.get(), at, options.mode, options.replace_stale);
   datagram_descriptor* const d = datagram_descriptor::open(loop, socket.release(), AF_UNIX, false);
   d->attach(std::move(binding));
-  d->wants_control = options.receive_time || options.configure;
+  d->wants_control = options.receive_time || options.receive_credentials || options.configure;
   return d;
 }
 
