@@ -20,7 +20,7 @@ HEADERS = {
             "detail/slots detail/timer",
     "loop": "detail/asio_build",
     "io": "descriptor_handle stream detail/fd_kind detail/forwarding_object detail/io_object detail/stream_operation",
-    "net": "connection local_endpoint receive_result socket tcp_options detail/datagram detail/local detail/message",
+    "net": "connection credentials local_endpoint receive_result socket tcp_options detail/datagram detail/local detail/message",
     "service": "detail/shared_acceptor detail/reconnect detail/serve_state",
     "asio": "detail/asio_async_stream detail/asio_loop_executor detail/asio_operation detail/asio_sockets "
             "detail/asio_spawn detail/asio_stream",
