@@ -42,8 +42,12 @@ template <class Endpoint>
 struct basic_outgoing {
   const_buffer data = {};  ///< its bytes
   Endpoint to = {};        ///< the destination
-  /// If not null, its `local` and `interface_index`, if set, are the source address and interface.
+  /// If not null, its `local` and `interface_index`, if set, are the source address and interface. The
+  /// other members are not used: a reply does not copy the traffic class and the ECN of a request.
   const packet_info* source = nullptr;
+  /// The TOS or traffic class byte, 0 to 255, whose low two bits are ECN; -1: that of the socket
+  /// (udp_socket::set_traffic_class). Local sockets have none, and ignore it.
+  int traffic_class = -1;
 };
 
 template <class Endpoint>
@@ -55,6 +59,8 @@ class datagram_receive_from_operation;
 class datagram_receive_batch_operation;
 template <class Endpoint>
 class datagram_send_operation;
+template <class Endpoint>
+class outgoing_send_operation;
 template <class Endpoint>
 class datagram_send_batch_operation;
 template <class C, class T>
@@ -111,12 +117,18 @@ class basic_datagram_socket {
   detail::datagram_send_operation<Endpoint> send_to(const_buffer data, const Endpoint& to);
   template <detail::not_one_const_buffer Buffers>
   detail::datagram_send_operation<Endpoint> send_to(const Buffers& data, const Endpoint& to);
-  /// Sends from the `local` address and `interface_index` of a packet_info, if they are set. With
+  /// Sends from the `local` address and `interface_index` of a packet_info, if they are set; its other
+  /// members are not used. With
   /// the packet_info of a request, the reply is sent from the address that the request was sent to,
   /// or for a multicast group over the interface on which it arrived. `source` must outlive the
   /// `co_await`.
   detail::datagram_send_operation<Endpoint> send_to(const_buffer data, const Endpoint& to,
                                                     const packet_info& source);
+  /// Sends one datagram with its source and its traffic class, as send_batch() does for several. A
+  /// connected socket takes the peer as `to`. Returns its size. Errors: those of the other send_to();
+  /// invalid_argument for a traffic class that is out of range. The datagram is copied, but its data
+  /// and its `source` must outlive the `co_await`.
+  detail::outgoing_send_operation<Endpoint> send_to(const outgoing& datagram);
 
   /// Waits for a datagram, then takes all that are available and that fit into the batch, with one
   /// system call if possible. Returns their number: at least 1, or 0 if the batch has no room. The

@@ -129,6 +129,13 @@ bool is_v4(int fd, const void* name, unsigned size) noexcept {
   return e.address().unmapped().is_v4();
 }
 
+void add_traffic_class(msghdr& message, int value, bool v4_destination) noexcept {
+  if (v4_destination)
+    add_control(message, IPPROTO_IP, IP_TOS, value);
+  else
+    add_control(message, IPPROTO_IPV6, IPV6_TCLASS, value);
+}
+
 void add_source(msghdr& message, int family, const packet_info& source,
                 std::uint32_t destination_interface, bool v4_destination) noexcept {
   address local = source.local.unmapped();

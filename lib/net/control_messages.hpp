@@ -28,9 +28,9 @@ struct alignas(cmsghdr) control_buffer {
   char bytes[256];
 };
 
-/// Room for those that the library sends: a source and the size of joined datagrams.
+/// Room for those that the library sends: a source, a traffic class and the size of joined datagrams.
 inline constexpr std::size_t max_sent_control =
-    CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(std::uint16_t));
+    CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(std::uint16_t));
 
 /// What the control messages of a received datagram say.
 void read_packet_info(const void* control, std::size_t size, packet_info& into) noexcept;
@@ -60,6 +60,10 @@ void add_control(msghdr& message, int level, int type, const T& value) noexcept 
 /// destination is IPv4.
 void add_source(msghdr& message, int family, const packet_info& source,
                 std::uint32_t destination_interface, bool v4_destination) noexcept;
+
+/// Appends the TOS or traffic class byte. An IPv6 socket that sends to an IPv4 destination needs that
+/// of IPv4.
+void add_traffic_class(msghdr& message, int value, bool v4_destination) noexcept;
 
 /// The scope id of a socket address; 0: none.
 std::uint32_t scope_of(const void* name, unsigned size) noexcept;

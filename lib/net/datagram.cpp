@@ -42,7 +42,7 @@ step datagram_operation::start(std::coroutine_handle<> awaiting, cancel_node& pa
 void datagram_operation::raise_failure() const {
   // With the address: its scope id names no interface, or the filter does not permit it.
   const boost::system::error_code code = to_error_code(failure_);
-  if (kind_ == kind::send && codec_ == &sockaddr_traits<endpoint>::codec && peer_ &&
+  if (kind_ >= kind::send && codec_ == &sockaddr_traits<endpoint>::codec && peer_ &&
       (code == boost::system::errc::no_such_device || code == error::address_denied))
     detail::raise(failure_, static_cast<const endpoint*>(peer_)->to_string());
   raise(failure_);

@@ -17,6 +17,13 @@ namespace {
 constexpr std::size_t max_segments = 64;         // in a message: the limit of older kernels
 constexpr std::size_t max_joined_bytes = 65000;  // in a message, with room for headers
 
+/// Whether two elements of a list are equal in the member at this offset; 0: they have none.
+template <class T>
+bool have_same(std::size_t offset, const char* a, const char* b) noexcept {
+  return offset == 0 ||
+         *reinterpret_cast<const T*>(a + offset) == *reinterpret_cast<const T*>(b + offset);
+}
+
 }  // namespace
 
 outgoing_messages::outgoing_messages(const outgoing_list& list, const sockaddr_codec* codec,
@@ -52,9 +59,13 @@ std::size_t outgoing_messages::add(std::size_t i) noexcept {
   m.msg_iovlen = static_cast<std::size_t>(pieces_ + used_pieces_ - m.msg_iov);
   const std::uint32_t destination_interface =
       socket_.family == AF_INET6 ? interface_named_by(m.msg_name, m.msg_namelen) : 0;
-  if ((source || destination_interface) && socket_.family != AF_UNIX)
-    add_source(m, socket_.family, source ? *source : packet_info(), destination_interface,
-               socket_.family == AF_INET || is_v4(fd_, m.msg_name, m.msg_namelen));
+  const int traffic_class = list_.traffic_class(first);
+  if ((source || destination_interface || traffic_class != -1) && socket_.family != AF_UNIX) {
+    const bool v4 = socket_.family == AF_INET || is_v4(fd_, m.msg_name, m.msg_namelen);
+    if (source || destination_interface)
+      add_source(m, socket_.family, source ? *source : packet_info(), destination_interface, v4);
+    if (traffic_class != -1) add_traffic_class(m, traffic_class, v4);
+  }
   datagrams_[count_] = static_cast<unsigned>(i - first);
   segments_[count_] = size;
   if (i - first > 1) add_control(m, SOL_UDP, UDP_SEGMENT, static_cast<std::uint16_t>(size));
@@ -75,15 +86,15 @@ void outgoing_messages::set_destination(msghdr& m, std::size_t i) noexcept {
 }
 
 /// Joins the datagrams behind `first` that are of its size, and a last one that may be shorter. Returns
-/// the next one. `Differ`: they may have different destinations or sources.
+/// the next one. `Differ`: they may have different destinations, sources or traffic classes.
 template <bool Differ>
 std::size_t outgoing_messages::join(std::size_t first, std::size_t size) noexcept {
-  const packet_info* const source = list_.source(first);
+  const char* const first_item = list_.first + first * list_.stride;
   const std::size_t max_pieces =
       std::min({list_.count - first, max_segments, max_joined_bytes / size});
   iovec* piece = pieces_ + used_pieces_ - 1;
   const char* end = static_cast<const char*>(piece->iov_base) + size;
-  const char* item = list_.first + first * list_.stride;
+  const char* item = first_item;
   std::size_t last = size;
   std::size_t i = first + 1;
   for (; i < first + max_pieces && last == size; ++i) {
@@ -91,7 +102,7 @@ std::size_t outgoing_messages::join(std::size_t first, std::size_t size) noexcep
     const const_buffer& data = *reinterpret_cast<const const_buffer*>(item);
     last = data.size();
     if (last - 1 >= size) break;  // larger, or empty: 0 - 1 is the largest size
-    if (Differ && (list_.source(i) != source || !has_same_destination(first, i))) break;
+    if (Differ && !is_sent_alike(first_item, item)) break;
     const char* const begin = static_cast<const char*>(data.data());
     if (begin != end) {  // otherwise it extends the piece before it
       if (used_pieces_ == max_message_pieces) break;
@@ -105,9 +116,10 @@ std::size_t outgoing_messages::join(std::size_t first, std::size_t size) noexcep
   return i;
 }
 
-bool outgoing_messages::has_same_destination(std::size_t a, std::size_t b) const noexcept {
-  return !list_.peer_at || *static_cast<const endpoint*>(list_.destination(a)) ==
-                               *static_cast<const endpoint*>(list_.destination(b));
+/// Whether two datagrams of the list have the same destination, source and traffic class.
+bool outgoing_messages::is_sent_alike(const char* a, const char* b) const noexcept {
+  return have_same<const packet_info*>(list_.info_at, a, b) &&
+         have_same<int>(list_.class_at, a, b) && have_same<endpoint>(list_.peer_at, a, b);
 }
 
 }  // namespace cosock::detail

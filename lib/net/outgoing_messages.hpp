@@ -52,7 +52,7 @@ class outgoing_messages {
   void set_destination(msghdr& m, std::size_t i) noexcept;
   template <bool Differ>
   std::size_t join(std::size_t first, std::size_t size) noexcept;
-  bool has_same_destination(std::size_t a, std::size_t b) const noexcept;
+  bool is_sent_alike(const char* a, const char* b) const noexcept;
 
   const outgoing_list& list_;
   const sockaddr_codec* codec_;

@@ -69,6 +69,9 @@ static_assert(std::is_trivially_destructible_v<cosock::udp_socket_options>);
 static_assert(std::is_trivially_destructible_v<cosock::local_acceptor_options>);
 static_assert(std::is_trivially_destructible_v<cosock::local_connect_options>);
 static_assert(std::is_trivially_destructible_v<cosock::local_datagram_socket_options>);
+static_assert(std::is_trivially_destructible_v<cosock::outgoing_datagram>);
+static_assert(std::is_trivially_destructible_v<cosock::outgoing_local_datagram>);
+static_assert(std::is_trivially_destructible_v<cosock::packet_info>);
 static_assert(std::is_trivially_destructible_v<cosock::resolve_options>);
 static_assert(std::is_trivially_destructible_v<cosock::keep_alive_options>);
 static_assert(std::is_trivially_destructible_v<cosock::buffered_reader_options>);
@@ -131,6 +134,21 @@ COROUTINE_TEST_CASE(option_structs_are_safe_as_temporaries) {
   BOOST_TEST(calls == 3);
   auto found = co_await cosock::resolve("localhost", port, {.family = cosock::family::v4});
   BOOST_TEST(found.at(0).port() == port);
+}
+
+COROUTINE_TEST_CASE(datagrams_are_safe_as_temporaries) {
+  cosock::udp_socket socket({cosock::address::loopback_v4(), 0}, {.receive_traffic_class = true});
+  char into[16];
+  cosock::packet_info info;
+  const std::size_t n = co_await socket.send_to(
+      {.data = std::string(10, 'x'), .to = socket.local_endpoint(), .traffic_class = 2});
+  BOOST_TEST(n == 10u);
+  const auto got = co_await socket.receive_from(into, info);
+  BOOST_TEST(std::string(into, got.size) == std::string(10, 'x'));
+  BOOST_TEST(info.ecn() == 2);
+  cosock::local_datagram_socket local{cosock::local_endpoint()};
+  BOOST_TEST(co_await local.send_to({.data = "local", .to = local.local_endpoint()}) == 5u);
+  BOOST_TEST((co_await local.receive(into)).size == 5u);
 }
 
 COROUTINE_TEST_CASE(buffers_made_of_temporaries_are_safe) {

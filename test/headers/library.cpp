@@ -293,6 +293,7 @@ cosock::task<> datagrams(Socket& socket, const typename Socket::endpoint_type& p
   static_cast<void>(co_await socket.send_to("datagram", peer));
   static_cast<void>(co_await socket.send_to(pieces, peer));
   static_cast<void>(co_await socket.send_to("datagram", peer, info));
+  static_cast<void>(co_await socket.send_to({.data = "datagram", .to = peer, .traffic_class = 1}));
   typename Socket::batch batch(4, 2048);
   static_cast<void>(co_await socket.receive_batch(batch));
   for (const auto datagram : batch)

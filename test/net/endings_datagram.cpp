@@ -173,6 +173,15 @@ struct send_to {
     BOOST_TEST(n == 4u);
   }
 };
+struct send_outgoing {
+  static constexpr const char* name = "send_outgoing";
+  static constexpr auto make = make_local_unconnected;
+  static task<> perform(subject<local_datagram_socket>& s) {
+    const std::size_t n =
+        co_await s.socket->send_to({.data = "more", .to = s.peer.local_endpoint()});
+    BOOST_TEST(n == 4u);
+  }
+};
 struct send_batch {
   static constexpr const char* name = "send_batch";
   static constexpr auto make = make_local_pair;
@@ -260,6 +269,7 @@ std::vector<operation_kind> all_rows() {
   rows.push_back(connected_udp_row<receive_batch>());
   rows.push_back(sending_row<send>());
   rows.push_back(sending_row<send_to>());
+  rows.push_back(sending_row<send_outgoing>());
   rows.push_back(sending_row<send_batch>());
   rows.push_back(sending_row<send_batch_to>());
   rows.push_back(sending_row<send_with_descriptors>());

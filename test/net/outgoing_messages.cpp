@@ -30,6 +30,7 @@ struct item {
   const_buffer data;
   endpoint to;
   const packet_info* source = nullptr;
+  int traffic_class = -1;
 };
 
 const endpoint first_peer = endpoint::parse("192.0.2.1:7");
@@ -38,10 +39,10 @@ const endpoint second_peer = endpoint::parse("192.0.2.2:7");
 /// A batch, in memory that is not contiguous unless it is told so.
 class batch {
  public:
-  batch& add(std::size_t size, const endpoint& to = first_peer,
-             const packet_info* source = nullptr) {
+  batch& add(std::size_t size, const endpoint& to = first_peer, const packet_info* source = nullptr,
+             int traffic_class = -1) {
     memory_.push_back(std::string(size + 1, 'x'));  // with a gap
-    items_.push_back({const_buffer(memory_.back().data(), size), to, source});
+    items_.push_back({const_buffer(memory_.back().data(), size), to, source, traffic_class});
     return *this;
   }
   batch& add_contiguous(std::size_t size, std::size_t count) {
@@ -63,6 +64,7 @@ class batch {
     if (!connected) {
       l.peer_at = offsetof(item, to);
       l.info_at = offsetof(item, source);
+      l.class_at = offsetof(item, traffic_class);
     }
     return l;
   }
@@ -189,6 +191,41 @@ BOOST_AUTO_TEST_CASE(other_sources_are_other_messages) {
   std::memcpy(&info, CMSG_DATA(c), sizeof info);
   BOOST_TEST(ntohl(info.ipi_spec_dst.s_addr) == 0xc0000209u);
   BOOST_TEST(f.split_size(1) == 10u);
+}
+
+BOOST_AUTO_TEST_CASE(other_traffic_classes_are_other_messages) {
+  const auto add = [](batch& b, int traffic_class) {
+    b.add(10, first_peer, nullptr, traffic_class);
+  };
+  batch b;
+  for (const int each : {-1, 1, 1, 2, 0}) add(b, each);
+  const filled f(b);
+  BOOST_TEST(f.datagrams() == counts({1, 2, 1, 1}), boost::test_tools::per_element());
+  BOOST_TEST(f.control(0, IPPROTO_IP, IP_TOS) == nullptr);
+  const int expected[] = {-1, 1, 2, 0};
+  for (std::size_t i = 1; i != 4; ++i) {
+    const cmsghdr* const c = f.control(i, IPPROTO_IP, IP_TOS);
+    BOOST_REQUIRE(c);
+    int value = -1;
+    std::memcpy(&value, CMSG_DATA(c), sizeof value);
+    BOOST_TEST(value == expected[i]);
+  }
+  BOOST_TEST(f.split_size(1) == 10u);
+}
+
+BOOST_AUTO_TEST_CASE(a_message_has_room_for_all_that_it_may_carry) {
+  packet_info source;
+  source.local = address::parse("2001:db8::9");
+  const endpoint to = endpoint::parse("[2001:db8::1]:7");
+  datagram_traits v6;
+  v6.family = AF_INET6;
+  const filled f(batch().add(10, to, &source, 1).add(10, to, &source, 1), 0, v6);
+  BOOST_TEST(f.datagrams() == counts({2}), boost::test_tools::per_element());
+  BOOST_TEST(f.control(0, IPPROTO_IPV6, IPV6_PKTINFO) != nullptr);
+  BOOST_TEST(f.control(0, IPPROTO_IPV6, IPV6_TCLASS) != nullptr);
+  BOOST_TEST(f.control(0, IPPROTO_IP, IP_TOS) == nullptr);
+  BOOST_TEST(f.split_size(0) == 10u);
+  BOOST_TEST(f.header(0).msg_controllen == cosock::detail::max_sent_control);
 }
 
 BOOST_AUTO_TEST_CASE(no_source_is_a_group_or_all) {

@@ -140,6 +140,13 @@ COROUTINE_TEST_CASE(operations_that_complete_at_once_let_others_run) {
       operation(
           "send_to a denied address",
           [&] { return o.filtered_udp.send_to("x", cosock::endpoint::parse("127.0.0.1:1")); }),
+      operation("send_to of an outgoing datagram to a denied address",
+                [&] {
+                  return o.filtered_udp.send_to(
+                      {.data = o.one, .to = cosock::endpoint::parse("127.0.0.1:1")});
+                }),
+      operation("send_to of an outgoing datagram, closed",
+                [&] { return o.closed_udp.send_to({.data = o.one}); }),
       operation("send_batch to a denied address",
                 [&] {
                   return o.filtered_udp.send_batch(std::span<const cosock::const_buffer>(&o.one, 1),
@@ -176,6 +183,8 @@ COROUTINE_TEST_CASE(in_a_cancelled_scope_every_operation_lets_others_run) {
       operation("send", [&] { return o.local.first.send("x"); }),
       operation("wait until writable", [&] { return o.local.first.wait_writable(); }),
       operation("receive_from", [&] { return o.udp.receive_from(cosock::buffer(o.memory)); }),
+      operation("send_to of an outgoing datagram",
+                [&] { return o.udp.send_to({.data = o.one, .to = o.udp.local_endpoint()}); }),
       operation("send_batch of nothing", [&] { return o.udp.send_batch(o.no_datagrams); }),
       operation("send_with_descriptors",
                 [&] { return o.local.first.send_with_descriptors("x", {}); }),

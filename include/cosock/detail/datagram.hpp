@@ -101,6 +101,49 @@ class COSOCK_AWAITABLE datagram_send_operation final
   bool addressed_;
 };
 
+template <class T>
+outgoing_list list_of(std::span<const T> all) noexcept {
+  outgoing_list list;
+  list.first = reinterpret_cast<const char*>(all.data());
+  list.count = all.size();
+  list.stride = sizeof(T);
+  if constexpr (!std::same_as<T, const_buffer>) {
+    list.peer_at = offsetof(T, to);
+    list.info_at = offsetof(T, source);
+    list.class_at = offsetof(T, traffic_class);
+  }
+  return list;
+}
+
+/// Sends one datagram as a batch: datagram_send_operation has no room for all that it may have, and
+/// is smaller without.
+template <class Endpoint>
+class COSOCK_AWAITABLE outgoing_send_operation final
+    : public awaiter_of<outgoing_send_operation<Endpoint>>,
+      public datagram_operation {
+ public:
+  outgoing_send_operation(io_object* const& target,
+                          const basic_outgoing<Endpoint>& datagram) noexcept
+      : datagram_operation(kind::send_batch, target, nullptr, 0, nullptr,
+                           &sockaddr_traits<Endpoint>::codec),
+        datagram_(datagram) {}
+  outgoing_send_operation(outgoing_send_operation&&) noexcept = default;
+  step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
+    list_ = list_of(std::span<const basic_outgoing<Endpoint>>(&datagram_, 1));
+    memory_ = &list_;
+    peer_ = &datagram_.to;  // for the text of an error
+    return datagram_operation::start(awaiting, parent);
+  }
+  std::size_t result() const {
+    raise_if_failed();
+    return datagram_.data.size();
+  }
+
+ private:
+  basic_outgoing<Endpoint> datagram_;
+  outgoing_list list_;
+};
+
 template <class Endpoint>
 class COSOCK_AWAITABLE datagram_send_batch_operation final
     : public awaiter_of<datagram_send_batch_operation<Endpoint>>,
@@ -189,26 +232,15 @@ detail::datagram_send_operation<E> basic_datagram_socket<E>::send_to(const_buffe
                                                                      const packet_info& source) {
   return {object_, data.data(), data.size(), nullptr, &to, &source};
 }
+template <class E>
+detail::outgoing_send_operation<E> basic_datagram_socket<E>::send_to(const outgoing& datagram) {
+  return {object_, datagram};
+}
 
 template <class E>
 detail::datagram_receive_batch_operation basic_datagram_socket<E>::receive_batch(batch& into) {
   return {object_, into};
 }
-
-namespace detail {
-template <class T>
-outgoing_list list_of(std::span<const T> all) noexcept {
-  outgoing_list list;
-  list.first = reinterpret_cast<const char*>(all.data());
-  list.count = all.size();
-  list.stride = sizeof(T);
-  if constexpr (!std::same_as<T, const_buffer>) {
-    list.peer_at = offsetof(T, to);
-    list.info_at = offsetof(T, source);
-  }
-  return list;
-}
-}  // namespace detail
 
 template <class E>
 template <detail::array_of<const_buffer> Buffers>

@@ -29,14 +29,15 @@ template <class Endpoint>
 struct sockaddr_traits;
 
 /// The datagrams of a batch to be sent, in an array of any type. An element begins with a
-/// const_buffer, and may have an endpoint and a pointer to a packet_info at these offsets. Owns
-/// nothing.
+/// const_buffer, and may have an endpoint, a pointer to a packet_info and a traffic class at these
+/// offsets. Owns nothing.
 struct outgoing_list {
   const char* first = nullptr;
   std::size_t count = 0;
   std::size_t stride = 0;
   std::size_t peer_at = 0;     // 0: `peer` for all
   std::size_t info_at = 0;     // 0: no packet_info
+  std::size_t class_at = 0;    // 0: no traffic class
   const void* peer = nullptr;  // null: connected
 
   const const_buffer& data(std::size_t i) const noexcept {
@@ -47,6 +48,9 @@ struct outgoing_list {
   }
   const packet_info* source(std::size_t i) const noexcept {
     return info_at ? *static_cast<const packet_info* const*>(member(i, info_at)) : nullptr;
+  }
+  int traffic_class(std::size_t i) const noexcept {
+    return class_at ? *static_cast<const int*>(member(i, class_at)) : -1;
   }
   const void* member(std::size_t i, std::size_t offset) const noexcept {
     return first + i * stride + offset;
