@@ -359,8 +359,7 @@ COROUTINE_TEST_CASE(values_of_promises_and_limits_of_readers_are_safe) {
   BOOST_TEST((co_await cosock::receive_to_end(other, 100)).size() == 100u);
   auto [near, far] = cosock::local_pair();
   near.close();
-  const auto ended =
-      co_await cosock::when_any(far.wait_peer_closed(), cosock::sleep_for(1h));
+  const auto ended = co_await cosock::when_any(far.wait_peer_closed(), cosock::sleep_for(1h));
   BOOST_TEST(ended.index == 0u);
 }
 

@@ -9,8 +9,8 @@
 #include "local_tools.hpp"
 #include "stream_endings.hpp"
 
-#include <cosock/descriptors.hpp>
 #include <cosock/acceptors.hpp>
+#include <cosock/descriptors.hpp>
 
 #include <memory>
 #include <string>
@@ -21,8 +21,8 @@ namespace {
 using cosock::byte_stream;
 using cosock::local_acceptor;
 using cosock::local_acceptor_options;
-using cosock::local_endpoint;
 using cosock::local_acceptors;
+using cosock::local_endpoint;
 using cosock::local_seqpacket_socket;
 using cosock::local_socket;
 using cosock::local_stream_socket;

@@ -37,8 +37,7 @@ task<cosock::detail::scheduler*> running_scheduler() {
 
 /// A name server that keeps its answer until provide().
 struct held_names {
-  explicit held_names(cosock::loop& on)
-      : loop(*on.run(running_scheduler())) {}
+  explicit held_names(cosock::loop& on) : loop(*on.run(running_scheduler())) {}
 
   /// Sends the answer, and blocks the thread until the loop has it, if a task waits for it.
   void open() {

@@ -92,7 +92,8 @@ boost::test_tools::assertion_result runs_as_root(boost::unit_test::test_unit_id)
 
 /// A socket that receives credentials, and one that is connected to it.
 struct pair {
-  explicit pair(const cosock::local_datagram_socket_options& options = {.receive_credentials = true})
+  explicit pair(
+      const cosock::local_datagram_socket_options& options = {.receive_credentials = true})
       : receiver(local_endpoint(), options), sender(local_endpoint()) {
     sender.connect(receiver.local_endpoint());
   }

@@ -5,8 +5,8 @@
 #include "netns.hpp"
 #include "support.hpp"
 
-#include <cosock/connect.hpp>
 #include <cosock/acceptors.hpp>
+#include <cosock/connect.hpp>
 #include <cosock/udp.hpp>
 #include <cosock/when.hpp>
 

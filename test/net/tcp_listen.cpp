@@ -24,10 +24,10 @@
 namespace {
 
 using namespace test;
-using cosock::tcp_acceptor_options;
 using cosock::address;
 using cosock::endpoint;
 using cosock::tcp_acceptor;
+using cosock::tcp_acceptor_options;
 using cosock::tcp_socket;
 
 }  // namespace

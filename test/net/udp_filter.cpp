@@ -31,8 +31,8 @@ using cosock::error;
 using cosock::outgoing_datagram;
 using cosock::packet_info;
 using cosock::task;
-using cosock::udp_socket_options;
 using cosock::udp_socket;
+using cosock::udp_socket_options;
 
 const address_range two[] = {address_range::parse("127.0.0.2")};
 const address_range loopback[] = {address_range::parse("127.0.0.0/8"), address_range::parse("::1")};
@@ -69,7 +69,8 @@ std::string message_of(F call) {
 
 /// A socket with a filter, a peer that it permits, and one that it does not.
 struct peers {
-  explicit peers(const udp_socket_options& options = denying(), const endpoint& server_at = any_port_v4)
+  explicit peers(const udp_socket_options& options = denying(),
+                 const endpoint& server_at = any_port_v4)
       : server(server_at, options), port(server.local_endpoint().port()) {}
   /// Sends from a permitted or a denied address.
   task<> send(udp_socket& from, const_buffer text) {

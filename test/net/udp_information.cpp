@@ -25,8 +25,8 @@ using cosock::endpoint;
 using cosock::network_interface;
 using cosock::packet_info;
 using cosock::task;
-using cosock::udp_socket_options;
 using cosock::udp_socket;
+using cosock::udp_socket_options;
 
 BOOST_AUTO_TEST_SUITE(information)
 

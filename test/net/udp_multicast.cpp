@@ -17,8 +17,8 @@ using boost::system::system_error;
 using cosock::address;
 using cosock::endpoint;
 using cosock::network_interface;
-using cosock::udp_socket_options;
 using cosock::udp_socket;
+using cosock::udp_socket_options;
 namespace errc = boost::system::errc;
 
 BOOST_AUTO_TEST_SUITE(multicast)

@@ -23,8 +23,8 @@ using namespace test;
 using cosock::const_buffer;
 using cosock::datagram_batch;
 using cosock::task;
-using cosock::udp_socket_options;
 using cosock::udp_socket;
+using cosock::udp_socket_options;
 
 BOOST_AUTO_TEST_SUITE(offload)
 

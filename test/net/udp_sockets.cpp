@@ -29,8 +29,8 @@ using cosock::endpoint;
 using cosock::network_interface;
 using cosock::outgoing_datagram;
 using cosock::packet_info;
-using cosock::udp_socket_options;
 using cosock::udp_socket;
+using cosock::udp_socket_options;
 namespace errc = boost::system::errc;
 
 BOOST_AUTO_TEST_SUITE(addresses)

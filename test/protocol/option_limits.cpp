@@ -7,10 +7,10 @@
 #include "scripted_stream.hpp"
 #include "support.hpp"
 
+#include <cosock/acceptors.hpp>
 #include <cosock/broadcast.hpp>
 #include <cosock/channel.hpp>
 #include <cosock/copy.hpp>
-#include <cosock/acceptors.hpp>
 #include <cosock/loops.hpp>
 #include <cosock/mailbox.hpp>
 #include <cosock/outbox.hpp>
@@ -157,8 +157,8 @@ BOOST_AUTO_TEST_CASE(buffers_of_streams) {
     check(
         "copy_options::buffer", [&](std::size_t n) { loop.run(copy_hello(n, both)); }, max_memory);
   check(
-      "buffered_reader_options::capacity", [&](std::size_t n) { loop.run(read_hello({.capacity = n})); },
-      max_memory);
+      "buffered_reader_options::capacity",
+      [&](std::size_t n) { loop.run(read_hello({.capacity = n})); }, max_memory);
   check(
       "outbox_options::max_messages",
       [&](std::size_t n) { loop.run(send_hello({.max_messages = n})); },
@@ -222,8 +222,8 @@ BOOST_AUTO_TEST_CASE(the_number_of_loops) {
     return std::string_view(e.what()) == "cosock: the number of loops is 0";
   };
   BOOST_CHECK_EXCEPTION(loop.run(cosock::run_loops(0, none)), std::invalid_argument, is_zero);
-  BOOST_CHECK_EXCEPTION(cosock::local_acceptors(cosock::local_endpoint(), 0),
-                        std::invalid_argument, is_zero);
+  BOOST_CHECK_EXCEPTION(cosock::local_acceptors(cosock::local_endpoint(), 0), std::invalid_argument,
+                        is_zero);
   int ran = 0;
   const auto one = [&]() -> task<> { co_return static_cast<void>(++ran); };
   loop.run(cosock::run_loops(1, one));

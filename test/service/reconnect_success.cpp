@@ -14,8 +14,8 @@ namespace {
 
 using namespace std::chrono_literals;
 using boost::system::system_error;
-using cosock::reconnecting_client_options;
 using cosock::reconnecting_client;
+using cosock::reconnecting_client_options;
 using cosock::retry_event;
 using cosock::session_result;
 using cosock::task;

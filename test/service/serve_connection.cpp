@@ -5,8 +5,8 @@
 #define BOOST_TEST_MODULE serve_connection
 #include "support.hpp"
 
-#include <cosock/connect.hpp>
 #include <cosock/acceptors.hpp>
+#include <cosock/connect.hpp>
 #include <cosock/local.hpp>
 #include <cosock/tcp.hpp>
 #include <cosock/when.hpp>

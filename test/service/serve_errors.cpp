@@ -5,8 +5,8 @@
 #define BOOST_TEST_MODULE serve_errors
 #include "fake_acceptor.hpp"
 
-#include <cosock/connect.hpp>
 #include <cosock/acceptors.hpp>
+#include <cosock/connect.hpp>
 #include <cosock/tcp.hpp>
 #include <cosock/when.hpp>
 

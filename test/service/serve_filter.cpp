@@ -9,8 +9,8 @@
 #include "fake_acceptor.hpp"
 #include "serve_fixture.hpp"
 
-#include <cosock/connect.hpp>
 #include <cosock/acceptors.hpp>
+#include <cosock/connect.hpp>
 #include <cosock/tcp.hpp>
 #include <cosock/when.hpp>
 
