@@ -93,13 +93,16 @@ COROUTINE_TEST_CASE(descriptors_the_process_has_no_room_for_end_the_stream) {
     const std::size_t before = open_descriptors();
     buffered_reader reader(b, {.max_descriptors = 8});
     co_await send(a, "line\n", 1, 2);
+    boost::system::error_code why;
     {
       auto spare = unique_descriptor::adopt(::dup(0));  // there is room for one
       const no_more_descriptors full;
       spare.close();
-      BOOST_CHECK_EXCEPTION(co_await reader.read_line(), system_error,
-                            is(errc::too_many_files_open));
+      // No macros of the test here: the sanitizers need descriptors.
+      const auto failed = co_await cosock::as_result(reader.read_line());
+      why = failed.error();
     }
+    BOOST_TEST((why == errc::too_many_files_open));
     BOOST_CHECK_EXCEPTION(co_await reader.read_line(), system_error, is(errc::too_many_files_open));
     BOOST_TEST(reader.take_descriptors().empty());
     BOOST_TEST(open_descriptors() == before);
