@@ -83,7 +83,7 @@ class COSOCK_API reconnecting_client {
     co_await run_session(sessions);
   }
   /// Connects with cosock::connect(host, service), which looks up the name each time. The ranges of
-  /// the filter in `how` outlive the task.
+  /// the filter in `how`, and its hook, must outlive the task.
   template <class Session>
   task<> run(std::string host, std::string service, Session session, connect_options how = {}) {
     return run([peer_host = std::move(host), peer_service = std::move(service),

@@ -67,6 +67,8 @@ unique_descriptor open_socket(const endpoint& peer, const connect_options& optio
   if (options.no_delay) good = good && set(IPPROTO_TCP, TCP_NODELAY, 1);
   if (options.receive_buffer) good = good && set(SOL_SOCKET, SO_RCVBUF, *options.receive_buffer);
   if (options.send_buffer) good = good && set(SOL_SOCKET, SO_SNDBUF, *options.send_buffer);
+  // An old system does not have it.
+  if (good && options.fast_open) set(IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1);
   if (options.local) {
     good = good && set(SOL_SOCKET, SO_REUSEADDR, 1);
     // Without this option bind() takes a port for all destinations, so the ports run out sooner.
@@ -81,7 +83,6 @@ unique_descriptor open_socket(const endpoint& peer, const connect_options& optio
   good = good && use(peer);
   failed = good ? 0 : errno;
   if (!good) return {};
-  if (options.fast_open) set(IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1);  // not on an old system
   return socket;
 }
 

@@ -15,6 +15,7 @@
 #include <cosock/local_datagram.hpp>
 #include <cosock/udp.hpp>
 
+#include <netinet/tcp.h>
 #include <netinet/udp.h>
 
 #include <stdexcept>
@@ -216,6 +217,18 @@ COROUTINE_TEST_CASE(it_is_called_before_connect) {
   BOOST_TEST(priority(client.native_handle()) == 5);
   const tcp_socket bound = co_await connect(server.at(), {.local = any_port_v4, .configure = hook});
   BOOST_TEST(priority(bound.native_handle()) == 5);
+}
+
+COROUTINE_TEST_CASE(it_may_change_the_options_of_a_connection) {
+  const listener server;
+  bool was_set = false;
+  const auto hook = [&](int fd) {
+    was_set = option(fd, IPPROTO_TCP, TCP_NODELAY) != 0;
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 0);
+  };
+  const tcp_socket client = co_await connect(server.at(), {.configure = hook});
+  BOOST_TEST(was_set);
+  BOOST_TEST(!client.no_delay());
 }
 
 COROUTINE_TEST_CASE(it_is_called_for_each_attempt_to_a_host) {
