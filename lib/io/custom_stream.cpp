@@ -71,7 +71,7 @@ class custom_object final : public io_object, private loop_service {
     if (shut_) return;
     boost::system::error_code code;
     stream_->do_shutdown_send(code);
-    if (code) throw boost::system::system_error(code);
+    if (code) raise(to_failure(code));
     shut_ = true;
   }
 

@@ -15,6 +15,8 @@
 #include <cosock/udp.hpp>
 
 #include <climits>
+#include <optional>
+#include <stdexcept>
 
 namespace {
 
@@ -91,7 +93,12 @@ COROUTINE_TEST_CASE(numbers_of_a_tcp_acceptor) {
 }
 
 COROUTINE_TEST_CASE(the_number_of_connections_of_a_server) {
-  for (const std::size_t each : {std::size_t{0}, std::size_t{1}, SIZE_MAX - 1, SIZE_MAX}) {
+  using number = std::optional<std::size_t>;
+  const auto nothing_to_do = [](cosock::tcp_socket&) -> task<> { co_return; };
+  cosock::tcp_acceptor unused(any_port);
+  BOOST_CHECK_THROW(co_await cosock::serve(unused, nothing_to_do, {.max_connections = 0}),
+                    std::invalid_argument);
+  for (const number each : {number(), number(1), number(SIZE_MAX - 1), number(SIZE_MAX)}) {
     cosock::tcp_acceptor acceptor(any_port);
     cosock::server_handle handle;
     const auto clients = [&]() -> task<> {
