@@ -355,8 +355,8 @@ line)
   exchange 'set k v\nfly\nfly k\nquit\n' \
     'ok\nerror: the commands are set KEY VALUE, get KEY, delete KEY, quit\nerror: unknown command'
   exchange 'get k\nquit\n' 'value v'
-  exchange "$(printf '%01001d' 0)"'\n' 'error: more than 1000 bytes: the line is too long'
-  exchange "$(printf '%02000d' 0)" 'error: more than 1000 bytes: the line is too long'
+  exchange "$(printf '%01001d' 0)"'\n' 'error: the line is too long'
+  exchange "$(printf '%02000d' 0)" 'error: the line is too long'
   stop_server
   rm -f "$work/server-output"
   start_server --idle 0.5

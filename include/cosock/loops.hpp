@@ -67,6 +67,7 @@ task<> run_loops(std::optional<unsigned> n, F&& f, run_loops_options options = {
   return detail::run_loop_bodies(std::move(bodies), options);
 }
 
+/// The same, on usable_cores() loops.
 template <class F>
   requires(!std::convertible_to<F, std::optional<unsigned>>)
 task<> run_loops(F&& f, run_loops_options options = {}) {
