@@ -72,7 +72,7 @@ bool drains(time_span drain) {
       co_await wait_for(opened);
       finished = true;
     };
-    co_await cosock::serve(acceptor, handler, handle, {.drain = drain});
+    co_await cosock::serve(acceptor, handler, handle, {.drain = drain, .finish_timeout = 0s});
   };
   auto server = loop.start(program());
   while (!waits) loop.run_some();
