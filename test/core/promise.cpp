@@ -236,16 +236,13 @@ BOOST_AUTO_TEST_CASE(the_loop_and_the_task_may_end_while_it_waits) {
   BOOST_TEST(tracked::alive == 0);
 }
 
-BOOST_AUTO_TEST_CASE(the_pair_is_one_allocation_and_the_rest_none) {
-  cosock::loop loop;
-  const auto exchange = []() -> task<> {
-    auto [set, result] = make_promise<int>();
-    set.set_value(1);
-    static_cast<void>(co_await result.get());
-  };
-  loop.run(exchange());  // the frame is kept for the next one
+COROUTINE_TEST_CASE(the_pair_is_one_allocation_and_the_rest_none) {
   constexpr long many = 1000;
   test::allocations_until_failure = many;
-  loop.run(exchange());
-  BOOST_TEST(many - test::allocations_until_failure.exchange(-1) == 1);
+  auto [set, result] = make_promise<int>();
+  set.set_value(1);
+  const int value = co_await result.get();
+  const long made = many - test::allocations_until_failure.exchange(-1);
+  BOOST_TEST(value == 1);
+  BOOST_TEST(made == 1);
 }
