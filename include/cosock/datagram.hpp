@@ -81,7 +81,7 @@ concept array_of = requires(const C& c) {
 /// throws connection_refused, once. The socket stays usable. An answer that arrives while a batch
 /// is being sent may be lost.
 template <class Endpoint>
-class basic_datagram_socket {
+class COSOCK_API basic_datagram_socket {
  public:
   /// The type of addresses, and the types of batches and outgoing datagrams.
   using endpoint_type = Endpoint;
