@@ -2,10 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/custom_stream.hpp>
 
-#include "core/failure.hpp"
-#include "core/scheduler.hpp"
 #include "core/scoped_value.hpp"
 #include "io/byte_counter.hpp"
+#include "io/custom_base.hpp"
 #include "loop/engine.hpp"
 
 #include <array>
@@ -19,22 +18,13 @@ namespace {
 
 constexpr std::size_t max_pieces = 64;
 
-bool would_block(const boost::system::error_code& code) {
-  return code == boost::system::errc::operation_would_block ||
-         code == boost::system::errc::resource_unavailable_try_again;
-}
-
 }  // namespace
 
-/// The object of a custom_stream. It stays where it is when the stream is moved, because pending
-/// operations and the loop refer to it.
-class custom_object final : public io_object, private loop_service {
+/// The object of a custom_stream.
+class custom_object final : public custom_base {
  public:
-  custom_object(scheduler& owner, custom_stream& stream) noexcept : stream_(&stream) {
-    loop = &owner;
-    maybe_ready[reading] = true;
-    owner.add_service(*this);
-  }
+  custom_object(scheduler& owner, custom_stream& stream) noexcept
+      : custom_base(owner), stream_(&stream) {}
   ~custom_object() {
     close(false);
     if (counter_) counter_->drop();
@@ -42,27 +32,12 @@ class custom_object final : public io_object, private loop_service {
 
   void attach(custom_stream& stream) noexcept { stream_ = &stream; }
 
-  /// From inside a call, the operation that made it continues by itself, and must not be scheduled.
-  void notify(io_direction direction) noexcept {
-    if (calling_ == direction)
-      maybe_ready[direction] = true;
-    else if (loop)
-      ready(direction);
-  }
-
   /// Inside a call of the derived class, whose operation cannot end yet, it is done after the call.
   void close(bool tell) noexcept {
-    if (!loop) return;
-    if (calling_) {
+    if (calling_)
       close_later_ = true;
-      return;
-    }
-    scheduler& owner = scheduler::get(*loop);
-    abandon(closed_failure());
-    loop_service::unlink();
-    loop = nullptr;
-    if (tell) stream_->on_close();
-    owner.on_object_closed();
+    else
+      close_now(tell);
   }
 
   void shutdown_send() {
@@ -74,8 +49,6 @@ class custom_object final : public io_object, private loop_service {
     if (code) raise(to_failure(code));
     shut_ = true;
   }
-
-  void arm(io_direction) override {}  // the derived class reports readiness without being asked
 
   bool is_ready(io_direction direction) noexcept override {
     if (!maybe_ready[direction]) return false;
@@ -157,15 +130,10 @@ class custom_object final : public io_object, private loop_service {
     return (stream_->*function)({buffers.data(), count}, code);
   }
 
-  void on_loop_shutdown() noexcept override {
-    abandon(closed_failure());
-    loop = nullptr;
-    stream_->on_close();
-  }
+  void on_closed() noexcept override { stream_->on_close(); }
 
   custom_stream* stream_;
   byte_counter* counter_ = nullptr;
-  std::optional<io_direction> calling_;  // a function of the derived class is on the stack
   bool close_later_ = false;
   bool shut_ = false;
 };

@@ -6,9 +6,8 @@
 
 #include <cosock/custom_datagram_socket.hpp>
 
-#include "core/failure.hpp"
-#include "core/scheduler.hpp"
 #include "core/scoped_value.hpp"
+#include "io/custom_base.hpp"
 #include "loop/engine.hpp"
 #include "net/batch_memory.hpp"
 #include "net/outgoing_messages.hpp"
@@ -23,45 +22,19 @@ namespace {
 
 constexpr std::size_t max_pieces = 64;
 
-bool would_block(const boost::system::error_code& code) {
-  return code == boost::system::errc::operation_would_block ||
-         code == boost::system::errc::resource_unavailable_try_again;
-}
-
 }  // namespace
 
-/// It stays where it is when the socket is moved, because pending operations and the loop refer to
-/// it.
-class custom_datagram_object final : public io_object, private loop_service {
+/// The object of a custom_datagram_socket.
+class custom_datagram_object final : public custom_base {
  public:
-  custom_datagram_object(scheduler& owner, datagram_source& source) noexcept : source_(&source) {
-    loop = &owner;
-    maybe_ready[reading] = true;
-    owner.add_service(*this);
-  }
+  custom_datagram_object(scheduler& owner, datagram_source& source) noexcept
+      : custom_base(owner), source_(&source) {}
   ~custom_datagram_object() { close(false); }
 
   void attach(datagram_source& source) noexcept { source_ = &source; }
 
-  void close(bool tell) noexcept {
-    if (!loop) return;
-    scheduler& owner = scheduler::get(*loop);
-    abandon(closed_failure());
-    loop_service::unlink();
-    loop = nullptr;
-    if (tell) source_->closed();
-    owner.on_object_closed();
-  }
+  void close(bool tell) noexcept { close_now(tell); }
 
-  /// From inside a call, the operation that made it continues by itself, and must not be scheduled.
-  void notify(io_direction direction) noexcept {
-    if (calling_ == direction)
-      maybe_ready[direction] = true;
-    else if (loop)
-      ready(direction);
-  }
-
-  void arm(io_direction) override {}  // the derived class reports readiness without being asked
   bool is_ready(io_direction direction) noexcept override { return maybe_ready[direction]; }
   step transfer(stream_operation& op) override { return op.failed(system_failure(EOPNOTSUPP)); }
 
@@ -160,14 +133,9 @@ class custom_datagram_object final : public io_object, private loop_service {
     return step::done;
   }
 
-  void on_loop_shutdown() noexcept override {
-    abandon(closed_failure());
-    loop = nullptr;
-    source_->closed();
-  }
+  void on_closed() noexcept override { source_->closed(); }
 
   datagram_source* source_;
-  std::optional<io_direction> calling_;  // a function of the derived class is on the stack
 };
 
 custom_datagram_handle::custom_datagram_handle(cosock::loop* loop, datagram_source& source)
