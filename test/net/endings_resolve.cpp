@@ -31,13 +31,25 @@ using test::operation_kind;
 using test::waitable;
 using test::way;
 
-task<cosock::detail::scheduler*> running_scheduler() {
-  co_return &cosock::detail::scheduler::required();
-}
+/// The loop of the task that awaits it.
+class running_loop final : public cosock::detail::awaiter_of<running_loop> {
+ public:
+  cosock::detail::step start(std::coroutine_handle<>, cosock::detail::cancel_node& parent) {
+    loop_ = parent.loop;
+    return cosock::detail::step::done;
+  }
+  cosock::detail::loop_state* result() { return loop_; }
+  cosock::detail::failure fail() noexcept { return {}; }
+
+ private:
+  cosock::detail::loop_state* loop_ = nullptr;
+};
+task<cosock::detail::loop_state*> loop_state() { co_return co_await running_loop(); }
 
 /// A name server that keeps its answer until provide().
 struct held_names {
-  explicit held_names(cosock::loop& on) : loop(*on.run(running_scheduler())) {}
+  explicit held_names(cosock::loop& on)
+      : loop(cosock::detail::scheduler::get(*on.run(loop_state()))) {}
 
   /// Sends the answer, and blocks the thread until the loop has it, if a task waits for it.
   void open() {
