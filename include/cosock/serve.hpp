@@ -44,7 +44,7 @@ struct serve_options {
   /// Called once for each exception that leaves a handler, once for each code of accept() after
   /// which serving continues, and with `error::address_denied` and the peer in what() for each
   /// connection that `filter` does not permit. A function with a second argument, a std::string_view,
-  /// is told the source of the error: `connection from ADDRESS` for a handler's, for a local socket
+  /// receives the source of the error: `connection from ADDRESS` for a handler's, for a local socket
   /// with the process of the peer; otherwise empty. Must not throw.
   error_observer on_error = {};
   /// The largest number of errors that are reported to `on_error` in one second. The others are
