@@ -22,8 +22,8 @@ class custom_object;
 /// with cancellation, deadlines, `error::busy` and everything else that byte_stream promises.
 ///
 /// Belongs to one loop, and only its thread may call the functions. May be moved while operations are
-/// pending. The functions to implement must not destroy or move the stream; they may close it, and
-/// they may notify.
+/// pending. The functions to implement must not destroy or move the stream. All may notify; do_receive(),
+/// do_send() and do_shutdown_send() may also close it.
 class COSOCK_API custom_stream : public byte_stream {
  public:
   /// Pending operations end with `error::closed`. Does not call on_close(): the derived class is

@@ -48,6 +48,7 @@ class custom_base : public io_object, private loop_service {
   }
   virtual void on_closed() noexcept = 0;
 
+  static constexpr std::size_t max_pieces = 64;  // in one call of the program
   static bool would_block(const boost::system::error_code& code) {
     return code == boost::system::errc::operation_would_block ||
            code == boost::system::errc::resource_unavailable_try_again;

@@ -14,12 +14,6 @@ namespace cosock {
 
 namespace detail {
 
-namespace {
-
-constexpr std::size_t max_pieces = 64;
-
-}  // namespace
-
 /// The object of a custom_stream.
 class custom_object final : public custom_base {
  public:

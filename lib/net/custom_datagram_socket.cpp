@@ -18,12 +18,6 @@
 
 namespace cosock::detail {
 
-namespace {
-
-constexpr std::size_t max_pieces = 64;
-
-}  // namespace
-
 /// The object of a custom_datagram_socket.
 class custom_datagram_object final : public custom_base {
  public:

@@ -30,7 +30,6 @@ using cosock::tcp_socket;
 using test::black_hole;
 using test::closed_port;
 using test::failure_of;
-using test::hosts_only;
 using test::listener;
 using test::refusal;
 using test::to_one;
@@ -163,13 +162,6 @@ COROUTINE_TEST_CASE(a_cancellation_is_not_hidden_by_the_filter) {
       co_await as_result(scope.run(connect("127.0.0.1", server.at().port(), denying(v4_loopback))));
   BOOST_TEST(host.error() == make_error_code(error::cancelled));
 }
-
-#define HOSTS_TEST_CASE(name)                                                             \
-  static task<> name##_task();                                                            \
-  BOOST_AUTO_TEST_CASE(name, *boost::unit_test::precondition(test::may_have_a_network)) { \
-    test::in_network([] { test::run_case(name##_task()); }, hosts_only);                  \
-  }                                                                                       \
-  static task<> name##_task()
 
 HOSTS_TEST_CASE(of_a_host_the_permitted_addresses_are_tried) {
   listener v4;

@@ -33,7 +33,6 @@ using test::closed_port;
 using test::contains;
 using test::failure_of;
 using test::finish;
-using test::hosts_only;
 using test::listener;
 using test::raw_socket;
 using test::refusal;
@@ -213,13 +212,6 @@ BOOST_AUTO_TEST_CASE(a_failed_allocation_anywhere_is_an_error_and_leaks_nothing)
 }
 
 // connect(host, port) with names
-
-#define HOSTS_TEST_CASE(name)                                                             \
-  static task<> name##_task();                                                            \
-  BOOST_AUTO_TEST_CASE(name, *boost::unit_test::precondition(test::may_have_a_network)) { \
-    test::in_network([] { test::run_case(name##_task()); }, hosts_only);                  \
-  }                                                                                       \
-  static task<> name##_task()
 
 HOSTS_TEST_CASE(a_name_is_connected_to) {
   listener server(address::loopback_v6());

@@ -10,6 +10,14 @@
 
 #include <string>
 
+/// A test case in a network of its own, whose names are those of test::hosts_only.
+#define HOSTS_TEST_CASE(name)                                                             \
+  static cosock::task<> name##_task();                                                    \
+  BOOST_AUTO_TEST_CASE(name, *boost::unit_test::precondition(test::may_have_a_network)) { \
+    test::in_network([] { test::run_case(name##_task()); }, test::hosts_only);            \
+  }                                                                                       \
+  static cosock::task<> name##_task()
+
 namespace test {
 
 using boost::system::error_code;
