@@ -22,6 +22,6 @@ std::string printable(std::string_view text) {
   return text.size() > max_size ? shown + "..." : shown;
 }
 
-std::string quoted(std::string_view text) { return '"' + printable(text) + '"'; }
+std::string in_quotes(std::string_view text) { return '"' + printable(text) + '"'; }
 
 }  // namespace cosock::detail

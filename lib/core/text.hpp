@@ -11,6 +11,6 @@ namespace cosock::detail {
 /// cut.
 std::string printable(std::string_view text);
 /// The same in quotes.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 }  // namespace cosock::detail

@@ -41,7 +41,7 @@ std::string missing_interface(std::string_view text) {
   address plain;
   if (percent == text.npos || !address::try_parse(text.substr(0, percent), plain) || plain.is_v4())
     return {};
-  return ": not an address: there is no interface " + detail::quoted(text.substr(percent + 1));
+  return ": not an address: there is no interface " + detail::in_quotes(text.substr(percent + 1));
 }
 
 }  // namespace
@@ -74,8 +74,8 @@ address address::parse(std::string_view text) {
   if (try_parse(text, parsed)) return parsed;
   const detail::failure why = detail::own_failure(error::invalid_address);
   if (const std::string missing = missing_interface(text); !missing.empty())
-    detail::raise_as(why, detail::quoted(text) + missing);
-  detail::raise(why, detail::quoted(text));
+    detail::raise_as(why, detail::in_quotes(text) + missing);
+  detail::raise(why, detail::in_quotes(text));
 }
 
 bool address::is_loopback() const noexcept {
@@ -119,15 +119,16 @@ endpoint endpoint::parse(std::string_view text) {
     if (brackets) host = host.substr(1, host.size() - 2);
     if (address::try_parse(host, parsed) && parsed.is_v6() == brackets) {
       if (try_parse_port(text.substr(colon + 1), port)) return {parsed, port};
-      detail::raise(detail::own_failure(error::service_not_found), detail::quoted(text));
+      detail::raise(detail::own_failure(error::service_not_found), detail::in_quotes(text));
     }
   }
   const detail::failure why = detail::own_failure(error::invalid_address);
   if (text.starts_with('['))
     if (const std::string missing = missing_interface(text.substr(1, text.find(']') - 1));
         !missing.empty())
-      detail::raise_as(why, detail::quoted(text) + missing);
-  detail::raise_as(why, detail::quoted(text) + ": not an address and a port, as 192.0.2.1:80 or " +
+      detail::raise_as(why, detail::in_quotes(text) + missing);
+  detail::raise_as(why, detail::in_quotes(text) +
+                            ": not an address and a port, as 192.0.2.1:80 or " +
                             "[2001:db8::1]:80");
 }
 
@@ -142,7 +143,7 @@ std::ostream& operator<<(std::ostream& out, const endpoint& e) { return out << e
 std::uint16_t parse_port(std::string_view text) {
   std::uint16_t port = 0;
   if (!try_parse_port(text, port))
-    detail::raise(detail::own_failure(error::service_not_found), detail::quoted(text));
+    detail::raise(detail::own_failure(error::service_not_found), detail::in_quotes(text));
   return port;
 }
 

@@ -105,7 +105,7 @@ address without_scope_id(const address& a) noexcept { return a.is_v6() ? address
 
 void address_range::refuse(const address& network, unsigned prefix_length) {
   const std::string length = '/' + std::to_string(prefix_length);
-  const std::string shown = detail::quoted(network.to_string() + length);
+  const std::string shown = detail::in_quotes(network.to_string() + length);
   if (network.scope_id() != 0)
     raise_scope_id(shown, without_scope_id(network).to_string() + length);
   if (prefix_length > max_prefix_length(network)) raise_prefix_length(shown, network);
@@ -118,12 +118,12 @@ address_range address_range::parse(std::string_view text) {
   address network;
   if (!address::try_parse(host.substr(0, host.find('%')), network) ||
       (network.is_v4() && host.find('%') != host.npos))
-    raise_invalid(detail::quoted(text) +
+    raise_invalid(detail::in_quotes(text) +
                   ": not a network or an address, as 10.0.0.0/8, fe80::/10 or 192.0.2.1");
   if (const std::size_t percent = host.find('%'); percent != host.npos) {
     std::string without(host.substr(0, percent));
     if (slash != text.npos) without += text.substr(slash);
-    raise_scope_id(detail::quoted(text), detail::printable(without));
+    raise_scope_id(detail::in_quotes(text), detail::printable(without));
   }
   unsigned prefix_length = max_prefix_length(network);
   if (slash != text.npos) {
@@ -133,10 +133,10 @@ address_range address_range::parse(std::string_view text) {
     const bool leading_zero = digits.size() > 1 && digits.front() == '0';
     if (failed != std::errc() || stop != end || leading_zero ||
         prefix_length > max_prefix_length(network))
-      raise_prefix_length(detail::quoted(text), network);
+      raise_prefix_length(detail::in_quotes(text), network);
   }
   if (!is_zero_after(network, prefix_length))
-    raise_bits_set(detail::quoted(text), network, prefix_length);
+    raise_bits_set(detail::in_quotes(text), network, prefix_length);
   return {network, prefix_length};
 }
 

@@ -26,7 +26,7 @@ local_endpoint local_endpoint::make(kind type, std::string_view name) {
   const char* const noun = type == kind::path ? "the path" : "the abstract name";
   const auto refuse = [&](int error, const std::string& why) {
     detail::raise_as(detail::system_failure(error),
-                     detail::quoted(name) + ": " + noun + " of a local socket " + why);
+                     detail::in_quotes(name) + ": " + noun + " of a local socket " + why);
   };
   if (name.empty()) refuse(EINVAL, "is not empty");
   if (name.size() > max_size)

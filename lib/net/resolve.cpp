@@ -124,7 +124,7 @@ bool may_be_service(std::string_view text) noexcept {
 
 [[noreturn]] void raise_service(std::string_view service) {
   raise_as(own_failure(error::service_not_found),
-           quoted(service) + ": neither a port from 0 to 65535 nor a known service");
+           in_quotes(service) + ": neither a port from 0 to 65535 nor a known service");
 }
 
 bool wanted(const address& a, family wanted_family) noexcept {
@@ -267,7 +267,7 @@ task<std::vector<endpoint>> resolve(std::string host, std::string service,
     asked->service = service;
     co_await job_operation(asked);
     if (to_error_code(asked->failed) == error::service_not_found) raise_service(service);
-    if (asked->failed) raise(asked->failed, quoted(service));
+    if (asked->failed) raise(asked->failed, in_quotes(service));
     port = asked->endpoints.front().port();
   }
   std::vector<endpoint> found;

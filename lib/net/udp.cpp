@@ -173,7 +173,7 @@ network_interface network_interface::by_name(std::string_view name) {
   const detail::standard_numbers_occupied guard;
   const unsigned index =
       std::strlen(terminated.c_str()) == name.size() ? ::if_nametoindex(terminated.c_str()) : 0;
-  if (index == 0) detail::raise(system_failure(ENODEV), detail::quoted(name));
+  if (index == 0) detail::raise(system_failure(ENODEV), detail::in_quotes(name));
   return by_index(index);
 }
 
