@@ -11,7 +11,7 @@ import re
 import sys
 
 # From the bottom to the top, the folders of lib/.
-LAYERS = ["core", "loop", "io", "net", "protocol", "service", "asio"]
+LAYERS = ["core", "loop", "io", "net", "protocol", "service", "asio", "testing"]
 
 # Public headers whose layer no source tells: it would be the one whose first include they are.
 HEADERS = {
