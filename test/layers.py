@@ -15,7 +15,7 @@ LAYERS = ["core", "loop", "io", "net", "protocol", "service", "asio", "testing"]
 
 # Public headers whose layer no source tells: it would be the one whose first include they are.
 HEADERS = {
-    "core": "awaitable broadcast buffer channel duration finally nursery observer version when "
+    "core": "awaitable broadcast buffer channel clock duration finally nursery observer version when "
             "detail/config detail/core detail/duration detail/task_group detail/ring detail/size "
             "detail/slots detail/timer",
     "loop": "detail/asio_build",

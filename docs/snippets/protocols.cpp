@@ -147,7 +147,7 @@ task<> serve_commands(cosock::tcp_socket& socket) {
 task<> forward(cosock::tcp_socket& client, cosock::endpoint target) {
   cosock::reconnecting_client server({.base = 10ms, .cap = 1s});
   cosock::cancel_scope connecting;
-  connecting.set_deadline(std::chrono::steady_clock::now() + 30s);
+  connecting.set_deadline(cosock::now() + 30s);
   const auto connect = [&]() -> task<cosock::tcp_socket> {
     auto first = co_await cosock::when_any(cosock::connect(target), client.wait_peer_closed());
     auto& connected = std::get<0>(first.results);

@@ -160,7 +160,7 @@ COROUTINE_TEST_CASE(permanent_accept_error_ends_server) {
 /// Does not wait, but records the times.
 class simulated_clock final : public cosock::backoff_clock {
  public:
-  std::chrono::steady_clock::time_point now() override { return now_; }
+  cosock::clock::time_point now() override { return now_; }
   cosock::task<> sleep_for(std::chrono::nanoseconds time) override {
     waits.push_back(time);
     now_ += time;
@@ -169,7 +169,7 @@ class simulated_clock final : public cosock::backoff_clock {
   std::vector<std::chrono::nanoseconds> waits;
 
  private:
-  std::chrono::steady_clock::time_point now_{};
+  cosock::clock::time_point now_{};
 };
 
 COROUTINE_TEST_CASE(client_stops_after_three_attempts) {

@@ -2,8 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <cosock/detail/duration.hpp>
-#include <cosock/detail/timer.hpp>
+#include <cosock/clock.hpp>
 
 namespace cosock {
 
@@ -81,12 +80,12 @@ class COSOCK_AWAITABLE timeout_awaiter final : public awaiter_of<timeout_awaiter
   step start(std::coroutine_handle<> awaiting, cancel_node& outer) {
     // An operation that ends at once needs no clock; a task may compute before it first waits.
     constexpr bool is_task = !std::derived_from<A, operation>;
-    std::int64_t at = Deadline ? ns_ : is_task ? later(steady_now(), ns_) : 0;
-    expired_ = Deadline ? ns_ <= steady_now() : ns_ <= 0;
+    std::int64_t at = Deadline ? ns_ : is_task ? later(current_time(*outer.loop), ns_) : 0;
+    expired_ = Deadline ? ns_ <= current_time(*outer.loop) : ns_ <= 0;
     enter(outer);
     if (operand_.start(awaiting, inner_) == step::done) return complete_or_yield(awaiting);
     if (expired_) return step::pending;
-    if (!Deadline && !is_task) at = later(steady_now(), ns_);
+    if (!Deadline && !is_task) at = later(current_time(*outer.loop), ns_);
     start_timer(*outer.loop, at);
     return step::pending;
   }
@@ -183,12 +182,11 @@ auto with_timeout(std::chrono::duration<Rep, Period> limit, A&& operation) {
                                                               std::forward<A>(operation));
 }
 
-/// Like with_timeout, with a time point of the monotonic clock instead of a duration.
-template <class Duration, class A>
-auto with_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> deadline,
-                   A&& operation) {
-  return detail::timeout_awaiter<detail::operand_t<A>, true>(
-      detail::to_ns(deadline.time_since_epoch()), std::forward<A>(operation));
+/// Like with_timeout, with a time point of cosock::clock instead of a duration: `cosock::now() + 5s`.
+template <class Clock, class Duration, class A>
+auto with_deadline(std::chrono::time_point<Clock, Duration> deadline, A&& operation) {
+  return detail::timeout_awaiter<detail::operand_t<A>, true>(detail::deadline_ns(deadline),
+                                                             std::forward<A>(operation));
 }
 
 /// Awaits `operation`, shielded from cancellation of the enclosing scopes, for cleanup that must
@@ -228,12 +226,12 @@ class COSOCK_API cancel_scope final : private detail::timeout_scope {
   /// Whether the deadline of this scope has passed while it ran.
   [[nodiscard]] bool timed_out() const noexcept { return expired_; }
 
-  /// Sets the time at which the scope cancels itself; also while it runs, to an earlier or a later
+  /// Sets the time, of cosock::clock, at which the scope cancels itself; also while it runs, to an earlier or a later
   /// time. `time_point::max()` removes the deadline, as clear_deadline() does. A deadline that has
   /// passed already takes effect at once. Throws std::invalid_argument for NaN.
-  template <class Duration>
-  void set_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> deadline) {
-    set_deadline_ns(detail::to_ns(deadline.time_since_epoch()));
+  template <class Clock, class Duration>
+  void set_deadline(std::chrono::time_point<Clock, Duration> deadline) {
+    set_deadline_ns(detail::deadline_ns(deadline));
   }
   void clear_deadline() noexcept;
 

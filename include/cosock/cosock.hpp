@@ -22,6 +22,7 @@
 
 // Side by side, within limits
 #include <cosock/cancel.hpp>
+#include <cosock/clock.hpp>
 #include <cosock/duration.hpp>
 #include <cosock/finally.hpp>
 #include <cosock/nursery.hpp>

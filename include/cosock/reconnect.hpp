@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/clock.hpp>
 #include <cosock/connect.hpp>
 #include <cosock/detail/reconnect.hpp>
 #include <cosock/error.hpp>
@@ -33,7 +34,7 @@ class COSOCK_API backoff_clock {
  public:
   virtual ~backoff_clock();
   /// The current time, which never decreases.
-  [[nodiscard]] virtual std::chrono::steady_clock::time_point now() = 0;
+  [[nodiscard]] virtual clock::time_point now() = 0;
   /// Waits. It is a cancellation point; an exception ends run() of the client.
   virtual task<> sleep_for(std::chrono::nanoseconds) = 0;
 };
@@ -53,7 +54,7 @@ struct reconnecting_client_options {
   std::optional<std::size_t> max_attempts = std::nullopt;
   std::optional<std::uint64_t> seed = std::nullopt;  ///< of the waits, for tests; not set: random
   retry_observer on_retry = {};    ///< called before each wait; its exceptions leave run()
-  backoff_clock* clock = nullptr;  ///< null: the steady clock. Must outlive the client
+  backoff_clock* clock = nullptr;  ///< null: the clock of the loop. Must outlive the client
 };
 
 /// Connects, runs a session on the connection, and when that has ended, waits and connects again.

@@ -2,14 +2,13 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <cosock/detail/duration.hpp>
-#include <cosock/detail/timer.hpp>
+#include <cosock/clock.hpp>
 
 namespace cosock {
 
 namespace detail {
 
-/// Waits for a time of the monotonic clock.
+/// Waits for a time of the loop's clock.
 class COSOCK_AWAITABLE sleep_operation final : public awaiter_of<sleep_operation>,
                                                public awaited_operation,
                                                public timer {
@@ -43,12 +42,11 @@ detail::sleep_operation sleep_for(std::chrono::duration<Rep, Period> duration) {
   return {detail::to_ns(duration), false};
 }
 
-/// Waits until a time point of the monotonic clock, never less. Throws `error::cancelled`;
+/// Waits until a time point of cosock::clock, never less. Throws `error::cancelled`;
 /// std::invalid_argument, from the call, for NaN.
-template <class Duration>
-detail::sleep_operation sleep_until(
-    std::chrono::time_point<std::chrono::steady_clock, Duration> time) {
-  return {detail::to_ns(time.time_since_epoch()), true};
+template <class Clock, class Duration>
+detail::sleep_operation sleep_until(std::chrono::time_point<Clock, Duration> time) {
+  return {detail::deadline_ns(time), true};
 }
 
 /// Lets every other task that is ready run, and the loop look for new events, before this task goes

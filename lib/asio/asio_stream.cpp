@@ -179,7 +179,7 @@ void asio_stream_adapter::go_on_sending() noexcept {
 void asio_stream_adapter::all_sent() noexcept {
   if (!waits_for_peer() || in_ended_ || input_ended || in_failed_) return finish_closing();
   discarding_ = true;
-  start_timer(*loop_, later(steady_now(), discarding.timeout.count()));
+  start_timer(*loop_, later(current_time(*loop_), discarding.timeout.count()));
   if (!reads_) discard(0);
 }
 
@@ -200,7 +200,7 @@ void asio_stream_adapter::expire() noexcept {
   undelivered_before_ = undelivered;
   idle_seconds_ = moves ? 0 : idle_seconds_ + 1;
   if (++seconds_ == longest_farewell || idle_seconds_ == longest_pause) return finish_closing();
-  start_timer(*loop_, later(steady_now(), one_second));
+  start_timer(*loop_, later(current_time(*loop_), one_second));
 }
 
 void asio_stream_adapter::has_written(const boost::system::error_code& ec,
@@ -269,7 +269,7 @@ void asio_stream_adapter::close() noexcept {
   if (closed_) return;  // all was sent, and go_on_sending() has finished
   lingers_ = true;
   ++scheduler::get(*loop_).background_;
-  if (!discarding_) start_timer(*loop_, later(steady_now(), one_second));
+  if (!discarding_) start_timer(*loop_, later(current_time(*loop_), one_second));
 }
 
 void asio_stream_adapter::finish_closing() noexcept {

@@ -77,7 +77,7 @@ void shield_scope::cancel() noexcept {
   if (grace_ <= 0)
     inner_.cancel();
   else if (grace_ != INT64_MAX && !is_running())
-    start_timer(*inner_.loop, later(steady_now(), grace_));
+    start_timer(*inner_.loop, later(current_time(*inner_.loop), grace_));
 }
 
 }  // namespace detail
@@ -86,7 +86,7 @@ void cancel_scope::set_deadline_ns(std::int64_t deadline) {
   deadline_ = deadline;
   if (!outer_) return;
   stop_timer();
-  if (deadline_ <= detail::steady_now())
+  if (deadline_ <= detail::current_time(*outer_->loop))
     expire();
   else if (deadline_ != INT64_MAX)
     start_timer(*outer_->loop, deadline_);
@@ -100,7 +100,7 @@ void cancel_scope::clear_deadline() noexcept {
 void cancel_scope::begin(detail::cancel_node& outer) {
   if (outer_) throw std::logic_error("cosock: a cancel_scope holds one run() at a time");
   // Before enter(), which cancels the inner scope if the deadline has expired.
-  if (deadline_ != INT64_MAX && !inner_.cancelled && deadline_ <= detail::steady_now())
+  if (deadline_ != INT64_MAX && !inner_.cancelled && deadline_ <= detail::current_time(*outer.loop))
     expired_ = true;
   enter(outer);
 }

@@ -56,14 +56,19 @@ class reactor {
   virtual void remove(io_watch&) noexcept = 0;
 
   /// Reports pending events. If there are no events and `may_wait` is true, waits until an event
-  /// occurs, until wake() is called, or until the deadline (a time of steady_now(); INT64_MAX means
+  /// occurs, until wake() is called, or until the deadline (a time of now(); INT64_MAX means
   /// no deadline). Returns a combination of `found`. May report no event.
   virtual unsigned wait(std::int64_t deadline, bool may_wait) = 0;
+  /// The present time of the loop's clock, in nanoseconds. It never decreases.
+  virtual std::int64_t now() noexcept = 0;
   /// Ends the wait; if the loop does not wait now, its next wait ends at once. From any thread.
   virtual void wake() noexcept = 0;
 
  protected:
   ~reactor() = default;
 };
+
+/// Real time (CLOCK_MONOTONIC), in nanoseconds: the clock of every loop that is not one of a test.
+std::int64_t real_time() noexcept;
 
 }  // namespace cosock::detail

@@ -182,12 +182,12 @@ int scheduler::run_ready(int fired) {
 
 /// The wheel stands still while there are no timers, so its present has to catch up.
 void scheduler::start_clock() noexcept {
-  wheel_.advance(timer_wheel::tick_at_or_before(steady_now()), [](timer&) {});
+  wheel_.advance(timer_wheel::tick_at_or_before(reactor_.now()), [](timer&) {});
 }
 
 void scheduler::notice_due_timers() noexcept {
   if (timers_due_ || next_tick_ == timer_wheel::never) return;
-  const std::int64_t now = steady_now();
+  const std::int64_t now = reactor_.now();
   due_ = timer_wheel::tick_at_or_before(now);
   if (due_ < next_tick_) return;  // the timer for an earlier deadline, which was stopped
   held_up_ = now - timer_wheel::time_of(next_tick_) > late;

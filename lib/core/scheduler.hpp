@@ -65,6 +65,9 @@ class scheduler : public loop_state {
   scheduler& operator=(const scheduler&) = delete;
 
   static scheduler& get(loop_state& c) noexcept { return static_cast<scheduler&>(c); }
+  static const scheduler& get(const loop_state& c) noexcept {
+    return static_cast<const scheduler&>(c);
+  }
   /// The scheduler that runs on this thread, or null.
   static scheduler* current() noexcept;
   /// The scheduler that runs on this thread. Throws std::logic_error if there is no such scheduler.
@@ -115,7 +118,7 @@ class scheduler : public loop_state {
                                                            : timer_wheel::time_of(next_tick_);
   }
 
-  reactor& io() noexcept { return reactor_; }
+  reactor& io() const noexcept { return reactor_; }
   /// Begins to watch the descriptor. Throws system_error.
   void watch(io_watch& w, int fd) {
     reactor_.add(w, fd);

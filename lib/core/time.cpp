@@ -8,14 +8,27 @@
 
 #include "core/scheduler.hpp"
 
+#include <time.h>
+
 #include <stdexcept>
 
 namespace cosock::detail {
 
 void refuse_nan() { throw std::invalid_argument("cosock: a duration is not a number (NaN)"); }
 
-std::int64_t steady_now() noexcept {
-  return std::chrono::steady_clock::now().time_since_epoch().count();
+std::int64_t real_time() noexcept {
+  timespec time;
+  ::clock_gettime(CLOCK_MONOTONIC, &time);
+  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+std::int64_t current_time(const loop_state& loop) noexcept {
+  return scheduler::get(loop).io().now();
+}
+
+std::int64_t current_time() noexcept {
+  const scheduler* const running = scheduler::current();
+  return running ? running->io().now() : real_time();
 }
 
 void timer::start_timer(loop_state& loop, std::int64_t time) noexcept {
@@ -26,7 +39,7 @@ void timer::start_timer(loop_state& loop, std::int64_t time) noexcept {
 step sleep_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   if (!enter(awaiting, parent)) return complete_or_yield();
   // A sleep of zero is how tasks yield, so it does not read the clock.
-  const std::int64_t now = ns_ <= 0 && !absolute_ ? 0 : steady_now();
+  const std::int64_t now = ns_ <= 0 && !absolute_ ? 0 : current_time(*parent.loop);
   const std::int64_t time = absolute_ ? ns_ : later(now, ns_);
   suspend();
   if (time <= now)

@@ -371,6 +371,8 @@ unsigned asio_reactor::wait(std::int64_t deadline, bool may_wait) {
   return state_->wait(deadline, may_wait);
 }
 
+std::int64_t asio_reactor::now() noexcept { return real_time(); }
+
 void asio_reactor::wake() noexcept { state_->wake(); }
 
 namespace asio_signals {

@@ -70,6 +70,7 @@ class asio_reactor final : public reactor {
   void add_writable(io_watch&) noexcept override;
   void remove(io_watch&) noexcept override;
   unsigned wait(std::int64_t deadline, bool may_wait) override;
+  std::int64_t now() noexcept override;
   void wake() noexcept override;
 
  private:

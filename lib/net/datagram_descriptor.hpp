@@ -39,7 +39,7 @@ class retry_timer final : public timer {
  public:
   explicit retry_timer(io_object& socket) noexcept : socket_(socket) {}
   void start(loop_state& loop) noexcept {
-    start_timer(loop, later(steady_now(), delay_));
+    start_timer(loop, later(current_time(loop), delay_));
     delay_ = std::min<std::int64_t>(2 * delay_, 20'000'000);
   }
   void reset() noexcept {

@@ -177,7 +177,7 @@ step basic_local_connect_operation::attempt() noexcept {
 }
 
 void basic_local_connect_operation::pause() noexcept {
-  start_timer(*scope_->loop, later(steady_now(), delay_));
+  start_timer(*scope_->loop, later(current_time(*scope_->loop), delay_));
   delay_ = std::min<std::int64_t>(2 * delay_, 100'000'000);
 }
 

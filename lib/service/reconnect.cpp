@@ -19,13 +19,12 @@
 namespace cosock {
 
 using std::chrono::nanoseconds;
-using std::chrono::steady_clock;
 
 namespace {
 
 class real_clock final : public backoff_clock {
  public:
-  steady_clock::time_point now() override { return steady_clock::now(); }
+  clock::time_point now() override { return clock::now(); }
   task<> sleep_for(nanoseconds duration) override { co_await cosock::sleep_for(duration); }
 };
 
@@ -90,7 +89,7 @@ task<> reconnecting_client::run_loop(detail::reconnect_session& session) {
   for (;;) {
     co_await detail::checkpoint();
     std::exception_ptr why;
-    std::optional<steady_clock::time_point> since;
+    std::optional<clock::time_point> since;
     try {
       co_await session.connect();
       // Connecting may complete although it was cancelled.

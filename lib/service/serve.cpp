@@ -232,7 +232,7 @@ task<> serve_state::finish(byte_stream& connection, kept_io_object& kept) {
 /// The limit keeps a peer from flooding a log by connections that fail.
 void serve_state::report(const std::exception_ptr& e, std::string_view source) noexcept {
   if (options_.max_reports) {
-    const std::int64_t now = steady_now();
+    const std::int64_t now = current_time();
     if (second_ == 0 || now - second_ >= 1'000'000'000) {
       second_ = now;
       reports_ = 0;

@@ -26,6 +26,7 @@ using boost::system::error_code;
 using boost::system::system_error;
 using cosock::as_result;
 using cosock::cancel_scope;
+using cosock::clock;
 using cosock::error;
 using cosock::nursery;
 using cosock::task;
@@ -37,7 +38,6 @@ using test::cancellable;
 using test::forever;
 using test::is;
 using test::kind;
-using clock = std::chrono::steady_clock;
 
 }  // namespace
 

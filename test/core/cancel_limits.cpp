@@ -23,6 +23,7 @@ using boost::system::error_code;
 using boost::system::system_error;
 using cosock::as_result;
 using cosock::cancel_scope;
+using cosock::clock;
 using cosock::error;
 using cosock::nursery;
 using cosock::shielded;
@@ -39,7 +40,6 @@ using test::is;
 using test::run_in;
 using test::settle;
 using test::wait_for_ever;
-using clock = std::chrono::steady_clock;
 
 }  // namespace
 
@@ -277,7 +277,7 @@ COROUTINE_TEST_CASE(a_limit_that_reaches_a_grace_keeps_the_other_timers_of_a_lat
 
 COROUTINE_TEST_CASE(limits_that_have_passed_let_the_others_have_their_turn) {
   cosock::event done;
-  const auto past = std::chrono::steady_clock::now() - 1s;
+  const auto past = cosock::clock::now() - 1s;
   cosock::cancel_scope scope;
   scope.set_deadline(past);
   const auto a_task = [&]() -> task<> { co_await done.wait(); };
@@ -308,7 +308,7 @@ BOOST_AUTO_TEST_CASE(
   cosock::event never;
   for (const bool scoped : {false, true}) {
     cosock::cancel_scope scope;
-    scope.set_deadline(std::chrono::steady_clock::time_point());
+    scope.set_deadline(cosock::clock::time_point());
     const auto work = [&]() -> task<> {
       for (;;)
         if (scoped)

@@ -22,6 +22,7 @@ using namespace std::chrono_literals;
 using boost::system::system_error;
 using cosock::as_result;
 using cosock::cancel_scope;
+using cosock::clock;
 using cosock::error;
 using cosock::nursery;
 using cosock::shielded;
@@ -35,7 +36,6 @@ using test::forever;
 using test::give;
 using test::is;
 using test::wait_for_ever;
-using clock = std::chrono::steady_clock;
 
 task<int> give_after_ever() {
   co_await forever();

@@ -21,6 +21,7 @@ using namespace std::chrono_literals;
 using boost::system::system_error;
 using cosock::as_result;
 using cosock::cancel_scope;
+using cosock::clock;
 using cosock::error;
 using cosock::nursery;
 using cosock::task;
@@ -34,7 +35,6 @@ using test::is;
 using test::run_in;
 using test::settle;
 using test::wait_for_ever;
-using clock = std::chrono::steady_clock;
 
 }  // namespace
 

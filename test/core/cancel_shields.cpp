@@ -23,6 +23,7 @@ using boost::system::error_code;
 using boost::system::system_error;
 using cosock::as_result;
 using cosock::cancel_scope;
+using cosock::clock;
 using cosock::error;
 using cosock::nursery;
 using cosock::shielded;
@@ -36,7 +37,6 @@ using test::is;
 using test::kind;
 using test::protecting;
 using test::settle;
-using clock = std::chrono::steady_clock;
 
 }  // namespace
 

@@ -16,13 +16,13 @@
 namespace {
 
 using boost::system::system_error;
+using cosock::clock;
 using cosock::error;
 using cosock::task;
 using test::before_a_deadline;
 using test::counted;
 using test::is;
 using test::settle;
-using clock = std::chrono::steady_clock;
 
 }  // namespace
 

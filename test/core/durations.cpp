@@ -16,7 +16,7 @@ using cosock::time_span;
 using cosock::detail::to_ns;
 using std::chrono::duration;
 using std::chrono::nanoseconds;
-using monotonic = std::chrono::steady_clock;
+using monotonic = cosock::clock;
 using namespace std::chrono_literals;
 
 template <class D>

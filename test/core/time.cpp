@@ -23,6 +23,7 @@ namespace {
 using namespace std::chrono_literals;
 using boost::system::system_error;
 using cosock::as_result;
+using cosock::clock;
 using cosock::error;
 using cosock::nursery;
 using cosock::sleep_for;
@@ -34,7 +35,6 @@ using test::counted;
 using test::forever;
 using test::is;
 using test::settle;
-using clock = std::chrono::steady_clock;
 using strings = std::vector<std::string>;
 
 task<> sleep_and_note(clock::time_point until, std::vector<int>& in, int number) {

@@ -26,7 +26,6 @@ using cosock::error;
 using cosock::task;
 using cosock::time_span;
 using std::chrono::nanoseconds;
-using std::chrono::steady_clock;
 using test::settle;
 
 /// Times that have passed already.
@@ -41,7 +40,7 @@ const std::vector<time_span> past = {nanoseconds::min(),
 const std::vector<time_span> endless = {
     nanoseconds::max(),
     nanoseconds::max() - 1ns,
-    nanoseconds::max() - steady_clock::now().time_since_epoch(),
+    nanoseconds::max() - cosock::clock::now().time_since_epoch(),
     std::chrono::seconds::max(),
     std::chrono::hours::max(),
     std::chrono::duration<std::uint64_t>::max(),
@@ -88,7 +87,7 @@ bool drains(time_span drain) {
 
 class counting_clock final : public cosock::backoff_clock {
  public:
-  steady_clock::time_point now() override { return {}; }
+  cosock::clock::time_point now() override { return {}; }
   task<> sleep_for(nanoseconds duration) override {
     waits.push_back(duration);
     co_await cosock::yield();

@@ -139,7 +139,7 @@ cosock::task<> combinations() {
 
   static_cast<void>(co_await cosock::with_timeout(1.5s, number(1)));
   static_cast<void>(co_await cosock::with_timeout(std::chrono::duration<float>(1), number(1)));
-  const auto soon = std::chrono::steady_clock::now() + 1s;
+  const auto soon = cosock::clock::now() + 1s;
   static_cast<void>(co_await cosock::with_deadline(soon, owner()));
   static_cast<void>(co_await cosock::shielded(cosock::with_timeout(1s, text("bye"))));
   static_cast<void>(co_await cosock::with_grace(1s, reference(value)));

@@ -27,13 +27,13 @@
 namespace {
 
 using cosock::as_result;
+using cosock::clock;
 using cosock::error;
 using cosock::nursery;
 using cosock::task;
 using cosock::tcp_socket;
 using cosock::with_nursery;
 using cosock::with_timeout;
-using clock = std::chrono::steady_clock;
 using test::settle;
 using namespace std::chrono_literals;
 

@@ -24,7 +24,6 @@ using cosock::loop;
 using cosock::task;
 using cosock::task_handle;
 using cosock::tcp_socket;
-using std::chrono::steady_clock;
 using test::contains;
 using test::finish;
 using test::hosts_only;
@@ -117,8 +116,8 @@ PUPPETS_TEST_CASE(a_single_host_that_answers_quickly) {
 PUPPETS_TEST_CASE(a_single_host_that_answers_slowly) {
   connecting client = s.start({s.v6_a}, 1ms);
   s.expect_attempt(s.v6_a);
-  const auto begin = steady_clock::now();
-  while (steady_clock::now() - begin < 10ms) s.expect_quiet();
+  const auto begin = cosock::clock::now();
+  while (cosock::clock::now() - begin < 10ms) s.expect_quiet();
   BOOST_TEST(!client.done());
   s.hosts.accept(s.v6_a);
   s.expect_winner(client, s.v6_a);
@@ -145,13 +144,13 @@ PUPPETS_TEST_CASE(a_host_that_a_router_cannot_reach) {
 }
 
 PUPPETS_TEST_CASE(silent_hosts_are_joined_by_the_next_one_after_the_delay) {
-  const auto begin = steady_clock::now();
+  const auto begin = cosock::clock::now();
   connecting client = s.start({s.a, s.b, s.c}, 20ms);
   s.expect_attempt(s.a);
   s.expect_attempt(s.b);
-  BOOST_TEST((steady_clock::now() - begin >= 20ms));
+  BOOST_TEST((cosock::clock::now() - begin >= 20ms));
   s.expect_attempt(s.c);
-  BOOST_TEST((steady_clock::now() - begin >= 40ms));
+  BOOST_TEST((cosock::clock::now() - begin >= 40ms));
   s.expect_quiet();
   BOOST_TEST(test::open_descriptors() == s.before + 3);
   s.hosts.accept(s.c);
@@ -161,9 +160,9 @@ PUPPETS_TEST_CASE(silent_hosts_are_joined_by_the_next_one_after_the_delay) {
 PUPPETS_TEST_CASE(the_delay_is_250_ms_unless_the_options_say_otherwise) {
   connecting client = s.on.start(connect(std::vector<endpoint>{s.a, s.b}));
   s.expect_attempt(s.a);
-  const auto begin = steady_clock::now();
+  const auto begin = cosock::clock::now();
   s.expect_attempt(s.b);
-  const auto taken = steady_clock::now() - begin;
+  const auto taken = cosock::clock::now() - begin;
   BOOST_TEST((taken >= 240ms));  // it began a little before the attempt was seen
   s.hosts.accept(s.b);
   s.expect_winner(client, s.b);
@@ -212,15 +211,15 @@ PUPPETS_TEST_CASE(a_failure_starts_the_next_attempt_at_once) {
 
 PUPPETS_TEST_CASE(a_late_failure_starts_the_next_attempt_and_no_more_than_that) {
   connecting client = s.start({s.a, s.b, s.c, s.v6_a}, 100ms);
-  const auto begin = steady_clock::now();
+  const auto begin = cosock::clock::now();
   s.expect_attempt(s.a);
   s.expect_attempt(s.v6_a);  // after the delay
-  BOOST_TEST((steady_clock::now() - begin >= 95ms));
+  BOOST_TEST((cosock::clock::now() - begin >= 95ms));
   s.hosts.refuse(s.a);
   s.expect_attempt(s.b);
-  const auto restarted = steady_clock::now();
+  const auto restarted = cosock::clock::now();
   s.expect_attempt(s.c);  // the delay counts from the last attempt
-  BOOST_TEST((steady_clock::now() - restarted >= 95ms));
+  BOOST_TEST((cosock::clock::now() - restarted >= 95ms));
   s.hosts.refuse(s.b);
   s.hosts.refuse(s.c);
   s.expect_quiet();

@@ -158,8 +158,7 @@ COROUTINE_TEST_CASE(a_cancelled_accept_loses_no_connection) {
           co_await teller.send("!");
           break;
         case 4:
-          scope.set_deadline(std::chrono::steady_clock::now() +
-                             std::chrono::microseconds(round % 90));
+          scope.set_deadline(cosock::clock::now() + std::chrono::microseconds(round % 90));
           connect();
           break;
         case 5: connect(); break;

@@ -36,7 +36,6 @@ using test::resolver_threads;
 using test::silent_name_server;
 using test::started;
 using namespace std::chrono_literals;
-using std::chrono::steady_clock;
 
 using endpoints = std::vector<endpoint>;
 
@@ -52,8 +51,8 @@ std::chrono::duration<double> time_of(F function) {
   return least;
 }
 
-std::chrono::duration<double> since(steady_clock::time_point start) {
-  return steady_clock::now() - start;
+std::chrono::duration<double> since(cosock::clock::time_point start) {
+  return cosock::clock::now() - start;
 }
 
 }  // namespace
@@ -69,7 +68,7 @@ NETWORK_TEST_CASE(a_cancelled_look_up_returns_at_once_from_a_silent_name_server)
     while (l.poll() != 0) continue;
     BOOST_TEST(!look_up.done());
     BOOST_TEST(!reverse.done());
-    const auto begin = steady_clock::now();
+    const auto begin = cosock::clock::now();
     look_up.cancel();
     reverse.cancel();
     finish(l, look_up);
@@ -86,7 +85,7 @@ NETWORK_TEST_CASE(a_limit_ends_a_look_up_at_a_silent_name_server) {
   silent_name_server silent;
   const auto taken = time_of([] {
     loop l;
-    const auto begin = steady_clock::now();
+    const auto begin = cosock::clock::now();
     const auto result = l.run([]() -> task<cosock::result<endpoints>> {
       co_return co_await as_result(with_timeout(5ms, resolve("silent.test", 80)));
     }());
@@ -104,7 +103,7 @@ NETWORK_TEST_CASE(a_loop_ends_at_once_while_the_name_server_is_silent) {
     std::optional<loop> l(std::in_place);
     auto look_up = l->start(resolve("silent.test", 80));
     while (l->poll() != 0) continue;
-    const auto begin = steady_clock::now();
+    const auto begin = cosock::clock::now();
     l.reset();
     const auto taken = since(begin);
     BOOST_CHECK_THROW((void)look_up.result(), std::logic_error);
@@ -115,12 +114,12 @@ NETWORK_TEST_CASE(a_loop_ends_at_once_while_the_name_server_is_silent) {
 
 NETWORK_TEST_CASE(run_ends_at_once_while_the_name_server_is_silent) {
   silent_name_server silent;
-  static steady_clock::time_point cancelled;
+  static cosock::clock::time_point cancelled;
   const auto taken = time_of([] {
     const int status = cosock::run([]() -> task<int> {
       const auto result = co_await as_result(with_timeout(5ms, resolve("silent.test", 80)));
       BOOST_TEST(result.error() == make_error_code(error::timed_out));
-      cancelled = steady_clock::now();
+      cancelled = cosock::clock::now();
       co_return 7;
     }());
     BOOST_TEST(status == 7);
@@ -133,17 +132,17 @@ NETWORK_TEST_CASE(a_process_ends_at_once_while_the_name_server_is_silent) {
   silent_name_server silent;
   int said[2];
   BOOST_REQUIRE(::pipe(said) == 0);
-  steady_clock::time_point begin;
+  cosock::clock::time_point begin;
   test::in_child([&] {  // nothing is asserted to have been cleaned up here: exit() has to do
     static loop l;
     static std::vector<pending> look_ups;
     for (int i = 0; i != 40; ++i) look_ups.push_back(started(l, "silent.test"));
     while (l.poll() != 0) continue;
     while (resolver_threads() != 16) std::this_thread::yield();
-    begin = steady_clock::now();
+    begin = cosock::clock::now();
     BOOST_TEST(::write(said[1], &begin, sizeof begin) == static_cast<ssize_t>(sizeof begin));
   });
-  const auto end = steady_clock::now();
+  const auto end = cosock::clock::now();
   BOOST_REQUIRE(::read(said[0], &begin, sizeof begin) == static_cast<ssize_t>(sizeof begin));
   BOOST_TEST(std::chrono::duration<double>(end - begin).count() < 3);  // leak checks included
 }

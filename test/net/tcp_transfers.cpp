@@ -237,7 +237,7 @@ COROUTINE_TEST_CASE(a_large_transfer_does_not_starve_a_timer) {
     });
     bool over = false;
     int turns = 0;
-    std::chrono::steady_clock::duration longest = {};
+    cosock::clock::duration longest = {};
     const auto transfer = [&]() -> task<> {
       std::vector<char> memory(size / 8);
       std::vector<mutable_buffer> pieces(8, mutable_buffer(memory));
@@ -248,10 +248,10 @@ COROUTINE_TEST_CASE(a_large_transfer_does_not_starve_a_timer) {
       over = true;
     };
     const auto turn = [&]() -> task<> {
-      auto last = std::chrono::steady_clock::now();
+      auto last = cosock::clock::now();
       while (!over) {
         co_await cosock::yield();
-        const auto now = std::chrono::steady_clock::now();
+        const auto now = cosock::clock::now();
         longest = std::max(longest, now - last);
         last = now;
         ++turns;

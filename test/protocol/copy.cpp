@@ -332,7 +332,7 @@ COROUTINE_TEST_CASE(a_connection_that_was_lost_in_a_copy_stays_lost) {
 }
 
 COROUTINE_TEST_CASE(a_proxy_that_is_idle_for_too_long_ends) {
-  using clock = std::chrono::steady_clock;
+  using clock = cosock::clock;
   const auto a = co_await test::make_scripted_stream();
   const auto b = co_await test::make_scripted_stream();
   std::uint64_t pushed = 0;

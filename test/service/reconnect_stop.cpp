@@ -20,7 +20,6 @@ using cosock::reconnecting_client_options;
 using cosock::retry_event;
 using cosock::session_result;
 using cosock::task;
-using std::chrono::steady_clock;
 using test::counted;
 using test::ended_with;
 using test::fail;
@@ -46,7 +45,7 @@ BOOST_AUTO_TEST_CASE(cancelled_at_every_step_it_ends_and_closes) {
       BOOST_TEST(!running.done());
       BOOST_TEST(counted::alive == (where == place::in_session ? 1 : 0));
       if (timed)
-        scope.set_deadline(steady_clock::now());
+        scope.set_deadline(cosock::clock::now());
       else
         scope.cancel();
       settle(loop);

@@ -20,16 +20,15 @@ using cosock::retry_event;
 using cosock::session_result;
 using cosock::task;
 using std::chrono::nanoseconds;
-using std::chrono::steady_clock;
 namespace errc = boost::system::errc;
 
 class stub_clock final : public cosock::backoff_clock {
  public:
-  steady_clock::time_point now() override { return now_; }
+  cosock::clock::time_point now() override { return now_; }
   task<> sleep_for(nanoseconds) override { co_await cosock::yield(); }
 
  private:
-  steady_clock::time_point now_{};
+  cosock::clock::time_point now_{};
 };
 
 struct connection {};

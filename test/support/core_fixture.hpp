@@ -16,8 +16,8 @@
 namespace test {
 
 using cosock::cancel_scope;
+using cosock::clock;
 using cosock::task;
-using clock = std::chrono::steady_clock;
 
 inline task<> wait_for_ever() { co_await forever(); }
 inline task<int> give(int n) { co_return n; }

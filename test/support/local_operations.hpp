@@ -37,7 +37,7 @@ task<> check_endings(bool sends, Make make) {
         BOOST_TEST(second.is(cosock::error::busy));
       }
       if (how == 'p') scope.cancel();
-      if (how == 't') scope.set_deadline(std::chrono::steady_clock::now() + 1ms);
+      if (how == 't') scope.set_deadline(cosock::clock::now() + 1ms);
       if (how == 'c') s->close();
       if (how == 'd') s.reset();
       if (how == 'r') released = s->release();
@@ -132,8 +132,7 @@ task<> check_races(Make receive, Send send) {
           co_await teller.send("!");
           break;
         case 4:
-          scope.set_deadline(std::chrono::steady_clock::now() +
-                             std::chrono::microseconds(round % 90));
+          scope.set_deadline(cosock::clock::now() + std::chrono::microseconds(round % 90));
           co_await send();
           break;
       }

@@ -22,12 +22,11 @@ using cosock::reconnecting_client_options;
 using cosock::session_result;
 using cosock::task;
 using std::chrono::nanoseconds;
-using std::chrono::steady_clock;
 
 /// A clock that goes on by the waits, which take no time unless they are held.
 class stub_clock final : public cosock::backoff_clock {
  public:
-  steady_clock::time_point now() override { return now_; }
+  cosock::clock::time_point now() override { return now_; }
   task<> sleep_for(nanoseconds duration) override {
     waits.push_back(duration);
     if (held) co_await test::forever();
@@ -39,7 +38,7 @@ class stub_clock final : public cosock::backoff_clock {
   bool held = false;
 
  private:
-  steady_clock::time_point now_{};
+  cosock::clock::time_point now_{};
 };
 
 /// What stands for a connection: it knows when it is closed.

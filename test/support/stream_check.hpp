@@ -15,7 +15,6 @@
 namespace test::stream_conformance {
 
 using cosock::cancel_scope;
-using std::chrono::steady_clock;
 
 /// The two ends of a connection.
 struct stream_pair {

@@ -98,8 +98,8 @@ STREAM_CHECK(CancelAfterCompletionKeepsResult, &kind::stays_in_loop) {
   // A limit that passes while the result is on its way.
   const auto late = [&]() -> task<std::size_t> {
     const std::size_t n = co_await a.receive(into);
-    const auto end = steady_clock::now() + 3ms;
-    while (steady_clock::now() < end) {
+    const auto end = cosock::clock::now() + 3ms;
+    while (cosock::clock::now() < end) {
     }
     co_return n;
   };
@@ -157,7 +157,7 @@ STREAM_CHECK(CancelRaceLedger, &kind::bytes) {
           co_await side.first->send("!");
           break;
         case 5:  // by a limit
-          scope.set_deadline(steady_clock::now() + std::chrono::microseconds(round % 60));
+          scope.set_deadline(cosock::clock::now() + std::chrono::microseconds(round % 60));
           co_await send(b, l, size);
           break;
       }

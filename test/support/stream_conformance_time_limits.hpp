@@ -52,13 +52,13 @@ STREAM_CHECK(PastTimeout) {
     BOOST_TEST_INFO_SCOPE(which);
     char into[10];
     for (const auto past :
-         {steady_clock::time_point::min(), steady_clock::time_point(), steady_clock::now()}) {
+         {cosock::clock::time_point::min(), cosock::clock::time_point(), cosock::clock::now()}) {
       const outcome o = co_await cosock::with_deadline(past, perform(which, a, into, to_b, 10));
       BOOST_TEST(o.is(cosock::error::cancelled));
       BOOST_TEST(o.bytes == 0u);
     }
     const outcome direct = co_await outcome_of(
-        cosock::with_deadline(steady_clock::time_point::min(), a.receive(into)));
+        cosock::with_deadline(cosock::clock::time_point::min(), a.receive(into)));
     BOOST_TEST(direct.is(cosock::error::timed_out));
   }
   co_await drain(a, to_a);
@@ -79,10 +79,10 @@ STREAM_CHECK(PresentTimeout, &kind::bytes, &kind::bounded) {
     co_await settle();
     BOOST_TEST(!read.done);
     BOOST_TEST(!write.done);
-    read_scope.set_deadline(steady_clock::now() - 1h);
+    read_scope.set_deadline(cosock::clock::now() - 1h);
     co_await ended(read);
     BOOST_TEST(!write.done);
-    write_scope.set_deadline(steady_clock::now() - 1h);
+    write_scope.set_deadline(cosock::clock::now() - 1h);
   });
   BOOST_TEST(read.result.is(cosock::error::timed_out));
   BOOST_TEST(write.result.is(cosock::error::timed_out));
@@ -95,11 +95,11 @@ STREAM_CHECK(PresentTimeout, &kind::bytes, &kind::bounded) {
 STREAM_CHECK(FutureTimeout, &kind::bytes, &kind::bounded) {
   ledger l;
   char into[8];
-  const auto begun = steady_clock::now();
+  const auto begun = cosock::clock::now();
   const auto [read, write] =
       co_await cosock::when_all(outcome_of(cosock::with_timeout(5ms, a.receive(into))),
                                 outcome_of(cosock::with_timeout(5ms, a.send(l.next(huge)))));
-  BOOST_TEST((steady_clock::now() - begun >= 5ms));
+  BOOST_TEST((cosock::clock::now() - begun >= 5ms));
   BOOST_TEST(read.is(cosock::error::timed_out));
   BOOST_TEST(write.is(cosock::error::timed_out));
   l.sent(write);
@@ -155,13 +155,13 @@ STREAM_CHECK(NestedTimeoutOuterWins) {
 STREAM_CHECK(TimeoutExtendWhilePending) {
   char into[8];
   cancel_scope scope;
-  scope.set_deadline(steady_clock::now() + 20ms);
+  scope.set_deadline(cosock::clock::now() + 20ms);
   beside read;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, read, [&] { return scope.run(a.receive(into)); });
     co_await cosock::yield();
     BOOST_TEST(!read.done);
-    scope.set_deadline(steady_clock::now() + 1h);
+    scope.set_deadline(cosock::clock::now() + 1h);
     co_await cosock::sleep_for(22ms);
     BOOST_TEST(!read.done);
     co_await b.send("data");
@@ -173,7 +173,7 @@ STREAM_CHECK(TimeoutExtendWhilePending) {
 STREAM_CHECK(TimeoutClearWhilePending) {
   char into[8];
   cancel_scope scope;
-  scope.set_deadline(steady_clock::now() + 20ms);
+  scope.set_deadline(cosock::clock::now() + 20ms);
   beside read;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, read, [&] { return scope.run(a.receive(into)); });
@@ -249,7 +249,7 @@ STREAM_CHECK(InfiniteTimeout, &kind::bytes) {
   co_await b.send("8 bytes.8 bytes.8 bytes.");
   co_await cosock::with_timeout(std::chrono::hours::max(), a.receive_exactly(into));
   co_await cosock::with_timeout(std::chrono::nanoseconds::max(), a.receive_exactly(into));
-  co_await cosock::with_deadline(steady_clock::time_point::max(), a.receive_exactly(into));
+  co_await cosock::with_deadline(cosock::clock::time_point::max(), a.receive_exactly(into));
   co_await round_trip(a, b);
 }
 

@@ -21,6 +21,7 @@ namespace test {
 
 using cosock::as_result;
 using cosock::cancel_scope;
+using cosock::clock;
 using cosock::event;
 using cosock::nursery;
 using cosock::shielded;
@@ -29,7 +30,6 @@ using cosock::with_deadline;
 using cosock::with_grace;
 using cosock::with_nursery;
 using cosock::with_timeout;
-using clock = std::chrono::steady_clock;
 
 /// One way to wait for an event with each function that may suspend.
 struct kind {

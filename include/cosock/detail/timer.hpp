@@ -9,7 +9,7 @@
 namespace cosock::detail {
 
 /// An entry of the timer wheel of a loop: limits, sleeps, deadlines of scopes. It belongs to the
-/// operation or scope that derives from it. Times are nanoseconds of std::chrono::steady_clock.
+/// operation or scope that derives from it. Times are nanoseconds of the loop's clock.
 class COSOCK_API timer : public link {
  public:
   virtual void expire() noexcept = 0;
@@ -27,7 +27,10 @@ class COSOCK_API timer : public link {
   ~timer() { stop_timer(); }
 };
 
-COSOCK_API std::int64_t steady_now() noexcept;
+/// The present time of the loop's clock, in nanoseconds.
+COSOCK_API std::int64_t current_time(const loop_state&) noexcept;
+/// The same for the loop that runs on this thread; if none does, real time.
+COSOCK_API std::int64_t current_time() noexcept;
 /// `time + delay`, or INT64_MAX instead of an overflow. `time` is not negative.
 constexpr std::int64_t later(std::int64_t time, std::int64_t delay) noexcept {
   return delay > INT64_MAX - time ? INT64_MAX : time + delay;

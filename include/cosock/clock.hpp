@@ -1,0 +1,47 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/duration.hpp>
+#include <cosock/detail/timer.hpp>
+
+namespace cosock {
+
+/// The clock of the loop that runs on this thread, by which all sleeps, limits and deadlines of the
+/// library are measured. It never decreases. On a loop in real time it is that of
+/// std::chrono::steady_clock (CLOCK_MONOTONIC, clock_gettime(2)); on a loop of a test it may be
+/// virtual. Time points of different loops are not comparable, unless the loops run in real time.
+///
+/// A class of its own, so that a time point of another clock, which would mean another moment in a
+/// test, does not compile as a deadline. Meets the requirements of a Clock of the standard library.
+class clock {
+ public:
+  using duration = std::chrono::nanoseconds;
+  using rep = duration::rep;
+  using period = duration::period;
+  using time_point = std::chrono::time_point<clock>;
+  static constexpr bool is_steady = true;
+
+  /// The present time of the loop that runs on this thread; if none does, real time.
+  [[nodiscard]] static time_point now() noexcept {
+    return time_point(duration(detail::current_time()));
+  }
+};
+
+/// The same as clock::now(). Deadlines are written with it: `cosock::now() + 5s`.
+[[nodiscard]] inline clock::time_point now() noexcept { return clock::now(); }
+
+namespace detail {
+
+/// The time of the clock of loops that a deadline means, rounded up and capped.
+template <class Clock, class Duration>
+constexpr std::int64_t deadline_ns(std::chrono::time_point<Clock, Duration> time) {
+  static_assert(
+      std::is_same_v<Clock, clock>,
+      "a deadline is a time of cosock::clock: write cosock::now() + limit; a time of another "
+      "clock would be another moment on a loop with virtual time");
+  return to_ns(time.time_since_epoch());
+}
+
+}  // namespace detail
+}  // namespace cosock
