@@ -13,6 +13,7 @@ class COSOCK_API timeout_scope : public cancellable, public timer {
  public:
   void cancel() noexcept override { inner_.cancel(); }  // from outside
   void expire() noexcept override;
+  void describe(wait_report&) const override;
 
  protected:
   timeout_scope() noexcept {}
@@ -106,6 +107,7 @@ class COSOCK_API shield_scope : public cancellable, public timer {
  public:
   void cancel() noexcept override;  // from outside
   void expire() noexcept override { inner_.cancel(); }
+  void describe(wait_report& to) const override { to.scope(inner_); }
 
  protected:
   explicit shield_scope(std::int64_t grace) noexcept : grace_(grace) {}

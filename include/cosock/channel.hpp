@@ -124,6 +124,7 @@ class COSOCK_AWAITABLE channel_receive_operation final
     return std::move(value_);
   }
   failure fail() noexcept { return failure_; }
+  void describe(wait_report& to) const override { to.operation("channel::receive()"); }
 
  private:
   friend class channel<T>;
@@ -136,6 +137,7 @@ class basic_channel_send_operation : public waiter {
  public:
   /// What it waits to send.
   T& value() noexcept { return *value_; }
+  void describe(wait_report& to) const override { to.operation("channel::send()"); }
 
  protected:
   basic_channel_send_operation() noexcept {}

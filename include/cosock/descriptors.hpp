@@ -45,6 +45,7 @@ class COSOCK_AWAITABLE descriptor_send_operation final
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   std::size_t result();
   failure fail() noexcept { return failure_; }
+  void describe(wait_report& to) const override { to.operation("send_with_descriptors()"); }
   bool has_details() const noexcept { return !is_cancelled(failure_); }
 
  private:
@@ -73,6 +74,7 @@ class COSOCK_AWAITABLE descriptor_receive_operation final
     return std::move(result_);
   }
   failure fail() noexcept { return failure_; }
+  void describe(wait_report& to) const override { to.operation("receive_with_descriptors()"); }
 
  private:
   step attempt() override;

@@ -12,6 +12,7 @@ class task_handle;
 namespace detail {
 
 class engine;
+class reactor_layer;
 class root;
 
 }  // namespace detail
@@ -85,6 +86,10 @@ class COSOCK_API loop {
     };
     post_message(new function_call(std::move(function)));
   }
+
+ protected:
+  /// For loops of tests, whose time is virtual.
+  explicit loop(detail::reactor_layer&);
 
  private:
   friend class detail::engine;

@@ -170,11 +170,11 @@ class mailbox_state final : public mailbox_base {
 template <class T>
 class COSOCK_AWAITABLE mailbox_receive_operation final
     : public awaiter_of<mailbox_receive_operation<T>>,
-      public waiter {
+      public outside_waiter {
  public:
   explicit mailbox_receive_operation(mailbox_state<T>& state) noexcept : state_(state) {}
   mailbox_receive_operation(mailbox_receive_operation&& other) noexcept
-      : waiter(), state_(other.state_) {}
+      : outside_waiter(), state_(other.state_) {}
 
   step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
     if (!enter(awaiting, parent)) return complete_or_yield();
@@ -185,6 +185,7 @@ class COSOCK_AWAITABLE mailbox_receive_operation final
     return std::move(value_);
   }
   failure fail() noexcept { return failure_; }
+  void describe(wait_report& to) const override { to.operation("mailbox::receive()"); }
 
  private:
   friend class mailbox_state<T>;

@@ -49,10 +49,11 @@ class COSOCK_API signal_set {
 
 class COSOCK_AWAITABLE detail::signal_wait_operation final
     : public awaiter_of<signal_wait_operation>,
-      public waiter {
+      public outside_waiter {
  public:
   explicit signal_wait_operation(signal_state& state) noexcept : state_(state) {}
-  signal_wait_operation(signal_wait_operation&& other) noexcept : waiter(), state_(other.state_) {}
+  signal_wait_operation(signal_wait_operation&& other) noexcept
+      : outside_waiter(), state_(other.state_) {}
 
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   int result() {
@@ -60,6 +61,7 @@ class COSOCK_AWAITABLE detail::signal_wait_operation final
     return number_;
   }
   failure fail() noexcept { return failure_; }
+  void describe(wait_report& to) const override { to.operation("signal_set::wait()"); }
 
  private:
   friend class signal_state;

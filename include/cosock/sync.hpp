@@ -166,6 +166,7 @@ class COSOCK_AWAITABLE event_wait_operation final : public awaiter_of<event_wait
     if (failure_) raise(failure_);
   }
   failure fail() noexcept { return failure_; }
+  void describe(wait_report& to) const override { to.operation("event::wait()"); }
 
  private:
   event& event_;
@@ -190,6 +191,7 @@ class COSOCK_AWAITABLE semaphore_acquire_operation final
     return {*semaphore_, count_};
   }
   failure fail() noexcept { return failure_; }
+  void describe(wait_report& to) const override { to.operation("a semaphore or mutex"); }
 
   void fire() override {
     granted_.unlink();

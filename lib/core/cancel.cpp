@@ -53,6 +53,11 @@ void timeout_scope::expire() noexcept {
   inner_.cancel();
 }
 
+void timeout_scope::describe(wait_report& to) const {
+  to.limit(is_running() ? timer_wheel::time_of(tick) : INT64_MAX);
+  to.scope(inner_);
+}
+
 failure timeout_scope::translated(failure inner) const noexcept {
   return expired_ && is_cancelled(inner) ? own_failure(error::timed_out) : inner;
 }

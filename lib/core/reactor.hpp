@@ -23,6 +23,8 @@ class io_watch : public link {
   /// as all three, because operations in both directions have to notice it. Marks operations ready;
   /// runs no code of a task.
   virtual void on_events(unsigned) noexcept = 0;
+  /// Whether a task waits for an event. A loop with virtual time must not let time pass in its place.
+  virtual bool is_awaited() const noexcept { return true; }
 
   int watched_fd = -1;  // set and read by the reactor only, as is watches_writable
   bool watches_writable = false;
@@ -61,6 +63,8 @@ class reactor {
   virtual unsigned wait(std::int64_t deadline, bool may_wait) = 0;
   /// The present time of the loop's clock, in nanoseconds. It never decreases.
   virtual std::int64_t now() noexcept = 0;
+  /// Whether others (Asio) wait for something, or have a handler to call.
+  virtual bool has_other_work() const noexcept = 0;
   /// Ends the wait; if the loop does not wait now, its next wait ends at once. From any thread.
   virtual void wake() noexcept = 0;
 

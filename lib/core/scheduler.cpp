@@ -197,6 +197,12 @@ void scheduler::notice_due_timers() noexcept {
   wanted_looks_ = held_up_ ? 3 + watched_ / reactor::max_events : 1;
 }
 
+void scheduler::expire_timers(std::int64_t now) noexcept {
+  next_tick_ = busy;  // so that a timer that is set by an expiry does not wake the reactor
+  wheel_.advance(timer_wheel::tick_at_or_before(now), [](timer& t) { t.expire(); });
+  next_tick_ = wheel_.next();
+}
+
 // A limit must not end an operation whose input arrived in time. So timers fire only after the
 // events, the messages from other threads and the tasks that these resume have had their turn. A
 // loop that is on time has seen all earlier input in one look. A loop that was held up may need

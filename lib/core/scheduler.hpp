@@ -69,7 +69,7 @@ class scheduler : public loop_state {
     return static_cast<const scheduler&>(c);
   }
   /// The scheduler that runs on this thread, or null.
-  static scheduler* current() noexcept;
+  COSOCK_API static scheduler* current() noexcept;
   /// The scheduler that runs on this thread. Throws std::logic_error if there is no such scheduler.
   static scheduler& required();
 
@@ -102,6 +102,9 @@ class scheduler : public loop_state {
     }
   }
 
+  /// For loops of tests, inside reactor::wait(): the timers that are due at this time become ready.
+  COSOCK_API void expire_timers(std::int64_t now) noexcept;
+
   /// Runs one turn: looks for events, and fires the ready operations. Waits for an event only if
   /// `may_wait` is true and no operation is ready. True if it has fired anything, timers included.
   /// Throws what a message throws.
@@ -118,6 +121,9 @@ class scheduler : public loop_state {
                                                            : timer_wheel::time_of(next_tick_);
   }
 
+  /// The operations that are fired next, for loops of tests, which choose among them.
+  link& ready_queue() noexcept { return ready_queue_; }
+  link& next_turn() noexcept { return next_turn_; }
   reactor& io() const noexcept { return reactor_; }
   /// Begins to watch the descriptor. Throws system_error.
   void watch(io_watch& w, int fd) {
@@ -157,6 +163,7 @@ class scheduler : public loop_state {
 
   embedded_loop_hook* embedded_ = nullptr;  // null: not an embedded loop
   int background_ = 0;                      // services that have work to do without any task
+  int pending_look_ups = 0;                 // threads will post their answers
   unsigned siblings = 1;                    // loops that do the same work, this one included
 
  protected:

@@ -105,6 +105,11 @@ void task_group::cancel() noexcept {
   cancel_children();
 }
 
+void task_group::describe(wait_report& to) const {
+  for (link* l = children_.following; l != &children_; l = l->following)
+    to.child(promise_of(*l).own);
+}
+
 void task_group::cancel_children() noexcept {
   for (link* l = children_.following; l != &children_; l = l->following)
     promise_of(*l).own.cancel();

@@ -61,6 +61,9 @@ struct queue_of_scheduler {
 struct interruption_of_scheduler {
   friend constexpr auto private_member(interruption_of_scheduler) noexcept;
 };
+struct work_of_scheduler {
+  friend constexpr auto private_member(work_of_scheduler) noexcept;
+};
 struct epoll_of_reactor {
   friend constexpr auto private_member(epoll_of_reactor) noexcept;
 };
@@ -72,6 +75,7 @@ template struct access_private<mutex_of_scheduler, &asio::detail::scheduler::mut
 template struct access_private<queue_of_scheduler, &asio::detail::scheduler::op_queue_>;
 template struct access_private<interruption_of_scheduler,
                                &asio::detail::scheduler::task_interrupted_>;
+template struct access_private<work_of_scheduler, &asio::detail::scheduler::outstanding_work_>;
 template struct access_private<epoll_of_reactor, &asio::detail::epoll_reactor::epoll_fd_>;
 template struct access_private<timer_of_reactor, &asio::detail::epoll_reactor::timer_fd_>;
 
@@ -308,6 +312,11 @@ std::size_t asio_reactor::poll(std::size_t max) {
 
 void asio_reactor::restart() { state_->context.restart(); }
 void asio_reactor::stop() noexcept { state_->context.stop(); }
+
+bool asio_reactor::has_other_work() const noexcept {
+  // The work guard of the loop itself counts 1.
+  return state_->scheduler.*private_member(work_of_scheduler()) > 1;
+}
 
 int asio_reactor::duplicate_descriptor() const {
   const int fd = ::fcntl(state_->epoll.get(), F_DUPFD_CLOEXEC, last_standard_number + 1);

@@ -71,6 +71,7 @@ class asio_reactor final : public reactor {
   void remove(io_watch&) noexcept override;
   unsigned wait(std::int64_t deadline, bool may_wait) override;
   std::int64_t now() noexcept override;
+  bool has_other_work() const noexcept override;
   void wake() noexcept override;
 
  private:

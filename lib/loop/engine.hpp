@@ -27,6 +27,18 @@ class asio_loop_handle final : public loop_handle {
   boost::asio::execution_context* context_ = nullptr;
 };
 
+class engine;
+
+/// Stands between the scheduler of a loop and its reactor: loops of tests have virtual time.
+class reactor_layer : public reactor {
+ public:
+  /// Called once, before anything else: the reactor below, and the engine above.
+  virtual void attach(reactor& below, engine& above) noexcept = 0;
+
+ protected:
+  ~reactor_layer() = default;
+};
+
 /// A base class, so that the reactor is constructed before the scheduler, which waits in it.
 struct engine_reactor {
   std::unique_ptr<asio_reactor> asio;
@@ -34,7 +46,7 @@ struct engine_reactor {
 
 class engine final : private engine_reactor, public scheduler {
  public:
-  explicit engine(loop& owner);
+  explicit engine(loop& owner, reactor_layer* between = nullptr);
   ~engine();
 
   static engine& get(loop_state& c) noexcept { return static_cast<engine&>(c); }
@@ -59,6 +71,8 @@ class engine final : private engine_reactor, public scheduler {
   void run_some();
   std::size_t poll();
   void stop() noexcept { asio->stop(); }
+  /// Tells what all tasks wait for: each root is a group of one child.
+  COSOCK_API void describe_roots(wait_report&) const;
 
   /// For an embedded loop: runs ready turns and handlers, without waiting, but no more than is fair
   /// to the context of the program. True if more may be ready; otherwise the descriptor becomes

@@ -104,10 +104,12 @@ void engine::going_on::fire() { forking::tell_of_going_on(); }
 
 // The reactor keeps a reference to the scheduler, which is constructed after it, and uses it in
 // turns only.
-engine::engine(loop& owner)
+engine::engine(loop& owner, reactor_layer* between)
     : engine_reactor{std::make_unique<asio_reactor>(static_cast<scheduler&>(*this))},
-      scheduler(*asio, std::make_shared<asio_loop_handle>()),
+      scheduler(between ? static_cast<reactor&>(*between) : *asio,
+                std::make_shared<asio_loop_handle>()),
       owner(owner) {
+  if (between) between->attach(*asio, *this);
   make_circular(roots_);
   asio_handle()->set_context(asio->execution_context());
   forking::add(*this);
@@ -183,6 +185,11 @@ std::size_t engine::poll() {
   return asio->poll(handlers_per_poll);
 }
 
+void engine::describe_roots(wait_report& to) const {
+  for (const link* l = roots_.following; l != &roots_; l = l->following)
+    static_cast<const root&>(*l).describe(to);
+}
+
 bool engine::poll_some() {
   const on_scheduler here(this);
   asio->restart();
@@ -240,6 +247,10 @@ void root::check_done() const {
 loop::loop() {
   const detail::standard_numbers_occupied guard;
   engine_ = new detail::engine(*this);
+}
+loop::loop(detail::reactor_layer& between) {
+  const detail::standard_numbers_occupied guard;
+  engine_ = new detail::engine(*this, &between);
 }
 // A static loop may be destroyed by exit() in one of its own tasks: its functions are on the stack,
 // below this destructor. It is left as it is then.

@@ -108,7 +108,8 @@ class job_operation final : public awaiter_of<job_operation>,
       job_->failed = f;
       return complete_or_yield();
     }
-    waits_ = true;
+    loop_ = &scheduler::get(*parent.loop);
+    ++loop_->pending_look_ups;
     suspend();
     return step::pending;
   }
@@ -118,8 +119,9 @@ class job_operation final : public awaiter_of<job_operation>,
   failure fail() noexcept { return failure_; }
 
   void fire() override { resume(); }
+  void describe(wait_report& to) const override { to.operation("the look-up of a name"); }
   void cancel() noexcept override {
-    if (!waits_) return;  // has its answer, and will be resumed
+    if (!loop_) return;  // has its answer, and will be resumed
     failure_ = cancelled_failure();
     leave();
     scheduler::get(*scope_->loop).schedule(*this);
@@ -127,14 +129,16 @@ class job_operation final : public awaiter_of<job_operation>,
 
  private:
   void job_completed() noexcept override {
-    waits_ = false;
+    --std::exchange(loop_, nullptr)->pending_look_ups;
     scheduler::get(*scope_->loop).schedule(*this);
   }
   void leave() noexcept {
-    if (std::exchange(waits_, false)) job_->abandon();
+    if (!loop_) return;
+    --std::exchange(loop_, nullptr)->pending_look_ups;
+    job_->abandon();
   }
   std::shared_ptr<job> job_;
-  bool waits_ = false;
+  scheduler* loop_ = nullptr;  // while it waits
 };
 
 }  // namespace cosock::detail

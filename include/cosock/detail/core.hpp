@@ -12,6 +12,7 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <type_traits>
 #include <utility>
@@ -46,6 +47,9 @@ struct loop_state {
   /// The turn budget: how many operations the running task may still complete at once before it has
   /// to yield. May be negative: bytes count too, and are counted after they have been moved.
   int budget = 0;
+  /// Operations that wait for what other threads or signals bring, apart from descriptors. A loop with
+  /// virtual time reads it: it must not let time pass in place of them.
+  int outside_waits = 0;
 
   /// Takes the share of one operation that completes at once. False if the budget is used up: the
   /// operation yields first.
@@ -55,11 +59,29 @@ struct loop_state {
 /// Nested starts of tasks before the loop resumes the next one instead, which bounds the stack.
 inline constexpr int max_depth = 32;
 
+/// Is told what a task waits for, from the outside to the inside.
+class wait_report {
+ public:
+  /// The operation that waits.
+  virtual void operation(const char* name) = 0;
+  /// A time limit around what follows; INT64_MAX: none.
+  virtual void limit(std::int64_t at) = 0;
+  /// A task that runs beside others, which are told of in the same way.
+  virtual void child(const struct cancel_node&) = 0;
+  /// What a scope waits for.
+  void scope(const struct cancel_node&);
+
+ protected:
+  ~wait_report() = default;
+};
+
 /// Anything that can be cancelled: an operation, a nested scope, a group of tasks.
 class cancellable {
  public:
   /// Makes it end soon. Never resumes a coroutine itself: the loop does, later.
   virtual void cancel() noexcept = 0;
+  /// Tells what it waits for. It waits.
+  virtual void describe(wait_report&) const = 0;
 
  protected:
   cancellable() = default;
@@ -82,6 +104,10 @@ struct cancel_node {
     if (pending) pending->cancel();
   }
 };
+
+inline void wait_report::scope(const cancel_node& inner) {
+  if (inner.pending) inner.pending->describe(*this);
+}
 
 /// An element, or the head, of a circular intrusive list. Intrusive, so that queuing needs no
 /// memory and cannot fail; circular, so that an element unlinks itself without the list.
@@ -156,6 +182,7 @@ enum class step : bool {
 class operation : public cancellable, public link {
  public:
   virtual void fire() = 0;
+  void describe(wait_report& to) const override { to.operation("its turn"); }
 
  protected:
   operation() = default;

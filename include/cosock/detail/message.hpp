@@ -103,6 +103,10 @@ class COSOCK_API datagram_operation : public io_operation {
   failure fail() noexcept { return failure_; }
   bool has_details() const noexcept { return kind_ == kind::send_batch && moved_ != 0; }
 
+  void describe(wait_report& to) const override {
+    to.operation(direction() == reading ? "the receive of a datagram" : "the send of a datagram");
+  }
+
   // For the object's transfer().
   kind requested() const noexcept { return kind_; }
   io_direction direction() const noexcept { return kind_ < kind::send ? reading : writing; }

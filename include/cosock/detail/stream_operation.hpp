@@ -59,6 +59,11 @@ class COSOCK_API stream_operation : public io_operation {
  public:
   enum class kind : unsigned char { receive, receive_exactly, send, send_some };
 
+  void describe(wait_report& to) const override {
+    to.operation(direction() == writing   ? "send()"
+                 : kind_ == kind::receive ? "receive()"
+                                          : "receive_exactly()");
+  }
   /// The memory that is left to move, as at most `max_pieces` pieces.
   std::size_t pieces(piece* out, std::size_t max_pieces) const;
   /// For the one contiguous buffer that most operations have.
@@ -160,6 +165,9 @@ class COSOCK_AWAITABLE stream_ready_operation final : public awaiter_of<stream_r
     direction_ = other.direction_;
   }
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
+  void describe(wait_report& to) const override {
+    to.operation(direction_ == reading ? "wait_readable()" : "wait_writable()");
+  }
   void result() {
     if (failure_) raise(failure_);
   }
@@ -189,6 +197,7 @@ class COSOCK_AWAITABLE stream_peer_closed_operation final
     if (failure_) raise(failure_);
   }
   failure fail() noexcept { return failure_; }
+  void describe(wait_report& to) const override { to.operation("wait_peer_closed()"); }
 
  private:
   step attempt() override;
@@ -215,6 +224,9 @@ class COSOCK_AWAITABLE stream_flush_operation final : public awaiter_of<stream_f
     if (failure_) raise(failure_);
   }
   failure fail() noexcept { return failure_; }
+  void describe(wait_report& to) const override {
+    to.operation("the buffers of a stream to be sent");
+  }
 
  private:
   step attempt() override { return object_->is_flushed(failure_) ? step::done : step::pending; }

@@ -75,6 +75,7 @@ class child_coroutine {
 class COSOCK_API task_group : public cancellable {
  public:
   void cancel() noexcept override;  // from outside
+  void describe(wait_report&) const override;
   void on_child_done(std::coroutine_handle<child_coroutine::promise_type> child) noexcept;
 
  protected:

@@ -54,6 +54,30 @@ class COSOCK_API waiter : public awaited_operation {
   bool completed_ = false;
 };
 
+/// A waiter for what another thread or a signal brings.
+class COSOCK_API outside_waiter : public waiter {
+ public:
+  void fire() override {
+    leave();
+    resume();
+  }
+
+ protected:
+  outside_waiter() noexcept {}
+  ~outside_waiter() { leave(); }
+  step wait_in(link& list) noexcept {
+    counted_by_ = scope_->loop;
+    ++counted_by_->outside_waits;
+    return waiter::wait_in(list);
+  }
+
+ private:
+  void leave() noexcept {
+    if (counted_by_) --std::exchange(counted_by_, nullptr)->outside_waits;
+  }
+  loop_state* counted_by_ = nullptr;
+};
+
 /// The waiters of an object, first come, first served. The destructor ends them with `closed`.
 class COSOCK_API wait_list {
  public:
