@@ -1,0 +1,265 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+
+// virtual_loop and its reactor: when time passes, what is owed from outside, and the order of tasks. The
+// reactor is called by the scheduler, at the beginning of each turn.
+
+#include <cosock/testing/virtual_loop.hpp>
+
+#include "testing/virtual_reactor.hpp"
+
+#include <cosock/testing/seed.hpp>
+#include <cosock/time.hpp>
+
+#include <algorithm>
+#include <random>
+#include <string>
+
+namespace cosock::testing {
+
+namespace detail {
+
+namespace {
+
+using cosock::detail::reactor;
+
+std::uint64_t seed_of(const virtual_loop_options& options) {
+  if (options.seed) return *options.seed;
+  std::random_device device;
+  return seed_from_environment(std::uint64_t{device()} << 32 | device());
+}
+
+bool is_empty(const link& head) noexcept { return head.following == &head; }
+
+/// Moves all entries of a list to the end of another one.
+void append(link& to, link& from) noexcept {
+  while (!is_empty(from)) {
+    link& first = *from.following;
+    first.unlink();
+    first.insert_before(to);
+  }
+}
+
+std::size_t length(const link& head) noexcept {
+  std::size_t n = 0;
+  for (const link* l = head.following; l != &head; l = l->following) ++n;
+  return n;
+}
+
+/// Writes a line for each task, those that run side by side below the one that waits for them.
+class wait_list_text final : public cosock::detail::wait_report {
+ public:
+  void operation(const char* name) override { line(name); }
+  void limit(std::int64_t) override {}
+  void child(const cosock::detail::cancel_node& own) override {
+    if (!own.pending) return line("its turn, or an awaitable of the program");
+    ++depth_;
+    scope(own);
+    --depth_;
+  }
+  std::string text;
+
+ private:
+  void line(const char* name) {
+    text += '\n';
+    text.append(2 * std::max(depth_, 1u), ' ');
+    text += name;
+  }
+  unsigned depth_ = 0;
+};
+
+}  // namespace
+
+virtual_reactor_owner::virtual_reactor_owner(std::unique_ptr<virtual_reactor> reactor) noexcept
+    : reactor_(std::move(reactor)) {}
+virtual_reactor_owner::~virtual_reactor_owner() = default;
+
+virtual_reactor::virtual_reactor(const virtual_loop_options& options,
+                                 std::shared_ptr<virtual_time> time)
+    : options_(options), seed_(seed_of(options)), random_(seed_), time_(std::move(time)) {
+  for (link* head : {&round_, &arrived_, &yielded_[0], &yielded_[1]})
+    cosock::detail::make_circular(*head);
+}
+
+virtual_reactor::~virtual_reactor() {
+  choice_.unlink();
+  for (link* head : {&round_, &arrived_, &yielded_[0], &yielded_[1]})
+    while (!is_empty(*head)) head->following->unlink();
+}
+
+void virtual_reactor::attach(reactor& below, engine& above) noexcept {
+  below_ = &below;
+  loop_ = &above;
+}
+
+void virtual_reactor::add(io_watch& w, int fd) {
+  watches_.reserve(watches_.size() + 1);
+  below_->add(w, fd);
+  watches_.push_back(&w);
+}
+
+void virtual_reactor::remove(io_watch& w) noexcept {
+  below_->remove(w);
+  const auto at = std::find(watches_.begin(), watches_.end(), &w);
+  *at = watches_.back();  // the order does not matter
+  watches_.pop_back();
+}
+
+bool virtual_reactor::is_owed_input() const noexcept {
+  return loop_->pending_look_ups != 0 || (!options_.closed && loop_->outside_waits != 0) ||
+         below_->has_other_work() ||
+         std::any_of(watches_.begin(), watches_.end(),
+                     [](const io_watch* w) { return w->is_awaited(); });
+}
+
+std::string virtual_reactor::waits() const {
+  wait_list_text all;
+  loop_->describe_roots(all);
+  return std::move(all.text);
+}
+
+// Called at the beginning of each turn; what is ready is run after it.
+unsigned virtual_reactor::wait(std::int64_t deadline, bool may_wait) {
+  const bool shuffled = options_.order == task_order::shuffled;
+  if (shuffled) gather();
+  unsigned found = look();
+  if (deadline <= time_->now) {
+    found |= pass_time(deadline);
+  } else if (may_wait && !has_gathered() && !loop_->has_ready() && !(found & more_input)) {
+    found |= is_owed_input() ? wait_in_real_time(deadline) : pass_time(deadline);
+  }
+  if (shuffled) {
+    gather();
+    offer_choice();
+  }
+  return found;
+}
+
+/// Looks for events, unless there is nothing that could have one.
+unsigned virtual_reactor::look() {
+  if (watches_.empty() && !below_->has_other_work()) return 0;
+  return below_->wait(INT64_MAX, false) & ~unsigned{time_passed};
+}
+
+/// Real time passes for the virtual clock too.
+unsigned virtual_reactor::wait_in_real_time(std::int64_t deadline) {
+  if (options_.input == real_input::forbid)
+    throw std::logic_error(
+        "cosock: a task waits for real input (a descriptor of the system, an operation of Asio, a "
+        "look-up, a "
+        "mailbox or a signal), which virtual_loop_options::input forbids; the tasks wait for:" +
+        waits());
+  const std::int64_t before = cosock::detail::real_time();
+  const std::int64_t until =
+      deadline == INT64_MAX ? INT64_MAX : cosock::detail::later(before, deadline - time_->now);
+  unsigned found = below_->wait(until, true) & ~unsigned{time_passed};
+  time_->now += cosock::detail::real_time() - before;
+  // The scheduler delivers the input that arrived in time before the limits that it was in time for.
+  if (deadline <= time_->now) found |= time_passed;
+  return found;
+}
+
+/// Nothing can happen before the deadline, so it is now.
+unsigned virtual_reactor::pass_time(std::int64_t deadline) {
+  if (deadline == INT64_MAX)
+    throw stuck(waits() + "\n(the seed of the loop is " + std::to_string(seed_) + ')');
+  time_->now = std::max(time_->now, deadline);
+  if (options_.order == task_order::first_come) return time_passed;
+  loop_->expire_timers(time_->now);
+  return 0;
+}
+
+// The shuffled order: all ready operations are taken out of the queues of the scheduler, which finds one
+// operation there, the choice.
+
+void virtual_reactor::gather() noexcept {
+  choice_.unlink();
+  append(arrived_, loop_->ready_queue());
+  append(yielded_[1], loop_->next_turn());
+}
+
+bool virtual_reactor::has_gathered() const noexcept {
+  return !is_empty(round_) || !is_empty(arrived_) || !is_empty(yielded_[0]) ||
+         !is_empty(yielded_[1]);
+}
+
+void virtual_reactor::offer_choice() noexcept {
+  if (has_gathered()) choice_.insert_before(loop_->ready_queue());
+}
+
+void virtual_reactor::fire_chosen() {
+  gather();
+  while (is_empty(round_) && has_gathered()) {
+    append(round_, arrived_);
+    append(round_, yielded_[0]);
+    append(yielded_[0], yielded_[1]);
+  }
+  const std::size_t of_round = length(round_);
+  const std::size_t all = of_round + length(arrived_);
+  if (all == 0) return;
+  std::size_t at = random_.below(all);
+  link* chosen = at < of_round ? round_.following : arrived_.following;
+  if (at >= of_round) at -= of_round;
+  while (at-- != 0) chosen = chosen->following;
+  chosen->unlink();
+  // Half of the times a task has a small budget: an operation that could complete at once, the first or
+  // one of the next, yields before.
+  if (random_.chance(0.5)) loop_->budget = static_cast<int>(random_.below(4));
+  static_cast<operation&>(*chosen).fire();
+  while (loop_->next) std::exchange(loop_->next, nullptr).resume();
+  gather();
+  // In the next turn, so that the loop looks for input between any two.
+  if (has_gathered()) choice_.insert_before(loop_->next_turn());
+}
+
+}  // namespace detail
+
+stuck::stuck(const std::string& waits)
+    : std::runtime_error(
+          "cosock: no task can go on: none is ready, no timer runs, and nothing is owed from "
+          "outside; the tasks "
+          "wait for:" +
+          waits) {}
+stuck::~stuck() = default;
+
+namespace {
+
+std::unique_ptr<detail::virtual_reactor> make(const virtual_loop_options& options) {
+  if (cosock::detail::scheduler::current())
+    throw std::logic_error(
+        "cosock: a virtual_loop inside a task, whose own loop would stand still meanwhile: make it "
+        "in "
+        "ordinary code, such as a test case");
+  return std::make_unique<detail::virtual_reactor>(options,
+                                                   std::make_shared<detail::virtual_time>());
+}
+
+task<> sleep(time_span span) { co_await sleep_for(span); }
+
+}  // namespace
+
+virtual_loop::virtual_loop(const virtual_loop_options& options)
+    : virtual_reactor_owner(make(options)), loop(*reactor_) {}
+virtual_loop::virtual_loop(std::unique_ptr<detail::virtual_reactor> reactor)
+    : virtual_reactor_owner(std::move(reactor)), loop(*reactor_) {}
+virtual_loop::~virtual_loop() = default;
+
+clock::time_point virtual_loop::now() const noexcept {
+  return clock::time_point(clock::duration(reactor_->now()));
+}
+clock::duration virtual_loop::elapsed() const noexcept {
+  return clock::duration(reactor_->now() - detail::virtual_time::start);
+}
+std::uint64_t virtual_loop::seed() const noexcept { return reactor_->seed(); }
+
+void virtual_loop::advance(time_span span) { run(sleep(span)); }
+
+void virtual_loop::settle() {
+  constexpr int most = 10'000;  // polls, of thousands of operations each
+  for (int i = 0; i != most; ++i)
+    if (poll() == 0) return;
+  throw std::logic_error("cosock: virtual_loop::settle(): tasks yield to each other without end:" +
+                         reactor_->waits());
+}
+
+}  // namespace cosock::testing

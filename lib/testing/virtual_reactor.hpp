@@ -1,0 +1,87 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+// The reactor of a virtual loop: it stands between the scheduler and the reactor of the system, decides
+// when virtual time may jump, and in which order ready tasks run. Owned by virtual_loop. It owns neither
+// operations nor watches.
+
+#include <cosock/testing/virtual_loop.hpp>
+
+#include "loop/engine.hpp"
+#include "testing/random.hpp"
+
+#include <memory>
+#include <vector>
+
+namespace cosock::testing::detail {
+
+using cosock::detail::engine;
+using cosock::detail::io_watch;
+using cosock::detail::link;
+using cosock::detail::operation;
+
+/// The present of one loop, or of the loops of all hosts of a network.
+struct virtual_time {
+  /// The beginning. Any number would do, as long as no time of a test is before zero.
+  static constexpr std::int64_t start = 1'000'000'000'000'000;
+  std::int64_t now = start;
+};
+
+class virtual_reactor final : public cosock::detail::reactor_layer {
+ public:
+  virtual_reactor(const virtual_loop_options&, std::shared_ptr<virtual_time>);
+  ~virtual_reactor();
+
+  void attach(cosock::detail::reactor& below, engine& above) noexcept override;
+
+  void add(io_watch&, int fd) override;
+  void add_writable(io_watch& w) noexcept override { below_->add_writable(w); }
+  void remove(io_watch&) noexcept override;
+  unsigned wait(std::int64_t deadline, bool may_wait) override;
+  void wake() noexcept override { below_->wake(); }
+  std::int64_t now() noexcept override { return time_->now; }
+  bool has_other_work() const noexcept override { return below_->has_other_work(); }
+
+  std::uint64_t seed() const noexcept { return seed_; }
+  /// The time at which the next timer of the loop needs a turn; INT64_MAX: none.
+  std::int64_t deadline() const noexcept { return loop_->deadline(); }
+  /// Whether something from outside may still make a task ready.
+  bool is_owed_input() const noexcept;
+  /// What all tasks of the loop wait for, a line each.
+  std::string waits() const;
+
+ private:
+  /// The one operation in the queue of the scheduler when the order is shuffled: runs another one.
+  struct choice final : operation {
+    explicit choice(virtual_reactor& owner) noexcept : owner(owner) {}
+    void fire() override { owner.fire_chosen(); }
+    void cancel() noexcept override {}
+    virtual_reactor& owner;
+  };
+
+  unsigned look();
+  unsigned wait_in_real_time(std::int64_t deadline);
+  unsigned pass_time(std::int64_t deadline);
+  void gather() noexcept;
+  void offer_choice() noexcept;
+  void fire_chosen();
+  bool has_gathered() const noexcept;
+
+  const virtual_loop_options options_;
+  const std::uint64_t seed_;
+  random random_;
+  const std::shared_ptr<virtual_time> time_;
+  cosock::detail::reactor* below_ = nullptr;
+  engine* loop_ = nullptr;
+  std::vector<io_watch*> watches_;
+
+  // Ready operations, when the order is shuffled: those of this round, and those that became ready in it.
+  // One that yields takes part from the round after the next: all that were ready have run then.
+  link round_;
+  link arrived_;
+  link yielded_[2];
+  choice choice_{*this};
+};
+
+}  // namespace cosock::testing::detail
