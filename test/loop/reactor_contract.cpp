@@ -30,6 +30,7 @@ using test::probed_context;
 using test::stream_descriptor;
 using test::task_of_scheduler;
 using test::time_limit;
+using test::work_of_scheduler;
 using limits = std::vector<long>;
 using namespace std::chrono_literals;
 
@@ -64,6 +65,29 @@ BOOST_FIXTURE_TEST_CASE(objects_of_the_context_leave_the_task_in_place, probed_c
   descriptor.async_wait(stream_descriptor::wait_read, [](auto) {});
   BOOST_TEST(current_task() == &task);
   BOOST_TEST(queued() == 1u);
+}
+
+BOOST_FIXTURE_TEST_CASE(operations_and_handlers_count_as_work_of_the_scheduler, probed_context) {
+  auto& scheduler = asio::use_service<asio::detail::scheduler>(context);
+  const auto work = [&] {
+    return static_cast<long>(scheduler.*private_member(work_of_scheduler()));
+  };
+  const long none = work();
+  asio::steady_timer timer(context, 1h);
+  asio::signal_set signals(context, SIGUSR1);
+  asio::ip::tcp::resolver resolver(context);
+  BOOST_TEST(work() == none);
+  timer.async_wait([](auto) {});
+  BOOST_TEST(work() == none + 1);
+  signals.async_wait([](auto, auto) {});
+  BOOST_TEST(work() == none + 2);
+  asio::post(context, [] {});
+  BOOST_TEST(work() == none + 3);
+  timer.cancel();
+  signals.cancel();
+  BOOST_TEST(work() == none + 3);  // the handlers are to be called
+  context.poll();
+  BOOST_TEST(work() == none);
 }
 
 BOOST_FIXTURE_TEST_CASE(it_may_wait_without_limit_where_no_handler_is_queued, probed_context) {

@@ -60,6 +60,9 @@ struct queue_of_scheduler {
 struct interruption_of_scheduler {
   friend constexpr auto private_member(interruption_of_scheduler) noexcept;
 };
+struct work_of_scheduler {
+  friend constexpr auto private_member(work_of_scheduler) noexcept;
+};
 struct epoll_of_reactor {
   friend constexpr auto private_member(epoll_of_reactor) noexcept;
 };
@@ -70,6 +73,7 @@ template struct access_private<task_of_scheduler, &scheduler::task_>;
 template struct access_private<mutex_of_scheduler, &scheduler::mutex_>;
 template struct access_private<queue_of_scheduler, &scheduler::op_queue_>;
 template struct access_private<interruption_of_scheduler, &scheduler::task_interrupted_>;
+template struct access_private<work_of_scheduler, &scheduler::outstanding_work_>;
 template struct access_private<epoll_of_reactor, &epoll_reactor::epoll_fd_>;
 template struct access_private<timer_of_reactor, &epoll_reactor::timer_fd_>;
 

@@ -5,6 +5,7 @@
 #define BOOST_TEST_MODULE virtual_loop
 #include "support.hpp"
 
+#include <cosock/asio.hpp>
 #include <cosock/channel.hpp>
 #include <cosock/local.hpp>
 #include <cosock/mailbox.hpp>
@@ -13,6 +14,8 @@
 #include <cosock/signal.hpp>
 #include <cosock/sync.hpp>
 #include <cosock/tcp.hpp>
+
+#include <boost/asio/steady_timer.hpp>
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -261,6 +264,19 @@ BOOST_AUTO_TEST_CASE(a_signal_is_owed_unless_the_test_is_closed) {
   BOOST_TEST((steady_clock::now() - begun >= 20ms));
   virtual_loop closed({.closed = true});
   BOOST_CHECK_EXCEPTION(closed.run(wait()), boost::system::system_error, is(error::timed_out));
+}
+
+BOOST_AUTO_TEST_CASE(an_operation_of_asio_is_owed) {
+  const test::alarm_clock guard;
+  virtual_loop loop;
+  const auto begun = steady_clock::now();
+  loop.run([]() -> task<> {
+    boost::asio::steady_timer timer(cosock::loop_executor(), 10ms);
+    co_await with_timeout(1h, timer.async_wait(cosock::use_task));
+  }());
+  BOOST_TEST((steady_clock::now() - begun >= 10ms));
+  BOOST_TEST((loop.elapsed() < 1h));
+  loop.advance(1h);  // nothing is owed any more
 }
 
 BOOST_AUTO_TEST_CASE(real_input_can_be_forbidden) {
