@@ -16,9 +16,9 @@ LAYERS = ["core", "loop", "io", "net", "protocol", "service", "asio", "testing"]
 # Public headers whose layer no source tells: it would be the one whose first include they are.
 HEADERS = {
     "core": "awaitable broadcast buffer channel clock duration finally nursery observer version when "
-            "detail/config detail/core detail/duration detail/task_group detail/ring detail/size "
+            "detail/config detail/core detail/described_scope detail/duration detail/task_group detail/ring detail/size "
             "detail/slots detail/timer",
-    "loop": "detail/asio_build",
+    "loop": "detail/asio_build watch",
     "io": "descriptor_handle stream detail/fd_kind detail/forwarding_object detail/io_object detail/stream_operation",
     "net": "connection credentials local_endpoint receive_result socket tcp_options detail/datagram detail/local detail/message",
     "service": "detail/shared_acceptor detail/reconnect detail/serve_state",

@@ -137,7 +137,9 @@ class COSOCK_AWAITABLE detail::broadcast_receive_operation final
     return subscription_->take();
   }
   failure fail() noexcept { return failure_; }
-  void describe(wait_report& to) const override { to.operation("subscription::receive()"); }
+  void describe_operation(wait_report& to) const override {
+    to.operation("subscription::receive()");
+  }
   void fire() override {
     leave();
     resume();

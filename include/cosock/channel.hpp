@@ -124,7 +124,10 @@ class COSOCK_AWAITABLE channel_receive_operation final
     return std::move(value_);
   }
   failure fail() noexcept { return failure_; }
-  void describe(wait_report& to) const override { to.operation("channel::receive()"); }
+  void describe_operation(wait_report& to) const override {
+    to.operation("channel::receive()");
+    if (!completed_) to.detail("the channel is empty", 20);
+  }
 
  private:
   friend class channel<T>;
@@ -137,7 +140,10 @@ class basic_channel_send_operation : public waiter {
  public:
   /// What it waits to send.
   T& value() noexcept { return *value_; }
-  void describe(wait_report& to) const override { to.operation("channel::send()"); }
+  void describe_operation(wait_report& to) const override {
+    to.operation("channel::send()");
+    if (!completed_) to.detail("the channel is full", 19);
+  }
 
  protected:
   basic_channel_send_operation() noexcept {}

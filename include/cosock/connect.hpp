@@ -89,7 +89,7 @@ class COSOCK_AWAITABLE detail::tcp_connect_operation final
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   tcp_socket result();
   failure fail() noexcept { return failure_; }
-  void describe(wait_report& to) const override { to.operation("connect()"); }
+  void describe_operation(wait_report& to) const override { to.operation("connect()"); }
   bool has_details() const noexcept { return !is_cancelled(failure_); }
 
  private:

@@ -14,11 +14,13 @@
 
 // Tasks, and what runs them
 #include <cosock/awaitable.hpp>
+#include <cosock/dump.hpp>
 #include <cosock/loop.hpp>
 #include <cosock/loops.hpp>
 #include <cosock/run.hpp>
 #include <cosock/signal.hpp>
 #include <cosock/task.hpp>
+#include <cosock/watch.hpp>
 
 // Side by side, within limits
 #include <cosock/cancel.hpp>

@@ -45,7 +45,9 @@ class COSOCK_AWAITABLE descriptor_send_operation final
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   std::size_t result();
   failure fail() noexcept { return failure_; }
-  void describe(wait_report& to) const override { to.operation("send_with_descriptors()"); }
+  void describe_operation(wait_report& to) const override {
+    to.operation("send_with_descriptors()");
+  }
   bool has_details() const noexcept { return !is_cancelled(failure_); }
 
  private:
@@ -74,7 +76,9 @@ class COSOCK_AWAITABLE descriptor_receive_operation final
     return std::move(result_);
   }
   failure fail() noexcept { return failure_; }
-  void describe(wait_report& to) const override { to.operation("receive_with_descriptors()"); }
+  void describe_operation(wait_report& to) const override {
+    to.operation("receive_with_descriptors()");
+  }
 
  private:
   step attempt() override;

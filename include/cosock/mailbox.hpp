@@ -185,7 +185,7 @@ class COSOCK_AWAITABLE mailbox_receive_operation final
     return std::move(value_);
   }
   failure fail() noexcept { return failure_; }
-  void describe(wait_report& to) const override { to.operation("mailbox::receive()"); }
+  void describe_operation(wait_report& to) const override { to.operation("mailbox::receive()"); }
 
  private:
   friend class mailbox_state<T>;

@@ -68,7 +68,7 @@ class COSOCK_AWAITABLE outbox_send_operation final : public awaiter_of<outbox_se
     if (failure_) raise(failure_);
   }
   failure fail() noexcept { return failure_; }
-  void describe(wait_report& to) const override { to.operation("outbox::send()"); }
+  void describe_operation(wait_report& to) const override { to.operation("outbox::send()"); }
 
  private:
   friend class cosock::outbox;
@@ -88,7 +88,7 @@ class COSOCK_AWAITABLE outbox_flush_operation final : public awaiter_of<outbox_f
     if (failure_) raise(failure_);
   }
   failure fail() noexcept { return failure_; }
-  void describe(wait_report& to) const override { to.operation("outbox::flush()"); }
+  void describe_operation(wait_report& to) const override { to.operation("outbox::flush()"); }
 
  private:
   friend class cosock::outbox;

@@ -67,7 +67,7 @@ class COSOCK_AWAITABLE future_get_operation final : public awaiter_of<future_get
     if (state_->error) std::rethrow_exception(std::move(state_->error));
     if constexpr (!std::is_void_v<T>) return std::move(*state_->value);
   }
-  void describe(wait_report& to) const override { to.operation("a future"); }
+  void describe_operation(wait_report& to) const override { to.operation("a future"); }
   failure fail() noexcept {
     return failure_ || !state_->error ? failure_ : failure_of(state_->error);
   }

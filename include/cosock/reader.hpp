@@ -34,7 +34,9 @@ class COSOCK_API basic_reader_operation : public stream_operation {
  public:
   bool has_details() const noexcept { return filled_ != 0 || limit() != 0; }
   enum class want : unsigned char { line, skip, until, block, fill, frame };
-  void describe(wait_report& to) const override { to.operation("a read of a buffered_reader"); }
+  void describe_operation(wait_report& to) const override {
+    to.operation("a read of a buffered_reader");
+  }
   /// Of the bytes that can be received behind those of the buffer, the number that completes the item;
   /// all if they do not complete it; 0, with a failure, if the item can never be complete.
   std::size_t bytes_of_item(std::size_t available);

@@ -61,7 +61,7 @@ class COSOCK_AWAITABLE detail::signal_wait_operation final
     return number_;
   }
   failure fail() noexcept { return failure_; }
-  void describe(wait_report& to) const override { to.operation("signal_set::wait()"); }
+  void describe_operation(wait_report& to) const override { to.operation("signal_set::wait()"); }
 
  private:
   friend class signal_state;

@@ -125,7 +125,8 @@ class COSOCK_API semaphore {
   void grant() noexcept;
   std::size_t available_;
   detail::wait_list waiters_;
-  detail::link granted_;  // waiters that have theirs, and have not run yet
+  detail::link granted_;       // waiters that have theirs, and have not run yet
+  std::source_location last_;  // where a permit was acquired last, for a dump of the tasks
 };
 
 /// Mutual exclusion between tasks of one loop. It may be held across `co_await`, for example for
@@ -166,7 +167,7 @@ class COSOCK_AWAITABLE event_wait_operation final : public awaiter_of<event_wait
     if (failure_) raise(failure_);
   }
   failure fail() noexcept { return failure_; }
-  void describe(wait_report& to) const override { to.operation("event::wait()"); }
+  void describe_operation(wait_report& to) const override { to.operation("event::wait()"); }
 
  private:
   event& event_;
@@ -191,7 +192,7 @@ class COSOCK_AWAITABLE semaphore_acquire_operation final
     return {*semaphore_, count_};
   }
   failure fail() noexcept { return failure_; }
-  void describe(wait_report& to) const override { to.operation("a semaphore or mutex"); }
+  void describe_operation(wait_report& to) const override;
 
   void fire() override {
     granted_.unlink();

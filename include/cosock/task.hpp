@@ -44,6 +44,7 @@ struct promise_base {
   cancel_node* parent = nullptr;
   bool nested = false;  // started by, and still on the stack above, its continuation
   std::exception_ptr error;
+  std::source_location where;  // of the co_await at which it waits, or waited last
 
   struct final_awaiter {
     bool await_ready() const noexcept { return false; }
@@ -62,9 +63,11 @@ struct promise_base {
   final_awaiter final_suspend() const noexcept { return {}; }
   void unhandled_exception() noexcept { error = std::current_exception(); }
 
-  /// Here to say what is wrong with what cannot be awaited.
+  /// Keeps the place of the co_await, and says what is wrong with what cannot be awaited.
   template <class A>
-  decltype(auto) await_transform(A&& awaited) const {
+  decltype(auto) await_transform(A&& awaited,
+                                 std::source_location here = std::source_location::current()) {
+    where = here;
     if constexpr (startable<std::remove_reference_t<A>>) {
       static_assert(!std::is_lvalue_reference_v<A>,
                     "an operation is awaited once: co_await std::move(it)");
@@ -88,6 +91,12 @@ struct promise_base {
 
 template <class T>
 struct promise : promise_base {
+  static_assert(
+      std::is_void_v<T> || std::is_reference_v<T> ||
+          alignof(std::conditional_t < std::is_void_v<T> || std::is_reference_v<T>, int, T >) <=
+              __STDCPP_DEFAULT_NEW_ALIGNMENT__,
+      "the result of a task is stored in memory of operator new, whose alignment is too small for "
+      "this type");
   union {
     std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T> value;
   };

@@ -24,7 +24,7 @@ class COSOCK_AWAITABLE sleep_operation final : public awaiter_of<sleep_operation
   failure fail() noexcept { return failure_; }
 
   void fire() override { resume(); }
-  void describe(wait_report& to) const override { to.operation("a sleep"); }
+  void describe_operation(wait_report& to) const override;
   void cancel() noexcept override;
   void expire() noexcept override;
 

@@ -63,6 +63,8 @@ class reactor {
   virtual unsigned wait(std::int64_t deadline, bool may_wait) = 0;
   /// The present time of the loop's clock, in nanoseconds. It never decreases.
   virtual std::int64_t now() noexcept = 0;
+  /// How long ago a turn had this stamp, see loop_state::stamp; in nanoseconds.
+  virtual std::int64_t age(std::uint64_t stamp) noexcept = 0;
   /// Whether others (Asio) wait for something, or have a handler to call.
   virtual bool has_other_work() const noexcept = 0;
   /// Ends the wait; if the loop does not wait now, its next wait ends at once. From any thread.

@@ -165,6 +165,8 @@ bool scheduler::turn(bool may_wait) {
 }
 
 int scheduler::run_ready(int fired) {
+  if (watch_) [[unlikely]]
+    return run_ready_watched(fired);
   const int end = fired + max_fired;
   for (; !is_empty(ready_queue_) && fired != end; ++fired) {
     auto& op = static_cast<operation&>(*ready_queue_.following);
@@ -174,6 +176,18 @@ int scheduler::run_ready(int fired) {
     // A coroutine that ends sets `next` to the one that awaits it: a chain of tasks ends here in a
     // loop, not in nested calls.
     while (next) std::exchange(next, nullptr).resume();
+  }
+  return fired;
+}
+
+int scheduler::run_ready_watched(int fired) {
+  const int end = fired + max_fired;
+  for (; !is_empty(ready_queue_) && fired != end; ++fired) {
+    auto& op = static_cast<operation&>(*ready_queue_.following);
+    op.unlink();
+    budget = operations_per_turn;
+    op.fire();
+    while (next) watch_->resume(std::exchange(next, nullptr));
   }
   return fired;
 }

@@ -54,6 +54,15 @@ class embedded_loop_hook {
   ~embedded_loop_hook() = default;
 };
 
+/// Resumes coroutines in place of the scheduler, and measures how long each runs.
+class turn_watch {
+ public:
+  virtual void resume(std::coroutine_handle<>) = 0;
+
+ protected:
+  ~turn_watch() = default;
+};
+
 /// Runs tasks, turn by turn. A turn takes the pending events from the reactor, and the messages of
 /// other threads; these put operations into `ready_queue_`; then it fires the ready operations. So
 /// one wait serves a batch of events, and no coroutine is resumed from inside the code that made it
@@ -179,13 +188,15 @@ class scheduler : public loop_state {
   /// Registers a handler of exit(), once for the process.
   static void notice_exit();
 
-  bool inside_ = false;  // a function such as loop::run runs the loop
+  turn_watch* watch_ = nullptr;  // null: nobody measures turns
+  bool inside_ = false;          // a function such as loop::run runs the loop
 
  private:
   friend class loop_handle;
   friend class on_scheduler;
 
   int run_ready(int fired);
+  int run_ready_watched(int fired);
   int deliver_messages();
   void start_clock() noexcept;
   void notice_due_timers() noexcept;

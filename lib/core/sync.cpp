@@ -6,6 +6,7 @@
 
 #include <cosock/sync.hpp>
 
+#include "core/coroutines.hpp"
 #include "core/failure.hpp"
 
 namespace cosock {
@@ -27,6 +28,7 @@ void semaphore::grant() noexcept {
     auto& next = static_cast<semaphore_acquire_operation&>(waiters_.first());
     if (next.count_ > available_) return;
     available_ -= next.count_;
+    last_ = detail::place_of(next.awaiting_);
     next.granted_.insert_before(granted_);
     next.complete();
   }
@@ -39,11 +41,21 @@ step semaphore_acquire_operation::start(std::coroutine_handle<> awaiting, cancel
   if (!semaphore_->waiters_.empty() || semaphore_->available_ < count_)
     return wait_in(semaphore_->waiters_.end());
   semaphore_->available_ -= count_;
+  semaphore_->last_ = place_of(awaiting_);
   // If it yields, it holds its permits in the queue of the next turn: they return if it is
   // destroyed.
   const step reached = complete_or_yield();
   if (reached == step::pending) granted_.insert_before(semaphore_->granted_);
   return reached;
+}
+
+void semaphore_acquire_operation::describe_operation(wait_report& to) const {
+  to.operation("a semaphore or mutex");
+  if (completed_) return to.detail("and has it", 10);
+  std::size_t ahead = 0;
+  for (const link* l = semaphore_->waiters_.end().following; l != this; l = l->following) ++ahead;
+  to.place("acquired last at", semaphore_->last_);
+  if (ahead != 0) to.count(ahead, "ahead");
 }
 
 void semaphore_acquire_operation::cancel() noexcept {

@@ -24,7 +24,9 @@ struct error_list {
 namespace {
 
 child_coroutine::promise_type& promise_of(link& sibling) noexcept {
-  return static_cast<child_coroutine::sibling_link&>(sibling).promise;
+  return static_cast<child_coroutine::starting&>(
+             static_cast<child_coroutine::sibling_link&>(sibling))
+      .promise;
 }
 
 }  // namespace
@@ -44,7 +46,7 @@ void task_group::leave() noexcept {
       child_gone(&promise_of(*l));
   while (children_.following != &children_) {
     auto& promise = promise_of(*children_.following);
-    promise.sibling.unlink();
+    promise.start.sibling().unlink();
     std::coroutine_handle<child_coroutine::promise_type>::from_promise(promise).destroy();
     --active_;
   }
@@ -68,7 +70,7 @@ std::coroutine_handle<child_coroutine::promise_type> task_group::adopt(
   promise.parent = &promise.own;
   promise.own.loop = loop_;
   promise.own.cancelled = cancelled_;
-  promise.sibling.insert_before(children_);
+  promise.start.sibling().insert_before(children_);
   ++active_;
   if constexpr (checks_captures)
     if (promise.function) child_made(&promise, promise.function, promise.function_size);
@@ -76,13 +78,13 @@ std::coroutine_handle<child_coroutine::promise_type> task_group::adopt(
 }
 
 void task_group::add(child_coroutine started) {
-  scheduler::get(*loop_).schedule(adopt(started).promise());
+  scheduler::get(*loop_).schedule(adopt(started).promise().start);
 }
 
 void task_group::add_now(child_coroutine started) {
   const auto handle = adopt(started);
   if (loop_->depth >= max_depth) {
-    scheduler::get(*loop_).schedule(handle.promise());
+    scheduler::get(*loop_).schedule(handle.promise().start);
     return;
   }
   ++loop_->depth;
@@ -106,8 +108,11 @@ void task_group::cancel() noexcept {
 }
 
 void task_group::describe(wait_report& to) const {
+  to.awaited_by(awaiting_.address());
+  to.group(nullptr);
   for (link* l = children_.following; l != &children_; l = l->following)
     to.child(promise_of(*l).own);
+  to.end_group();
 }
 
 void task_group::cancel_children() noexcept {
@@ -141,7 +146,7 @@ void task_group::on_child_done(
       stop = true;
     }
   }
-  promise.sibling.unlink();
+  promise.start.sibling().unlink();
   if constexpr (checks_captures) child_gone(&promise);
   // Inside its own final_suspend, where the coroutine is suspended already: nothing of it runs
   // after.

@@ -49,6 +49,11 @@ step sleep_operation::start(std::coroutine_handle<> awaiting, cancel_node& paren
   return step::pending;
 }
 
+void sleep_operation::describe_operation(wait_report& to) const {
+  to.operation("a sleep");
+  if (is_running()) to.limit(timer_wheel::time_of(tick));
+}
+
 void sleep_operation::expire() noexcept { scheduler::get(*scope_->loop).schedule(*this); }
 
 void sleep_operation::cancel() noexcept {

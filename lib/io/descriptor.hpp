@@ -140,6 +140,9 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   }
   void on_events(unsigned) noexcept override;
   bool is_awaited() const noexcept override { return is_busy(); }
+  void describe(wait_report& to, io_direction direction) const override {
+    to.descriptor(fd_, direction == reading);
+  }
   /// Called when it leaves its loop: it is being closed, or the loop ends.
   virtual void on_detach() noexcept {}
   /// Its descriptor is about to be given to the caller of release().

@@ -78,6 +78,10 @@ bool forwarding_object::may_finish() noexcept {
   return stream && stream->may_finish();
 }
 
+void forwarding_object::describe(wait_report& to, io_direction direction) const {
+  if (const io_object* const o = below(direction)) o->describe(to, direction);
+}
+
 bool forwarding_object::is_busy() const noexcept {
   const auto waits = [this](io_direction direction) {
     const io_object* const stream = open_below(direction);

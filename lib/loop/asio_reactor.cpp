@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "loop/asio_reactor.hpp"
 
+#include "core/counter.hpp"
 #include "core/failure.hpp"
 #include "core/scheduler.hpp"
 #include "core/scoped_value.hpp"
@@ -187,6 +188,7 @@ class asio_reactor::state final : public asio::detail::scheduler_task {
     epoll_event events[max_events];
     // EINTR counts as no event: the turn goes on, and the next one waits again.
     const int count = ::epoll_wait(epoll.get(), events, max_events, timeout);
+    loop.stamp = read_counter();
     // Relaxed: a wake() that still sees true only writes to the eventfd for nothing.
     waits.store(false, std::memory_order_relaxed);
     // Synchronizes with wake(), so the messages that were queued before it are visible now. A
@@ -269,6 +271,8 @@ class asio_reactor::state final : public asio::detail::scheduler_task {
   std::atomic<bool> woken = false;  // must not wait: set by wake(), cleared after a look
   asio::detail::op_queue<asio::detail::scheduler_operation>* handlers = nullptr;  // in run()
   long usec_limit = 0;
+  const std::uint64_t first_count = read_counter();
+  const std::int64_t first_time = real_time();
   std::size_t turns = 0;  // turns that have fired something
   bool stops_after_turn = false;
   // Destroyed first: a handler that is destroyed with the context may queue another one, for which
@@ -312,6 +316,18 @@ std::size_t asio_reactor::poll(std::size_t max) {
 
 void asio_reactor::restart() { state_->context.restart(); }
 void asio_reactor::stop() noexcept { state_->context.stop(); }
+
+std::uint64_t asio_reactor::first_stamp() const noexcept { return state_->first_count; }
+
+std::int64_t asio_reactor::age(std::uint64_t stamp) noexcept {
+  // The rate of the counter is that since the loop was made.
+  const std::uint64_t count = read_counter();
+  const std::int64_t time = real_time();
+  if (stamp >= count || count <= state_->first_count) return 0;
+  return static_cast<std::int64_t>(static_cast<double>(count - stamp) *
+                                   static_cast<double>(time - state_->first_time) /
+                                   static_cast<double>(count - state_->first_count));
+}
 
 bool asio_reactor::has_other_work() const noexcept {
   // The work guard of the loop itself counts 1.

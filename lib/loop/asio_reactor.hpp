@@ -43,6 +43,9 @@ class asio_reactor final : public reactor {
   /// The scheduler of the loop to which a context belongs, or null.
   static scheduler* scheduler_of(boost::asio::execution_context&) noexcept;
 
+  /// The stamp of the time before the first turn.
+  std::uint64_t first_stamp() const noexcept;
+
   /// Runs turns, and handlers of the context, until stop().
   void run();
   /// Waits until something is ready, and runs it; or until stop().
@@ -71,6 +74,7 @@ class asio_reactor final : public reactor {
   void remove(io_watch&) noexcept override;
   unsigned wait(std::int64_t deadline, bool may_wait) override;
   std::int64_t now() noexcept override;
+  std::int64_t age(std::uint64_t stamp) noexcept override;
   bool has_other_work() const noexcept override;
   void wake() noexcept override;
 

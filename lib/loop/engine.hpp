@@ -14,6 +14,10 @@
 #include <atomic>
 #include <memory>
 
+namespace cosock {
+struct watch_options;
+}
+
 namespace cosock::detail {
 
 /// A handle that also knows the context in which the loop runs: its own, or one of the program.
@@ -28,6 +32,7 @@ class asio_loop_handle final : public loop_handle {
 };
 
 class engine;
+class loop_watch;
 
 /// Stands between the scheduler of a loop and its reactor: loops of tests have virtual time.
 class reactor_layer : public reactor {
@@ -51,6 +56,7 @@ class engine final : private engine_reactor, public scheduler {
 
   static engine& get(loop_state& c) noexcept { return static_cast<engine&>(c); }
   static engine& get(loop& l) noexcept { return *l.engine_; }
+  static const engine& get(const loop& l) noexcept { return *l.engine_; }
   /// The engine that runs on this thread, or null.
   static engine* current() noexcept { return static_cast<engine*>(scheduler::current()); }
   /// The engine that runs on this thread. Throws std::logic_error if there is no such engine.
@@ -71,8 +77,10 @@ class engine final : private engine_reactor, public scheduler {
   void run_some();
   std::size_t poll();
   void stop() noexcept { asio->stop(); }
+  /// See cosock::watch_turns().
+  void watch_turns(const watch_options&);
   /// Tells what all tasks wait for: each root is a group of one child.
-  COSOCK_API void describe_roots(wait_report&) const;
+  void describe_roots(wait_report&) const;
 
   /// For an embedded loop: runs ready turns and handlers, without waiting, but no more than is fair
   /// to the context of the program. True if more may be ready; otherwise the descriptor becomes
@@ -118,6 +126,8 @@ class engine final : private engine_reactor, public scheduler {
   };
   void leave_to_parent() noexcept;
 
+  std::unique_ptr<loop_watch> turns_watch_;
+  loop_watch* watch_of_parent_ = nullptr;  // in a forked child
   link roots_;
   root* running_root_ = nullptr;
   bool of_parent_ = false;  // this process is a forked child, and the loop has not gone on in it

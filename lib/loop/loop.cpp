@@ -10,6 +10,7 @@
 #include "core/scoped_value.hpp"
 #include "core/standard_numbers.hpp"
 #include "loop/engine.hpp"
+#include "loop/loop_watch.hpp"
 
 #include <pthread.h>
 
@@ -109,6 +110,7 @@ engine::engine(loop& owner, reactor_layer* between)
       scheduler(between ? static_cast<reactor&>(*between) : *asio,
                 std::make_shared<asio_loop_handle>()),
       owner(owner) {
+  stamp = asio->first_stamp();
   if (between) between->attach(*asio, *this);
   make_circular(roots_);
   asio_handle()->set_context(asio->execution_context());
@@ -118,6 +120,8 @@ engine::engine(loop& owner, reactor_layer* between)
 // The order is explained in docs/architecture.md, "The end of a loop".
 engine::~engine() {
   forking::remove(*this);
+  watch_ = nullptr;
+  turns_watch_.reset();  // its thread uses the clock of the reactor
   detach_handle();
   while (roots_.following != &roots_) static_cast<root*>(roots_.following)->drop();
   end_services();
@@ -190,6 +194,13 @@ void engine::describe_roots(wait_report& to) const {
     static_cast<const root&>(*l).describe(to);
 }
 
+void engine::watch_turns(const watch_options& options) {
+  watch_ = nullptr;
+  turns_watch_.reset();
+  turns_watch_ = std::make_unique<loop_watch>(*this, *asio, options);
+  watch_ = turns_watch_.get();
+}
+
 bool engine::poll_some() {
   const on_scheduler here(this);
   asio->restart();
@@ -198,6 +209,9 @@ bool engine::poll_some() {
 
 void engine::leave_to_parent() noexcept {
   of_parent_ = true;
+  // The thread of the watch is in the parent only, and may have held its lock: the copy is left as it is.
+  watch_ = nullptr;
+  watch_of_parent_ = turns_watch_.release();
   asio->leave_to_parent();
 }
 

@@ -10,6 +10,9 @@
 #include "core/print.hpp"
 #include "loop/caught_signals.hpp"
 
+#include <cosock/dump.hpp>
+#include <cosock/watch.hpp>
+
 #include <csignal>
 
 namespace cosock {
@@ -44,13 +47,40 @@ class stopper {
   bool stopped_ = false;
 };
 
+/// Dumps the tasks at each signal.
+class dumper {
+ public:
+  dumper(const loop& of, detail::engine& engine, int number) : loop_(of), signals_(engine) {
+    signals_.add(number);
+    wait();
+  }
+
+ private:
+  void wait() {
+    signals_.async_wait([this](const boost::system::error_code& ec, int) {
+      if (ec) return;
+      try {
+        detail::print_line(dump_tasks(loop_));
+      } catch (const std::bad_alloc&) {
+        detail::print_message("there is no memory for a dump of the tasks");
+      }
+      wait();
+    });
+  }
+  const loop& loop_;
+  detail::caught_signals signals_;
+};
+
 }  // namespace
 
-int run(task<int> program) {
+int run(task<int> program, const run_options& options) {
   cosock::loop loop;
   task_handle<int> root = loop.start(std::move(program));
   detail::engine& engine = detail::engine::get(loop);
   stopper signals(engine, root);
+  std::optional<dumper> dumps;
+  if (options.slow_turn) watch_turns(loop, {.slow_turn = *options.slow_turn});
+  if (options.dump_on) dumps.emplace(loop, engine, *options.dump_on);
   engine.run_until(root);
   try {
     return root.result();
@@ -63,7 +93,9 @@ int run(task<int> program) {
   }
 }
 
-int run(task<void> program) { return run(with_status(std::move(program))); }
+int run(task<void> program, const run_options& options) {
+  return run(with_status(std::move(program)), options);
+}
 
 int usage_error(std::string_view message) {
   detail::print_message(message);

@@ -68,6 +68,9 @@ class job : public std::enable_shared_from_this<job>, private link, private loop
   /// On any thread.
   bool abandoned() const noexcept { return abandoned_.load(std::memory_order_relaxed); }
 
+  /// Tells what it does, for a dump of the tasks.
+  virtual void describe(wait_report& to) const { to.operation("blocking work"); }
+
   failure failed;  ///< why run() did not do its work
 
  protected:
@@ -119,7 +122,7 @@ class job_operation final : public awaiter_of<job_operation>,
   failure fail() noexcept { return failure_; }
 
   void fire() override { resume(); }
-  void describe(wait_report& to) const override { to.operation("the look-up of a name"); }
+  void describe_operation(wait_report& to) const override { job_->describe(to); }
   void cancel() noexcept override {
     if (!loop_) return;  // has its answer, and will be resumed
     failure_ = cancelled_failure();

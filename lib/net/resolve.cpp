@@ -44,6 +44,15 @@ struct lookup final : job {
   std::vector<endpoint> endpoints;
   std::string name;
 
+  /// Of the members that run() does not write.
+  void describe(wait_report& to) const override {
+    const std::string about = asked_for == question::name        ? peer.to_string()
+                              : asked_for == question::addresses ? host
+                                                                 : service;
+    to.operation("the look-up of");
+    to.detail(about.data(), about.size());
+  }
+
  private:
   void run() noexcept override;
   void ask_address();

@@ -192,6 +192,13 @@ void serve_state::connection_ended() noexcept {
   room_.set();
 }
 
+void peer_scope::describe(wait_report& to) const {
+  const std::string name =
+      peer_.address ? peer_.address->to_string() : local_peer(*peer_.connection);
+  to.name(name.data(), name.size());
+  to.scope(inner_);
+}
+
 event& serve_state::draining() noexcept { return handle_.draining_; }
 
 /// Memory for the text of a source may be missing: the error is reported without it.

@@ -6,6 +6,7 @@
 
 #include <cosock/testing/virtual_loop.hpp>
 
+#include "loop/dump.hpp"
 #include "testing/virtual_reactor.hpp"
 
 #include <cosock/testing/seed.hpp>
@@ -46,28 +47,6 @@ std::size_t length(const link& head) noexcept {
   return n;
 }
 
-/// Writes a line for each task, those that run side by side below the one that waits for them.
-class wait_list_text final : public cosock::detail::wait_report {
- public:
-  void operation(const char* name) override { line(name); }
-  void limit(std::int64_t) override {}
-  void child(const cosock::detail::cancel_node& own) override {
-    if (!own.pending) return line("its turn, or an awaitable of the program");
-    ++depth_;
-    scope(own);
-    --depth_;
-  }
-  std::string text;
-
- private:
-  void line(const char* name) {
-    text += '\n';
-    text.append(2 * std::max(depth_, 1u), ' ');
-    text += name;
-  }
-  unsigned depth_ = 0;
-};
-
 }  // namespace
 
 virtual_reactor_owner::virtual_reactor_owner(std::unique_ptr<virtual_reactor> reactor) noexcept
@@ -90,6 +69,7 @@ virtual_reactor::~virtual_reactor() {
 void virtual_reactor::attach(reactor& below, engine& above) noexcept {
   below_ = &below;
   loop_ = &above;
+  loop_->stamp = static_cast<std::uint64_t>(time_->now);
 }
 
 void virtual_reactor::add(io_watch& w, int fd) {
@@ -112,11 +92,7 @@ bool virtual_reactor::is_owed_input() const noexcept {
                      [](const io_watch* w) { return w->is_awaited(); });
 }
 
-std::string virtual_reactor::waits() const {
-  wait_list_text all;
-  loop_->describe_roots(all);
-  return std::move(all.text);
-}
+std::string virtual_reactor::waits() const { return cosock::detail::task_lines(*loop_); }
 
 // Called at the beginning of each turn; what is ready is run after it.
 unsigned virtual_reactor::wait(std::int64_t deadline, bool may_wait) {
@@ -128,6 +104,7 @@ unsigned virtual_reactor::wait(std::int64_t deadline, bool may_wait) {
   } else if (may_wait && !has_gathered() && !loop_->has_ready() && !(found & more_input)) {
     found |= is_owed_input() ? wait_in_real_time(deadline) : pass_time(deadline);
   }
+  loop_->stamp = static_cast<std::uint64_t>(time_->now);
   if (shuffled) {
     gather();
     offer_choice();

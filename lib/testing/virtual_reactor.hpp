@@ -41,6 +41,9 @@ class virtual_reactor final : public cosock::detail::reactor_layer {
   unsigned wait(std::int64_t deadline, bool may_wait) override;
   void wake() noexcept override { below_->wake(); }
   std::int64_t now() noexcept override { return time_->now; }
+  std::int64_t age(std::uint64_t stamp) noexcept override {
+    return time_->now - static_cast<std::int64_t>(stamp);
+  }
   bool has_other_work() const noexcept override { return below_->has_other_work(); }
 
   std::uint64_t seed() const noexcept { return seed_; }

@@ -5,6 +5,7 @@
 #define BOOST_TEST_MODULE run
 #include "support.hpp"
 
+#include <cosock/signal.hpp>
 #include <cosock/when.hpp>
 
 #include <sys/wait.h>
@@ -193,4 +194,32 @@ BOOST_AUTO_TEST_CASE(a_second_signal_ends_the_process_at_once) {
                });
   BOOST_TEST(WIFSIGNALED(e.status));
   BOOST_TEST(WTERMSIG(e.status) == SIGTERM);
+}
+
+// Dumps
+
+BOOST_AUTO_TEST_CASE(a_signal_dumps_the_tasks_and_the_program_goes_on) {
+  const auto program = [](int fd) {
+    const auto wait = [](int fd) -> cosock::task<int> {
+      cosock::signal_set goes_on{SIGUSR1};
+      tell(fd);
+      co_await goes_on.wait();
+      co_return 4;
+    };
+    return cosock::run(wait(fd), {.dump_on = SIGQUIT});
+  };
+  const ending e = in_child(program, [](pid_t child) {
+    // The first dump is there before the second signal is sent: signals of one number may be merged.
+    ::kill(child, SIGQUIT);
+    ::kill(child, SIGUSR1);
+  });
+  BOOST_TEST(exited_with(e, 4));
+  BOOST_TEST(test::contains(e.errors, ": signal_set::wait(), for "), e.errors);
+}
+
+BOOST_AUTO_TEST_CASE(a_signal_that_cannot_be_caught_is_refused) {
+  for (const int number : {SIGKILL, -1, 0, 1000})
+    BOOST_CHECK_EXCEPTION(static_cast<void>(cosock::run(give(0), {.dump_on = number})),
+                          boost::system::system_error,
+                          test::is(boost::system::errc::invalid_argument));
 }

@@ -22,7 +22,7 @@ class COSOCK_API basic_accept_operation : public io_operation {
  public:
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   failure fail() noexcept { return failure_; }
-  void describe(wait_report& to) const override { to.operation("accept()"); }
+  void describe_operation(wait_report& to) const override { to.operation("accept()"); }
   /// Accepts without waiting. False if there is no connection; throws the errors of accept().
   bool accept_now();
 

@@ -70,7 +70,7 @@ class COSOCK_API asio_operation_state : public self_owned_message {
 class COSOCK_API basic_asio_operation : public awaited_operation {
  public:
   void fire() override { resume(); }
-  void describe(wait_report& to) const override { to.operation("an operation of Asio"); }
+  void describe_operation(wait_report& to) const override { to.operation("an operation of Asio"); }
   void cancel() noexcept override;
   /// Called by the state, on the loop, when the result has arrived.
   void arrive() noexcept;

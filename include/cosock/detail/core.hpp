@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <source_location>
 #include <type_traits>
 #include <utility>
 
@@ -50,6 +51,9 @@ struct loop_state {
   /// Operations that wait for what other threads or signals bring, apart from descriptors. A loop with
   /// virtual time reads it: it must not let time pass in place of them.
   int outside_waits = 0;
+  /// When this turn began, in units of the reactor: how long an operation has waited. See
+  /// reactor::age().
+  std::uint64_t stamp = 0;
 
   /// Takes the share of one operation that completes at once. False if the budget is used up: the
   /// operation yields first.
@@ -62,11 +66,27 @@ inline constexpr int max_depth = 32;
 /// Is told what a task waits for, from the outside to the inside.
 class wait_report {
  public:
-  /// The operation that waits.
-  virtual void operation(const char* name) = 0;
+  /// The program's name of what follows.
+  virtual void name(const char* text, std::size_t size) = 0;
   /// A time limit around what follows; INT64_MAX: none.
   virtual void limit(std::int64_t at) = 0;
-  /// A task that runs beside others, which are told of in the same way.
+  /// The coroutine that awaits the operation, or the group, that follows.
+  virtual void awaited_by(const void* coroutine) = 0;
+  /// The time at which it began to wait, see loop_state::stamp.
+  virtual void since(std::uint64_t stamp) = 0;
+  /// The operation that waits.
+  virtual void operation(const char* name) = 0;
+  /// More about it: the descriptor that it reads from or writes to, or words.
+  virtual void descriptor(int fd, bool reads) = 0;
+  virtual void detail(const char* text, std::size_t size) = 0;
+  /// A number and what it counts: 3 "ahead".
+  virtual void count(std::size_t number, const char* what) = 0;
+  /// A place in the program; `what` happened there.
+  virtual void place(const char* what, const std::source_location&) = 0;
+  /// Tasks that run side by side follow, until the end of the group.
+  virtual void group(const char* name) = 0;
+  virtual void end_group() = 0;
+  /// One of them, which is told of in the same way.
   virtual void child(const struct cancel_node&) = 0;
   /// What a scope waits for.
   void scope(const struct cancel_node&);
@@ -191,7 +211,16 @@ class operation : public cancellable, public link {
 
 /// An operation that a coroutine awaits.
 class awaited_operation : public operation {
+ public:
+  void describe(wait_report& to) const override {
+    to.awaited_by(awaiting_);
+    to.since(begun_);
+    describe_operation(to);
+  }
+
  protected:
+  /// Tells its name, and what it knows about its wait.
+  virtual void describe_operation(wait_report& to) const { to.operation("its turn"); }
   awaited_operation() noexcept {}
   ~awaited_operation() {
     // Unlikely: an operation that has ended has no scope.
@@ -229,7 +258,10 @@ class awaited_operation : public operation {
   /// For start(): ends the operation in the next turn, by fire().
   COSOCK_API step yield() noexcept;
   /// From now on a cancellation of the scope calls cancel().
-  void suspend() noexcept { scope_->pending = this; }
+  void suspend() noexcept {
+    scope_->pending = this;
+    begun_ = scope_->loop->stamp;
+  }
   /// For fire(): ends the operation. Does not resume the coroutine itself: the loop does that after
   /// fire() has returned, because the coroutine may destroy this operation.
   void resume() noexcept {
@@ -240,6 +272,7 @@ class awaited_operation : public operation {
 
   cancel_node* scope_ = nullptr;  // null: not started, or ended
   void* awaiting_;                // not a coroutine_handle, whose constructor would clear it
+  std::uint64_t begun_;           // set when it waits
   failure failure_;
 };
 

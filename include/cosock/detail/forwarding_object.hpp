@@ -21,6 +21,7 @@ class COSOCK_API forwarding_object : public io_object {
   bool is_flushed(failure&) noexcept override;
   bool may_finish() noexcept override;
   bool is_busy() const noexcept override;
+  void describe(wait_report&, io_direction) const override;
 
  protected:
   forwarding_object() noexcept { maybe_ready[reading] = true; }

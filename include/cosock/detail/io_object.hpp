@@ -68,6 +68,9 @@ class COSOCK_API io_object {
   /// Closes an object that was left to a keeper.
   virtual void close_left() noexcept {}
 
+  /// Tells what it is, for an operation that waits for it.
+  virtual void describe(wait_report&, io_direction) const {}
+
   /// Reports that a direction is ready: schedules the operation that waits there.
   void ready(io_direction) noexcept;
   /// Ends the pending operations with this failure.

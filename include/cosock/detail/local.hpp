@@ -27,7 +27,9 @@ class COSOCK_API basic_local_connect_operation : public awaited_operation, publi
  public:
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
   failure fail() noexcept { return failure_; }
-  void describe(wait_report& to) const override { to.operation("connect() to a local socket"); }
+  void describe_operation(wait_report& to) const override {
+    to.operation("connect() to a local socket");
+  }
   bool has_details() const noexcept { return !is_cancelled(failure_); }
   void fire() override;
   void cancel() noexcept override;
@@ -89,7 +91,7 @@ class COSOCK_AWAITABLE message_receive_operation final
     return result_;
   }
   failure fail() noexcept { return failure_; }
-  void describe(wait_report& to) const override { to.operation("receive_message()"); }
+  void describe_operation(wait_report& to) const override { to.operation("receive_message()"); }
 
  private:
   step attempt() override;

@@ -103,7 +103,7 @@ class COSOCK_API datagram_operation : public io_operation {
   failure fail() noexcept { return failure_; }
   bool has_details() const noexcept { return kind_ == kind::send_batch && moved_ != 0; }
 
-  void describe(wait_report& to) const override {
+  void describe_operation(wait_report& to) const override {
     to.operation(direction() == reading ? "the receive of a datagram" : "the send of a datagram");
   }
 

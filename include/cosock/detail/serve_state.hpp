@@ -8,6 +8,7 @@
 
 #include <cosock/cancel.hpp>
 #include <cosock/connection.hpp>
+#include <cosock/detail/described_scope.hpp>
 #include <cosock/nursery.hpp>
 #include <cosock/stream.hpp>
 #include <cosock/sync.hpp>
@@ -129,6 +130,28 @@ struct known_peer {
   const endpoint* get() const noexcept { return address ? &*address : nullptr; }
   std::optional<endpoint> address;
 };
+/// The scope of a handler, which has the name of its peer in dumps.
+class COSOCK_API peer_scope : public described_scope {
+ public:
+  struct peer {
+    const endpoint* address;  // null: not known, or a local socket
+    const kept_io_object* connection;
+  };
+  void describe(wait_report& to) const override;
+  peer description() && noexcept { return peer_; }
+
+ protected:
+  explicit peer_scope(peer of) noexcept : peer_(of) {}
+
+ private:
+  peer peer_;
+};
+template <class A>
+described_awaiter<operand_t<A>, peer_scope, peer_scope::peer> for_peer(peer_scope::peer of,
+                                                                       A&& work) {
+  return {of, std::forward<A>(work)};
+}
+
 template <class Connection>
 concept is_local_connection = requires(const Connection& c) {
   { c.remote_endpoint() } -> std::convertible_to<local_endpoint>;
@@ -250,17 +273,18 @@ class serve_run final : public serve_connections<connection_of<Acceptor>> {
   child_coroutine handle(connection_guard, connection accepted) override {
     kept_io_object kept(stream_access::object_of(accepted), this->keeps());
     const known_peer peer(accepted);
+    const peer_scope::peer name = {peer.get(), &kept};
     try {
       if constexpr (with_info) {
         const info_type info(accepted, kept, this->draining());
         if constexpr (std::invocable<Handler&, connection, const info_type&>)
-          co_await handler_(std::move(accepted), info);
+          co_await for_peer(name, handler_(std::move(accepted), info));
         else
-          co_await handler_(accepted, info);
+          co_await for_peer(name, handler_(accepted, info));
       } else if constexpr (by_value) {
-        co_await handler_(std::move(accepted));
+        co_await for_peer(name, handler_(std::move(accepted)));
       } else {
-        co_await handler_(accepted);
+        co_await for_peer(name, handler_(accepted));
       }
     } catch (...) {
       this->handler_failed(peer.get(), kept);

@@ -17,6 +17,10 @@ class COSOCK_API io_operation : public awaited_operation {
  public:
   void fire() override;
   void cancel() noexcept override;
+  void describe(wait_report& to) const override {
+    awaited_operation::describe(to);
+    if (object_) object_->describe(to, direction_);
+  }
   void end_with(failure) noexcept;
   /// Waits for another object from now on, in the same direction: that of a stream below.
   void move_to(io_object& other);
@@ -59,7 +63,7 @@ class COSOCK_API stream_operation : public io_operation {
  public:
   enum class kind : unsigned char { receive, receive_exactly, send, send_some };
 
-  void describe(wait_report& to) const override {
+  void describe_operation(wait_report& to) const override {
     to.operation(direction() == writing   ? "send()"
                  : kind_ == kind::receive ? "receive()"
                                           : "receive_exactly()");
@@ -165,7 +169,7 @@ class COSOCK_AWAITABLE stream_ready_operation final : public awaiter_of<stream_r
     direction_ = other.direction_;
   }
   step start(std::coroutine_handle<> awaiting, cancel_node& parent);
-  void describe(wait_report& to) const override {
+  void describe_operation(wait_report& to) const override {
     to.operation(direction_ == reading ? "wait_readable()" : "wait_writable()");
   }
   void result() {
@@ -197,7 +201,7 @@ class COSOCK_AWAITABLE stream_peer_closed_operation final
     if (failure_) raise(failure_);
   }
   failure fail() noexcept { return failure_; }
-  void describe(wait_report& to) const override { to.operation("wait_peer_closed()"); }
+  void describe_operation(wait_report& to) const override { to.operation("wait_peer_closed()"); }
 
  private:
   step attempt() override;
@@ -224,7 +228,7 @@ class COSOCK_AWAITABLE stream_flush_operation final : public awaiter_of<stream_f
     if (failure_) raise(failure_);
   }
   failure fail() noexcept { return failure_; }
-  void describe(wait_report& to) const override {
+  void describe_operation(wait_report& to) const override {
     to.operation("the buffers of a stream to be sent");
   }
 

@@ -27,13 +27,20 @@ class child_coroutine {
   struct promise_type;
   /// The place among the children. Apart from `operation`, which is a link too: a child can be in
   /// the ready queue and among its siblings at the same time.
-  struct sibling_link final : link {
-    explicit sibling_link(promise_type& owner) noexcept : promise(owner) {}
+  struct sibling_link : link {};
+  /// Starts the child. It is in the ready queue once, when it is added; later its operations are.
+  struct starting final : operation, sibling_link {
+    explicit starting(promise_type& owner) noexcept : promise(owner) {}
+    ~starting() { operation::unlink(); }
+    void fire() override;
+    void cancel() noexcept override {}  // the group cancels `own`
+    sibling_link& sibling() noexcept { return *this; }
     promise_type& promise;
   };
-  struct promise_type final : promise_base, operation {
+  // promise_base comes first, as in the promise of a task: a dump finds it in every coroutine.
+  struct promise_type final : promise_base {
     task_group* owner = nullptr;
-    sibling_link sibling{*this};
+    starting start{*this};
     cancel_node own;
     const void* function = nullptr;  // for the checks of debug builds
     std::size_t function_size = 0;
@@ -42,7 +49,6 @@ class child_coroutine {
     template <class F, class... Args>
     explicit promise_type(child_function<F>& child, Args&...) noexcept
         : function(&child), function_size(sizeof child) {}
-    ~promise_type() { unlink(); }
     child_coroutine get_return_object() noexcept {
       return child_coroutine(std::coroutine_handle<promise_type>::from_promise(*this));
     }
@@ -53,11 +59,6 @@ class child_coroutine {
     };
     end_awaiter final_suspend() const noexcept { return {}; }
     void return_void() const noexcept {}
-    /// Starts the child. It is in the ready queue once, when it is added; later its operations are.
-    void fire() override {
-      own.loop->next = std::coroutine_handle<promise_type>::from_promise(*this);
-    }
-    void cancel() noexcept override {}  // the group cancels `own`
   };
   explicit child_coroutine(std::coroutine_handle<promise_type> handle) noexcept : handle_(handle) {}
   child_coroutine(child_coroutine&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
@@ -121,6 +122,10 @@ class COSOCK_API task_group : public cancellable {
   std::exception_ptr first_error_;     // apart from the list: keeping it cannot fail
   error_list* more_errors_ = nullptr;  // the later errors; null if there are no such errors
 };
+
+inline void child_coroutine::starting::fire() {
+  promise.own.loop->next = std::coroutine_handle<promise_type>::from_promise(promise);
+}
 
 inline void child_coroutine::promise_type::end_awaiter::await_suspend(
     std::coroutine_handle<promise_type> ended) noexcept {

@@ -1,0 +1,68 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/detail/described_scope.hpp>
+
+#include <string>
+
+namespace cosock {
+
+class loop;
+
+// Why does it hang? What each task of a loop waits for, in words.
+
+/// Returns a line for each task of the loop that runs on this thread: its name, if named() gave it one;
+/// the place of its co_await, and those of the tasks that await it, innermost first; what it waits for,
+/// and for how long; the time limit that will end the wait; whether it was cancelled. Tasks that run side
+/// by side are indented below the one that waits for them. The format is for people, and may change.
+///
+///     server.cpp:31: waits for 2 tasks
+///       server.cpp:40: accept() on tcp 0.0.0.0:7000, for 12.0 s
+///       "Ada", chat.cpp:55 < server.cpp:18: receive() on tcp 127.0.0.1:7000 from 127.0.0.1:51234, for 4.1 s,
+///       limit in 55.9 s
+///
+/// A place is known without debug information. Throws std::logic_error if no loop runs on this thread;
+/// std::bad_alloc.
+[[nodiscard]] COSOCK_API std::string dump_tasks();
+/// The same for a loop, on its thread, or while no thread runs it. From another thread, ask the loop:
+/// `loop.post([] { log(cosock::dump_tasks()); })`.
+[[nodiscard]] COSOCK_API std::string dump_tasks(const loop&);
+
+/// The same as JSON (RFC 8259): an object with a member `tasks`, an array of objects. Each has `where`, an
+/// array of objects with `file`, `line` and `function`, innermost first; and of these members those that
+/// apply: `name`; `waits_for`; `seconds`, how long it has waited; `limit_seconds`, until its time limit
+/// expires; `cancelled`; and `tasks`, those that it waits for.
+[[nodiscard]] COSOCK_API std::string dump_tasks_json();
+[[nodiscard]] COSOCK_API std::string dump_tasks_json(const loop&);
+
+namespace detail {
+
+/// A scope with a name.
+class COSOCK_API named_scope : public described_scope {
+ public:
+  void describe(wait_report& to) const override {
+    to.name(name_.data(), name_.size());
+    to.scope(inner_);
+  }
+  std::string&& description() && noexcept { return std::move(name_); }
+
+ protected:
+  explicit named_scope(std::string&& name) noexcept : name_(std::move(name)) {}
+
+ private:
+  std::string name_;
+};
+
+}  // namespace detail
+
+/// Awaits `operation`, a task or an operation, which has this name in dumps. Changes nothing else: the
+/// result, the errors and the cancellation are those of `operation`. serve() names its handlers by the
+/// peer.
+template <class A>
+auto named(std::string name, A&& operation) {
+  return detail::described_awaiter<detail::operand_t<A>, detail::named_scope, std::string>(
+      std::move(name), std::forward<A>(operation));
+}
+
+}  // namespace cosock
