@@ -11,7 +11,6 @@
 
 namespace {
 
-using cosock::clock;
 using namespace std::chrono_literals;
 
 /// Whether the time is between two of the system's monotonic clock.
@@ -26,15 +25,19 @@ void check_real_time(F now) {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(meets_the_requirements_of_a_clock) {
-  static_assert(std::chrono::is_clock_v<clock>);
-  static_assert(clock::is_steady);
-  static_assert(std::is_same_v<decltype(cosock::now()), clock::time_point>);
-  static_assert(!std::is_convertible_v<std::chrono::steady_clock::time_point, clock::time_point>);
+  static_assert(std::is_same_v<cosock::clock::time_point::clock, cosock::clock>);
+  static_assert(std::is_same_v<cosock::clock::duration, std::chrono::nanoseconds>);
+  static_assert(std::is_same_v<cosock::clock::rep, cosock::clock::duration::rep>);
+  static_assert(std::is_same_v<cosock::clock::period, cosock::clock::duration::period>);
+  static_assert(cosock::clock::is_steady);
+  static_assert(std::is_same_v<decltype(cosock::now()), cosock::clock::time_point>);
+  static_assert(
+      !std::is_convertible_v<std::chrono::steady_clock::time_point, cosock::clock::time_point>);
 }
 
 BOOST_AUTO_TEST_CASE(is_the_monotonic_clock_where_no_loop_runs) {
   check_real_time(&cosock::now);
-  check_real_time(&clock::now);
+  check_real_time(&cosock::clock::now);
 }
 
 COROUTINE_TEST_CASE(is_the_monotonic_clock_in_a_task_of_a_loop) {
