@@ -16,19 +16,24 @@ namespace cosock {
 /// The ancillary data of a datagram. Each receive resets it, and fills a member if its option in
 /// udp_socket_options or local_datagram_socket_options is set, or for an adopted socket the socket option.
 struct packet_info {
-  cosock::address local = {};    ///< the address it was sent to
-  unsigned interface_index = 0;  ///< the interface it came in on
-  int traffic_class = -1;  ///< the TOS or traffic class byte; its low two bits are ECN (RFC 3168)
-  int hops = -1;           ///< the remaining TTL or hop limit
-  std::chrono::system_clock::time_point at = {};  ///< when the kernel received it
+  cosock::address local = {};    ///< the address it was sent to; 0.0.0.0: not known
+  unsigned interface_index = 0;  ///< the interface it came in on; 0: not known
+  /// The TOS or traffic class byte, 0 to 255; its low two bits are ECN (RFC 3168).
+  std::optional<int> traffic_class = std::nullopt;
+  std::optional<int> hops = std::nullopt;  ///< the remaining TTL or hop limit
+  /// When the kernel received it.
+  std::optional<std::chrono::system_clock::time_point> arrival_time = std::nullopt;
   std::uint32_t dropped = 0;  ///< datagrams lost before this one (udp_socket::dropped())
   /// The process that sent it, when it sent it (SCM_CREDENTIALS). That process may have named its
   /// effective or saved user and group, and a privileged one any credentials. Local sockets only.
   std::optional<cosock::credentials> credentials = std::nullopt;
 
   /// Explicit congestion notification (RFC 3168). 0: not capable, 1 and 2: capable, 3: congestion
-  /// experienced, -1: unknown.
-  [[nodiscard]] int ecn() const noexcept { return traffic_class < 0 ? -1 : traffic_class & 3; }
+  /// experienced. std::nullopt if the traffic class is not known.
+  [[nodiscard]] std::optional<int> ecn() const noexcept {
+    if (!traffic_class) return std::nullopt;
+    return *traffic_class & 3;
+  }
 };
 
 /// The result of receiving a datagram with its sender.
@@ -45,9 +50,9 @@ struct basic_outgoing {
   /// If not null, its `local` and `interface_index`, if set, are the source address and interface. The
   /// other members are not used: a reply does not copy the traffic class and the ECN of a request.
   const packet_info* source = nullptr;
-  /// The TOS or traffic class byte, 0 to 255, whose low two bits are ECN; -1: that of the socket
-  /// (udp_socket::set_traffic_class). Local sockets have none, and ignore it.
-  int traffic_class = -1;
+  /// The TOS or traffic class byte, 0 to 255, whose low two bits are ECN. std::nullopt: that of the
+  /// socket (udp_socket::set_traffic_class). Local sockets have none, and ignore it.
+  std::optional<int> traffic_class = std::nullopt;
 };
 
 template <class Endpoint>

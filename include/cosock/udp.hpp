@@ -26,7 +26,7 @@ struct udp_socket_options {
   bool receive_address = false;        ///< packet_info::local and interface_index
   bool receive_traffic_class = false;  ///< packet_info::traffic_class
   bool receive_hops = false;           ///< packet_info::hops
-  bool receive_time = false;           ///< packet_info::at
+  bool receive_time = false;           ///< packet_info::arrival_time
   bool receive_dropped = false;        ///< packet_info::dropped
   bool receive_offload = false;        ///< let the system join datagrams that arrive (UDP_GRO)
   bool send_offload = true;  ///< let the system split the joined data of send_batch (UDP_SEGMENT)
@@ -156,8 +156,8 @@ class COSOCK_API udp_socket final : public basic_socket<datagram_socket, endpoin
   /// Whether the socket may send to broadcast addresses.
   void set_broadcast(bool allowed);
   [[nodiscard]] bool broadcast() const;
-  /// The TTL or hop limit of datagrams, 1 to 255; -1: the system's default.
-  void set_hops(int hops);
+  /// The TTL or hop limit of datagrams, 1 to 255. std::nullopt: the system's default.
+  void set_hops(std::optional<int> hops);
   [[nodiscard]] int hops() const;
   /// The TOS or traffic class of datagrams, 0 to 255. Its low two bits are ECN.
   void set_traffic_class(int byte);

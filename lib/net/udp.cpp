@@ -59,6 +59,17 @@ static_assert(int{IP_PMTUDISC_DO} == static_cast<int>(mtu_discovery::dont_fragme
 static_assert(int{IP_PMTUDISC_PROBE} == static_cast<int>(mtu_discovery::probe));
 static_assert(IP_PMTUDISC_DO == IPV6_PMTUDISC_DO && IP_PMTUDISC_PROBE == IPV6_PMTUDISC_PROBE);
 
+/// Sets the hop limit to the default of the system (ip(7), ipv6(7)).
+constexpr int system_default = -1;
+
+/// Refuses a number that one of the families would take for another one: it would use the low byte,
+/// or its default for -1.
+int in_range(const char* option, int value, int least, int largest) {
+  if (value < least || value > largest)
+    detail::raise(system_failure(EINVAL), std::string(option) + ' ' + std::to_string(value));
+  return value;
+}
+
 void set(const io_object* socket, option name, int value) {
   const bool v6 = is_v6(socket);
   if (v6) set(socket, IPPROTO_IPV6, name.v6, value);
@@ -318,7 +329,9 @@ void udp_socket::set_multicast_interface(const network_interface& out) {
     detail::raise(system_failure(errno));
 }
 
-void udp_socket::set_multicast_hops(int hops) { set(object_, group_hops, hops); }
+void udp_socket::set_multicast_hops(int hops) {
+  set(object_, group_hops, in_range("multicast_hops", hops, 0, 255));
+}
 int udp_socket::multicast_hops() const { return get(object_, group_hops); }
 void udp_socket::set_multicast_loopback(bool enabled) { set(object_, group_loopback, enabled); }
 bool udp_socket::multicast_loopback() const { return get(object_, group_loopback) != 0; }
@@ -327,9 +340,13 @@ void udp_socket::set_broadcast(bool allowed) {
   set<int>(object_, SOL_SOCKET, SO_BROADCAST, allowed);
 }
 bool udp_socket::broadcast() const { return get(object_, SOL_SOCKET, SO_BROADCAST) != 0; }
-void udp_socket::set_hops(int hops) { set(object_, unicast_hops, hops); }
+void udp_socket::set_hops(std::optional<int> hops) {
+  set(object_, unicast_hops, hops ? in_range("hops", *hops, 1, 255) : system_default);
+}
 int udp_socket::hops() const { return get(object_, unicast_hops); }
-void udp_socket::set_traffic_class(int byte) { set(object_, type_of_service, byte); }
+void udp_socket::set_traffic_class(int byte) {
+  set(object_, type_of_service, in_range("traffic_class", byte, 0, 255));
+}
 int udp_socket::traffic_class() const { return get(object_, type_of_service); }
 void udp_socket::set_mtu_discovery(cosock::mtu_discovery mode) {
   set(object_, path_mtu_discovery, static_cast<int>(mode));

@@ -145,7 +145,7 @@ COROUTINE_TEST_CASE(datagrams_are_safe_as_temporaries) {
   BOOST_TEST(n == 10u);
   const auto got = co_await socket.receive_from(into, info);
   BOOST_TEST(std::string(into, got.size) == std::string(10, 'x'));
-  BOOST_TEST(info.ecn() == 2);
+  BOOST_TEST(info.ecn().value() == 2);
   cosock::local_datagram_socket local{cosock::local_endpoint()};
   BOOST_TEST(co_await local.send_to({.data = "local", .to = local.local_endpoint()}) == 5u);
   BOOST_TEST((co_await local.receive(into)).size == 5u);

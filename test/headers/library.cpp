@@ -299,7 +299,7 @@ cosock::task<> datagrams(Socket& socket, const typename Socket::endpoint_type& p
   for (const auto datagram : batch)
     if (!datagram.truncated() && datagram.from() == peer)
       static_cast<void>(datagram.data().size() + datagram.length() +
-                        static_cast<unsigned>(datagram.info().hops));
+                        static_cast<unsigned>(datagram.info().hops.value_or(0)));
   static_cast<void>(batch.size() != 0 && !batch.empty());
   const std::array<cosock::const_buffer, 2> all = {cosock::const_buffer("a"),
                                                    cosock::const_buffer("b")};

@@ -168,7 +168,7 @@ COROUTINE_TEST_CASE(a_time_stamp_comes_with_them) {
   co_await p.sender.send("text");
   const received got = co_await next(p.receiver);
   BOOST_TEST((got.info.credentials == own_credentials()));
-  BOOST_TEST((got.info.at > before));
+  BOOST_TEST((got.info.arrival_time > before));
 }
 
 /// A peer that passes descriptors nobody asked for hides nothing, and they are closed.

@@ -319,7 +319,7 @@ COROUTINE_TEST_CASE(times_are_told_if_asked_for) {
   cosock::packet_info info;
   const auto got = co_await b.receive_from(into, info);
   BOOST_TEST((got.from == a.local_endpoint()));
-  BOOST_TEST((info.at > before));
+  BOOST_TEST((info.arrival_time > before));
 }
 
 COROUTINE_TEST_CASE(what_cannot_be_adopted_is_closed) {

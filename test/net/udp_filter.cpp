@@ -337,7 +337,7 @@ COROUTINE_TEST_CASE(a_batch_has_the_permitted_datagrams_in_their_order) {
   for (const auto& entry : batch) {
     BOOST_TEST(entry.from() == p.good.local_endpoint());
     BOOST_TEST(!entry.truncated());
-    BOOST_TEST(entry.info().traffic_class == static_cast<int>(4 * entry.size()));
+    BOOST_TEST(entry.info().traffic_class.value() == static_cast<int>(4 * entry.size()));
   }
   // A batch that is full of denied datagrams is filled again.
   for (int i = 0; i != 7; ++i) co_await p.send(p.bad, "denied");
