@@ -142,8 +142,8 @@ class COSOCK_API basic_datagram_socket {
 
   /// Sends each buffer as a datagram: to the connected peer, to the given one, or each to its own
   /// destination. Uses as few system calls as possible. Returns the number of datagrams. After an
-  /// error or a cancellation in the middle, throws batch_error (error.hpp) with the number of
-  /// datagrams that were sent.
+  /// error or a cancellation in the middle, throws transfer_error (error.hpp) with the
+  /// number of datagrams that were sent, and of their bytes.
   template <detail::array_of<const_buffer> Buffers>
   detail::datagram_send_batch_operation<Endpoint> send_batch(const Buffers& buffers);
   template <detail::array_of<const_buffer> Buffers>

@@ -70,34 +70,26 @@ class COSOCK_API detailed_error : public boost::system::system_error {
   std::runtime_error text_;  // its copies share the text, so copying does not throw
 };
 
-/// Thrown when an operation fails after some of the bytes were transferred, or when a message did
-/// not fit: bytes_transferred() is their number. If no byte was transferred, operations throw a
-/// plain system_error.
+/// Thrown when an operation fails after a part of the data was transferred, or when a message did
+/// not fit. If nothing was transferred, operations throw a plain system_error.
 class COSOCK_API transfer_error : public detailed_error {
  public:
   /// For those who implement streams.
   transfer_error(boost::system::error_code why, std::size_t bytes);
+  /// For those who implement datagram sockets: an error after some datagrams of a batch, and their
+  /// bytes.
+  transfer_error(boost::system::error_code why, std::size_t bytes, std::size_t datagrams);
   ~transfer_error() override;
   /// How many bytes were sent, or received into the buffer, before the error.
   [[nodiscard]] std::size_t bytes_transferred() const noexcept { return bytes_; }
+  /// How many datagrams of a batch, counted from the first, were sent before the error. 0 for the
+  /// operations of streams.
+  [[nodiscard]] std::size_t datagrams_transferred() const noexcept { return datagrams_; }
   [[nodiscard]] std::exception_ptr with_code(const boost::system::error_code&) const override;
 
  private:
   std::size_t bytes_;
-};
-
-/// Thrown by `send_batch` when it fails after some of the datagrams were sent.
-class COSOCK_API batch_error : public detailed_error {
- public:
-  /// For those who implement datagram sockets.
-  batch_error(boost::system::error_code why, std::size_t datagrams);
-  ~batch_error() override;
-  /// How many datagrams, counted from the first, were sent before the error.
-  [[nodiscard]] std::size_t datagrams_sent() const noexcept { return datagrams_; }
-  [[nodiscard]] std::exception_ptr with_code(const boost::system::error_code&) const override;
-
- private:
-  std::size_t datagrams_;
+  std::size_t datagrams_ = 0;
 };
 
 /// Several tasks that ran concurrently have failed. The code is that of the first, or

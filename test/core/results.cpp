@@ -121,8 +121,10 @@ COROUTINE_TEST_CASE(the_count_of_a_batch_is_kept) {
   try {
     r.value();
     BOOST_ERROR("too large");
-  } catch (const cosock::batch_error& e) {
-    BOOST_TEST(e.datagrams_sent() == 1u);
+  } catch (const cosock::transfer_error& e) {
+    BOOST_TEST(e.datagrams_transferred() == 1u);
+    BOOST_TEST(e.bytes_transferred() == 3u);
+    BOOST_TEST(std::string(e.what()).find("after 1 datagrams: ") == 0u);
   }
 }
 

@@ -45,8 +45,7 @@ cosock::task<> errors() {
     static_cast<void>(several.errors().size());
   } catch (const cosock::transfer_error& partial) {
     static_cast<void>(partial.bytes_transferred());
-  } catch (const cosock::batch_error& partial) {
-    static_cast<void>(partial.datagrams_sent());
+    static_cast<void>(partial.datagrams_transferred());
   } catch (const boost::system::system_error& error) {
     if (error.code() == cosock::error::closed) throw;
     static_cast<void>(cosock::is_permanent(error.code()));

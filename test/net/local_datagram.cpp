@@ -120,8 +120,8 @@ COROUTINE_TEST_CASE(a_batch_that_is_cancelled_in_the_middle_says_how_many_have_g
       else
         co_await cosock::with_timeout(5ms, a.send_batch(all, b.local_endpoint()));
       BOOST_ERROR("the queue takes all");
-    } catch (const cosock::batch_error& e) {
-      gone = e.datagrams_sent();
+    } catch (const cosock::transfer_error& e) {
+      gone = e.datagrams_transferred();
       BOOST_TEST(e.code() == cosock::error::timed_out);
     }
     local_datagram_batch batch(1000, 16);

@@ -149,9 +149,9 @@ NETWORK_COROUTINE_TEST_CASE(a_batch_ends_at_a_datagram_that_is_too_large) {
     try {
       co_await p.sender.send_batch(mixed);
       BOOST_ERROR("sent");
-    } catch (const cosock::batch_error& e) {
+    } catch (const cosock::transfer_error& e) {
       BOOST_TEST(is_message_size(e.code()));
-      BOOST_TEST(e.datagrams_sent() == 1u);
+      BOOST_TEST(e.datagrams_transferred() == 1u);
     }
     BOOST_TEST(co_await size_of_next(p.receiver) == fits.size());
   }

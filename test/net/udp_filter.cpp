@@ -153,10 +153,10 @@ COROUTINE_TEST_CASE(a_batch_is_sent_up_to_the_first_denied_address) {
   std::size_t sent = 0;
   try {
     co_await p.server.send_batch(all);
-  } catch (const cosock::batch_error& e) {
+  } catch (const cosock::transfer_error& e) {
     BOOST_TEST(is(error::address_denied)(e));
     BOOST_TEST(std::string(e.what()).starts_with("after 3 datagrams"), e.what());
-    sent = e.datagrams_sent();
+    sent = e.datagrams_transferred();
   }
   BOOST_TEST(sent == 3u);
   for (int i = 0; i != 3; ++i) BOOST_TEST(co_await next_text(p.good) == "x");
@@ -196,8 +196,8 @@ COROUTINE_TEST_CASE(a_large_batch_is_sent_as_a_whole) {
     std::size_t sent = 0;
     try {
       co_await sender.send_batch(last);
-    } catch (const cosock::batch_error& e) {
-      sent = e.datagrams_sent();
+    } catch (const cosock::transfer_error& e) {
+      sent = e.datagrams_transferred();
     }
     BOOST_TEST(sent == count - 1);
   }
