@@ -121,7 +121,7 @@ cosock::task<> combinations() {
   const auto [one, two, three] =
       co_await cosock::when_all(number(1), reference(value), cosock::sleep_for(1ms));
   two.get() = one;
-  static_cast<void>(three == cosock::nothing());
+  static_cast<void>(three == std::monostate());
   std::vector<cosock::task<int>> numbers;
   numbers.push_back(number(1));
   static_cast<void>(co_await cosock::when_all(std::move(numbers)));
