@@ -6,6 +6,7 @@
 
 #include <cosock/udp.hpp>
 
+#include "core/checkpoint.hpp"
 #include "core/text.hpp"
 #include "loop/engine.hpp"
 #include "net/filtered_datagrams.hpp"
@@ -218,7 +219,7 @@ udp_socket::udp_socket(loop& loop, const endpoint& at, const udp_socket_options&
 
 udp_socket::~udp_socket() = default;
 
-udp_socket udp_socket::connected_to(const endpoint& peer, const udp_socket_options& options) {
+udp_socket udp_socket::open_connected(const endpoint& peer, const udp_socket_options& options) {
   udp_socket s(open(scheduler::required(), peer, options, false));
   s.connect(peer);
   return s;
@@ -365,6 +366,15 @@ std::uint32_t udp_socket::dropped() const {
   return memory[SK_MEMINFO_DROPS];
 }
 
+task<udp_socket> connect_udp(endpoint peer, udp_socket_options options) {
+  co_await detail::checkpoint();
+  co_return udp_socket::open_connected(peer, options);
+}
+
+task<udp_socket> connect_udp(std::string host, std::uint16_t port, udp_socket_options options) {
+  return connect_udp(std::move(host), std::to_string(port), options);
+}
+
 task<udp_socket> connect_udp(std::string host, std::string service, udp_socket_options options) {
   const std::string target = detail::printable(host);
   udp_socket connected;
@@ -389,7 +399,7 @@ task<udp_socket> connect_udp(std::string host, std::string service, udp_socket_o
         continue;
       }
       try {
-        connected = udp_socket::connected_to(*to, attempt_options);
+        connected = udp_socket::open_connected(*to, attempt_options);
       } catch (const boost::system::system_error&) {
         if (hook_has_thrown) throw;
         failure = std::current_exception();

@@ -138,6 +138,9 @@ COROUTINE_TEST_CASE(option_structs_are_safe_as_temporaries) {
 
 COROUTINE_TEST_CASE(datagrams_are_safe_as_temporaries) {
   cosock::udp_socket socket({cosock::address::loopback_v4(), 0}, {.receive_traffic_class = true});
+  cosock::udp_socket client = co_await cosock::connect_udp(
+      cosock::endpoint(socket.local_endpoint()), {.send_offload = false, .filter = {}});
+  BOOST_TEST(client.is_open());
   char into[16];
   cosock::packet_info info;
   const std::size_t n = co_await socket.send_to(

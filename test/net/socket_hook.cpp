@@ -129,7 +129,7 @@ COROUTINE_TEST_CASE(a_udp_socket_calls_it_before_bind) {
                boost::test_tools::per_element());
     BOOST_TEST(priority(socket.native_handle()) == 5);
     const udp_socket client =
-        udp_socket::connected_to(socket.local_endpoint(), {.configure = set_priority});
+        co_await cosock::connect_udp(socket.local_endpoint(), {.configure = set_priority});
     BOOST_TEST(priority(client.native_handle()) == 5);
   }
   co_return;
@@ -190,7 +190,7 @@ COROUTINE_TEST_CASE(an_exception_leaves_the_constructor_and_nothing_open) {
   BOOST_CHECK_EXCEPTION((udp_socket(any_port_v4, {.configure = hook})), std::runtime_error,
                         is_of_hook);
   BOOST_CHECK_EXCEPTION(
-      (void)udp_socket::connected_to(endpoint::parse("127.0.0.1:1"), {.configure = hook}),
+      (void)co_await cosock::connect_udp(endpoint::parse("127.0.0.1:1"), {.configure = hook}),
       std::runtime_error, is_of_hook);
   BOOST_CHECK_EXCEPTION((local_acceptor(folder.at("a"), {.configure = hook})), std::runtime_error,
                         is_of_hook);

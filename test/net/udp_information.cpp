@@ -84,7 +84,7 @@ COROUTINE_TEST_CASE(drops_are_counted) {
   options.receive_dropped = true;
   options.receive_buffer = 4096;
   udp_socket server(any_port_v4, options);
-  udp_socket client = udp_socket::connected_to(server.local_endpoint());
+  udp_socket client = co_await cosock::connect_udp(server.local_endpoint());
   const std::vector<const_buffer> many(1000, const_buffer("some bytes"));
   co_await client.send_batch(many);
   datagram_batch batch(1000, 16);
@@ -124,7 +124,7 @@ COROUTINE_TEST_CASE(a_flood_is_accounted_for) {
   std::thread flood([to] {
     cosock::loop on;
     on.run([](endpoint to) -> task<> {
-      udp_socket client = udp_socket::connected_to(to);
+      udp_socket client = co_await cosock::connect_udp(to);
       const std::vector<const_buffer> part(1000, const_buffer("eight..."));
       for (std::size_t sent = 0; sent != many;) sent += co_await client.send_batch(part);
     }(to));
@@ -132,7 +132,7 @@ COROUTINE_TEST_CASE(a_flood_is_accounted_for) {
   const auto end = [&]() -> task<> {
     // Not before the flood is over, and again for as long as it may have been lost.
     while (got + server.dropped() < many) co_await cosock::sleep_for(1ms);
-    udp_socket client = udp_socket::connected_to(to);
+    udp_socket client = co_await cosock::connect_udp(to);
     co_await client.send("over");
   };
   co_await cosock::when_all(receive(), end());
