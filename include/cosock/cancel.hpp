@@ -192,16 +192,17 @@ auto with_deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> 
 }
 
 /// Awaits `operation`, shielded from cancellation of the enclosing scopes, for cleanup that must
-/// await, such as a farewell message. It needs a limit of its own: `shielded(with_timeout(1s,
-/// goodbye()))`. Afterwards an enclosing scope that was cancelled is still cancelled.
+/// await, such as a farewell message. Returns its result. It needs a limit of its own:
+/// `shielded(with_timeout(1s, goodbye()))`. Afterwards an enclosing scope that was cancelled is still
+/// cancelled.
 template <class A>
 auto shielded(A&& operation) {
   return detail::shield_awaiter<detail::operand_t<A>>(INT64_MAX, std::forward<A>(operation));
 }
 
 /// Awaits `operation`, and delays cancellation of the enclosing scopes by `grace`, so that work in
-/// progress can finish. The time counts from the cancellation; zero or less delays nothing. Throws
-/// std::invalid_argument from the call, not from the await, for NaN.
+/// progress can finish. Returns the result of `operation`. The time counts from the cancellation; zero
+/// or less delays nothing. Throws std::invalid_argument from the call, not from the await, for NaN.
 template <class Rep, class Period, class A>
 auto with_grace(std::chrono::duration<Rep, Period> grace, A&& operation) {
   return detail::shield_awaiter<detail::operand_t<A>>(detail::to_ns(grace),

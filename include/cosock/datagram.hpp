@@ -117,16 +117,15 @@ class COSOCK_API basic_datagram_socket {
   /// Sends several buffers as one datagram.
   template <detail::not_one_const_buffer Buffers>
   detail::datagram_send_operation<Endpoint> send(const Buffers& data);
-  /// Sends a datagram to a peer, over the interface of its scope id if it has one. Errors:
-  /// no_such_device, with the peer in what(), if there is no such interface.
+  /// Sends a datagram to a peer, over the interface of its scope id if it has one. Returns its size.
+  /// Errors: no_such_device, with the peer in what(), if there is no such interface.
   detail::datagram_send_operation<Endpoint> send_to(const_buffer data, const Endpoint& to);
   template <detail::not_one_const_buffer Buffers>
   detail::datagram_send_operation<Endpoint> send_to(const Buffers& data, const Endpoint& to);
   /// Sends from the `local` address and `interface_index` of a packet_info, if they are set; its other
-  /// members are not used. With
-  /// the packet_info of a request, the reply is sent from the address that the request was sent to,
-  /// or for a multicast group over the interface on which it arrived. `source` must outlive the
-  /// `co_await`.
+  /// members are not used. With the packet_info of a request, the reply is sent from the address that
+  /// the request was sent to, or for a multicast group over the interface on which it arrived.
+  /// `source` must outlive the `co_await`.
   detail::datagram_send_operation<Endpoint> send_to(const_buffer data, const Endpoint& to,
                                                     const packet_info& source);
   /// Sends one datagram with its source and its traffic class, as send_batch() does for several. A

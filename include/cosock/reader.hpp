@@ -183,8 +183,8 @@ class COSOCK_API buffered_reader final : public byte_stream {
   /// `delimiter` must outlive the `co_await`, and must not be empty (std::invalid_argument).
   detail::reader_view_operation read_until(std::string_view delimiter);
 
-  /// Reads this number of bytes. Errors: `error::frame_too_long` for more than the capacity of the
-  /// reader.
+  /// Reads this number of bytes. Returns them. Errors: `error::frame_too_long` for more than the
+  /// capacity of the reader.
   detail::reader_view_operation read_exactly(std::size_t bytes);
 
   /// Fills `into`. Returns false at the orderly end of the stream; then nothing was read. If `into`
