@@ -19,6 +19,10 @@
 
 namespace cosock {
 
+namespace detail {
+class timeout_scope;
+}
+
 /// The error codes of the library; all other errors have codes of the system. Operations throw
 /// boost::system::system_error with one of these codes or with an errno of the system category.
 /// Each code equals the portable condition of boost::system::errc in parentheses.
@@ -54,7 +58,7 @@ enum class error {
 
 /// Base of errors that carry data besides the code; programs may derive their own. If a deadline
 /// has ended the operation, with_timeout() and the other scopes replace the code `cancelled` by
-/// `timed_out`, and keep the data.
+/// `timed_out`, keep the data, and name the limit in what().
 class COSOCK_API detailed_error : public boost::system::system_error {
  public:
   /// The text of what() is `about: message`, with the message of the code; without `about`, the message.
@@ -67,6 +71,7 @@ class COSOCK_API detailed_error : public boost::system::system_error {
   [[nodiscard]] virtual std::exception_ptr with_code(const boost::system::error_code&) const = 0;
 
  private:
+  friend class detail::timeout_scope;
   std::runtime_error text_;  // its copies share the text, so copying does not throw
 };
 
@@ -116,11 +121,16 @@ class COSOCK_API operation_error : public boost::system::error_code {
   operation_error() noexcept = default;
   operation_error(const boost::system::error_code& code, std::exception_ptr exception = {}) noexcept
       : error_code(code), exception_(std::move(exception)) {}
+  /// For the library: an error by a time limit, which the text names.
+  operation_error(const boost::system::error_code& code, std::exception_ptr exception,
+                  detail::passed_limit limit) noexcept
+      : error_code(code), exception_(std::move(exception)), limit_(limit) {}
   /// The exception, derived from system_error; null if there is no error.
   [[nodiscard]] std::exception_ptr exception() const;
 
  private:
-  std::exception_ptr exception_;  // null: says no more than the code
+  std::exception_ptr exception_;  // null: says no more than the code and the limit
+  detail::passed_limit limit_;
 };
 
 /// Throws the exception, as value() of a result does.
@@ -168,7 +178,7 @@ class COSOCK_AWAITABLE result_awaiter final : public awaiter_of<result_awaiter<A
   }
   cosock::result<value> result() {
     if (const failure f = operand_.fail())
-      return {boost::system::in_place_error, to_error_code(f), details()};
+      return {boost::system::in_place_error, to_error_code(f), details(), limit_of(operand_)};
     if constexpr (std::is_void_v<value>) {
       operand_.result();
       return {};

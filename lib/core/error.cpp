@@ -10,6 +10,7 @@
 #include <cosock/detail/size.hpp>
 
 #include "core/failure.hpp"
+#include "core/text.hpp"
 
 #include <stdexcept>
 
@@ -146,7 +147,9 @@ multiple_errors::~multiple_errors() = default;
 
 std::exception_ptr operation_error::exception() const {
   if (exception_ || !failed()) return exception_;
-  return std::make_exception_ptr(plain_error(*this, message()));
+  const bool by_limit = limit_ && *this == error::timed_out;
+  return std::make_exception_ptr(
+      plain_error(*this, by_limit ? detail::text_of(limit_) : message()));
 }
 
 void throw_exception_from_error(const operation_error& e, const boost::source_location&) {
