@@ -88,7 +88,8 @@ concept array_of = requires(const C& c) {
 template <class Endpoint>
 class COSOCK_API basic_datagram_socket {
  public:
-  /// The type of addresses, and the types of batches and outgoing datagrams.
+  /// The type of addresses, and the types of batches and outgoing datagrams: for example
+  /// `local_datagram_socket::batch`.
   using endpoint_type = Endpoint;
   using batch = basic_datagram_batch<Endpoint>;
   using outgoing = basic_outgoing<Endpoint>;
@@ -170,44 +171,6 @@ class COSOCK_API basic_datagram_socket {
   detail::io_object* object_;
 };
 
-/// One datagram of a batch. Refers to the batch, and is valid until that is filled again.
-template <class Endpoint>
-class batch_datagram {
- public:
-  /// The received bytes; a prefix of the datagram if it was truncated.
-  [[nodiscard]] const_buffer data() const noexcept { return {data_, size_}; }
-  [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  /// The length of the datagram when it was sent.
-  [[nodiscard]] std::size_t length() const noexcept { return size_ + cut_; }
-  /// True if it did not fit: its end is lost.
-  [[nodiscard]] bool truncated() const noexcept { return cut_ != 0; }
-  /// The sender.
-  [[nodiscard]] Endpoint from() const noexcept {
-    Endpoint e;
-    unsigned size;
-    const void* name = memory_->name(slot_, size);
-    detail::sockaddr_traits<Endpoint>::codec.decode(name, size, &e);
-    return e;
-  }
-  /// The ancillary data enabled in udp_socket_options.
-  [[nodiscard]] packet_info info() const noexcept {
-    packet_info packet;
-    memory_->info(slot_, packet);
-    return packet;
-  }
-
- private:
-  friend class basic_datagram_batch<Endpoint>;
-  batch_datagram(const detail::batch_memory* memory, const detail::batch_slot* slot,
-                 const char* data, std::size_t size, std::size_t cut) noexcept
-      : memory_(memory), slot_(slot), data_(data), size_(size), cut_(cut) {}
-  const detail::batch_memory* memory_;
-  const detail::batch_slot* slot_;
-  const char* data_;
-  std::size_t size_;
-  std::size_t cut_;
-};
-
 /// Memory for the datagrams of receive_batch, and a forward range of them. The constructor
 /// allocates the memory.
 ///
@@ -217,8 +180,44 @@ class batch_datagram {
 template <class Endpoint>
 class basic_datagram_batch : private detail::batch_memory {
  public:
+  /// One datagram of a batch. Refers to the batch, and is valid until that is filled again.
+  class datagram {
+   public:
+    /// The received bytes; a prefix of the datagram if it was truncated.
+    [[nodiscard]] const_buffer data() const noexcept { return {data_, size_}; }
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+    /// The length of the datagram when it was sent.
+    [[nodiscard]] std::size_t length() const noexcept { return size_ + cut_; }
+    /// True if it did not fit: its end is lost.
+    [[nodiscard]] bool truncated() const noexcept { return cut_ != 0; }
+    /// The sender.
+    [[nodiscard]] Endpoint from() const noexcept {
+      Endpoint e;
+      unsigned size;
+      const void* name = memory_->name(slot_, size);
+      detail::sockaddr_traits<Endpoint>::codec.decode(name, size, &e);
+      return e;
+    }
+    /// The ancillary data enabled in udp_socket_options.
+    [[nodiscard]] packet_info info() const noexcept {
+      packet_info packet;
+      memory_->info(slot_, packet);
+      return packet;
+    }
+
+   private:
+    friend class basic_datagram_batch;
+    datagram(const detail::batch_memory* memory, const detail::batch_slot* slot, const char* data,
+             std::size_t size, std::size_t cut) noexcept
+        : memory_(memory), slot_(slot), data_(data), size_(size), cut_(cut) {}
+    const detail::batch_memory* memory_;
+    const detail::batch_slot* slot_;
+    const char* data_;
+    std::size_t size_;
+    std::size_t cut_;
+  };
   /// The type of its elements.
-  using value_type = batch_datagram<Endpoint>;
+  using value_type = datagram;
 
   /// Room for `count` datagrams of up to `bytes_each` bytes. Memory that is never written to costs
   /// only address space. With 0 bytes each, only the lengths are received; with a count of 0, nothing.
@@ -232,7 +231,7 @@ class basic_datagram_batch : private detail::batch_memory {
   /// A forward iterator whose reference is a value. Valid until the batch is filled again.
   class iterator {
    public:
-    using value_type = batch_datagram<Endpoint>;
+    using value_type = datagram;
     using difference_type = std::ptrdiff_t;
     iterator() noexcept = default;
     value_type operator*() const noexcept {

@@ -9,11 +9,6 @@
 
 namespace cosock {
 
-class local_datagram_socket;
-/// The types of its batches and of its outgoing datagrams.
-using local_datagram_batch = basic_datagram_batch<local_endpoint>;
-using outgoing_local_datagram = basic_outgoing<local_endpoint>;
-
 namespace detail {
 template <>
 struct COSOCK_API sockaddr_traits<local_endpoint> {

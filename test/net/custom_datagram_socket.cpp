@@ -271,7 +271,7 @@ COROUTINE_TEST_CASE(its_endpoints_may_be_names_of_local_sockets) {
   host<cosock::local_endpoint> one(net, cosock::local_endpoint::path("/one"));
   host<cosock::local_endpoint> other(net, cosock::local_endpoint::path("/other"));
   co_await one.send_to("hello", cosock::local_endpoint::path("/other"));
-  cosock::local_datagram_batch batch(2, 8);
+  cosock::local_datagram_socket::batch batch(2, 8);
   BOOST_TEST(co_await other.receive_batch(batch) == 1u);
   BOOST_TEST((*batch.begin()).from().to_string() == "/one");
 }

@@ -26,7 +26,6 @@ using namespace test;
 using boost::system::system_error;
 using cosock::as_result;
 using cosock::const_buffer;
-using cosock::local_datagram_batch;
 using cosock::local_datagram_socket;
 using cosock::local_endpoint;
 using cosock::task;
@@ -124,7 +123,7 @@ COROUTINE_TEST_CASE(a_batch_that_is_cancelled_in_the_middle_says_how_many_have_g
       gone = e.datagrams_transferred();
       BOOST_TEST(e.code() == cosock::error::timed_out);
     }
-    local_datagram_batch batch(1000, 16);
+    local_datagram_socket::batch batch(1000, 16);
     std::size_t got = 0;
     BOOST_TEST(co_await b.receive_batch(batch) == gone);
     for (const auto& each : batch)
@@ -198,7 +197,7 @@ COROUTINE_TEST_CASE(descriptors_nobody_asked_for_are_closed) {
     cosock::packet_info info;
     const std::array<cosock::mutable_buffer, 2> pieces = {cosock::buffer(into, 4),
                                                           cosock::buffer(into + 4, 4)};
-    local_datagram_batch batch(1, 8);
+    local_datagram_socket::batch batch(1, 8);
     co_await b.receive(into);
     co_await b.receive_from(into, info);
     co_await b.receive(pieces);

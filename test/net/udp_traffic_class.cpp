@@ -204,10 +204,10 @@ COROUTINE_TEST_CASE(a_local_socket_ignores_it) {
   using cosock::local_datagram_socket;
   local_datagram_socket receiver{cosock::local_endpoint()};
   local_datagram_socket sender{cosock::local_endpoint()};
-  const cosock::outgoing_local_datagram datagram = {
+  const cosock::local_datagram_socket::outgoing datagram = {
       .data = "text", .to = receiver.local_endpoint(), .traffic_class = 1};
   BOOST_TEST(co_await sender.send_to(datagram) == 4u);
-  const std::vector<cosock::outgoing_local_datagram> two(2, datagram);
+  const std::vector<cosock::local_datagram_socket::outgoing> two(2, datagram);
   BOOST_TEST(co_await sender.send_batch(two) == 2u);
   for (int i = 0; i != 3; ++i) {
     char into[8];
