@@ -208,6 +208,8 @@ class COSOCK_API buffered_reader final : public byte_stream {
   /// Called after each item, it returns the descriptors of this item: those of a send belong to the
   /// item in which the send began. If a peer sends several items at once, all descriptors belong to the
   /// first of these items; then take as many after each item as the item announces.
+  /// Likewise the descriptors that a cancelled read has received belong to the first item that is read
+  /// from its bytes.
   ///
   /// Bytes count as consumed if they are returned, skipped, or taken from the buffer by receive() or
   /// by a reader over this one. Descriptors of other bytes stay for later calls, also if the read was
