@@ -286,8 +286,9 @@ NETWORK_COROUTINE_TEST_CASE(the_limit_covers_the_look_up) {
   const refusal why = co_await failure_of(connect("silent.test", 80, options));
   BOOST_TEST((steady_clock::now() - begin < 4s));  // the name server is waited for for 5 s
   BOOST_TEST(why.code == make_error_code(error::timed_out));
-  BOOST_TEST(why.text ==
-             "cannot connect to silent.test:80: the time limit of 10 ms has passed during the look-up");
+  BOOST_TEST(
+      why.text ==
+      "cannot connect to silent.test:80: the time limit of 10 ms has passed during the look-up");
   cosock::cancel_scope scope;
   cosock::loop::current().post([&scope] { scope.cancel(); });
   const auto cancelled = co_await as_result(scope.run(connect("silent.test", 80)));
