@@ -26,7 +26,7 @@ cosock::task<> transfer(std::uint64_t rounds) {
   cosock::udp_socket_options joined;
   joined.receive_offload = true;
   cosock::udp_socket to({cosock::address::loopback_v4(), 0}, joined);
-  cosock::udp_socket from = cosock::udp_socket::connected_to(to.local_endpoint());
+  cosock::udp_socket from = co_await cosock::connect_udp(to.local_endpoint());
   static char memory[in_a_round][datagram_bytes];
   const std::vector<cosock::const_buffer> out(std::begin(memory), std::end(memory));
   cosock::datagram_batch in(16);

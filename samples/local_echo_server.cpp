@@ -32,7 +32,8 @@ cosock::task<> serve_client(cosock::local_stream_socket socket,
   std::printf("process %d of user %u has connected\n", peer.pid, peer.uid);
   const auto result =
       co_await cosock::as_result(cosock::with_grace(10s, echo(std::move(socket), idle_limit)));
-  if (!result) std::fprintf(stderr, "local_echo_server: %s\n", result.error().message().c_str());
+  if (!result)
+    std::fprintf(stderr, "local_echo_server: %s\n", cosock::error_message(result.error()).c_str());
 }
 
 cosock::task<> serve(cosock::local_endpoint endpoint, std::chrono::milliseconds idle_limit) {

@@ -150,7 +150,7 @@ echo)
   kill -TERM $server
   wait $server || die "status of the server"
   server=
-  grep -q '^echo_server: connection from 127.0.0.1:[0-9]*: the time limit has passed' \
+  grep -q '^echo_server: connection from 127.0.0.1:[0-9]*: the time limit of .* has passed' \
     "$work/server-errors" ||
     die "stderr of the server: $(cat "$work/server-errors")"
   # The output of the client is a broken pipe.
@@ -269,7 +269,7 @@ local)
   client=$!
   exec 7>"$work/nothing"
   end=$((SECONDS + 60))
-  until grep -q '^local_echo_server: the time limit has passed' "$work/server-errors"; do
+  until grep -q '^local_echo_server: the time limit of .* has passed' "$work/server-errors"; do
     [ $SECONDS -lt $end ] || die "a silent client stays connected"
     read -rt 0.01 <> <(:)
   done
@@ -643,7 +643,7 @@ END
   expect_no_text alice '/ping'
   send_line alice /quit
   expect_exit alice 0
-  grep -q '^chat_server: connection from 127.0.0.1:[0-9]*: the time limit has passed' \
+  grep -q '^chat_server: connection from 127.0.0.1:[0-9]*: the time limit of .* has passed' \
     "$work/server-errors" &&
     [ "$(wc -l <"$work/server-errors")" = 1 ] || die "stderr: $(cat "$work/server-errors")"
   : >"$work/server-errors"

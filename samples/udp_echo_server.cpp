@@ -36,7 +36,8 @@ cosock::task<> serve(cosock::endpoint endpoint) {
     }
     // An unreachable peer is an error of the batch, but no reason to stop.
     const auto sent = co_await cosock::as_result(socket.send_batch(answers));
-    if (!sent) std::fprintf(stderr, "udp_echo_server: %s\n", sent.error().message().c_str());
+    if (!sent)
+      std::fprintf(stderr, "udp_echo_server: %s\n", cosock::error_message(sent.error()).c_str());
   }
 }
 

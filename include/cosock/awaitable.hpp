@@ -12,8 +12,12 @@ namespace cosock {
 ///
 /// An awaitable does nothing until it is awaited. It is awaited once, as an rvalue, in a cosock::task,
 /// on the loop to which its object belongs; one that is destroyed before has no effect. Each is a
-/// cancellation point: in a cancelled scope it ends with `error::cancelled`. Its type has no name that
-/// a program may use: take it as `auto`, or as a template parameter with this concept.
+/// cancellation point: in a cancelled scope it ends with `error::cancelled`.
+///
+/// Its type has no name that a program may use: take it as `auto`, or as a template parameter with this
+/// concept. The headers show a class of namespace detail where a function returns an operation. Each
+/// kind of operation has its own class, so that waiting allocates nothing and is inlined; the comment
+/// of the function says what `co_await` returns.
 template <class A>
 concept awaitable = detail::awaitable<A>;
 

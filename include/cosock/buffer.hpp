@@ -6,6 +6,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <iterator>
 #include <type_traits>
 
@@ -112,14 +113,13 @@ class const_buffer {
 /// one.
 template <class R>
   requires std::constructible_from<mutable_buffer, R>
-[[nodiscard]] mutable_buffer buffer(R&& range,
-                                    std::size_t max_bytes = static_cast<std::size_t>(-1)) {
+[[nodiscard]] mutable_buffer buffer(R&& range, std::size_t max_bytes = SIZE_MAX) {
   const mutable_buffer all(range);
   return {all.data(), all.size() < max_bytes ? all.size() : max_bytes};
 }
 template <class R>
   requires(!std::constructible_from<mutable_buffer, R> && std::constructible_from<const_buffer, R>)
-[[nodiscard]] const_buffer buffer(R&& range, std::size_t max_bytes = static_cast<std::size_t>(-1)) {
+[[nodiscard]] const_buffer buffer(R&& range, std::size_t max_bytes = SIZE_MAX) {
   const const_buffer all(range);
   return {all.data(), all.size() < max_bytes ? all.size() : max_bytes};
 }

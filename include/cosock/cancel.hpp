@@ -42,18 +42,19 @@ class COSOCK_API timeout_scope : public cancellable, public timer {
     return expired_ ? yield_in_scope(awaiting) : step::done;
   }
   failure translated(failure inner) const noexcept;
-  /// For a catch block: rethrows the exception, `cancelled` as `timed_out`.
-  [[noreturn]] void rethrow() const;
+  /// For a catch block: rethrows the exception, `cancelled` as `timed_out` with the limit in its text.
+  [[noreturn]] void rethrow(passed_limit) const;
 
-  template <class A>
-  decltype(auto) result_of_operand(A& operand) {
+  /// The result of the operand of `scope`, a class derived from this one.
+  template <class Scope, class A>
+  decltype(auto) result_of_operand(const Scope& scope, A& operand) {
     leave();
     if (!expired_) [[likely]]
       return operand.result();
     try {
       return operand.result();
     } catch (...) {
-      rethrow();
+      rethrow(scope.own_limit());
     }
   }
 
@@ -63,6 +64,7 @@ class COSOCK_API timeout_scope : public cancellable, public timer {
 
  private:
   class yielding;
+  [[noreturn]] static void rethrow_with_limit(const std::exception_ptr&, passed_limit);
   step yield_in_scope(std::coroutine_handle<> awaiting);
   cancellable* yielding_ = nullptr;
 };
@@ -81,8 +83,16 @@ class COSOCK_AWAITABLE timeout_awaiter final : public awaiter_of<timeout_awaiter
   step start(std::coroutine_handle<> awaiting, cancel_node& outer) {
     // An operation that ends at once needs no clock; a task may compute before it first waits.
     constexpr bool is_task = !std::derived_from<A, operation>;
-    std::int64_t at = Deadline ? ns_ : is_task ? later(current_time(*outer.loop), ns_) : 0;
-    expired_ = Deadline ? ns_ <= current_time(*outer.loop) : ns_ <= 0;
+    std::int64_t at = 0;
+    if constexpr (Deadline) {
+      at = ns_;
+      const std::int64_t now = current_time(*outer.loop);
+      expired_ = at <= now;
+      ns_ = expired_ ? 0 : at - now;
+    } else {
+      if (is_task) at = later(current_time(*outer.loop), ns_);
+      expired_ = ns_ <= 0;
+    }
     enter(outer);
     if (operand_.start(awaiting, inner_) == step::done) return complete_or_yield(awaiting);
     if (expired_) return step::pending;
@@ -90,15 +100,22 @@ class COSOCK_AWAITABLE timeout_awaiter final : public awaiter_of<timeout_awaiter
     start_timer(*outer.loop, at);
     return step::pending;
   }
-  decltype(auto) result() { return result_of_operand(operand_); }
+  decltype(auto) result() { return result_of_operand(*this, operand_); }
   failure fail() noexcept {
     leave();
     return translated(operand_.fail());
   }
   bool has_details() const noexcept { return detail::has_details(operand_); }
+  passed_limit limit() const noexcept {
+    const passed_limit inner = limit_of(operand_);
+    return inner || !expired_ ? inner : own_limit();
+  }
+  passed_limit own_limit() const noexcept {
+    return Deadline ? passed_limit::of_deadline(ns_) : passed_limit::of_duration(ns_);
+  }
 
  private:
-  std::int64_t ns_;
+  std::int64_t ns_;  // of the clock for a deadline, and since start() how far ahead it was
   A operand_;
 };
 
@@ -154,6 +171,7 @@ class COSOCK_AWAITABLE shield_awaiter final : public awaiter_of<shield_awaiter<A
     return operand_.fail();
   }
   bool has_details() const noexcept { return detail::has_details(operand_); }
+  passed_limit limit() const noexcept { return limit_of(operand_); }
 
  private:
   A operand_;
@@ -166,8 +184,9 @@ class scope_awaiter;
 
 /// Awaits `operation`, a task or an operation such as `socket.receive(buffer)`, for at most `limit`.
 ///
-/// Returns the result of `operation`. Throws `error::timed_out` if the limit expires first: every
-/// operation inside, name resolution included, then ends with `error::cancelled`. If the operation
+/// Returns the result of `operation`. Throws `error::timed_out`, with the limit in what(), if the limit
+/// expires first: every operation inside, name resolution included, then ends with
+/// `error::cancelled`. If the operation
 /// completes before that takes effect, its result is returned. Other errors pass unchanged. A
 /// cancellation from outside is thrown as `error::cancelled`, so it differs from an expired limit.
 /// Limits nest: the nearest deadline wins.
@@ -192,16 +211,17 @@ auto with_deadline(std::chrono::time_point<Clock, Duration> deadline, A&& operat
 }
 
 /// Awaits `operation`, shielded from cancellation of the enclosing scopes, for cleanup that must
-/// await, such as a farewell message. It needs a limit of its own: `shielded(with_timeout(1s,
-/// goodbye()))`. Afterwards an enclosing scope that was cancelled is still cancelled.
+/// await, such as a farewell message. Returns its result. It needs a limit of its own:
+/// `shielded(with_timeout(1s, goodbye()))`. Afterwards an enclosing scope that was cancelled is still
+/// cancelled.
 template <class A>
 auto shielded(A&& operation) {
   return detail::shield_awaiter<detail::operand_t<A>>(INT64_MAX, std::forward<A>(operation));
 }
 
 /// Awaits `operation`, and delays cancellation of the enclosing scopes by `grace`, so that work in
-/// progress can finish. The time counts from the cancellation; zero or less delays nothing. Throws
-/// std::invalid_argument from the call, not from the await, for NaN.
+/// progress can finish. Returns the result of `operation`. The time counts from the cancellation; zero
+/// or less delays nothing. Throws std::invalid_argument from the call, not from the await, for NaN.
 template <class Rep, class Period, class A>
 auto with_grace(std::chrono::duration<Rep, Period> grace, A&& operation) {
   return detail::shield_awaiter<detail::operand_t<A>>(detail::to_ns(grace),
@@ -238,7 +258,7 @@ class COSOCK_API cancel_scope final : private detail::timeout_scope {
   void clear_deadline() noexcept;
 
   /// Awaits `operation` inside the scope. Returns its result. Throws `error::timed_out` if the deadline
-  /// ended it, `error::cancelled` if cancel() or an enclosing scope did; std::logic_error if the
+  /// ended it, and what() says how far ahead it was when it was set; `error::cancelled` if cancel() or an enclosing scope did; std::logic_error if the
   /// scope is running already.
   template <class A>
   auto run(A&& operation) {
@@ -248,10 +268,15 @@ class COSOCK_API cancel_scope final : private detail::timeout_scope {
  private:
   template <class A>
   friend class detail::scope_awaiter;
+  friend class detail::timeout_scope;
   void set_deadline_ns(std::int64_t deadline);
   void begin(detail::cancel_node& outer);
   void began(detail::cancel_node& outer);
+  detail::passed_limit own_limit() const noexcept {
+    return detail::passed_limit::of_deadline(ahead_);
+  }
   std::int64_t deadline_ = INT64_MAX;
+  std::int64_t ahead_ = 0;  // of the time at which it was set, in nanoseconds
 };
 
 template <class A>
@@ -276,7 +301,7 @@ class COSOCK_AWAITABLE detail::scope_awaiter : public awaiter_of<scope_awaiter<A
   }
   decltype(auto) result() {
     running_ = false;
-    return scope_.result_of_operand(operand_);
+    return scope_.result_of_operand(scope_, operand_);
   }
   failure fail() noexcept {
     running_ = false;
@@ -284,6 +309,10 @@ class COSOCK_AWAITABLE detail::scope_awaiter : public awaiter_of<scope_awaiter<A
     return scope_.translated(operand_.fail());
   }
   bool has_details() const noexcept { return detail::has_details(operand_); }
+  passed_limit limit() const noexcept {
+    const passed_limit inner = limit_of(operand_);
+    return inner || !scope_.expired_ ? inner : scope_.own_limit();
+  }
 
  private:
   cancel_scope& scope_;

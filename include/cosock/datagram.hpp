@@ -16,19 +16,24 @@ namespace cosock {
 /// The ancillary data of a datagram. Each receive resets it, and fills a member if its option in
 /// udp_socket_options or local_datagram_socket_options is set, or for an adopted socket the socket option.
 struct packet_info {
-  cosock::address local = {};    ///< the address it was sent to
-  unsigned interface_index = 0;  ///< the interface it came in on
-  int traffic_class = -1;  ///< the TOS or traffic class byte; its low two bits are ECN (RFC 3168)
-  int hops = -1;           ///< the remaining TTL or hop limit
-  std::chrono::system_clock::time_point at = {};  ///< when the kernel received it
+  cosock::address local = {};    ///< the address it was sent to; 0.0.0.0: not known
+  unsigned interface_index = 0;  ///< the interface it came in on; 0: not known
+  /// The TOS or traffic class byte, 0 to 255; its low two bits are ECN (RFC 3168).
+  std::optional<int> traffic_class = std::nullopt;
+  std::optional<int> hops = std::nullopt;  ///< the remaining TTL or hop limit
+  /// When the kernel received it.
+  std::optional<std::chrono::system_clock::time_point> arrival_time = std::nullopt;
   std::uint32_t dropped = 0;  ///< datagrams lost before this one (udp_socket::dropped())
   /// The process that sent it, when it sent it (SCM_CREDENTIALS). That process may have named its
   /// effective or saved user and group, and a privileged one any credentials. Local sockets only.
   std::optional<cosock::credentials> credentials = std::nullopt;
 
   /// Explicit congestion notification (RFC 3168). 0: not capable, 1 and 2: capable, 3: congestion
-  /// experienced, -1: unknown.
-  [[nodiscard]] int ecn() const noexcept { return traffic_class < 0 ? -1 : traffic_class & 3; }
+  /// experienced. std::nullopt if the traffic class is not known.
+  [[nodiscard]] std::optional<int> ecn() const noexcept {
+    if (!traffic_class) return std::nullopt;
+    return *traffic_class & 3;
+  }
 };
 
 /// The result of receiving a datagram with its sender.
@@ -45,9 +50,9 @@ struct basic_outgoing {
   /// If not null, its `local` and `interface_index`, if set, are the source address and interface. The
   /// other members are not used: a reply does not copy the traffic class and the ECN of a request.
   const packet_info* source = nullptr;
-  /// The TOS or traffic class byte, 0 to 255, whose low two bits are ECN; -1: that of the socket
-  /// (udp_socket::set_traffic_class). Local sockets have none, and ignore it.
-  int traffic_class = -1;
+  /// The TOS or traffic class byte, 0 to 255, whose low two bits are ECN. std::nullopt: that of the
+  /// socket (udp_socket::set_traffic_class). Local sockets have none, and ignore it.
+  std::optional<int> traffic_class = std::nullopt;
 };
 
 template <class Endpoint>
@@ -83,7 +88,8 @@ concept array_of = requires(const C& c) {
 template <class Endpoint>
 class COSOCK_API basic_datagram_socket {
  public:
-  /// The type of addresses, and the types of batches and outgoing datagrams.
+  /// The type of addresses, and the types of batches and outgoing datagrams: for example
+  /// `local_datagram_socket::batch`.
   using endpoint_type = Endpoint;
   using batch = basic_datagram_batch<Endpoint>;
   using outgoing = basic_outgoing<Endpoint>;
@@ -112,16 +118,15 @@ class COSOCK_API basic_datagram_socket {
   /// Sends several buffers as one datagram.
   template <detail::not_one_const_buffer Buffers>
   detail::datagram_send_operation<Endpoint> send(const Buffers& data);
-  /// Sends a datagram to a peer, over the interface of its scope id if it has one. Errors:
-  /// no_such_device, with the peer in what(), if there is no such interface.
+  /// Sends a datagram to a peer, over the interface of its scope id if it has one. Returns its size.
+  /// Errors: no_such_device, with the peer in what(), if there is no such interface.
   detail::datagram_send_operation<Endpoint> send_to(const_buffer data, const Endpoint& to);
   template <detail::not_one_const_buffer Buffers>
   detail::datagram_send_operation<Endpoint> send_to(const Buffers& data, const Endpoint& to);
   /// Sends from the `local` address and `interface_index` of a packet_info, if they are set; its other
-  /// members are not used. With
-  /// the packet_info of a request, the reply is sent from the address that the request was sent to,
-  /// or for a multicast group over the interface on which it arrived. `source` must outlive the
-  /// `co_await`.
+  /// members are not used. With the packet_info of a request, the reply is sent from the address that
+  /// the request was sent to, or for a multicast group over the interface on which it arrived.
+  /// `source` must outlive the `co_await`.
   detail::datagram_send_operation<Endpoint> send_to(const_buffer data, const Endpoint& to,
                                                     const packet_info& source);
   /// Sends one datagram with its source and its traffic class, as send_batch() does for several. A
@@ -137,8 +142,8 @@ class COSOCK_API basic_datagram_socket {
 
   /// Sends each buffer as a datagram: to the connected peer, to the given one, or each to its own
   /// destination. Uses as few system calls as possible. Returns the number of datagrams. After an
-  /// error or a cancellation in the middle, throws batch_error (error.hpp) with the number of
-  /// datagrams that were sent.
+  /// error or a cancellation in the middle, throws transfer_error (error.hpp) with the
+  /// number of datagrams that were sent, and of their bytes.
   template <detail::array_of<const_buffer> Buffers>
   detail::datagram_send_batch_operation<Endpoint> send_batch(const Buffers& buffers);
   template <detail::array_of<const_buffer> Buffers>
@@ -166,44 +171,6 @@ class COSOCK_API basic_datagram_socket {
   detail::io_object* object_;
 };
 
-/// One datagram of a batch. Refers to the batch, and is valid until that is filled again.
-template <class Endpoint>
-class batch_datagram {
- public:
-  /// The received bytes; a prefix of the datagram if it was truncated.
-  [[nodiscard]] const_buffer data() const noexcept { return {data_, size_}; }
-  [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  /// The length of the datagram when it was sent.
-  [[nodiscard]] std::size_t length() const noexcept { return size_ + cut_; }
-  /// True if it did not fit: its end is lost.
-  [[nodiscard]] bool truncated() const noexcept { return cut_ != 0; }
-  /// The sender.
-  [[nodiscard]] Endpoint from() const noexcept {
-    Endpoint e;
-    unsigned size;
-    const void* name = memory_->name(slot_, size);
-    detail::sockaddr_traits<Endpoint>::codec.decode(name, size, &e);
-    return e;
-  }
-  /// The ancillary data enabled in udp_socket_options.
-  [[nodiscard]] packet_info info() const noexcept {
-    packet_info packet;
-    memory_->info(slot_, packet);
-    return packet;
-  }
-
- private:
-  friend class basic_datagram_batch<Endpoint>;
-  batch_datagram(const detail::batch_memory* memory, const detail::batch_slot* slot,
-                 const char* data, std::size_t size, std::size_t cut) noexcept
-      : memory_(memory), slot_(slot), data_(data), size_(size), cut_(cut) {}
-  const detail::batch_memory* memory_;
-  const detail::batch_slot* slot_;
-  const char* data_;
-  std::size_t size_;
-  std::size_t cut_;
-};
-
 /// Memory for the datagrams of receive_batch, and a forward range of them. The constructor
 /// allocates the memory.
 ///
@@ -213,8 +180,44 @@ class batch_datagram {
 template <class Endpoint>
 class basic_datagram_batch : private detail::batch_memory {
  public:
+  /// One datagram of a batch. Refers to the batch, and is valid until that is filled again.
+  class datagram {
+   public:
+    /// The received bytes; a prefix of the datagram if it was truncated.
+    [[nodiscard]] const_buffer data() const noexcept { return {data_, size_}; }
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+    /// The length of the datagram when it was sent.
+    [[nodiscard]] std::size_t length() const noexcept { return size_ + cut_; }
+    /// True if it did not fit: its end is lost.
+    [[nodiscard]] bool truncated() const noexcept { return cut_ != 0; }
+    /// The sender.
+    [[nodiscard]] Endpoint from() const noexcept {
+      Endpoint e;
+      unsigned size;
+      const void* name = memory_->name(slot_, size);
+      detail::sockaddr_traits<Endpoint>::codec.decode(name, size, &e);
+      return e;
+    }
+    /// The ancillary data enabled in udp_socket_options.
+    [[nodiscard]] packet_info info() const noexcept {
+      packet_info packet;
+      memory_->info(slot_, packet);
+      return packet;
+    }
+
+   private:
+    friend class basic_datagram_batch;
+    datagram(const detail::batch_memory* memory, const detail::batch_slot* slot, const char* data,
+             std::size_t size, std::size_t cut) noexcept
+        : memory_(memory), slot_(slot), data_(data), size_(size), cut_(cut) {}
+    const detail::batch_memory* memory_;
+    const detail::batch_slot* slot_;
+    const char* data_;
+    std::size_t size_;
+    std::size_t cut_;
+  };
   /// The type of its elements.
-  using value_type = batch_datagram<Endpoint>;
+  using value_type = datagram;
 
   /// Room for `count` datagrams of up to `bytes_each` bytes. Memory that is never written to costs
   /// only address space. With 0 bytes each, only the lengths are received; with a count of 0, nothing.
@@ -228,7 +231,7 @@ class basic_datagram_batch : private detail::batch_memory {
   /// A forward iterator whose reference is a value. Valid until the batch is filled again.
   class iterator {
    public:
-    using value_type = batch_datagram<Endpoint>;
+    using value_type = datagram;
     using difference_type = std::ptrdiff_t;
     iterator() noexcept = default;
     value_type operator*() const noexcept {

@@ -19,6 +19,10 @@
 
 namespace cosock {
 
+namespace detail {
+class timeout_scope;
+}
+
 /// The error codes of the library; all other errors have codes of the system. Operations throw
 /// boost::system::system_error with one of these codes or with an errno of the system category.
 /// Each code equals the portable condition of boost::system::errc in parentheses.
@@ -54,7 +58,7 @@ enum class error {
 
 /// Base of errors that carry data besides the code; programs may derive their own. If a deadline
 /// has ended the operation, with_timeout() and the other scopes replace the code `cancelled` by
-/// `timed_out`, and keep the data.
+/// `timed_out`, keep the data, and name the limit in what().
 class COSOCK_API detailed_error : public boost::system::system_error {
  public:
   /// The text of what() is `about: message`, with the message of the code; without `about`, the message.
@@ -67,37 +71,30 @@ class COSOCK_API detailed_error : public boost::system::system_error {
   [[nodiscard]] virtual std::exception_ptr with_code(const boost::system::error_code&) const = 0;
 
  private:
+  friend class detail::timeout_scope;
   std::runtime_error text_;  // its copies share the text, so copying does not throw
 };
 
-/// Thrown when an operation fails after some of the bytes were transferred, or when a message did
-/// not fit: bytes_transferred() is their number. If no byte was transferred, operations throw a
-/// plain system_error.
+/// Thrown when an operation fails after a part of the data was transferred, or when a message did
+/// not fit. If nothing was transferred, operations throw a plain system_error.
 class COSOCK_API transfer_error : public detailed_error {
  public:
   /// For those who implement streams.
   transfer_error(boost::system::error_code why, std::size_t bytes);
+  /// For those who implement datagram sockets: an error after some datagrams of a batch, and their
+  /// bytes.
+  transfer_error(boost::system::error_code why, std::size_t bytes, std::size_t datagrams);
   ~transfer_error() override;
   /// How many bytes were sent, or received into the buffer, before the error.
   [[nodiscard]] std::size_t bytes_transferred() const noexcept { return bytes_; }
+  /// How many datagrams of a batch, counted from the first, were sent before the error. 0 for the
+  /// operations of streams.
+  [[nodiscard]] std::size_t datagrams_transferred() const noexcept { return datagrams_; }
   [[nodiscard]] std::exception_ptr with_code(const boost::system::error_code&) const override;
 
  private:
   std::size_t bytes_;
-};
-
-/// Thrown by `send_batch` when it fails after some of the datagrams were sent.
-class COSOCK_API batch_error : public detailed_error {
- public:
-  /// For those who implement datagram sockets.
-  batch_error(boost::system::error_code why, std::size_t datagrams);
-  ~batch_error() override;
-  /// How many datagrams, counted from the first, were sent before the error.
-  [[nodiscard]] std::size_t datagrams_sent() const noexcept { return datagrams_; }
-  [[nodiscard]] std::exception_ptr with_code(const boost::system::error_code&) const override;
-
- private:
-  std::size_t datagrams_;
+  std::size_t datagrams_ = 0;
 };
 
 /// Several tasks that ran concurrently have failed. The code is that of the first, or
@@ -124,11 +121,16 @@ class COSOCK_API operation_error : public boost::system::error_code {
   operation_error() noexcept = default;
   operation_error(const boost::system::error_code& code, std::exception_ptr exception = {}) noexcept
       : error_code(code), exception_(std::move(exception)) {}
+  /// For the library: an error by a time limit, which the text names.
+  operation_error(const boost::system::error_code& code, std::exception_ptr exception,
+                  detail::passed_limit limit) noexcept
+      : error_code(code), exception_(std::move(exception)), limit_(limit) {}
   /// The exception, derived from system_error; null if there is no error.
   [[nodiscard]] std::exception_ptr exception() const;
 
  private:
-  std::exception_ptr exception_;  // null: says no more than the code
+  std::exception_ptr exception_;  // null: says no more than the code and the limit
+  detail::passed_limit limit_;
 };
 
 /// Throws the exception, as value() of a result does.
@@ -176,7 +178,7 @@ class COSOCK_AWAITABLE result_awaiter final : public awaiter_of<result_awaiter<A
   }
   cosock::result<value> result() {
     if (const failure f = operand_.fail())
-      return {boost::system::in_place_error, to_error_code(f), details()};
+      return {boost::system::in_place_error, to_error_code(f), details(), limit_of(operand_)};
     if constexpr (std::is_void_v<value>) {
       operand_.result();
       return {};

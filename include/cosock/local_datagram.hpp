@@ -9,11 +9,6 @@
 
 namespace cosock {
 
-class local_datagram_socket;
-/// The types of its batches and of its outgoing datagrams.
-using local_datagram_batch = basic_datagram_batch<local_endpoint>;
-using outgoing_local_datagram = basic_outgoing<local_endpoint>;
-
 namespace detail {
 template <>
 struct COSOCK_API sockaddr_traits<local_endpoint> {
@@ -77,8 +72,8 @@ class COSOCK_API local_datagram_socket final
                                                           std::span<const int> descriptors) {
     return {object_, data, descriptors};
   }
-  /// Waits for a datagram, and takes at most `max_count` of the descriptors that were sent with it;
-  /// see local_socket::receive_with_descriptors.
+  /// Waits for a datagram, and takes at most `max_count` of the descriptors that were sent with it.
+  /// Returns a receive_descriptors_result, as local_socket::receive_with_descriptors does.
   detail::descriptor_receive_operation receive_with_descriptors(mutable_buffer into,
                                                                 std::size_t max_count) {
     return {object_, into, max_count};

@@ -186,8 +186,8 @@ class COSOCK_API buffered_reader final : public byte_stream {
   /// `delimiter` must outlive the `co_await`, and must not be empty (std::invalid_argument).
   detail::reader_view_operation read_until(std::string_view delimiter);
 
-  /// Reads this number of bytes. Errors: `error::frame_too_long` for more than the capacity of the
-  /// reader.
+  /// Reads this number of bytes. Returns them. Errors: `error::frame_too_long` for more than the
+  /// capacity of the reader.
   detail::reader_view_operation read_exactly(std::size_t bytes);
 
   /// Fills `into`. Returns false at the orderly end of the stream; then nothing was read. If `into`
@@ -211,6 +211,8 @@ class COSOCK_API buffered_reader final : public byte_stream {
   /// Called after each item, it returns the descriptors of this item: those of a send belong to the
   /// item in which the send began. If a peer sends several items at once, all descriptors belong to the
   /// first of these items; then take as many after each item as the item announces.
+  /// Likewise the descriptors that a cancelled read has received belong to the first item that is read
+  /// from its bytes.
   ///
   /// Bytes count as consumed if they are returned, skipped, or taken from the buffer by receive() or
   /// by a reader over this one. Descriptors of other bytes stay for later calls, also if the read was

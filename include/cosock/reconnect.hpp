@@ -24,11 +24,6 @@ struct retry_event {
   std::size_t attempt;  ///< number of waits since the last success, with this one: from 1
 };
 
-/// A reference to a function that is called with a retry_event: `void(const retry_event&)`. A
-/// function, a function pointer and a lambda without captures are copied; any other function object
-/// must outlive it. Empty by default.
-using retry_observer = observer<const retry_event&>;
-
 /// The clock of a reconnecting client, which tests can replace so that nothing waits.
 class COSOCK_API backoff_clock {
  public:
@@ -53,7 +48,8 @@ struct reconnecting_client_options {
   /// Give up after this many failures in a row; not set: never. 0 counts as 1.
   std::optional<std::size_t> max_attempts = std::nullopt;
   std::optional<std::uint64_t> seed = std::nullopt;  ///< of the waits, for tests; not set: random
-  retry_observer on_retry = {};    ///< called before each wait; its exceptions leave run()
+  observer<const retry_event&> on_retry =
+      {};                          ///< called before each wait; its exceptions leave run()
   backoff_clock* clock = nullptr;  ///< null: the clock of the loop. Must outlive the client
 };
 

@@ -24,7 +24,8 @@ struct resolve_options {
 /// Looks up a host name and a port. Returns every endpoint once, in the order of preference (RFC
 /// 6724). The service is a decimal port or a name such as "http", of TCP or else of UDP. An empty
 /// host means loopback, IPv6 first. A numeric host with a decimal port is answered at once on the
-/// thread of the loop. With family::any it waits for the answers about both families, which
+/// thread of the loop. For family::v4, an IPv4-mapped address is the IPv4 address that it contains.
+/// With family::any it waits for the answers about both families, which
 /// connect() does not do.
 ///
 /// Names go through getaddrinfo(3), on threads of the library, never on the loop's. Names that the

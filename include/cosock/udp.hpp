@@ -26,7 +26,7 @@ struct udp_socket_options {
   bool receive_address = false;        ///< packet_info::local and interface_index
   bool receive_traffic_class = false;  ///< packet_info::traffic_class
   bool receive_hops = false;           ///< packet_info::hops
-  bool receive_time = false;           ///< packet_info::at
+  bool receive_time = false;           ///< packet_info::arrival_time
   bool receive_dropped = false;        ///< packet_info::dropped
   bool receive_offload = false;        ///< let the system join datagrams that arrive (UDP_GRO)
   bool send_offload = true;  ///< let the system split the joined data of send_batch (UDP_SEGMENT)
@@ -103,15 +103,11 @@ class COSOCK_API udp_socket final : public basic_socket<datagram_socket, endpoin
   udp_socket& operator=(udp_socket&&) noexcept = default;
   ~udp_socket() override;
 
-  /// Opens a socket on the running loop, on a port that the system picks, and connects it to a peer.
-  [[nodiscard]] static udp_socket connected_to(const endpoint& peer,
-                                               const udp_socket_options& options = {});
-
   /// Takes over a UDP descriptor, for the running loop: makes it non-blocking and close-on-exec, and
   /// owns it, also if this throws. Ancillary data that was enabled on it with setsockopt(2) is filled
   /// into packet_info.
   [[nodiscard]] static udp_socket adopt(int descriptor);
-  /// Sets the default destination, and receives from this peer only. Datagrams of others that are
+  /// Sets the default destination, as connect_udp() does for a new socket, and receives from this peer only. Datagrams of others that are
   /// already in the receive queue are still returned. Sends nothing. May be called again, for another
   /// peer. Errors: `error::address_denied` if the filter of the options does not permit the peer.
   void connect(const endpoint& peer);
@@ -156,8 +152,8 @@ class COSOCK_API udp_socket final : public basic_socket<datagram_socket, endpoin
   /// Whether the socket may send to broadcast addresses.
   void set_broadcast(bool allowed);
   [[nodiscard]] bool broadcast() const;
-  /// The TTL or hop limit of datagrams, 1 to 255; -1: the system's default.
-  void set_hops(int hops);
+  /// The TTL or hop limit of datagrams, 1 to 255. std::nullopt: the system's default.
+  void set_hops(std::optional<int> hops);
   [[nodiscard]] int hops() const;
   /// The TOS or traffic class of datagrams, 0 to 255. Its low two bits are ECN.
   void set_traffic_class(int byte);
@@ -178,6 +174,9 @@ class COSOCK_API udp_socket final : public basic_socket<datagram_socket, endpoin
 
  private:
   using basic_socket::basic_socket;
+  friend COSOCK_API task<udp_socket> connect_udp(endpoint, udp_socket_options);
+  friend COSOCK_API task<udp_socket> connect_udp(std::string, std::string, udp_socket_options);
+  static udp_socket open_connected(const endpoint& peer, const udp_socket_options& options);
   void change_membership(int name, const address& group, const address* sender,
                          const network_interface& local_interface);
 };
@@ -185,12 +184,20 @@ class COSOCK_API udp_socket final : public basic_socket<datagram_socket, endpoin
 extern template class descriptor_handle<datagram_socket>;
 extern template class basic_socket<datagram_socket, endpoint>;
 
+/// Opens a socket on the running loop, on a port that the system picks, and connects it to a peer.
+/// Returns the socket. Nothing is sent, so it is not known whether the peer listens. Throws
+/// system_error with the peer in what(): network_unreachable, and so on; `error::address_denied` if the
+/// filter does not permit the peer. Cancelled: nothing is left open.
+COSOCK_API task<udp_socket> connect_udp(endpoint peer, udp_socket_options options = {});
+
 /// Looks up a host as connect() does, and returns a socket that is connected to the first of its
 /// addresses that has a route. Nothing is sent, so it is not known whether the peer listens. Errors:
 /// those of resolve(), or the system's with the address in what(); `error::address_denied`, with the
 /// host and its addresses, if the filter permits none of them. An exception of the hook `configure`
 /// ends it, without an attempt at another address. Cancelled: nothing is left open.
 COSOCK_API task<udp_socket> connect_udp(std::string host, std::string service,
+                                        udp_socket_options options = {});
+COSOCK_API task<udp_socket> connect_udp(std::string host, std::uint16_t port,
                                         udp_socket_options options = {});
 
 }  // namespace cosock

@@ -38,7 +38,7 @@ class join_awaiter;
 }  // namespace detail
 
 /// Awaits all operands, tasks or operations, concurrently. Returns a tuple of their results:
-/// `nothing` for an operand without a result, and a std::reference_wrapper for one that returns a
+/// std::monostate for an operand without a result, and a std::reference_wrapper for one that returns a
 /// reference.
 ///
 /// The first error cancels the others. When all have ended it is thrown, alone, or in

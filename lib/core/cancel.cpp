@@ -9,6 +9,7 @@
 
 #include "core/failure.hpp"
 #include "core/scheduler.hpp"
+#include "core/text.hpp"
 
 #include <stdexcept>
 
@@ -62,7 +63,22 @@ failure timeout_scope::translated(failure inner) const noexcept {
   return expired_ && is_cancelled(inner) ? own_failure(error::timed_out) : inner;
 }
 
-void timeout_scope::rethrow() const {
+/// The exception is `timed_out`, and belongs to the caller alone. Its text ends with the message of the
+/// code, unless its class has a text of its own.
+void timeout_scope::rethrow_with_limit(const std::exception_ptr& error, passed_limit limit) {
+  try {
+    std::rethrow_exception(error);
+  } catch (detailed_error& e) {
+    std::string text = e.text_.what();
+    if (const std::string message = e.code().message(); text.ends_with(message)) {
+      text.replace(text.size() - message.size(), message.size(), text_of(limit));
+      e.text_ = std::runtime_error(text);
+    }
+    throw;
+  }
+}
+
+void timeout_scope::rethrow(passed_limit limit) const {
   try {
     throw;
   } catch (const multiple_errors&) {
@@ -70,10 +86,10 @@ void timeout_scope::rethrow() const {
     throw;
   } catch (const detailed_error& e) {
     if (e.code() != error::cancelled || !expired_) throw;
-    std::rethrow_exception(e.with_code(error::timed_out));
+    rethrow_with_limit(e.with_code(error::timed_out), limit);
   } catch (const boost::system::system_error& e) {
     if (e.code() != error::cancelled || !expired_) throw;
-    raise(own_failure(error::timed_out));
+    raise_as(own_failure(error::timed_out), text_of(limit));
   }
 }
 
@@ -89,9 +105,12 @@ void shield_scope::cancel() noexcept {
 
 void cancel_scope::set_deadline_ns(std::int64_t deadline) {
   deadline_ = deadline;
+  const std::int64_t now =
+      outer_ ? detail::current_time(*outer_->loop) : detail::current_time();
+  ahead_ = deadline > now ? deadline - now : 0;
   if (!outer_) return;
   stop_timer();
-  if (deadline_ <= detail::current_time(*outer_->loop))
+  if (deadline_ <= now)
     expire();
   else if (deadline_ != INT64_MAX)
     start_timer(*outer_->loop, deadline_);

@@ -10,6 +10,7 @@
 #include <cosock/detail/size.hpp>
 
 #include "core/failure.hpp"
+#include "core/text.hpp"
 
 #include <stdexcept>
 
@@ -129,17 +130,15 @@ detailed_error::~detailed_error() = default;
 
 transfer_error::transfer_error(boost::system::error_code why, std::size_t bytes)
     : detailed_error(why, "after " + std::to_string(bytes) + " bytes"), bytes_(bytes) {}
+transfer_error::transfer_error(boost::system::error_code why, std::size_t bytes,
+                               std::size_t datagrams)
+    : detailed_error(why, "after " + std::to_string(datagrams) + " datagrams"),
+      bytes_(bytes),
+      datagrams_(datagrams) {}
 transfer_error::~transfer_error() = default;
 std::exception_ptr transfer_error::with_code(const boost::system::error_code& code) const {
+  if (datagrams_ != 0) return std::make_exception_ptr(transfer_error(code, bytes_, datagrams_));
   return std::make_exception_ptr(transfer_error(code, bytes_));
-}
-
-batch_error::batch_error(boost::system::error_code why, std::size_t datagrams)
-    : detailed_error(why, "after " + std::to_string(datagrams) + " datagrams"),
-      datagrams_(datagrams) {}
-batch_error::~batch_error() = default;
-std::exception_ptr batch_error::with_code(const boost::system::error_code& code) const {
-  return std::make_exception_ptr(batch_error(code, datagrams_));
 }
 
 multiple_errors::multiple_errors(std::vector<std::exception_ptr> errors)
@@ -148,7 +147,9 @@ multiple_errors::~multiple_errors() = default;
 
 std::exception_ptr operation_error::exception() const {
   if (exception_ || !failed()) return exception_;
-  return std::make_exception_ptr(plain_error(*this, message()));
+  const bool by_limit = limit_ && *this == error::timed_out;
+  return std::make_exception_ptr(
+      plain_error(*this, by_limit ? detail::text_of(limit_) : message()));
 }
 
 void throw_exception_from_error(const operation_error& e, const boost::source_location&) {

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/detail/core.hpp>
+
 #include <string>
 #include <string_view>
 
@@ -12,5 +14,8 @@ namespace cosock::detail {
 std::string printable(std::string_view text);
 /// The same in quotes.
 std::string in_quotes(std::string_view text);
+
+/// The message of an error that a limit has caused.
+std::string text_of(passed_limit);
 
 }  // namespace cosock::detail

@@ -184,9 +184,10 @@ class race {
 
   [[noreturn]] void raise_timed_out() const {
     if (hook_.exception) std::rethrow_exception(hook_.exception);
-    const char* const why = candidates_.found() ? ": the time limit has passed"
-                                                : ": the time limit has passed during the look-up";
-    raise_as(own_failure(error::timed_out), cannot_connect() + why + list());
+    const auto limit = detail::passed_limit::of_duration(options_.timeout.count());
+    raise_as(own_failure(error::timed_out), cannot_connect() + ": " + detail::text_of(limit) +
+                                                (candidates_.found() ? "" : " during the look-up") +
+                                                list());
   }
 
  private:

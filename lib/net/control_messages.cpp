@@ -11,6 +11,8 @@
 #include <netinet/udp.h>
 #include <unistd.h>
 
+#include <climits>
+
 namespace cosock::detail {
 
 namespace {
@@ -52,7 +54,7 @@ void read_ipv6(const cmsghdr& c, packet_info& into) noexcept {
 void read_socket(const cmsghdr& c, packet_info& into) noexcept {
   if (c.cmsg_type == SCM_TIMESTAMPNS) {
     const auto at = data_of<timespec>(c);
-    into.at = std::chrono::system_clock::time_point(
+    into.arrival_time = std::chrono::system_clock::time_point(
         std::chrono::duration_cast<std::chrono::system_clock::duration>(
             std::chrono::seconds(at.tv_sec) + std::chrono::nanoseconds(at.tv_nsec)));
   } else if (c.cmsg_type == SO_RXQ_OVFL) {
@@ -130,6 +132,7 @@ bool is_v4(int fd, const void* name, unsigned size) noexcept {
 }
 
 void add_traffic_class(msghdr& message, int value, bool v4_destination) noexcept {
+  if (value < 0) value = INT_MAX;  // refused; IPv6 would take -1 for the default
   if (v4_destination)
     add_control(message, IPPROTO_IP, IP_TOS, value);
   else

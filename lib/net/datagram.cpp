@@ -49,7 +49,11 @@ void datagram_operation::raise_failure() const {
 }
 
 void datagram_operation::raise_batch_failure() const {
-  if (moved_ != 0) throw batch_error(to_error_code(failure_), moved_);
+  if (moved_ != 0) {
+    std::size_t bytes = 0;
+    for (std::size_t i = 0; i != moved_; ++i) bytes += list().data(i).size();
+    throw transfer_error(to_error_code(failure_), bytes, moved_);
+  }
   raise(failure_);
 }
 

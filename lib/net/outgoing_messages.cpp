@@ -17,11 +17,10 @@ namespace {
 constexpr std::size_t max_segments = 64;         // in a message: the limit of older kernels
 constexpr std::size_t max_joined_bytes = 65000;  // in a message, with room for headers
 
-/// Whether two elements of a list are equal in the member at this offset; 0: they have none.
+/// Whether two elements of a list are equal in the member at this offset.
 template <class T>
 bool have_same(std::size_t offset, const char* a, const char* b) noexcept {
-  return offset == 0 ||
-         *reinterpret_cast<const T*>(a + offset) == *reinterpret_cast<const T*>(b + offset);
+  return *reinterpret_cast<const T*>(a + offset) == *reinterpret_cast<const T*>(b + offset);
 }
 
 }  // namespace
@@ -55,16 +54,16 @@ std::size_t outgoing_messages::add(std::size_t i) noexcept {
   pieces_[used_pieces_++] = {const_cast<void*>(list_.data(i).data()), size};
   ++i;
   if (size != 0 && size < socket_.gso_size_limit)
-    i = list_.peer_at || list_.info_at ? join<true>(first, size) : join<false>(first, size);
+    i = list_.peer_at ? join<true>(first, size) : join<false>(first, size);
   m.msg_iovlen = static_cast<std::size_t>(pieces_ + used_pieces_ - m.msg_iov);
   const std::uint32_t destination_interface =
       socket_.family == AF_INET6 ? interface_named_by(m.msg_name, m.msg_namelen) : 0;
-  const int traffic_class = list_.traffic_class(first);
-  if ((source || destination_interface || traffic_class != -1) && socket_.family != AF_UNIX) {
+  const std::optional<int> traffic_class = list_.traffic_class(first);
+  if ((source || destination_interface || traffic_class) && socket_.family != AF_UNIX) {
     const bool v4 = socket_.family == AF_INET || is_v4(fd_, m.msg_name, m.msg_namelen);
     if (source || destination_interface)
       add_source(m, socket_.family, source ? *source : packet_info(), destination_interface, v4);
-    if (traffic_class != -1) add_traffic_class(m, traffic_class, v4);
+    if (traffic_class) add_traffic_class(m, *traffic_class, v4);
   }
   datagrams_[count_] = static_cast<unsigned>(i - first);
   segments_[count_] = size;
@@ -119,7 +118,8 @@ std::size_t outgoing_messages::join(std::size_t first, std::size_t size) noexcep
 /// Whether two datagrams of the list have the same destination, source and traffic class.
 bool outgoing_messages::is_sent_alike(const char* a, const char* b) const noexcept {
   return have_same<const packet_info*>(list_.info_at, a, b) &&
-         have_same<int>(list_.class_at, a, b) && have_same<endpoint>(list_.peer_at, a, b);
+         have_same<std::optional<int>>(list_.class_at, a, b) &&
+         have_same<endpoint>(list_.peer_at, a, b);
 }
 
 }  // namespace cosock::detail

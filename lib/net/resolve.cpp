@@ -222,7 +222,8 @@ void check_name(const std::string& host) {
 /// for one that the system must not be asked for.
 std::vector<address> known(const std::string& host, const resolve_options& options) {
   address parsed;
-  if (address::try_parse(host, parsed)) return {parsed};
+  if (address::try_parse(host, parsed))
+    return {options.family == family::v4 ? parsed.unmapped() : parsed};
   if (host.empty() && options.passive) return all_interfaces(options.family);
   if (host.empty()) return {address::loopback_v6(), address::loopback_v4()};
   check_name(host);

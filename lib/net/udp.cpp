@@ -6,6 +6,7 @@
 
 #include <cosock/udp.hpp>
 
+#include "core/checkpoint.hpp"
 #include "core/text.hpp"
 #include "loop/engine.hpp"
 #include "net/filtered_datagrams.hpp"
@@ -58,6 +59,17 @@ static_assert(int{IP_PMTUDISC_WANT} == static_cast<int>(mtu_discovery::fragment)
 static_assert(int{IP_PMTUDISC_DO} == static_cast<int>(mtu_discovery::dont_fragment));
 static_assert(int{IP_PMTUDISC_PROBE} == static_cast<int>(mtu_discovery::probe));
 static_assert(IP_PMTUDISC_DO == IPV6_PMTUDISC_DO && IP_PMTUDISC_PROBE == IPV6_PMTUDISC_PROBE);
+
+/// Sets the hop limit to the default of the system (ip(7), ipv6(7)).
+constexpr int system_default = -1;
+
+/// Refuses a number that one of the families would take for another one: it would use the low byte,
+/// or its default for -1.
+int in_range(const char* option, int value, int least, int largest) {
+  if (value < least || value > largest)
+    detail::raise(system_failure(EINVAL), std::string(option) + ' ' + std::to_string(value));
+  return value;
+}
 
 void set(const io_object* socket, option name, int value) {
   const bool v6 = is_v6(socket);
@@ -207,7 +219,7 @@ udp_socket::udp_socket(loop& loop, const endpoint& at, const udp_socket_options&
 
 udp_socket::~udp_socket() = default;
 
-udp_socket udp_socket::connected_to(const endpoint& peer, const udp_socket_options& options) {
+udp_socket udp_socket::open_connected(const endpoint& peer, const udp_socket_options& options) {
   udp_socket s(open(scheduler::required(), peer, options, false));
   s.connect(peer);
   return s;
@@ -318,7 +330,9 @@ void udp_socket::set_multicast_interface(const network_interface& out) {
     detail::raise(system_failure(errno));
 }
 
-void udp_socket::set_multicast_hops(int hops) { set(object_, group_hops, hops); }
+void udp_socket::set_multicast_hops(int hops) {
+  set(object_, group_hops, in_range("multicast_hops", hops, 0, 255));
+}
 int udp_socket::multicast_hops() const { return get(object_, group_hops); }
 void udp_socket::set_multicast_loopback(bool enabled) { set(object_, group_loopback, enabled); }
 bool udp_socket::multicast_loopback() const { return get(object_, group_loopback) != 0; }
@@ -327,9 +341,13 @@ void udp_socket::set_broadcast(bool allowed) {
   set<int>(object_, SOL_SOCKET, SO_BROADCAST, allowed);
 }
 bool udp_socket::broadcast() const { return get(object_, SOL_SOCKET, SO_BROADCAST) != 0; }
-void udp_socket::set_hops(int hops) { set(object_, unicast_hops, hops); }
+void udp_socket::set_hops(std::optional<int> hops) {
+  set(object_, unicast_hops, hops ? in_range("hops", *hops, 1, 255) : system_default);
+}
 int udp_socket::hops() const { return get(object_, unicast_hops); }
-void udp_socket::set_traffic_class(int byte) { set(object_, type_of_service, byte); }
+void udp_socket::set_traffic_class(int byte) {
+  set(object_, type_of_service, in_range("traffic_class", byte, 0, 255));
+}
 int udp_socket::traffic_class() const { return get(object_, type_of_service); }
 void udp_socket::set_mtu_discovery(cosock::mtu_discovery mode) {
   set(object_, path_mtu_discovery, static_cast<int>(mode));
@@ -346,6 +364,15 @@ std::uint32_t udp_socket::dropped() const {
   if (::getsockopt(handle_of(object_), SOL_SOCKET, SO_MEMINFO, memory, &size) != 0)
     detail::raise(system_failure(errno));
   return memory[SK_MEMINFO_DROPS];
+}
+
+task<udp_socket> connect_udp(endpoint peer, udp_socket_options options) {
+  co_await detail::checkpoint();
+  co_return udp_socket::open_connected(peer, options);
+}
+
+task<udp_socket> connect_udp(std::string host, std::uint16_t port, udp_socket_options options) {
+  return connect_udp(std::move(host), std::to_string(port), options);
 }
 
 task<udp_socket> connect_udp(std::string host, std::string service, udp_socket_options options) {
@@ -372,7 +399,7 @@ task<udp_socket> connect_udp(std::string host, std::string service, udp_socket_o
         continue;
       }
       try {
-        connected = udp_socket::connected_to(*to, attempt_options);
+        connected = udp_socket::open_connected(*to, attempt_options);
       } catch (const boost::system::system_error&) {
         if (hook_has_thrown) throw;
         failure = std::current_exception();

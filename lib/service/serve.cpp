@@ -321,7 +321,12 @@ class serve_state::stop_on_cancellation final : public awaiter_of<stop_on_cancel
     inside_.result();
     if (cancelled_) raise(cancelled_failure());
   }
-  failure fail() noexcept { return {0, nullptr}; }
+  failure fail() noexcept {
+    leave();
+    const failure inside = inside_.fail();
+    return !inside && cancelled_ ? cancelled_failure() : inside;
+  }
+  bool has_details() const noexcept { return detail::has_details(inside_); }
 
  private:
   serve_state& server_;

@@ -291,7 +291,7 @@ COROUTINE_TEST_CASE(sockets_change_hands) {
     BOOST_TEST(e.is_open());
 
     cosock::udp_socket one(cosock::endpoint(cosock::address::loopback_v4(), 0));
-    auto other = cosock::udp_socket::connected_to(one.local_endpoint());
+    auto other = co_await cosock::connect_udp(one.local_endpoint());
     one.connect(other.local_endpoint());
     co_await there_and_back(std::move(one), std::move(other));
 

@@ -10,6 +10,7 @@
 #include <numeric>
 #include <stdexcept>
 #include <string>
+#include <variant>
 #include <vector>
 
 namespace {
@@ -20,7 +21,6 @@ using cosock::as_result;
 using cosock::cancel_scope;
 using cosock::error;
 using cosock::multiple_errors;
-using cosock::nothing;
 using cosock::shielded;
 using cosock::task;
 using cosock::when_all;
@@ -99,9 +99,9 @@ COROUTINE_TEST_CASE(when_all_gives_results_of_all_types) {
   auto all = co_await when_all(do_nothing(), cosock::sleep_for(0s), refer(target), own(6),
                                as_result(give(7)));
   static_assert(
-      std::is_same_v<decltype(all), std::tuple<nothing, nothing, std::reference_wrapper<int>,
-                                               std::unique_ptr<int>, cosock::result<int>>>);
-  BOOST_TEST((std::get<0>(all) == nothing{}));
+      std::is_same_v<decltype(all),
+                     std::tuple<std::monostate, std::monostate, std::reference_wrapper<int>,
+                                std::unique_ptr<int>, cosock::result<int>>>);
   BOOST_TEST(&std::get<2>(all).get() == &target);
   BOOST_TEST(*std::get<3>(all) == 6);
   BOOST_TEST(*std::get<4>(all) == 7);
@@ -144,7 +144,7 @@ COROUTINE_TEST_CASE(when_all_of_a_vector_gives_a_vector) {
   std::vector<task<>> voids;
   voids.push_back(do_nothing());
   voids.push_back(do_nothing());
-  const std::vector<nothing> nothings = co_await when_all(std::move(voids));
+  const std::vector<std::monostate> nothings = co_await when_all(std::move(voids));
   BOOST_TEST(nothings.size() == 2u);
 
   int target = 1;
@@ -266,7 +266,7 @@ COROUTINE_TEST_CASE(when_any_gives_results_of_all_types) {
   auto owned = co_await when_any(never(), own(6));
   BOOST_TEST(**owned.get<1>() == 6);
   const auto done = co_await when_any(do_nothing(), never());
-  BOOST_TEST((done.get<0>() == nothing{}));
+  BOOST_TEST((done.get<0>() == std::monostate{}));
   const auto slept = co_await when_any(never(), cosock::sleep_for(1ms));
   BOOST_TEST(slept.index == 1u);
   BOOST_TEST(slept.get<1>().has_value());

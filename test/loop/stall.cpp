@@ -112,7 +112,7 @@ COROUTINE_TEST_CASE(what_came_in_time_beats_the_limit) {
   }
   {
     cosock::udp_socket socket({cosock::address::loopback_v4(), 0});
-    auto peer = cosock::udp_socket::connected_to(socket.local_endpoint());
+    auto peer = co_await cosock::connect_udp(socket.local_endpoint());
     co_await check(
         "receive_from", [&]() -> task<> { (void)co_await socket.receive_from(into); },
         [&] { put(peer.native_handle(), "x"); });

@@ -353,7 +353,8 @@ PUPPETS_TEST_CASE(the_limit_ends_all_attempts_and_names_them) {
   s.expect_attempt(s.v6_a);
   const refusal why = s.expect_failure(client);
   BOOST_TEST(why.code == make_error_code(error::timed_out));
-  BOOST_TEST(why.text ==
-             "cannot connect: the time limit has passed: 10.231.7.2:80: Connection refused; "
-             "[fd31:7::2]:80: no answer");
+  BOOST_TEST(
+      why.text ==
+      "cannot connect: the time limit of 50 ms has passed: 10.231.7.2:80: Connection refused; "
+      "[fd31:7::2]:80: no answer");
 }

@@ -146,8 +146,8 @@ DATAGRAM_CHECK(a_batch_that_fails_says_how_many_have_gone) {
   error_code why;
   try {
     co_await a.send_batch(all, b.local_endpoint());
-  } catch (const cosock::batch_error& e) {
-    sent = e.datagrams_sent();
+  } catch (const cosock::transfer_error& e) {
+    sent = e.datagrams_transferred();
     why = e.code();
   }
   BOOST_TEST(sent == 7u);

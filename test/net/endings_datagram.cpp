@@ -125,7 +125,7 @@ void add_receiving(std::vector<operation_kind>& rows, const std::string& kind) {
 
 task<std::shared_ptr<subject<udp_socket>>> make_connected_udp() {
   udp_socket peer = udp_v4::make();
-  udp_socket own = udp_socket::connected_to(peer.local_endpoint());
+  udp_socket own = co_await cosock::connect_udp(peer.local_endpoint());
   co_return std::make_shared<subject<udp_socket>>(std::move(own), std::move(peer));
 }
 template <class Operation>

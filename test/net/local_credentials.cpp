@@ -16,7 +16,6 @@ namespace {
 
 using namespace test;
 using cosock::credentials;
-using cosock::local_datagram_batch;
 using cosock::local_datagram_socket;
 using cosock::packet_info;
 using cosock::task;
@@ -115,7 +114,7 @@ COROUTINE_TEST_CASE(without_the_option_there_are_none) {
   pair p{cosock::local_datagram_socket_options()};
   co_await p.sender.send("text");
   BOOST_TEST(!(co_await next(p.receiver)).info.credentials);
-  local_datagram_batch batch(1, 16);
+  local_datagram_socket::batch batch(1, 16);
   co_await p.sender.send("text");
   co_await p.receiver.receive_batch(batch);
   BOOST_TEST(!(*batch.begin()).info().credentials);
@@ -125,7 +124,7 @@ COROUTINE_TEST_CASE(each_datagram_of_a_batch_has_those_of_its_sender) {
   pair p;
   co_await p.sender.send("own");
   const pid_t child = send_from_child(p.receiver.local_endpoint(), 0);
-  local_datagram_batch batch(4, 16);
+  local_datagram_socket::batch batch(4, 16);
   BOOST_TEST(co_await p.receiver.receive_batch(batch) == 2u);
   std::vector<std::optional<credentials>> of_batch;
   for (const auto& each : batch) of_batch.push_back(each.info().credentials);
@@ -168,7 +167,7 @@ COROUTINE_TEST_CASE(a_time_stamp_comes_with_them) {
   co_await p.sender.send("text");
   const received got = co_await next(p.receiver);
   BOOST_TEST((got.info.credentials == own_credentials()));
-  BOOST_TEST((got.info.at > before));
+  BOOST_TEST((got.info.arrival_time > before));
 }
 
 /// A peer that passes descriptors nobody asked for hides nothing, and they are closed.
@@ -179,7 +178,7 @@ COROUTINE_TEST_CASE(descriptors_do_not_displace_them) {
     send_with(p.sender.native_handle(), own_credentials(), descriptors);
     BOOST_TEST(((co_await next(p.receiver)).info.credentials == own_credentials()));
     send_with(p.sender.native_handle(), own_credentials(), descriptors);
-    local_datagram_batch batch(2, 16);
+    local_datagram_socket::batch batch(2, 16);
     BOOST_TEST(co_await p.receiver.receive_batch(batch) == 1u);
     BOOST_TEST(((*batch.begin()).info().credentials == own_credentials()));
   }
@@ -202,7 +201,7 @@ COROUTINE_TEST_CASE(an_adopted_socket_that_asks_for_them_has_them) {
   co_await p.sender.send("one");
   BOOST_TEST(((co_await next(adopted)).info.credentials == own_credentials()));
   co_await p.sender.send("two");
-  local_datagram_batch batch(2, 16);
+  local_datagram_socket::batch batch(2, 16);
   co_await adopted.receive_batch(batch);
   BOOST_TEST(((*batch.begin()).info().credentials == own_credentials()));
 }

@@ -26,7 +26,6 @@ using namespace test;
 using boost::system::system_error;
 using cosock::as_result;
 using cosock::const_buffer;
-using cosock::local_datagram_batch;
 using cosock::local_datagram_socket;
 using cosock::local_endpoint;
 using cosock::task;
@@ -120,11 +119,11 @@ COROUTINE_TEST_CASE(a_batch_that_is_cancelled_in_the_middle_says_how_many_have_g
       else
         co_await cosock::with_timeout(5ms, a.send_batch(all, b.local_endpoint()));
       BOOST_ERROR("the queue takes all");
-    } catch (const cosock::batch_error& e) {
-      gone = e.datagrams_sent();
+    } catch (const cosock::transfer_error& e) {
+      gone = e.datagrams_transferred();
       BOOST_TEST(e.code() == cosock::error::timed_out);
     }
-    local_datagram_batch batch(1000, 16);
+    local_datagram_socket::batch batch(1000, 16);
     std::size_t got = 0;
     BOOST_TEST(co_await b.receive_batch(batch) == gone);
     for (const auto& each : batch)
@@ -198,7 +197,7 @@ COROUTINE_TEST_CASE(descriptors_nobody_asked_for_are_closed) {
     cosock::packet_info info;
     const std::array<cosock::mutable_buffer, 2> pieces = {cosock::buffer(into, 4),
                                                           cosock::buffer(into + 4, 4)};
-    local_datagram_batch batch(1, 8);
+    local_datagram_socket::batch batch(1, 8);
     co_await b.receive(into);
     co_await b.receive_from(into, info);
     co_await b.receive(pieces);
@@ -319,7 +318,7 @@ COROUTINE_TEST_CASE(times_are_told_if_asked_for) {
   cosock::packet_info info;
   const auto got = co_await b.receive_from(into, info);
   BOOST_TEST((got.from == a.local_endpoint()));
-  BOOST_TEST((info.at > before));
+  BOOST_TEST((info.arrival_time > before));
 }
 
 COROUTINE_TEST_CASE(what_cannot_be_adopted_is_closed) {

@@ -160,7 +160,7 @@ COROUTINE_TEST_CASE(a_socket_is_ipv4) {
     BOOST_TEST(domain_of(socket.native_handle()) == AF_INET);
     BOOST_TEST(socket.local_endpoint().address() == address::loopback_v4());
     udp_socket client =
-        udp_socket::connected_to(mapped(socket.local_endpoint()), {.v6_only = v6_only});
+        co_await cosock::connect_udp(mapped(socket.local_endpoint()), {.v6_only = v6_only});
     BOOST_TEST(domain_of(client.native_handle()) == AF_INET);
     BOOST_TEST(client.remote_endpoint() == socket.local_endpoint());
     co_await client.send("text");

@@ -30,7 +30,7 @@ struct item {
   const_buffer data;
   endpoint to;
   const packet_info* source = nullptr;
-  int traffic_class = -1;
+  std::optional<int> traffic_class = std::nullopt;
 };
 
 const endpoint first_peer = endpoint::parse("192.0.2.1:7");
@@ -40,7 +40,7 @@ const endpoint second_peer = endpoint::parse("192.0.2.2:7");
 class batch {
  public:
   batch& add(std::size_t size, const endpoint& to = first_peer, const packet_info* source = nullptr,
-             int traffic_class = -1) {
+             std::optional<int> traffic_class = std::nullopt) {
     memory_.push_back(std::string(size + 1, 'x'));  // with a gap
     items_.push_back({const_buffer(memory_.back().data(), size), to, source, traffic_class});
     return *this;
@@ -194,11 +194,12 @@ BOOST_AUTO_TEST_CASE(other_sources_are_other_messages) {
 }
 
 BOOST_AUTO_TEST_CASE(other_traffic_classes_are_other_messages) {
-  const auto add = [](batch& b, int traffic_class) {
+  const auto add = [](batch& b, std::optional<int> traffic_class) {
     b.add(10, first_peer, nullptr, traffic_class);
   };
   batch b;
-  for (const int each : {-1, 1, 1, 2, 0}) add(b, each);
+  add(b, std::nullopt);
+  for (const int each : {1, 1, 2, 0}) add(b, each);
   const filled f(b);
   BOOST_TEST(f.datagrams() == counts({1, 2, 1, 1}), boost::test_tools::per_element());
   BOOST_TEST(f.control(0, IPPROTO_IP, IP_TOS) == nullptr);

@@ -79,9 +79,9 @@ void add_route(const std::array<unsigned char, 4>& host, unsigned path_mtu) {
 /// A receiver, a sender that is connected to it, and the largest datagram in one packet.
 struct pair {
   pair(const endpoint& at, const address& to, std::size_t largest)
-      : receiver(at),
-        sender(udp_socket::connected_to({to, receiver.local_endpoint().port()})),
-        largest(largest) {}
+      : receiver(at), sender(endpoint(at.address(), 0)), largest(largest) {
+    sender.connect({to, receiver.local_endpoint().port()});
+  }
   udp_socket receiver;
   udp_socket sender;
   std::size_t largest;
@@ -149,9 +149,9 @@ NETWORK_COROUTINE_TEST_CASE(a_batch_ends_at_a_datagram_that_is_too_large) {
     try {
       co_await p.sender.send_batch(mixed);
       BOOST_ERROR("sent");
-    } catch (const cosock::batch_error& e) {
+    } catch (const cosock::transfer_error& e) {
       BOOST_TEST(is_message_size(e.code()));
-      BOOST_TEST(e.datagrams_sent() == 1u);
+      BOOST_TEST(e.datagrams_transferred() == 1u);
     }
     BOOST_TEST(co_await size_of_next(p.receiver) == fits.size());
   }
@@ -190,7 +190,7 @@ NETWORK_COROUTINE_TEST_CASE(a_known_path_mtu_is_a_limit_unless_the_mode_is_probe
   const std::string fits(972, 'x');
   const std::string too_large(973, 'x');
   const std::string larger_than_the_interface(1473, 'x');
-  udp_socket sender = udp_socket::connected_to(endpoint::parse("192.0.2.1:7"));
+  udp_socket sender = co_await cosock::connect_udp(endpoint::parse("192.0.2.1:7"));
   BOOST_TEST(sender.path_mtu() == 1000);
   for (const mtu_discovery mode : {mtu_discovery::off, mtu_discovery::fragment}) {
     sender.set_mtu_discovery(mode);

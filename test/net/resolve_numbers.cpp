@@ -44,6 +44,17 @@ BOOST_AUTO_TEST_CASE(a_numeric_host_is_resolved_at_once_and_without_a_thread) {
   BOOST_TEST(threads().size() == before);
 }
 
+COROUTINE_TEST_CASE(a_mapped_address_is_an_ipv4_address_if_one_is_wanted) {
+  const std::string mapped = "::ffff:192.0.2.1";
+  BOOST_TEST(joined(co_await resolve(mapped, 80, {.family = cosock::family::v4})) ==
+             "192.0.2.1:80");
+  for (const auto other : {cosock::family::any, cosock::family::v6})
+    BOOST_TEST(joined(co_await resolve(mapped, 80, {.family = other})) == "[::ffff:192.0.2.1]:80");
+  BOOST_CHECK_EXCEPTION((void)co_await resolve("::1", 80, {.family = cosock::family::v4}),
+                        boost::system::system_error,
+                        [](const auto& e) { return e.code() == cosock::error::host_not_found; });
+}
+
 COROUTINE_TEST_CASE(a_port_is_a_decimal_number) {
   for (const char* port : {"0", "1", "80", "00080", "65535"}) {
     const endpoints found = co_await resolve("127.0.0.1", port);

@@ -122,7 +122,7 @@ NETWORK_COROUTINE_TEST_CASE(udp_goes_over_the_interface_that_is_named) {
     udp_socket bound(at(scoped, 0));
     BOOST_TEST(used_by(bound.native_handle()) == index_of("d1"));
     if (kind == std::string("::")) continue;
-    udp_socket connected = udp_socket::connected_to(at(scoped, 9));
+    udp_socket connected = co_await cosock::connect_udp(at(scoped, 9));
     BOOST_TEST(used_by(connected.native_handle()) == index_of("d1"));
     BOOST_CHECK_EXCEPTION(connected.connect(at(kind + std::string("%d0"), 9)), system_error,
                           is(errc::invalid_argument));
@@ -177,7 +177,6 @@ NETWORK_COROUTINE_TEST_CASE(a_scope_id_that_names_no_interface_is_refused) {
     refused([&] { udp_socket{endpoint(host, 0)}; }, kind);
     refused([&] { tcp_acceptor{endpoint(host, 0)}; }, kind);
     refused([&] { cosock::tcp_acceptors{endpoint(host, 0), 2}; }, kind);
-    refused([&] { (void)udp_socket::connected_to(to); }, kind);
     udp_socket s(endpoint(address::any_v6(), 0));
     refused([&] { s.connect(to); }, kind);
     // It has left no trace.
@@ -193,6 +192,8 @@ NETWORK_COROUTINE_TEST_CASE(a_scope_id_that_names_no_interface_is_refused) {
     }
     co_await refused_later([](endpoint to) -> task<> { (void)co_await cosock::connect(to); }(to),
                            kind);
+    co_await refused_later(
+        [](endpoint to) -> task<> { (void)co_await cosock::connect_udp(to); }(to), kind);
     co_await refused_later(
         [](endpoint local) -> task<> {
           (void)co_await cosock::connect(endpoint(address::loopback_v6(), 9), {.local = local});

@@ -21,6 +21,7 @@
 namespace {
 
 using boost::system::system_error;
+using cosock::address;
 using cosock::endpoint;
 using cosock::task;
 
@@ -210,17 +211,30 @@ COROUTINE_TEST_CASE(numbers_of_a_udp_socket) {
   }
   cosock::udp_socket socket(any_port);
   check_buffers(socket);
-  for (const int each : {INT_MIN, 256, INT_MAX}) {
-    BOOST_CHECK_EXCEPTION(socket.set_hops(each), system_error,
-                          test::is(boost::system::errc::invalid_argument));
-    BOOST_CHECK_EXCEPTION(socket.set_multicast_hops(each), system_error,
-                          test::is(boost::system::errc::invalid_argument));
-  }
-  for (const int each : {1, 255}) {
-    socket.set_hops(each);
-    socket.set_multicast_hops(each);
-    BOOST_TEST(socket.hops() == each);
-    BOOST_TEST(socket.multicast_hops() == each);
+  for (const endpoint& at : {any_port, endpoint(address::loopback_v6(), 0)}) {
+    BOOST_TEST_INFO_SCOPE(at);
+    cosock::udp_socket s(at);
+    const int by_default = s.hops();
+    for (const int each : {INT_MIN, -1, 256, INT_MAX}) {
+      BOOST_CHECK_EXCEPTION(s.set_hops(each), system_error, refuses("hops", each));
+      BOOST_CHECK_EXCEPTION(s.set_multicast_hops(each), system_error,
+                            refuses("multicast_hops", each));
+      BOOST_CHECK_EXCEPTION(s.set_traffic_class(each), system_error,
+                            refuses("traffic_class", each));
+    }
+    BOOST_CHECK_EXCEPTION(s.set_hops(0), system_error, refuses("hops", 0));
+    for (const int each : {1, 255}) {
+      s.set_hops(each);
+      s.set_multicast_hops(each);
+      s.set_traffic_class(each);
+      BOOST_TEST(s.hops() == each);
+      BOOST_TEST(s.multicast_hops() == each);
+      BOOST_TEST(s.traffic_class() == each);
+    }
+    s.set_multicast_hops(0);
+    BOOST_TEST(s.multicast_hops() == 0);
+    s.set_hops(std::nullopt);
+    BOOST_TEST(s.hops() == by_default);
   }
 }
 

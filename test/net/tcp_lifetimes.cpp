@@ -103,6 +103,21 @@ BOOST_AUTO_TEST_CASE(a_loop_ends_under_sockets_in_a_frame) {
   BOOST_TEST(open_descriptors() == before);
 }
 
+/// Receives all that was sent, however much that was.
+task<> discard(const tcp_socket& from, tcp_socket& to) {
+  std::vector<char> into(64 << 10);
+  for (int unacknowledged = 1; unacknowledged != 0; co_await cosock::yield()) {
+    // First: what has been acknowledged then is here.
+    BOOST_REQUIRE(::ioctl(from.native_handle(), TIOCOUTQ, &unacknowledged) == 0);
+    while (to.try_receive(into)) continue;
+  }
+}
+
+/// With a limit, because the case has none: a socket that is not usable may leave this waiting.
+task<> usable(tcp_socket& a, tcp_socket& b) {
+  co_await cosock::with_timeout(10s, round_trip(a, b));
+}
+
 /// A task that is dropped, and not its socket, leaves the socket usable.
 BOOST_AUTO_TEST_CASE(a_dropped_operation_leaves_the_socket_usable) {
   loop on;
@@ -121,11 +136,9 @@ BOOST_AUTO_TEST_CASE(a_dropped_operation_leaves_the_socket_usable) {
     task.reset();
     BOOST_TEST(destroyed);
     // A send may have sent a part before it was dropped, and nobody was told how much.
-    int there = 0;
-    BOOST_REQUIRE(::ioctl(c.client.native_handle(), TIOCOUTQ, &there) == 0);
-    c = on.run(connect_pair());
+    on.run(discard(c.client, c.server));
+    on.run(usable(c.client, c.server));
   }
-  on.run(round_trip(c.client, c.server));
 }
 
 COROUTINE_TEST_CASE(an_operation_is_dropped_in_the_turn_in_which_it_completes) {

@@ -133,7 +133,7 @@ COROUTINE_TEST_CASE(the_system_does_split_and_join) {
 
 COROUTINE_TEST_CASE(memory_in_one_piece_is_sent_like_any_other) {
   udp_socket server(any_port_v4, joining());
-  udp_socket client = udp_socket::connected_to(server.local_endpoint());
+  udp_socket client = co_await cosock::connect_udp(server.local_endpoint());
   std::string whole;
   for (char c = 'a'; c != 'k'; ++c) whole += std::string(1200, c);
   std::vector<const_buffer> all;

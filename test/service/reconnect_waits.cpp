@@ -31,6 +31,7 @@ using test::is;
 using test::machine;
 using test::system_code;
 namespace errc = boost::system::errc;
+using retry_observer = cosock::observer<const retry_event&>;
 
 static_assert(std::is_trivially_destructible_v<reconnecting_client_options>);
 
@@ -182,13 +183,12 @@ BOOST_AUTO_TEST_CASE(anything_that_can_be_called_observes) {
   const std::function<void(const retry_event&)> wrapped = [](const retry_event&) { ++calls; };
   const retry_event notice{{}, "", 0ns, 1};
   void (*const plain)(const retry_event&) = [](const retry_event&) { ++calls; };
-  cosock::retry_observer().operator()(notice);
+  retry_observer().operator()(notice);
   BOOST_TEST(calls == 0);
-  for (const cosock::retry_observer& each :
-       {cosock::retry_observer(constant), cosock::retry_observer(wrapped),
-        cosock::retry_observer(plain), cosock::retry_observer(*plain),
-        cosock::retry_observer([](const retry_event&) { ++calls; }),
-        cosock::retry_observer([](const auto&) { ++calls; })})
+  for (const retry_observer& each :
+       {retry_observer(constant), retry_observer(wrapped), retry_observer(plain),
+        retry_observer(*plain), retry_observer([](const retry_event&) { ++calls; }),
+        retry_observer([](const auto&) { ++calls; })})
     each(notice);
   BOOST_TEST(calls == 6);
   const reconnecting_client_options options{.on_retry = [](const retry_event&) { ++calls; }};

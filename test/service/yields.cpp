@@ -157,6 +157,8 @@ COROUTINE_TEST_CASE(operations_that_complete_at_once_let_others_run) {
                   return cosock::connect<cosock::local_stream_socket>(
                       cosock::local_endpoint::abstract("cosock-nobody-listens"));
                 }),
+      operation("connect_udp",
+                [] { return cosock::connect_udp(cosock::endpoint::parse("127.0.0.1:1")); }),
       operation("resolve of an address", [] { return cosock::resolve("192.0.2.1", "80"); }),
       operation("with_timeout of no time",
                 [&] { return cosock::with_timeout(std::chrono::seconds(0), o.event.wait()); }),

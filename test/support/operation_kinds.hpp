@@ -118,22 +118,23 @@ class trial {
 
   /// Starts the operation in a task of its own.
   cosock::task_handle<void> start() {
-    return loop_->start([](const waitable& on) -> cosock::task<> {
+    return loop_->start([](const waitable& object) -> cosock::task<> {
       const counted_frame frame;
-      co_await on.wait();
+      co_await object.wait();
     }(on));
   }
   cosock::task_handle<void> start_in(cosock::cancel_scope& scope) {
-    return loop_->start([](const waitable& on, cosock::cancel_scope& scope) -> cosock::task<> {
+    return loop_->start([](const waitable& object, cosock::cancel_scope& scope) -> cosock::task<> {
       const counted_frame frame;
-      co_await scope.run(on.wait());
+      co_await scope.run(object.wait());
     }(on, scope));
   }
   cosock::task_handle<void> start_within(std::chrono::nanoseconds limit) {
-    return loop_->start([](const waitable& on, std::chrono::nanoseconds limit) -> cosock::task<> {
-      const counted_frame frame;
-      co_await cosock::with_timeout(limit, on.wait());
-    }(on, limit));
+    return loop_->start(
+        [](const waitable& object, std::chrono::nanoseconds limit) -> cosock::task<> {
+          const counted_frame frame;
+          co_await cosock::with_timeout(limit, object.wait());
+        }(on, limit));
   }
 
   /// Lets the task run until it waits.

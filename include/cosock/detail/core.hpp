@@ -295,6 +295,37 @@ bool has_details(const A& operand) noexcept {
     return false;
 }
 
+/// The limit that ended an operation, for the text of the error; empty if none did. One number, so
+/// that the error of as_result stays small.
+class passed_limit {
+ public:
+  constexpr passed_limit() noexcept = default;
+  /// A limit of so many nanoseconds, which are not INT64_MAX: that limit never passes.
+  static constexpr passed_limit of_duration(std::int64_t ns) noexcept {
+    return passed_limit(ns > 0 ? ns + 1 : 1);
+  }
+  /// A deadline that was so many nanoseconds ahead when it was set.
+  static constexpr passed_limit of_deadline(std::int64_t ns) noexcept {
+    return passed_limit(ns > 0 ? -ns - 1 : -1);
+  }
+  constexpr explicit operator bool() const noexcept { return code_ != 0; }
+  constexpr bool is_deadline() const noexcept { return code_ < 0; }
+  constexpr std::int64_t ns() const noexcept { return (code_ < 0 ? -code_ : code_) - 1; }
+
+ private:
+  constexpr explicit passed_limit(std::int64_t code) noexcept : code_(code) {}
+  std::int64_t code_ = 0;
+};
+
+/// The limit because of which fail() has returned `timed_out`: the innermost one.
+template <class A>
+passed_limit limit_of(const A& operand) noexcept {
+  if constexpr (requires { operand.limit(); })
+    return operand.limit();
+  else
+    return {};
+}
+
 /// A task, or an operation of the library.
 template <class A>
 concept awaitable =

@@ -60,6 +60,7 @@ class COSOCK_AWAITABLE described_awaiter final
     return operand_.fail();
   }
   bool has_details() const noexcept { return detail::has_details(operand_); }
+  passed_limit limit() const noexcept { return limit_of(operand_); }
 
  private:
   A operand_;

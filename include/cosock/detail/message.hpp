@@ -10,6 +10,7 @@
 #include <cosock/receive_result.hpp>
 
 #include <memory>
+#include <optional>
 
 namespace cosock {
 struct packet_info;
@@ -29,15 +30,15 @@ template <class Endpoint>
 struct sockaddr_traits;
 
 /// The datagrams of a batch to be sent, in an array of any type. An element begins with a
-/// const_buffer, and may have an endpoint, a pointer to a packet_info and a traffic class at these
-/// offsets. Owns nothing.
+/// const_buffer, and has either nothing else or an endpoint, a pointer to a packet_info and a traffic
+/// class at these offsets. Owns nothing.
 struct outgoing_list {
   const char* first = nullptr;
   std::size_t count = 0;
   std::size_t stride = 0;
   std::size_t peer_at = 0;     // 0: `peer` for all
-  std::size_t info_at = 0;     // 0: no packet_info
-  std::size_t class_at = 0;    // 0: no traffic class
+  std::size_t info_at = 0;     // of a pointer; not used if peer_at is 0
+  std::size_t class_at = 0;    // of an optional int; not used if peer_at is 0
   const void* peer = nullptr;  // null: connected
 
   const const_buffer& data(std::size_t i) const noexcept {
@@ -47,10 +48,11 @@ struct outgoing_list {
     return peer_at ? member(i, peer_at) : peer;
   }
   const packet_info* source(std::size_t i) const noexcept {
-    return info_at ? *static_cast<const packet_info* const*>(member(i, info_at)) : nullptr;
+    return peer_at ? *static_cast<const packet_info* const*>(member(i, info_at)) : nullptr;
   }
-  int traffic_class(std::size_t i) const noexcept {
-    return class_at ? *static_cast<const int*>(member(i, class_at)) : -1;
+  std::optional<int> traffic_class(std::size_t i) const noexcept {
+    if (!peer_at) return std::nullopt;
+    return *static_cast<const std::optional<int>*>(member(i, class_at));
   }
   const void* member(std::size_t i, std::size_t offset) const noexcept {
     return first + i * stride + offset;

@@ -9,20 +9,14 @@
 
 #include <functional>
 #include <optional>
+#include <variant>
 
-namespace cosock {
-
-/// The result of an operand that returns void.
-struct nothing {
-  friend bool operator==(nothing, nothing) noexcept { return true; }
-};
-
-namespace detail {
+namespace cosock::detail {
 
 /// A result as an object that std::optional and std::tuple can hold.
 template <class T>
 using storable =
-    std::conditional_t<std::is_void_v<T>, nothing,
+    std::conditional_t<std::is_void_v<T>, std::monostate,
                        std::conditional_t<std::is_reference_v<T>,
                                           std::reference_wrapper<std::remove_reference_t<T>>, T>>;
 
@@ -40,5 +34,4 @@ child_coroutine fill_slot(A operand, Slot& slot, std::size_t index, std::size_t&
   if (first == no_winner) first = index;
 }
 
-}  // namespace detail
-}  // namespace cosock
+}  // namespace cosock::detail
