@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
 #include <cosock/cosock.hpp>
+#include <cosock/testing/virtual_loop.hpp>
 
 #define BOOST_TEST_MODULE testing
 #include <boost/test/unit_test.hpp>
@@ -157,33 +158,21 @@ COROUTINE_TEST_CASE(permanent_accept_error_ends_server) {
 //! [acceptor]
 
 //! [clock]
-/// Does not wait, but records the times.
-class simulated_clock final : public cosock::backoff_clock {
- public:
-  cosock::clock::time_point now() override { return now_; }
-  cosock::task<> sleep_for(std::chrono::nanoseconds time) override {
-    waits.push_back(time);
-    now_ += time;
-    co_await cosock::yield();
-  }
+BOOST_AUTO_TEST_CASE(client_waits_longer_after_each_failure) {
   std::vector<std::chrono::nanoseconds> waits;
-
- private:
-  cosock::clock::time_point now_{};
-};
-
-COROUTINE_TEST_CASE(client_stops_after_three_attempts) {
-  simulated_clock clock;
-  cosock::reconnecting_client client({.max_attempts = 3, .seed = 1, .clock = &clock});
+  auto keep = [&](const cosock::retry_event& event) { waits.push_back(event.delay); };
+  cosock::reconnecting_client client({.max_attempts = 20, .seed = 1, .on_retry = keep});
   const auto refused = []() -> cosock::task<cosock::tcp_socket> {
     co_await cosock::yield();
     throw boost::system::system_error(
         make_error_code(boost::system::errc::connection_refused));
   };
   const auto session = [](cosock::tcp_socket&) -> cosock::task<> { co_return; };
-  const auto result = co_await cosock::as_result(client.run(refused, session));
-  BOOST_TEST((result.error() == boost::system::errc::connection_refused));
-  BOOST_TEST(clock.waits.size() == 2u);
+  cosock::testing::virtual_loop loop;
+  BOOST_CHECK_THROW(loop.run(client.run(refused, session)), boost::system::system_error);
+  BOOST_TEST(waits.size() == 19u);
+  BOOST_TEST((waits.front() <= 100ms && waits.back() <= 30s));
+  BOOST_TEST((loop.elapsed() > 1min));  // the test takes a millisecond
 }
 //! [clock]
 

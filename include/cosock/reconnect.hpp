@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <cosock/clock.hpp>
 #include <cosock/connect.hpp>
 #include <cosock/detail/reconnect.hpp>
+#include <cosock/duration.hpp>
 #include <cosock/error.hpp>
 #include <cosock/observer.hpp>
 
@@ -24,16 +24,6 @@ struct retry_event {
   std::size_t attempt;  ///< number of waits since the last success, with this one: from 1
 };
 
-/// The clock of a reconnecting client, which tests can replace so that nothing waits.
-class COSOCK_API backoff_clock {
- public:
-  virtual ~backoff_clock();
-  /// The current time, which never decreases.
-  [[nodiscard]] virtual clock::time_point now() = 0;
-  /// Waits. It is a cancellation point; an exception ends run() of the client.
-  virtual task<> sleep_for(std::chrono::nanoseconds) = 0;
-};
-
 /// How long a client waits between connections, and when it gives up. The n-th wait since the last
 /// success, from 1, is a uniformly distributed random number between 0 and min(cap, base * 2^(n-1))
 /// ("full jitter"), so clients that lost the same server do not return at the same time.
@@ -48,9 +38,8 @@ struct reconnecting_client_options {
   /// Give up after this many failures in a row; not set: never. 0 counts as 1.
   std::optional<std::size_t> max_attempts = std::nullopt;
   std::optional<std::uint64_t> seed = std::nullopt;  ///< of the waits, for tests; not set: random
-  observer<const retry_event&> on_retry =
-      {};                          ///< called before each wait; its exceptions leave run()
-  backoff_clock* clock = nullptr;  ///< null: the clock of the loop. Must outlive the client
+  /// Called before each wait; its exceptions leave run().
+  observer<const retry_event&> on_retry = {};
 };
 
 /// Connects, runs a session on the connection, and when that has ended, waits and connects again.

@@ -20,11 +20,6 @@ struct slow_turn_event {
   std::string_view name;   ///< that of named(), or of the peer; empty: none, or it is not known
 };
 
-/// A reference to a function that is called with a slow_turn_event: `void(const slow_turn_event&)`. A
-/// function, a function pointer and a lambda without captures are copied; any other function object
-/// must outlive it. Empty by default.
-using slow_turn_observer = observer<const slow_turn_event&>;
-
 /// How a loop is watched.
 struct watch_options {
   time_span slow_turn =
@@ -34,7 +29,7 @@ struct watch_options {
   bool reports_blocked = true;
   /// Called after each slow turn, on the thread of the loop. Must not throw. Empty: a line is printed to
   /// standard error.
-  slow_turn_observer on_slow_turn = {};
+  observer<const slow_turn_event&> on_slow_turn = {};
 };
 
 /// Watches a loop, from now on until it is destroyed: which task runs for long without waiting. Again:

@@ -10,6 +10,7 @@
 #include "core/failure.hpp"
 
 #include <cosock/cancel.hpp>
+#include <cosock/clock.hpp>
 #include <cosock/time.hpp>
 
 #include <algorithm>
@@ -21,17 +22,6 @@ namespace cosock {
 using std::chrono::nanoseconds;
 
 namespace {
-
-class real_clock final : public backoff_clock {
- public:
-  clock::time_point now() override { return clock::now(); }
-  task<> sleep_for(nanoseconds duration) override { co_await cosock::sleep_for(duration); }
-};
-
-backoff_clock& clock_of(const reconnecting_client_options& options) noexcept {
-  static real_clock real;
-  return options.clock ? *options.clock : real;
-}
 
 /// Whether another attempt can help. Exceptions of the program are not retried.
 bool may_pass(const std::exception_ptr& why) {
@@ -54,7 +44,6 @@ std::uint64_t random_seed() {
 }  // namespace
 
 detail::reconnect_session::~reconnect_session() = default;
-backoff_clock::~backoff_clock() = default;
 
 reconnecting_client::reconnecting_client(const reconnecting_client_options& options)
     : options_(options), random_(options.seed ? *options.seed : random_seed()) {}
@@ -85,7 +74,6 @@ task<> reconnecting_client::run_session(detail::reconnect_session& session) {
 }
 
 task<> reconnecting_client::run_loop(detail::reconnect_session& session) {
-  backoff_clock& clock = clock_of(options_);
   for (;;) {
     co_await detail::checkpoint();
     std::exception_ptr why;
@@ -94,7 +82,7 @@ task<> reconnecting_client::run_loop(detail::reconnect_session& session) {
       co_await session.connect();
       // Connecting may complete although it was cancelled.
       if (running_->is_cancelled()) detail::raise(detail::cancelled_failure());
-      since = clock.now();
+      since = now();
       succeeded_ = false;
       const session_result next = co_await session.session();
       if (next == session_result::done) co_return;
@@ -102,11 +90,11 @@ task<> reconnecting_client::run_loop(detail::reconnect_session& session) {
     } catch (...) {
       why = std::current_exception();
     }
-    const bool success = since && (succeeded_ || clock.now() - *since >= options_.stable);
+    const bool success = since && (succeeded_ || now() - *since >= options_.stable);
     session.close();
     // Outside the catch block, where a coroutine cannot await; `why` is released before the wait.
     const nanoseconds delay = delay_after(std::exchange(why, nullptr), success);
-    co_await clock.sleep_for(delay);
+    co_await sleep_for(delay);
   }
 }
 

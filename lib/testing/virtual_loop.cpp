@@ -232,7 +232,7 @@ std::uint64_t virtual_loop::seed() const noexcept { return reactor_->seed(); }
 void virtual_loop::advance(time_span span) { run(sleep(span)); }
 
 void virtual_loop::settle() {
-  constexpr int most = 10'000;  // polls, of thousands of operations each
+  constexpr int most = 250;  // polls, of thousands of operations each
   for (int i = 0; i != most; ++i)
     if (poll() == 0) return;
   throw std::logic_error("cosock: virtual_loop::settle(): tasks yield to each other without end:" +

@@ -9,6 +9,7 @@
 #include "core_fixture.hpp"
 #include "manual_event.hpp"
 #include "support.hpp"
+#include "virtual_time.hpp"
 
 #include <cosock/nursery.hpp>
 #include <cosock/sync.hpp>
@@ -32,13 +33,12 @@ using cosock::with_deadline;
 using cosock::with_grace;
 using cosock::with_nursery;
 using cosock::with_timeout;
-using test::before_a_deadline;
 using test::forever;
 using test::give;
 using test::give_later;
 using test::is;
 using test::run_in;
-using test::settle;
+using test::virtual_loop;
 using test::wait_for_ever;
 
 }  // namespace
@@ -95,42 +95,31 @@ COROUTINE_TEST_CASE(an_inner_limit_that_is_farther_changes_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(of_two_limits_at_the_same_tick_the_outer_one_reports) {
-  before_a_deadline([](clock::time_point at) {
-    cosock::loop loop;
-    error_code inner;
-    const auto work = [&]() -> task<> {
-      co_await with_deadline(at, noted(inner, limited_until(at)));
-    };
-    auto root = loop.start(work());
-    settle(loop);
-    if (clock::now() >= at) return false;
-    while (!root.done()) loop.run_some();
-    BOOST_CHECK_EXCEPTION(root.result(), system_error, is(error::timed_out));
-    BOOST_TEST(inner == error::cancelled);
-    return true;
-  });
+  virtual_loop loop;
+  const auto at = loop.now() + 1h;
+  error_code inner;
+  const auto work = [&]() -> task<> {
+    co_await with_deadline(at, noted(inner, limited_until(at)));
+  };
+  BOOST_CHECK_EXCEPTION(loop.run(work()), system_error, is(error::timed_out));
+  BOOST_TEST(inner == error::cancelled);
 }
 
 BOOST_AUTO_TEST_CASE(an_outer_cancellation_in_the_turn_of_a_time_out_is_a_cancellation) {
-  before_a_deadline([](clock::time_point at) {
-    cosock::loop loop;
-    cancel_scope outer;
-    error_code inner;
-    const auto canceller = [&]() -> task<> {
-      co_await cosock::sleep_until(at);
-      outer.cancel();
-    };
-    auto first = loop.start(canceller());
-    auto second = loop.start(run_in(outer, noted(inner, limited_until(at))));
-    settle(loop);
-    if (clock::now() >= at) return false;
-    while (!second.done()) loop.run_some();
-    BOOST_CHECK_EXCEPTION(second.result(), system_error, is(error::cancelled));
-    BOOST_TEST(inner == error::cancelled);
-    BOOST_TEST(outer.is_cancelled());
-    BOOST_TEST(!outer.timed_out());
-    return true;
-  });
+  virtual_loop loop;
+  const auto at = loop.now() + 1h;
+  cancel_scope outer;
+  error_code inner;
+  const auto canceller = [&]() -> task<> {
+    co_await cosock::sleep_until(at);
+    outer.cancel();
+  };
+  auto first = loop.start(canceller());
+  BOOST_CHECK_EXCEPTION(loop.run(run_in(outer, noted(inner, limited_until(at)))), system_error,
+                        is(error::cancelled));
+  BOOST_TEST(inner == error::cancelled);
+  BOOST_TEST(outer.is_cancelled());
+  BOOST_TEST(!outer.timed_out());
 }
 
 COROUTINE_TEST_CASE(an_outer_cancellation_is_not_taken_for_a_time_out) {

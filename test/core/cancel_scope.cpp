@@ -9,9 +9,11 @@
 #include "core_fixture.hpp"
 #include "manual_event.hpp"
 #include "support.hpp"
+#include "virtual_time.hpp"
 
 #include <cosock/nursery.hpp>
 
+#include <optional>
 #include <stdexcept>
 #include <thread>
 
@@ -26,7 +28,6 @@ using cosock::error;
 using cosock::nursery;
 using cosock::task;
 using cosock::with_nursery;
-using test::before_a_deadline;
 using test::fail;
 using test::forever;
 using test::give;
@@ -170,77 +171,66 @@ namespace {
 
 /// A loop that runs one task in a scope, and is at its first wait.
 struct pending_scope {
-  explicit pending_scope(clock::time_point deadline) {
-    scope.set_deadline(deadline);
+  explicit pending_scope(std::optional<std::chrono::nanoseconds> limit = std::nullopt) {
+    if (limit) set_limit(*limit);
     settle(loop);
+    BOOST_TEST(!root.done());
   }
+  void set_limit(std::chrono::nanoseconds limit) { scope.set_deadline(loop.now() + limit); }
   cancel_scope scope;
-  cosock::loop loop;
+  test::virtual_loop loop;
   cosock::task_handle<void> root = loop.start(run_in(scope, wait_for_ever()));
 };
-
-void wait_out(cosock::loop& loop, std::chrono::nanoseconds time) {
-  loop.run([](std::chrono::nanoseconds time) -> task<> { co_await cosock::sleep_for(time); }(time));
-}
 
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(a_deadline_is_set_sooner_while_the_scope_runs) {
-  pending_scope p(clock::now() + 1h);
+  pending_scope p(1h);
+  p.set_limit(1min);
+  p.loop.advance(1min - 1s);
   BOOST_TEST(!p.root.done());
-  p.scope.set_deadline(clock::now() + 1ms);
-  while (!p.root.done()) p.loop.run_some();
-  BOOST_CHECK_EXCEPTION(p.root.result(), system_error, is(error::timed_out));
+  p.loop.advance(2s);
+  BOOST_TEST(test::ended_with(p.root, error::timed_out));
   BOOST_TEST(p.scope.timed_out());
 }
 
 BOOST_AUTO_TEST_CASE(a_deadline_set_into_the_past_counts_at_once) {
-  pending_scope p(clock::now() + 1h);
-  p.scope.set_deadline(clock::now());
+  pending_scope p(1h);
+  p.set_limit(0s);
   BOOST_TEST(p.scope.is_cancelled());
   BOOST_TEST(!p.root.done());
   settle(p.loop);
-  BOOST_REQUIRE(p.root.done());
-  BOOST_CHECK_EXCEPTION(p.root.result(), system_error, is(error::timed_out));
+  BOOST_TEST(test::ended_with(p.root, error::timed_out));
 }
 
 BOOST_AUTO_TEST_CASE(a_deadline_is_set_later_while_the_scope_runs) {
-  before_a_deadline([](clock::time_point at) {
-    pending_scope p(at);
-    p.scope.set_deadline(clock::now() + 1h);
-    if (p.scope.is_cancelled()) return false;
-    wait_out(p.loop, at - clock::now() + 3ms);
-    BOOST_TEST(!p.root.done());
-    BOOST_TEST(!p.scope.is_cancelled());
-    p.scope.cancel();
-    settle(p.loop);
-    BOOST_CHECK_EXCEPTION(p.root.result(), system_error, is(error::cancelled));
-    BOOST_TEST(!p.scope.timed_out());
-    return true;
-  });
+  pending_scope p(1min);
+  p.set_limit(1h);
+  p.loop.advance(1h - 1s);
+  BOOST_TEST(!p.root.done());
+  BOOST_TEST(!p.scope.is_cancelled());
+  p.scope.cancel();
+  settle(p.loop);
+  BOOST_TEST(test::ended_with(p.root, error::cancelled));
+  BOOST_TEST(!p.scope.timed_out());
 }
 
 BOOST_AUTO_TEST_CASE(a_deadline_is_cleared_while_the_scope_runs) {
-  before_a_deadline([](clock::time_point at) {
-    pending_scope p(at);
-    p.scope.clear_deadline();
-    if (p.scope.is_cancelled()) return false;
-    wait_out(p.loop, at - clock::now() + 3ms);
-    BOOST_TEST(!p.root.done());
-    BOOST_TEST(!p.scope.is_cancelled());
-    p.scope.set_deadline(clock::now() + 1ms);
-    while (!p.root.done()) p.loop.run_some();
-    BOOST_CHECK_EXCEPTION(p.root.result(), system_error, is(error::timed_out));
-    return true;
-  });
+  pending_scope p(1min);
+  p.scope.clear_deadline();
+  p.loop.advance(1h);
+  BOOST_TEST(!p.root.done());
+  BOOST_TEST(!p.scope.is_cancelled());
+  p.set_limit(1s);
+  p.loop.advance(2s);
+  BOOST_TEST(test::ended_with(p.root, error::timed_out));
 }
 
 BOOST_AUTO_TEST_CASE(a_deadline_is_set_for_the_first_time_while_the_scope_runs) {
-  pending_scope p(clock::time_point::max());
-  BOOST_TEST(!p.root.done());
-  p.scope.set_deadline(clock::now() + 1ms);
-  while (!p.root.done()) p.loop.run_some();
-  BOOST_CHECK_EXCEPTION(p.root.result(), system_error, is(error::timed_out));
+  pending_scope p;
+  p.set_limit(1s);
+  p.loop.advance(2s);
+  BOOST_TEST(test::ended_with(p.root, error::timed_out));
 }
 
 COROUTINE_TEST_CASE(a_deadline_set_from_inside_before_the_first_wait_counts) {

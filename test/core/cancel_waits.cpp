@@ -9,20 +9,22 @@
 #include "core_fixture.hpp"
 #include "manual_event.hpp"
 #include "support.hpp"
+#include "virtual_time.hpp"
 
 #include <memory>
 #include <stdexcept>
 
 namespace {
 
+using namespace std::chrono_literals;
 using boost::system::system_error;
 using cosock::clock;
 using cosock::error;
 using cosock::task;
-using test::before_a_deadline;
 using test::counted;
 using test::is;
 using test::settle;
+using test::virtual_loop;
 
 }  // namespace
 
@@ -94,21 +96,17 @@ BOOST_AUTO_TEST_CASE(a_yield_is_destroyed_with_its_task_and_with_its_loop) {
 }
 
 BOOST_AUTO_TEST_CASE(a_sleep_is_cancelled_in_the_turn_in_which_it_expires) {
-  before_a_deadline([](clock::time_point at) {
-    cosock::loop loop;
-    cosock::task_handle<void>* sleeping = nullptr;
-    const auto canceller = [&]() -> task<> {
-      co_await cosock::sleep_until(at);
-      sleeping->cancel();
-    };
-    const auto sleeper = [&]() -> task<> { co_await cosock::sleep_until(at); };
-    auto first = loop.start(canceller());
-    auto second = loop.start(sleeper());
-    sleeping = &second;
-    settle(loop);
-    if (clock::now() >= at) return false;
-    while (!second.done()) loop.run_some();
-    BOOST_CHECK_EXCEPTION(second.result(), system_error, is(error::cancelled));
-    return true;
-  });
+  virtual_loop loop;
+  const auto at = loop.now() + 1h;
+  cosock::task_handle<void>* sleeping = nullptr;
+  const auto canceller = [&]() -> task<> {
+    co_await cosock::sleep_until(at);
+    sleeping->cancel();
+  };
+  const auto sleeper = [&]() -> task<> { co_await cosock::sleep_until(at); };
+  auto first = loop.start(canceller());
+  auto second = loop.start(sleeper());
+  sleeping = &second;
+  test::finish(loop, second);
+  BOOST_CHECK_EXCEPTION(second.result(), system_error, is(error::cancelled));
 }

@@ -5,6 +5,7 @@
 
 #define BOOST_TEST_MODULE time_limits
 #include "manual_event.hpp"
+#include "reconnect_machine.hpp"
 #include "scripted_stream.hpp"
 #include "support.hpp"
 
@@ -85,31 +86,8 @@ bool drains(time_span drain) {
   return drained;
 }
 
-class counting_clock final : public cosock::backoff_clock {
- public:
-  cosock::clock::time_point now() override { return {}; }
-  task<> sleep_for(nanoseconds duration) override {
-    waits.push_back(duration);
-    co_await cosock::yield();
-  }
-  std::vector<nanoseconds> waits;
-};
-
-std::vector<nanoseconds> waits_of(cosock::reconnecting_client_options options) {
-  counting_clock clock;
-  options.clock = &clock;
-  options.max_attempts = 80;
-  cosock::loop loop;
-  cosock::reconnecting_client client(options);
-  const auto connect = []() -> task<int> {
-    throw boost::system::system_error(make_error_code(error::timed_out));
-    co_return 0;
-  };
-  const auto session = [](int&) -> task<> { co_return; };
-  BOOST_CHECK_EXCEPTION(loop.run(client.run(connect, session)), boost::system::system_error,
-                        test::is(error::timed_out));
-  BOOST_TEST(clock.waits.size() == 79u);
-  return clock.waits;
+std::vector<nanoseconds> waits_of(const cosock::reconnecting_client_options& options) {
+  return test::waits_of(options, 79);
 }
 
 }  // namespace
@@ -209,9 +187,8 @@ BOOST_AUTO_TEST_CASE(the_number_of_attempts) {
   using number = std::optional<std::size_t>;
   for (const number each :
        {number(), number(0), number(1), number(SIZE_MAX - 1), number(SIZE_MAX)}) {
-    counting_clock clock;
-    cosock::loop loop;
-    cosock::reconnecting_client client({.max_attempts = each, .clock = &clock});
+    test::virtual_loop loop;
+    cosock::reconnecting_client client({.max_attempts = each});
     int attempts = 0;
     const auto connect = [&]() -> task<int> {
       if (++attempts == 50) client.stop();
@@ -232,9 +209,8 @@ BOOST_AUTO_TEST_CASE(the_number_of_attempts) {
 BOOST_AUTO_TEST_CASE(how_long_a_connection_is_stable) {
   for (const auto* all : {&past, &endless})
     for (const time_span each : *all) {
-      counting_clock clock;
-      cosock::loop loop;
-      cosock::reconnecting_client client({.stable = each, .max_attempts = 3, .clock = &clock});
+      test::virtual_loop loop;
+      cosock::reconnecting_client client({.stable = each, .max_attempts = 3});
       int sessions = 0;
       const auto connect = []() -> task<int> { co_return 0; };
       const auto session = [&](int&) -> task<cosock::session_result> {

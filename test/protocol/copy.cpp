@@ -7,6 +7,7 @@
 #include "scripted_stream.hpp"
 #include "stream_fixture.hpp"
 #include "support.hpp"
+#include "virtual_time.hpp"
 
 #include <cosock/connect.hpp>
 #include <cosock/descriptor_stream.hpp>
@@ -331,28 +332,25 @@ COROUTINE_TEST_CASE(a_connection_that_was_lost_in_a_copy_stays_lost) {
       });
 }
 
-COROUTINE_TEST_CASE(a_proxy_that_is_idle_for_too_long_ends) {
-  using clock = cosock::clock;
+VIRTUAL_TEST_CASE(a_proxy_that_is_idle_for_too_long_ends) {
   const auto a = co_await test::make_scripted_stream();
   const auto b = co_await test::make_scripted_stream();
-  std::uint64_t pushed = 0;
-  clock::time_point last;
-  bool ended = false;
+  cosock::clock::time_point last;
   co_await with_nursery([&](nursery& n) -> task<> {
     n.start([&]() -> task<> {
       // For longer than the limit, but never idle for that long.
-      for (int i = 0; i != 14 && !ended; ++i) {
+      for (int i = 0; i != 60; ++i) {
         (i % 2 ? a : b)->push("x");
-        ++pushed;
-        last = clock::now();
-        co_await cosock::sleep_for(5ms);
+        last = cosock::now();
+        co_await cosock::sleep_for(59s);
       }
     });
-    const copy_result result = co_await copy_both(*a, *b, {.idle = 50ms});
-    ended = true;
+    const copy_result result = co_await copy_both(*a, *b, {.idle = 1min});
     BOOST_TEST((result.error == error::timed_out));
-    BOOST_TEST(result.first_to_second + result.second_to_first == pushed);
-    BOOST_TEST((clock::now() - last >= 50ms));
+    BOOST_TEST(result.first_to_second == 30u);
+    BOOST_TEST(result.second_to_first == 30u);
+    const auto idle = cosock::now() - last;
+    BOOST_TEST((idle >= 1min && idle <= 1min + test::tick));
   });
 }
 

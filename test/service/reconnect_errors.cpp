@@ -28,6 +28,7 @@ using test::fail;
 using test::is;
 using test::machine;
 using test::system_code;
+using test::virtual_loop;
 namespace errc = boost::system::errc;
 
 }  // namespace
@@ -55,11 +56,11 @@ BOOST_AUTO_TEST_CASE(errors_that_no_retry_can_cure_end_it) {
         machine m;
         m.in_session = [&]() -> session_result { fail(why, "with this text"); };
         if (!in_session) m.connecting = [&] { fail(why, "with this text"); };
-        cosock::loop loop;
+        virtual_loop loop;
         BOOST_CHECK_EXCEPTION(loop.run(m.run()), system_error, [&](const system_error& e) {
           return e.code() == why && std::string(e.what()).starts_with("with this text");
         });
-        BOOST_TEST(m.clock.waits.empty());
+        BOOST_TEST(m.waits.empty());
         BOOST_TEST(m.sessions == (in_session ? 1 : 0));
         BOOST_TEST(counted::alive == 0);
       }
@@ -103,10 +104,10 @@ BOOST_AUTO_TEST_CASE(errors_that_may_pass_are_retried) {
         if (m.sessions == 1) fail(why);
         return session_result::done;
       };
-      cosock::loop loop;
+      virtual_loop loop;
       loop.run(m.run());
       BOOST_TEST(m.connects == 3);
-      BOOST_TEST(m.clock.waits.size() == 2u);
+      BOOST_TEST(m.waits.size() == 2u);
     }
   }
 }
@@ -120,7 +121,7 @@ BOOST_AUTO_TEST_CASE(several_errors_are_retried_if_each_may_pass) {
       if (m.sessions == 2) return session_result::done;
       throw cosock::multiple_errors({reset, other});
     };
-    cosock::loop loop;
+    virtual_loop loop;
     loop.run(m.run());
     BOOST_TEST(m.sessions == 2);
   };
@@ -146,10 +147,10 @@ BOOST_AUTO_TEST_CASE(exceptions_that_are_no_system_error_end_it) {
       if (where == 2) fail(system_code(EPIPE));
       return session_result::reconnect;
     };
-    cosock::loop loop;
+    virtual_loop loop;
     BOOST_CHECK_THROW(loop.run(m.run()), oddity);
     BOOST_TEST(counted::alive == 0);
-    BOOST_TEST(m.clock.waits.empty());
+    BOOST_TEST(m.waits.empty());
     BOOST_TEST(m.connects == 1);
   }
 }
@@ -157,7 +158,7 @@ BOOST_AUTO_TEST_CASE(exceptions_that_are_no_system_error_end_it) {
 BOOST_AUTO_TEST_CASE(a_session_that_is_done_ends_it) {
   machine m;
   m.in_session = [] { return session_result::done; };
-  cosock::loop loop;
+  virtual_loop loop;
   loop.run(m.run());
   BOOST_TEST(m.sessions == 1);
   BOOST_TEST(counted::alive == 0);
@@ -172,13 +173,13 @@ BOOST_AUTO_TEST_CASE(it_gives_up_after_so_many_attempts_in_a_row) {
     options.max_attempts = most;
     machine m(options);
     m.connecting = [] { fail(system_code(ECONNREFUSED), "the last one"); };
-    cosock::loop loop;
+    virtual_loop loop;
     for (std::size_t runs = 1; runs != 3; ++runs) {
       BOOST_CHECK_EXCEPTION(loop.run(m.run()), system_error, [](const system_error& e) {
         return is(errc::connection_refused)(e) && std::string(e.what()).starts_with("the last");
       });
       BOOST_TEST(static_cast<std::size_t>(m.connects) == runs * most);
-      BOOST_TEST(m.clock.waits.size() == runs * (most - 1));
+      BOOST_TEST(m.waits.size() == runs * (most - 1));
     }
   }
 }
@@ -188,10 +189,10 @@ BOOST_AUTO_TEST_CASE(a_connection_that_has_lasted_is_no_attempt_that_failed) {
   options.max_attempts = 3;
   machine m(options);
   m.in_session = [&] {
-    if (m.sessions == 2 || m.sessions == 5) m.clock.advance(30s);
+    if (m.sessions == 2 || m.sessions == 5) m.duration = 30s;
     return session_result::reconnect;
   };
-  cosock::loop loop;
+  virtual_loop loop;
   BOOST_CHECK_EXCEPTION(loop.run(m.run()), system_error, [](const system_error& e) {
     return is(error::end_of_stream)(e) && e.what() == std::string("the connection has ended");
   });

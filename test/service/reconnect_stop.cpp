@@ -15,6 +15,7 @@
 
 namespace {
 
+using namespace std::chrono_literals;
 using cosock::error;
 using cosock::reconnecting_client_options;
 using cosock::retry_event;
@@ -28,6 +29,7 @@ using test::machine;
 using test::place;
 using test::settle;
 using test::system_code;
+using test::virtual_loop;
 
 }  // namespace
 
@@ -35,8 +37,8 @@ BOOST_AUTO_TEST_CASE(cancelled_at_every_step_it_ends_and_closes) {
   for (const place where : {place::connecting, place::in_session, place::waiting}) {
     for (const bool timed : {false, true}) {
       machine m;
-      m.stop_at(where);
-      cosock::loop loop;
+      m.stands = where;
+      virtual_loop loop;
       cosock::cancel_scope scope;
       auto running = loop.start([](cosock::cancel_scope& scope, machine& m) -> task<> {
         co_await scope.run(m.run());
@@ -45,14 +47,14 @@ BOOST_AUTO_TEST_CASE(cancelled_at_every_step_it_ends_and_closes) {
       BOOST_TEST(!running.done());
       BOOST_TEST(counted::alive == (where == place::in_session ? 1 : 0));
       if (timed)
-        scope.set_deadline(cosock::clock::now());
+        scope.set_deadline(loop.now());
       else
         scope.cancel();
       settle(loop);
       BOOST_TEST(ended_with(running, timed ? error::timed_out : error::cancelled));
       BOOST_TEST(counted::alive == 0);
       BOOST_TEST(m.connects == 1);
-      BOOST_TEST(m.clock.waits.size() == (where == place::waiting ? 1u : 0u));
+      BOOST_TEST(m.waits.size() == (where == place::waiting ? 1u : 0u));
     }
   }
 }
@@ -60,8 +62,8 @@ BOOST_AUTO_TEST_CASE(cancelled_at_every_step_it_ends_and_closes) {
 BOOST_AUTO_TEST_CASE(stopped_at_every_step_it_returns) {
   for (const place where : {place::connecting, place::in_session, place::waiting}) {
     machine m;
-    m.stop_at(where);
-    cosock::loop loop;
+    m.stands = where;
+    virtual_loop loop;
     auto running = loop.start(m.run());
     settle(loop);
     BOOST_TEST(!running.done());
@@ -81,8 +83,8 @@ BOOST_AUTO_TEST_CASE(stopped_at_every_step_it_returns) {
 BOOST_AUTO_TEST_CASE(what_is_stopped_and_cancelled_throws_cancelled) {
   for (const bool before : {false, true}) {
     machine m;
-    m.stop_at(place::in_session);
-    cosock::loop loop;
+    m.stands = place::in_session;
+    virtual_loop loop;
     if (before) m.client.stop();
     auto running = loop.start(m.run());
     if (!before) {
@@ -97,7 +99,7 @@ BOOST_AUTO_TEST_CASE(what_is_stopped_and_cancelled_throws_cancelled) {
 
 BOOST_AUTO_TEST_CASE(cancelled_before_it_starts_it_tries_nothing) {
   machine m;
-  cosock::loop loop;
+  virtual_loop loop;
   auto running = loop.start(m.run());
   running.cancel();
   settle(loop);
@@ -108,7 +110,7 @@ BOOST_AUTO_TEST_CASE(cancelled_before_it_starts_it_tries_nothing) {
 BOOST_AUTO_TEST_CASE(a_connection_that_was_made_although_it_is_cancelled_is_closed) {
   machine m;
   test::gate gate;
-  cosock::loop loop;
+  virtual_loop loop;
   auto running = loop.start(m.client.run(
       [&]() -> task<line> {
         co_await gate.wait();
@@ -132,7 +134,7 @@ BOOST_AUTO_TEST_CASE(what_ends_in_a_cancelled_scope_is_not_retried_but_done_coun
     reconnecting_client_options options;
     options.on_retry = observe;
     machine m(options);
-    cosock::loop loop;
+    virtual_loop loop;
     cosock::cancel_scope scope;
     m.in_session = [&] {
       scope.cancel();
@@ -168,7 +170,7 @@ BOOST_AUTO_TEST_CASE(the_observer_and_the_session_may_stop_it) {
       if (session) m.client.stop();
       return session_result::reconnect;
     };
-    cosock::loop loop;
+    virtual_loop loop;
     loop.run(m.run());
     BOOST_TEST(m.sessions == 1);
   }
@@ -176,7 +178,7 @@ BOOST_AUTO_TEST_CASE(the_observer_and_the_session_may_stop_it) {
 
 BOOST_AUTO_TEST_CASE(a_session_that_cancels_itself_is_followed_by_the_next) {
   machine m;
-  cosock::loop loop;
+  virtual_loop loop;
   std::optional<cosock::cancel_scope> scope;
   auto running = loop.start(
       m.client.run([&] { return m.connect(); },
@@ -184,15 +186,17 @@ BOOST_AUTO_TEST_CASE(a_session_that_cancels_itself_is_followed_by_the_next) {
   settle(loop);
   scope->cancel();
   settle(loop);
+  BOOST_TEST(m.connects == 1);
+  loop.advance(1s);
   BOOST_TEST(!running.done());
   BOOST_TEST(m.connects == 2);
-  BOOST_TEST(m.clock.waits.size() == 1u);
+  BOOST_TEST(m.waits.size() == 1u);
 }
 
 BOOST_AUTO_TEST_CASE(it_runs_once_at_a_time) {
   machine m;
-  m.stop_at(place::in_session);
-  cosock::loop loop;
+  m.stands = place::in_session;
+  virtual_loop loop;
   auto running = loop.start(m.run());
   settle(loop);
   BOOST_CHECK_THROW(loop.run(m.run()), std::logic_error);
@@ -205,9 +209,9 @@ BOOST_AUTO_TEST_CASE(it_runs_once_at_a_time) {
 BOOST_AUTO_TEST_CASE(destroyed_at_every_step_it_leaves_nothing) {
   for (const place where : {place::connecting, place::in_session, place::waiting}) {
     machine m;
-    m.stop_at(where);
+    m.stands = where;
     for (const bool with_loop : {false, true}) {
-      auto loop = std::make_unique<cosock::loop>();
+      auto loop = std::make_unique<virtual_loop>();
       auto task = loop->start(m.run());
       settle(*loop);
       BOOST_TEST(!task.done());

@@ -4,6 +4,7 @@
 
 #define BOOST_TEST_MODULE reconnect_success
 #include "support.hpp"
+#include "virtual_time.hpp"
 
 #include <limits>
 #include <vector>
@@ -22,15 +23,6 @@ using cosock::task;
 using std::chrono::nanoseconds;
 namespace errc = boost::system::errc;
 
-class stub_clock final : public cosock::backoff_clock {
- public:
-  cosock::clock::time_point now() override { return now_; }
-  task<> sleep_for(nanoseconds) override { co_await cosock::yield(); }
-
- private:
-  cosock::clock::time_point now_{};
-};
-
 struct connection {};
 enum class ending { in_order, with_an_error };
 
@@ -45,16 +37,14 @@ std::vector<std::size_t> attempts_of(Session session, reconnecting_client_option
     attempts.push_back(n.attempt);
     if (n.attempt == 1) BOOST_TEST((n.delay <= options.base));
   };
-  stub_clock clock;
   options.on_retry = observe;
-  options.clock = &clock;
   reconnecting_client client(options);
   int sessions = 0;
   const auto connect = []() -> task<connection> { co_return connection{}; };
   const auto one = [&](connection&) -> task<session_result> {
     co_return session(client, ++sessions) ? session_result::done : session_result::reconnect;
   };
-  cosock::loop loop;
+  test::virtual_loop loop;
   loop.run(client.run(connect, one));
   return attempts;
 }
@@ -121,8 +111,7 @@ BOOST_AUTO_TEST_CASE(without_a_session_it_has_no_effect) {
     attempts.push_back(n.attempt);
     running->succeeded();
   };
-  stub_clock clock;
-  reconnecting_client client({.max_attempts = 5, .on_retry = observe, .clock = &clock});
+  reconnecting_client client({.max_attempts = 5, .on_retry = observe});
   running = &client;
   client.succeeded();
   const auto connect = [&]() -> task<connection> {
@@ -131,7 +120,7 @@ BOOST_AUTO_TEST_CASE(without_a_session_it_has_no_effect) {
     co_return connection{};
   };
   const auto session = [](connection&) -> task<> { co_return; };
-  cosock::loop loop;
+  test::virtual_loop loop;
   BOOST_CHECK_THROW(loop.run(client.run(connect, session)), system_error);
   const counts expected = {1, 2, 3, 4};
   BOOST_TEST(attempts == expected, boost::test_tools::per_element());

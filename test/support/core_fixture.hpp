@@ -10,7 +10,6 @@
 #include "manual_event.hpp"
 #include "support.hpp"
 
-#include <chrono>
 #include <utility>
 
 namespace test {
@@ -27,13 +26,6 @@ inline task<int> give_later(int n) {
 }
 
 inline task<> run_in(cancel_scope& scope, task<> work) { co_await scope.run(std::move(work)); }
-
-/// Calls attempt(deadline) with deadlines farther and farther away, until it says that all was in
-/// place before the deadline.
-template <class F>
-void before_a_deadline(F attempt) {
-  for (auto after = 2ms; !attempt(clock::now() + after);) after *= 2;
-}
 
 template <class E>
 task<int> fail(E e) {

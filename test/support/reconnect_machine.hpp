@@ -2,14 +2,14 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// A client of reconnecting_client whose clock, connections and errors are the test's.
+// A client of reconnecting_client whose connections and errors are the test's, for a virtual loop.
 
 #include <cosock/reconnect.hpp>
 
 #include "manual_event.hpp"
 #include "support.hpp"
+#include "virtual_time.hpp"
 
-#include <algorithm>
 #include <functional>
 #include <vector>
 
@@ -19,27 +19,10 @@ using boost::system::error_code;
 using boost::system::system_error;
 using cosock::reconnecting_client;
 using cosock::reconnecting_client_options;
+using cosock::retry_event;
 using cosock::session_result;
 using cosock::task;
 using std::chrono::nanoseconds;
-
-/// A clock that goes on by the waits, which take no time unless they are held.
-class stub_clock final : public cosock::backoff_clock {
- public:
-  cosock::clock::time_point now() override { return now_; }
-  task<> sleep_for(nanoseconds duration) override {
-    waits.push_back(duration);
-    if (held) co_await test::forever();
-    co_await cosock::yield();
-    now_ += std::min<nanoseconds>(duration, 1h);  // the longest ones would lead out of all time
-  }
-  void advance(nanoseconds by) { now_ += by; }
-  std::vector<nanoseconds> waits;
-  bool held = false;
-
- private:
-  cosock::clock::time_point now_{};
-};
 
 /// What stands for a connection: it knows when it is closed.
 struct line {
@@ -48,45 +31,86 @@ struct line {
 
 enum class place { nowhere, connecting, in_session, waiting };
 
-/// A client, and a peer that fails as it is told.
+/// A client, and a peer that fails as it is told. It waits after the first failure, so to stop it
+/// there, the test lets no time pass.
 struct machine {
-  explicit machine(reconnecting_client_options options = {}) : client(with_clock(options)) {}
+  explicit machine(reconnecting_client_options options = {})
+      : observe(options.on_retry), client(recorded(options)) {}
+  machine(const machine&) = delete;
+  machine& operator=(const machine&) = delete;
 
   task<line> connect() {
+    attempts.push_back(cosock::now());
     ++connects;
     if (stands == place::connecting) co_await test::forever();
     if (connecting) connecting();
+    co_await take_time();
     co_return line{};
   }
   task<session_result> session(line&) {
     ++sessions;
     BOOST_TEST(counted::alive == 1);
     if (stands == place::in_session) co_await test::forever();
-    co_return in_session ? in_session() : session_result::reconnect;
+    const session_result result = in_session ? in_session() : session_result::reconnect;
+    co_await take_time();
+    co_return result;
   }
   task<> run() {
     return client.run([this] { return connect(); }, [this](line& l) { return session(l); });
   }
-  reconnecting_client_options with_clock(reconnecting_client_options options) {
-    options.clock = &clock;
-    return options;
-  }
-  void stop_at(place where) {
-    stands = where;
-    clock.held = where == place::waiting;
+  /// Before each wait, after the observer of the test.
+  void operator()(const retry_event& event) {
+    observe(event);
+    waits.push_back(event.delay);
   }
 
-  stub_clock clock;
+  std::vector<nanoseconds> waits;
+  std::vector<cosock::clock::time_point> attempts;
+  nanoseconds duration{};  // of the attempt, or session, whose function sets it
   place stands = place::nowhere;
   std::function<void()> connecting;
   std::function<session_result()> in_session;
   int connects = 0;
   int sessions = 0;
+  cosock::retry_observer observe;
   reconnecting_client client;
+
+ private:
+  reconnecting_client_options recorded(reconnecting_client_options options) {
+    options.on_retry = *this;
+    return options;
+  }
+  task<> take_time() {
+    if (duration != 0ns) co_await cosock::sleep_for(std::exchange(duration, 0ns));
+  }
 };
 
 [[noreturn]] inline void fail(error_code why, const char* text = "it failed") {
   throw system_error(why, text);
+}
+
+/// The waits of a client that never connects: so many, or fewer if the last one outlasts all time.
+inline std::vector<nanoseconds> waits_of(reconnecting_client_options options, std::size_t many) {
+  options.max_attempts = many + 1;
+  machine m(options);
+  m.connecting = [] { fail(make_error_code(boost::system::errc::connection_refused)); };
+  virtual_loop loop;
+  try {
+    loop.run(m.run());
+    BOOST_ERROR("connected");
+  } catch (const cosock::testing::stuck&) {
+    BOOST_REQUIRE(!m.waits.empty());
+    BOOST_TEST((m.waits.back() > nanoseconds::max() - loop.now().time_since_epoch()));
+  } catch (const system_error& e) {
+    BOOST_TEST(e.code() == boost::system::errc::connection_refused);
+    BOOST_TEST(m.waits.size() == many);
+  }
+  // It waits for as long as it says.
+  for (std::size_t i = 1; i < m.attempts.size(); ++i) {
+    const nanoseconds passed = m.attempts[i] - m.attempts[i - 1];
+    BOOST_REQUIRE((passed >= m.waits[i - 1] && passed <= m.waits[i - 1] + tick));
+  }
+  return m.waits;
 }
 
 }  // namespace test
