@@ -72,7 +72,7 @@ struct machine {
   std::function<session_result()> in_session;
   int connects = 0;
   int sessions = 0;
-  cosock::retry_observer observe;
+  cosock::observer<const cosock::retry_event&> observe;
   reconnecting_client client;
 
  private:
