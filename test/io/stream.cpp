@@ -8,6 +8,7 @@
 #include <cosock/connect.hpp>
 #include <cosock/local.hpp>
 #include <cosock/tcp.hpp>
+#include <cosock/testing/faulty.hpp>
 #include <cosock/testing/memory_stream.hpp>
 
 namespace {
@@ -64,6 +65,29 @@ task<stream_pair> memory_small() {
 }
 task<stream_pair> lockstep() { co_return cosock::testing::lockstep_pair(); }
 
+using cosock::testing::fault_plan;
+using cosock::testing::faulty;
+
+/// Faulty streams that own another one, and have no faults.
+task<stream_pair> over_memory() {
+  auto [one, other] = cosock::testing::memory_pair({.room = 5000});
+  co_return stream_pair(std::make_unique<faulty>(std::move(one)),
+                        std::make_unique<faulty>(std::move(other)));
+}
+/// That refer to another one, and transfer pieces.
+task<stream_pair> over_local() {
+  auto [one, other] = cosock::local_pair();
+  one.set_send_buffer(20000);
+  other.set_send_buffer(20000);
+  auto first = std::make_unique<cosock::local_stream_socket>(std::move(one));
+  auto second = std::make_unique<cosock::local_stream_socket>(std::move(other));
+  const fault_plan plan = {.receive = {.piece = 1500}, .send = {.piece = 900}, .seed = 1};
+  stream_pair made(std::make_unique<faulty>(*first, plan), std::make_unique<faulty>(*second, plan));
+  made.below.push_back(std::move(first));
+  made.below.push_back(std::move(second));
+  co_return made;
+}
+
 void reset(byte_stream& s) { static_cast<tcp_socket&>(s).abort(); }
 void reset_memory(byte_stream& s) { static_cast<memory_stream&>(s).abort(); }
 
@@ -77,5 +101,7 @@ const register_suite local_seqpacket("local_seqpacket", local<cosock::local_seqp
 const register_suite of_memory("memory", memory, {.reset = reset_memory});
 const register_suite of_small_memory("memory_in_pieces", memory_small, {.reset = reset_memory});
 const register_suite of_lockstep("lockstep", lockstep, {.reset = reset_memory, .buffers = false});
+const register_suite of_faulty("faulty_without_faults", over_memory);
+const register_suite of_faulty_pieces("faulty_in_pieces", over_local, {.owns = false});
 
 }  // namespace
