@@ -5,7 +5,6 @@
 #include <cosock/detail/timer.hpp>
 #include <cosock/error.hpp>
 
-#include "testing/fault_hook.hpp"
 #include "testing/random.hpp"
 
 #include <algorithm>

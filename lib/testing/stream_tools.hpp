@@ -175,6 +175,7 @@ inline task<> clog(byte_stream& to, ledger& l) {
   for (;;) {
     const outcome sent = co_await outcome_of(cosock::with_timeout(1ms, to.send(l.next(huge))));
     l.sent(sent);
+    REQUIRE(l.on_the_way() <= 4 * huge);  // the sender never has to wait
     if (!sent.error) continue;
     for (int i = 0; in_flight(to) != 0 && i != 500; ++i) co_await cosock::sleep_for(500us);
     if ((co_await outcome_of(cosock::with_timeout(1ms, to.wait_writable()))).error) co_return;

@@ -4,6 +4,7 @@
 
 #include <cosock/custom_stream.hpp>
 #include <cosock/duration.hpp>
+#include <cosock/testing/detail/fault_hook.hpp>
 
 #include <boost/system/error_code.hpp>
 
@@ -18,9 +19,8 @@
 namespace cosock::testing {
 
 namespace detail {
-class fault_hook;
 class faulty_state;
-}  // namespace detail
+}
 
 /// What goes wrong in one direction of a stream. The default: nothing.
 struct direction_faults {
