@@ -4,9 +4,9 @@
 
 #include <cosock/cancel.hpp>
 #include <cosock/error.hpp>
-#include <cosock/loop.hpp>
 #include <cosock/nursery.hpp>
 #include <cosock/sync.hpp>
+#include <cosock/testing/virtual_loop.hpp>
 #include <cosock/time.hpp>
 
 #include <charconv>
@@ -124,7 +124,7 @@ class failure_runs {
     std::exception_ptr error;
     bool reached = false;
     {
-      cosock::loop loop;
+      virtual_loop loop(virtual_loop_options{.seed = 1});
       auto work = limited(points);
       // The loop itself needs memory: from here on only that of the body fails.
       if (kind == failure_kind::allocation) detail::allocations_left = step;
@@ -141,7 +141,8 @@ class failure_runs {
     count_ = points.count_;
     if (kind == failure_kind::error || kind == failure_kind::end) reached = points.count_ >= step;
     if (kind == failure_kind::cancellation) reached = cancelled_;
-    if (!ended_ && kind != failure_kind::allocation) found(kind, step, "it does not end");
+    if (!ended_ && kind != failure_kind::allocation)
+      found(kind, step, "it does not end" + (error ? ": " + text_of(error) : std::string()));
     if (error && (kind == failure_kind::none || !permits(kind, error)))
       found(kind, step, text_of(error));
     return reached;

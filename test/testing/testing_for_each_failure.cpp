@@ -132,8 +132,8 @@ BOOST_AUTO_TEST_CASE(a_run_that_does_not_end_is_a_fault) {
     const auto wait = [&]() -> task<> { co_await sent.wait(); };
     co_await cosock::when_all(send(), wait());
   };
-  BOOST_CHECK_EXCEPTION(for_each_failure(stuck, {.limit = 20ms}), failure_found,
-                        found(failure_kind::error, "the run error:1: it does not end"));
+  BOOST_CHECK_EXCEPTION(for_each_failure(stuck), failure_found,
+                        found(failure_kind::error, "the run error:1: it does not end: "));
 }
 
 BOOST_AUTO_TEST_CASE(a_cancellation_that_breaks_a_promise_is_found) {

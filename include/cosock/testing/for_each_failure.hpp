@@ -55,8 +55,8 @@ class COSOCK_API fault_points : private detail::fault_hook {
 struct failure_options {
   /// The error that operations fail with.
   boost::system::error_code error = {ECONNRESET, boost::system::system_category()};
-  /// How long a run may take. A run that does not end is a fault of the body.
-  time_span limit = std::chrono::seconds(10);
+  /// How long a run may take, by the clock of the loop. A run that does not end is a fault of the body.
+  time_span limit = std::chrono::hours(1);
   /// Whether the body may end with this exception after a failure. Null: with every
   /// boost::system::system_error, and after a failed allocation with std::bad_alloc.
   bool (*permits)(const std::exception_ptr&) = nullptr;
@@ -86,7 +86,7 @@ class failure_found : public std::runtime_error {
   std::size_t step_;
 };
 
-/// The code under test: called for each run, on a loop of its own. It makes its streams anew, and passes
+/// The code under test: called for each run, on a virtual_loop of its own. It makes its streams anew, and passes
 /// them through fault_points::wrap().
 using failing_body = std::function<task<>(fault_points&)>;
 
