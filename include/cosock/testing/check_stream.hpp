@@ -4,6 +4,7 @@
 
 #include <cosock/duration.hpp>
 #include <cosock/stream.hpp>
+#include <cosock/testing/check_report.hpp>
 
 #include <functional>
 #include <memory>
@@ -84,10 +85,6 @@ class COSOCK_API stream_check {
 
 /// Returns all checks, in the order of check_stream().
 [[nodiscard]] COSOCK_API std::vector<stream_check> stream_checks();
-
-/// Is called with the name of each check, and an empty text if it passed or a description of the
-/// failure.
-using check_report = std::function<void(std::string_view name, std::string_view failure)>;
 
 /// Checks that a stream keeps the promises of byte_stream: runs all checks that apply, one after the
 /// other, and reports each. A check that blocks the thread, or never lets other tasks run, does not
