@@ -11,6 +11,8 @@
 #include <cstdlib>
 #include <new>
 
+// Implementation
+
 namespace cosock::testing::detail {
 
 inline const bool allocations_are_counted = count_allocations();

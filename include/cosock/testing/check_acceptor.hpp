@@ -19,9 +19,11 @@ namespace cosock::testing {
 class acceptor_under_test {
  public:
   virtual ~acceptor_under_test() = default;
+  /// Accepts a connection, as serve() does.
   virtual task<std::unique_ptr<byte_stream>> accept() = 0;
   /// Connects a client. Must not wait for accept().
   virtual task<std::unique_ptr<byte_stream>> connect() = 0;
+  /// Closes the acceptor. Idempotent.
   virtual void close() noexcept = 0;
 };
 

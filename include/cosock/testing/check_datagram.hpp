@@ -20,6 +20,7 @@ namespace cosock::testing {
 /// Two datagram sockets that can send to each other, of any types with these endpoints.
 template <class Endpoint>
 struct datagram_pair {
+  /// The interface of both sockets.
   using socket_type = basic_datagram_socket<Endpoint>;
 
   /// `first_address` and `second_address`: where each is sent to.
@@ -37,10 +38,10 @@ struct datagram_pair {
     second = std::make_unique<Other>(std::move(both.second));
   }
 
-  std::unique_ptr<socket_type> first;
-  std::unique_ptr<socket_type> second;
-  Endpoint first_at;
-  Endpoint second_at;
+  std::unique_ptr<socket_type> first;   ///< one socket
+  std::unique_ptr<socket_type> second;  ///< the other one
+  Endpoint first_at;                    ///< where `first` is sent to
+  Endpoint second_at;                   ///< where `second` is sent to
 };
 
 /// What a kind of datagram socket promises. The defaults are those of UDP on the loopback interface.

@@ -17,6 +17,7 @@ namespace cosock::testing {
 
 /// The two ends of a connection, of any types of streams.
 struct stream_pair {
+  /// Owns two streams.
   stream_pair(std::unique_ptr<byte_stream> one, std::unique_ptr<byte_stream> other) noexcept
       : first(std::move(one)), second(std::move(other)) {}
   /// Owns two streams that can be moved, such as those of memory_pair() and local_pair().
@@ -26,8 +27,8 @@ struct stream_pair {
         second(std::make_unique<Other>(std::move(ends.second))) {}
 
   std::vector<std::unique_ptr<byte_stream>> below;  ///< streams that the two refer to
-  std::unique_ptr<byte_stream> first;
-  std::unique_ptr<byte_stream> second;
+  std::unique_ptr<byte_stream> first;               ///< one end
+  std::unique_ptr<byte_stream> second;              ///< the other end
 };
 
 /// What a kind of stream promises. The defaults are those of a TCP connection; a promise that does not

@@ -37,8 +37,8 @@ struct direction_faults {
 
 /// What goes wrong in a faulty stream.
 struct fault_plan {
-  direction_faults receive = {};
-  direction_faults send = {};
+  direction_faults receive = {};  ///< of receives
+  direction_faults send = {};     ///< of sends
   /// If set, the size of each transfer is chosen from 1 to `piece`, and its delay from 0 to `delay`, by
   /// random numbers of this seed. std::nullopt: they are always the largest.
   std::optional<std::uint64_t> seed = std::nullopt;

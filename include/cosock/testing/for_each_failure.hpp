@@ -64,19 +64,21 @@ struct failure_options {
 
 /// How many runs for_each_failure() has made.
 struct failure_counts {
-  std::size_t operations = 0;  ///< operations and points of the first run
-  std::size_t errors = 0;      ///< runs in which one of them failed
-  std::size_t ends = 0;        ///< runs in which a stream ended
-  std::size_t cancellations = 0;
-  std::size_t allocations = 0;
+  std::size_t operations = 0;     ///< operations and points of the first run
+  std::size_t errors = 0;         ///< runs in which one of them failed
+  std::size_t ends = 0;           ///< runs in which a stream ended
+  std::size_t cancellations = 0;  ///< runs that were cancelled
+  std::size_t allocations = 0;    ///< runs in which an allocation failed
 };
 
 /// The body did not behave after a failure. what() has the kind, the step, what happened, and how to repeat
 /// this run only.
 class failure_found : public std::runtime_error {
  public:
+  /// With the text, the kind and the step.
   failure_found(const std::string& what, failure_kind kind, std::size_t step)
       : std::runtime_error(what), kind_(kind), step_(step) {}
+  /// What was made to fail.
   [[nodiscard]] failure_kind kind() const noexcept { return kind_; }
   /// The number of the operation, turn or allocation, from 1; 0 for the run without a failure.
   [[nodiscard]] std::size_t step() const noexcept { return step_; }
