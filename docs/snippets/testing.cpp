@@ -85,7 +85,7 @@ COROUTINE_TEST_CASE(greets_a_client_that_thinks) {
   testing::scripted client(
       testing::script().expect("who are you?\n").wait(1h).send("Ada\n").expect("hello Ada\n"));
   co_await greet(client);
-  client.check();  // throws script_error: what was expected, and what came
+  client.require_played();  // throws script_error: what was expected, and what came
 }
 //! [script]
 

@@ -282,7 +282,7 @@ scripted::scripted(script steps)
 }
 scripted::~scripted() { player_->report(); }
 
-void scripted::check() { player_->check(); }
+void scripted::require_played() { player_->check(); }
 const std::string& scripted::mismatch() const noexcept { return player_->text(); }
 bool scripted::is_played() const noexcept { return player_->is_played(); }
 

@@ -52,7 +52,7 @@ COROUTINE_TEST_CASE(a_script_is_played_to_its_end) {
   std::array<char, 4> into;
   for (int i = 0; i != 2; ++i) BOOST_TEST(co_await server.receive(into) == 0u);
   server.close();
-  server.check();
+  server.require_played();
 }
 
 COROUTINE_TEST_CASE(bytes_are_matched_in_pieces_and_over_steps) {
@@ -60,7 +60,7 @@ COROUTINE_TEST_CASE(bytes_are_matched_in_pieces_and_over_steps) {
   for (const char* piece : {"a", "bcd", "ef"}) co_await peer.send(std::string(piece));
   const std::array<std::string, 2> parts = {"", "g"};
   co_await peer.send(parts);
-  peer.check();
+  peer.require_played();
 }
 
 COROUTINE_TEST_CASE(a_mismatch_fails_the_operation_and_says_what_came) {
@@ -70,7 +70,7 @@ COROUTINE_TEST_CASE(a_mismatch_fails_the_operation_and_says_what_came) {
   std::array<char, 4> into;
   BOOST_CHECK_EXCEPTION(co_await server.receive(into), system_error, is(errc::protocol_error));
   BOOST_CHECK_EXCEPTION(
-      server.check(), script_error,
+      server.require_played(), script_error,
       says("the script does not match at step 1 of 2 (expect \"HELO me\\r\\n\"): came "
            "\"HELO you\\r\\n\""));
 }
@@ -81,14 +81,14 @@ COROUTINE_TEST_CASE(a_mismatch_after_a_part_shows_the_part_too) {
   BOOST_CHECK_EXCEPTION(co_await peer.send("2\x01"), system_error, is(errc::protocol_error));
   BOOST_TEST(peer.mismatch() ==
              "the script does not match at step 1 of 1 (expect \"one two\"): came \"one 2\\x01\"");
-  BOOST_CHECK_THROW(peer.check(), script_error);
+  BOOST_CHECK_THROW(peer.require_played(), script_error);
 }
 
 COROUTINE_TEST_CASE(bytes_behind_the_end_of_the_script_are_a_mismatch) {
   scripted peer(script().expect("x"));
   BOOST_CHECK_EXCEPTION(co_await peer.send("xy"), cosock::transfer_error, is(errc::protocol_error));
   BOOST_CHECK_EXCEPTION(
-      peer.check(), script_error,
+      peer.require_played(), script_error,
       says("the script does not match at its end, where nothing is expected: came \"y\""));
 }
 
@@ -96,7 +96,7 @@ COROUTINE_TEST_CASE(an_end_that_comes_too_early_is_a_mismatch) {
   scripted peer(script().expect("bye"));
   peer.shutdown_send();
   BOOST_CHECK_EXCEPTION(
-      peer.check(), script_error,
+      peer.require_played(), script_error,
       says("the script does not match at step 1 of 1 (expect \"bye\"): came the end"));
   co_return;
 }
@@ -105,7 +105,7 @@ COROUTINE_TEST_CASE(a_script_that_is_not_played_to_its_end_is_an_error) {
   scripted peer(script().send("hello").expect("bye").end());
   co_await peer.send("b");
   peer.close();
-  BOOST_CHECK_EXCEPTION(peer.check(), script_error,
+  BOOST_CHECK_EXCEPTION(peer.require_played(), script_error,
                         says("the script was not played to its end: step 2 of 3 (expect \"bye\") "
                              "was not reached; came \"b\""));
 }
@@ -124,7 +124,7 @@ COROUTINE_TEST_CASE(a_failure_comes_behind_the_bytes_of_the_peer) {
     BOOST_CHECK_EXCEPTION(co_await peer.send("y"), system_error, is(errc::connection_reset));
   };
   co_await cosock::when_all(receive(), send());
-  peer.check();
+  peer.require_played();
 }
 
 COROUTINE_TEST_CASE(while_it_waits_nothing_is_sent_or_received) {

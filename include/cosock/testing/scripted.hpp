@@ -57,8 +57,8 @@ class script_error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// A stream whose peer plays a script. The code under test uses it as any byte_stream; call check() at the
-/// end of the test.
+/// A stream whose peer plays a script. The code under test uses it as any byte_stream; the test calls
+/// require_played() at its end.
 ///
 /// The script begins when the stream is made. While it waits, sends of the code under test wait too.
 /// Bytes that differ from those of expect(), or come when the script is at its end, are a mismatch: the
@@ -71,11 +71,11 @@ class COSOCK_API scripted final : public custom_stream {
   explicit scripted(script steps);
   scripted(const scripted&) = delete;
   scripted& operator=(const scripted&) = delete;
-  /// Prints a mismatch to standard error if check() was not called after it.
+  /// Prints a mismatch to standard error if require_played() was not called after it.
   ~scripted() override;
 
   /// Throws script_error if there was a mismatch, or if the script has not been played to its end.
-  void check();
+  void require_played();
   /// The text of the mismatch; empty if there was none.
   [[nodiscard]] const std::string& mismatch() const noexcept;
   /// Whether all steps have been played. What the peer has sent may be left to receive.
