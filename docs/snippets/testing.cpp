@@ -2,6 +2,12 @@
 // SPDX-License-Identifier: BSL-1.0
 
 #include <cosock/cosock.hpp>
+#include <cosock/testing/check_stream.hpp>
+#include <cosock/testing/faulty.hpp>
+#include <cosock/testing/for_each_failure.hpp>
+#include <cosock/testing/memory_listener.hpp>
+#include <cosock/testing/memory_stream.hpp>
+#include <cosock/testing/scripted.hpp>
 #include <cosock/testing/virtual_loop.hpp>
 
 #define BOOST_TEST_MODULE testing
@@ -15,20 +21,18 @@
 #include <vector>
 
 using namespace std::chrono_literals;
+namespace testing = cosock::testing;
 
 //! [case]
-/// A test case whose body is a coroutine. It has its own loop and time limit.
+/// A test case whose body is a coroutine. It has its own loop, whose time does not wait.
 #define COROUTINE_TEST_CASE(name)                          \
   static cosock::task<> name##_body();                     \
   BOOST_AUTO_TEST_CASE(name) { run_case(name##_body()); }  \
   static cosock::task<> name##_body()
 
-static cosock::task<> with_limit(cosock::task<> body) {
-  co_await cosock::with_timeout(60s, std::move(body));
-}
 static void run_case(cosock::task<> body) {
-  cosock::loop loop;
-  loop.run(with_limit(std::move(body)));  // rethrows the exceptions of the body, for Boost.Test
+  testing::virtual_loop loop;
+  loop.run(std::move(body));  // rethrows the exceptions of the body, for Boost.Test
 }
 //! [case]
 
@@ -46,18 +50,18 @@ cosock::task<> greet(cosock::byte_stream& peer) {
 
 //! [pair]
 COROUTINE_TEST_CASE(greets_by_name) {
-  auto [server, client] = cosock::local_pair();
-  const auto converse = [&]() -> cosock::task<> {
+  auto [server, client] = testing::memory_pair();
+  const auto converse = [](cosock::byte_stream& client) -> cosock::task<> {
     cosock::buffered_reader lines(client);
     BOOST_TEST((co_await lines.read_line() == "who are you?"));
     co_await client.send("Ada\n");
     BOOST_TEST((co_await lines.read_line() == "hello Ada"));
   };
-  co_await cosock::when_all(greet(server), converse());
+  co_await cosock::when_all(greet(server), converse(client));
 }
 
 COROUTINE_TEST_CASE(returns_at_end_of_stream) {
-  auto [server, client] = cosock::local_pair();
+  auto [server, client] = testing::memory_pair();
   client.shutdown_send();
   co_await greet(server);
 }
@@ -65,21 +69,90 @@ COROUTINE_TEST_CASE(returns_at_end_of_stream) {
 
 //! [pieces]
 COROUTINE_TEST_CASE(line_arrives_in_pieces) {
-  auto [server, client] = cosock::local_pair();
-  const auto converse = [&]() -> cosock::task<> {
-    for (const char letter : std::string("Ada\n")) {
-      co_await client.send(cosock::buffer(&letter, 1));
-      co_await cosock::yield();  // the server receives each byte before the next
-    }
-    client.shutdown_send();
+  auto [server, client] = testing::memory_pair({.room = 4, .piece = 1});
+  const auto converse = [](cosock::byte_stream& client) -> cosock::task<> {
+    cosock::buffered_reader lines(client);
+    BOOST_TEST((co_await lines.read_line() == "who are you?"));
+    co_await client.send("Ada\n");
+    BOOST_TEST((co_await lines.read_line() == "hello Ada"));
   };
-  co_await cosock::when_all(greet(server), converse());
+  co_await cosock::when_all(greet(server), converse(client));
 }
 //! [pieces]
 
+//! [script]
+COROUTINE_TEST_CASE(greets_a_client_that_thinks) {
+  testing::scripted client(
+      testing::script().expect("who are you?\n").wait(1h).send("Ada\n").expect("hello Ada\n"));
+  co_await greet(client);
+  client.require_played();  // throws script_error: what was expected, and what came
+}
+//! [script]
+
+//! [faulty]
+COROUTINE_TEST_CASE(connection_breaks_in_the_middle_of_the_name) {
+  auto [server, client] = testing::memory_pair();
+  testing::faulty broken(std::move(server), {.receive = {.error_at = 2}});
+  co_await client.send("Ada\n");
+  const auto result = co_await cosock::as_result(greet(broken));
+  BOOST_TEST((result.error() == boost::system::errc::connection_reset));
+}
+
+COROUTINE_TEST_CASE(greets_over_slow_and_short_transfers) {
+  for (std::uint64_t seed = 0; seed != 100; ++seed) {
+    BOOST_TEST_CONTEXT("seed " << seed) {
+      testing::fault_plan plan = testing::random_faults(seed, 20);
+      testing::scripted client(
+          testing::script().expect("who are you?\n").send("Ada\n").expect("hello Ada\n"));
+      testing::faulty slow(client, plan);
+      (void)co_await cosock::as_result(greet(slow));  // fails or not, but always ends
+    }
+  }
+}
+//! [faulty]
+
+//! [failures]
+BOOST_AUTO_TEST_CASE(every_operation_fails_once) {
+  const auto body = [](testing::fault_points& points) -> cosock::task<> {
+    auto [near, far] = testing::memory_pair();
+    auto server = points.wrap(std::move(near));
+    co_await far.send("Ada\n");
+    co_await greet(server);
+  };
+  const auto runs = testing::for_each_failure(body);
+  BOOST_TEST(runs.errors == 3u);  // a send, a receive, a send
+}
+//! [failures]
+
+//! [conformance]
+/// One line for each kind of stream, and a Boost.Test case for each promise.
+struct stream_suite {
+  stream_suite(const char* name, testing::stream_maker make, testing::stream_traits traits = {}) {
+    auto* suite = BOOST_TEST_SUITE(name);
+    for (const testing::stream_check& check : testing::stream_checks()) {
+      if (!check.applies(traits)) continue;
+      const auto run = [=] { BOOST_TEST(check.run(make, traits) == ""); };
+      suite->add(boost::unit_test::make_test_case(run, std::string(check.name()), __FILE__, __LINE__));
+    }
+    boost::unit_test::framework::master_test_suite().add(suite);
+  }
+};
+
+cosock::task<testing::stream_pair> make_my_stream() { co_return testing::memory_pair(); }
+static const stream_suite my_stream("my_stream", make_my_stream);
+//! [conformance]
+
+//! [conformance_at_once]
+BOOST_AUTO_TEST_CASE(my_stream_keeps_its_promises) {
+  testing::check_stream(make_my_stream, [](std::string_view check, std::string_view failure) {
+    BOOST_TEST(failure.empty(), check << ": " << failure);
+  });
+}
+//! [conformance_at_once]
+
 //! [broken]
 COROUTINE_TEST_CASE(closed_peer_is_an_error) {
-  auto [server, client] = cosock::local_pair();
+  auto [server, client] = testing::memory_pair();
   client.close();
   const auto result = co_await cosock::as_result(greet(server));
   BOOST_TEST((result.error() == boost::system::errc::broken_pipe));
@@ -137,23 +210,26 @@ COROUTINE_TEST_CASE(peer_that_does_not_read_costs_the_time_limit) {
 //! [stream]
 
 //! [acceptor]
-/// Replaces a tcp_acceptor: serve() accepts any type with accept() and close().
-class failing_acceptor {
- public:
-  cosock::task<cosock::tcp_socket> accept() {
-    co_await cosock::yield();
-    throw boost::system::system_error(
-        make_error_code(boost::system::errc::function_not_supported));
-  }
-  void close() noexcept { closed = true; }
-  bool closed = false;
-};
+COROUTINE_TEST_CASE(server_without_a_port) {
+  testing::memory_listener listener;
+  cosock::server_handle handle;
+  const auto client = [&]() -> cosock::task<> {
+    auto peer = co_await listener.connect();
+    cosock::buffered_reader lines(peer);
+    BOOST_TEST((co_await lines.read_line() == "who are you?"));
+    handle.stop();
+    co_await peer.send("Ada\n");
+    BOOST_TEST((co_await lines.read_line() == "hello Ada"));
+  };
+  co_await cosock::when_all(cosock::serve(listener, greet, handle), client());
+}
 
 COROUTINE_TEST_CASE(permanent_accept_error_ends_server) {
-  failing_acceptor acceptor;
-  const auto result = co_await cosock::as_result(cosock::serve(acceptor, greet));
+  testing::memory_listener listener;
+  listener.fail({ENOSYS, boost::system::system_category()});
+  const auto result = co_await cosock::as_result(cosock::serve(listener, greet));
   BOOST_TEST((result.error() == boost::system::errc::function_not_supported));
-  BOOST_TEST(acceptor.closed);
+  BOOST_TEST(!listener.is_open());
 }
 //! [acceptor]
 

@@ -52,6 +52,7 @@ class custom_datagram_object final : public custom_base {
     return op.failed(to_failure(code));
   }
 
+  /// Stores the buffers of the operation. Returns their number; more than max_pieces if there are more.
   template <class Buffer>
   static std::size_t buffers_of(const datagram_operation& op,
                                 std::array<Buffer, max_pieces>& buffers) {
@@ -59,15 +60,16 @@ class custom_datagram_object final : public custom_base {
       buffers[0] = Buffer(op.data(), op.size());
       return 1;
     }
-    std::array<piece, max_pieces> pieces;
-    const std::size_t count = op.pieces(pieces.data(), max_pieces);
-    for (std::size_t i = 0; i != count; ++i) buffers[i] = Buffer(pieces[i].data, pieces[i].size);
+    std::array<piece, max_pieces + 1> pieces;
+    const std::size_t count = op.pieces(pieces.data(), pieces.size());
+    for (std::size_t i = 0; i != std::min(count, max_pieces); ++i)
+      buffers[i] = Buffer(pieces[i].data, pieces[i].size);
     return count;
   }
 
   step receive(datagram_operation& op) {
     std::array<mutable_buffer, max_pieces> into;
-    const std::size_t count = buffers_of(op, into);
+    const std::size_t count = std::min(buffers_of(op, into), max_pieces);
     std::size_t room = 0;
     for (std::size_t i = 0; i != count; ++i) room += into[i].size();
     packet_info unwanted;
@@ -106,6 +108,7 @@ class custom_datagram_object final : public custom_base {
   step send(datagram_operation& op) {
     std::array<const_buffer, max_pieces> from;
     const std::size_t count = buffers_of(op, from);
+    if (count > max_pieces) return op.failed(system_failure(EMSGSIZE));
     std::size_t size = 0;
     for (std::size_t i = 0; i != count; ++i) size += from[i].size();
     boost::system::error_code code;

@@ -24,7 +24,7 @@ namespace {
 
 namespace asio = boost::asio;
 namespace beast = boost::beast;
-using namespace test::stream_conformance;
+using namespace test;
 using asio::ip::tcp;
 using boost::system::system_error;
 using cosock::asio_stream;
@@ -80,11 +80,9 @@ task<stream_pair> there_and_back() {
                         std::make_unique<stream>(std::in_place, std::move(other)));
 }
 
-const register_suite of_tcp("tcp_of_asio", {.make_pair = tcp_of_asio, .closes_at_once = false});
-const register_suite of_local("local_of_asio",
-                              {.make_pair = local_of_asio, .closes_at_once = false});
-const register_suite of_both("there_and_back",
-                             {.make_pair = there_and_back, .closes_at_once = false});
+const register_suite of_tcp("tcp_of_asio", tcp_of_asio, {.closes_at_once = false});
+const register_suite of_local("local_of_asio", local_of_asio, {.closes_at_once = false});
+const register_suite of_both("there_and_back", there_and_back, {.closes_at_once = false});
 
 task<std::pair<tcp::socket, tcp::socket>> connected() {
   tcp::acceptor acceptor(loop_executor(), {asio::ip::address_v4::loopback(), 0});

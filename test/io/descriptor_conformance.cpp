@@ -8,7 +8,7 @@
 
 namespace {
 
-using namespace test::stream_conformance;
+using namespace test;
 using cosock::task;
 using test::descriptor_stream;
 
@@ -31,16 +31,15 @@ task<stream_pair> slave_and_master() {
   co_return streams_over({std::move(slave), std::move(master)});
 }
 
-const register_suite of_sockets("socket", {.make_pair = socket_pair});
-const register_suite of_slaves("slave_and_master",
-                               {.make_pair = slave_and_master, .half_close = false});
+const register_suite of_sockets("socket", socket_pair);
+const register_suite of_slaves("slave_and_master", slave_and_master, {.half_close = false});
 // When a master closes, the system discards what the slave has not read; and a master can be
 // written to although the slave has closed.
-const register_suite of_masters("master_and_slave", {.make_pair = master_and_slave,
-                                                     .half_close = false,
-                                                     .tells_of_close = false,
-                                                     .delivers_after_close = false,
-                                                     .closes_at_once = false,
-                                                     .stays_in_loop = false});
+const register_suite of_masters("master_and_slave", master_and_slave,
+                                {.half_close = false,
+                                 .tells_of_close = false,
+                                 .delivers_after_close = false,
+                                 .closes_at_once = false,
+                                 .stays_in_loop = false});
 
 }  // namespace

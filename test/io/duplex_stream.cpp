@@ -18,7 +18,7 @@
 
 namespace {
 
-using namespace test::stream_conformance;
+using namespace test;
 using boost::system::system_error;
 using cosock::byte_stream;
 using cosock::descriptor_stream;
@@ -45,7 +45,7 @@ task<stream_pair> over_pipes() {
       std::make_unique<duplex_stream>(std::move(second_in), std::move(second_out)));
 }
 
-const register_suite pipes("duplex_over_pipes", {.make_pair = over_pipes});
+const register_suite pipes("duplex_over_pipes", over_pipes);
 
 /// A program whose standard input and output are the stream.
 struct child {

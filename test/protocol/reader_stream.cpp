@@ -18,7 +18,7 @@
 
 namespace {
 
-using namespace test::stream_conformance;
+using namespace test;
 using cosock::buffered_reader;
 using cosock::byte_stream;
 using cosock::task;
@@ -48,8 +48,8 @@ task<stream_pair> over_memory() {
   co_return read_through(std::move(one), std::move(other));
 }
 
-const register_suite tcp("reader_over_tcp", {.make_pair = over_tcp, .owns = false});
-const register_suite memory("reader_over_memory", {.make_pair = over_memory, .owns = false});
+const register_suite tcp("reader_over_tcp", over_tcp, {.owns = false});
+const register_suite memory("reader_over_memory", over_memory, {.owns = false});
 
 task<std::string> receive_all(byte_stream& from) {
   std::string all;

@@ -11,6 +11,7 @@ vcpkg_extract_source_archive(SOURCE_PATH ARCHIVE "${ARCHIVE}")
 vcpkg_configure_meson(
   SOURCE_PATH "${SOURCE_PATH}"
   OPTIONS
+    -Dtesting=disabled
     -Dtests=disabled
     -Dsamples=disabled
   ADDITIONAL_PROPERTIES

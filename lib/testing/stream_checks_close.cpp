@@ -1,82 +1,79 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
-#pragma once
 
 // Streams that are closed, reset or destroyed, at either end.
 
+#include "testing/stream_checks.hpp"
+
 #include <cosock/when.hpp>
 
-#include "stream_check.hpp"
+namespace cosock::testing::detail {
 
-namespace test::stream_conformance {
-
-STREAM_CHECK(PeerCloseBreaksSend, &kind::tells_of_close) {
+STREAM_CHECK(peer_close_breaks_send) {
   b.close();
-  BOOST_TEST(is_broken(co_await send_until_error(a)));
+  EXPECT(is_broken(co_await send_until_error(a)));
 }
 
-STREAM_CHECK(BrokenIsSticky, &kind::tells_of_close) {
+STREAM_CHECK(broken_is_sticky) {
   char into[8];
   b.close();
   co_await send_until_error(a);
   for (int i = 0; i != 3; ++i) {
     for (const operation which : {operation::send, operation::send_some}) {
-      BOOST_TEST_INFO_SCOPE(which);
+      WITH_INFO(which);
       ledger l;
       const outcome o = co_await perform(which, a, {}, l, 10);
-      BOOST_TEST(is_broken(o.error));
-      BOOST_TEST(o.bytes == 0u);
+      EXPECT(is_broken(o.error));
+      EXPECT(o.bytes == 0u);
     }
     co_await a.wait_writable();  // would not have to wait
     const outcome o = co_await outcome_of(a.receive(into));
-    BOOST_TEST(o.bytes == 0u);
+    EXPECT(o.bytes == 0u);
   }
-  BOOST_TEST(a.is_open());
+  EXPECT(a.is_open());
 }
 
-STREAM_CHECK(ReceiveAfterOwnClose) {
+STREAM_CHECK(receive_after_own_close) {
   char into[8];
   ledger l;
   co_await b.send("data");
   a.close();
-  BOOST_TEST(!a.is_open());
+  EXPECT(!a.is_open());
   for (int i = 0; i != 2; ++i) {
     for (const operation which : receiving) {
-      BOOST_TEST_INFO_SCOPE(which);
+      WITH_INFO(which);
       const outcome o = co_await perform(which, a, into, l, 0);
-      BOOST_TEST(o.is(cosock::error::closed));
+      EXPECT(o.is(cosock::error::closed));
     }
   }
   const outcome empty = co_await outcome_of(a.receive(mutable_buffer()));
-  BOOST_TEST(empty.is(cosock::error::closed));
+  EXPECT(empty.is(cosock::error::closed));
 }
 
-STREAM_CHECK(SendAfterOwnClose) {
+STREAM_CHECK(send_after_own_close) {
   ledger l;
   a.close();
   for (int i = 0; i != 2; ++i)
     for (const operation which : sending)
       for (const std::size_t size : {0, 8}) {
-        BOOST_TEST_INFO_SCOPE(which << " of " << size);
+        WITH_INFO(which << " of " << size);
         const outcome o = co_await perform(which, a, {}, l, size);
-        BOOST_TEST(o.is(cosock::error::closed));
+        EXPECT(o.is(cosock::error::closed));
       }
-  if (of.half_close)
-    BOOST_CHECK_EXCEPTION(a.shutdown_send(), boost::system::system_error,
-                          is(cosock::error::closed));
+  if (of.half_close) EXPECT_ERROR(a.shutdown_send(), cosock::error::closed);
 }
 
-STREAM_CHECK(CloseTwice) {
+STREAM_CHECK(close_twice) {
   a.close();
   a.close();
-  BOOST_TEST(!a.is_open());
+  EXPECT(!a.is_open());
   char into[8];
-  BOOST_TEST(co_await b.receive(into) == 0u);
+  EXPECT(co_await b.receive(into) == 0u);
   b.close();
   b.close();
 }
 
-STREAM_CHECK(SendThenCloseDeliversAll, &kind::delivers_after_close) {
+STREAM_CHECK(send_then_close_delivers_all) {
   ledger small;
   co_await send(a, small, 1000);
   a.close();
@@ -89,12 +86,12 @@ STREAM_CHECK(SendThenCloseDeliversAll, &kind::delivers_after_close) {
     other.first->close();
   };
   co_await cosock::when_all(write(), drain_to_end(*other.second, large));
-  BOOST_TEST(large.out == 8u << 20);
+  EXPECT(large.out == 8u << 20);
 }
 
-STREAM_CHECK(CloseWakesReceiver) {
+STREAM_CHECK(close_wakes_receiver) {
   for (const operation which : receiving) {
-    BOOST_TEST_INFO_SCOPE(which);
+    WITH_INFO(which);
     const stream_pair pair = co_await of.make_pair();
     ledger l;
     char into[8];
@@ -102,16 +99,16 @@ STREAM_CHECK(CloseWakesReceiver) {
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, read, [&] { return perform(which, *pair.first, into, l, 0); });
       co_await settle();
-      BOOST_TEST(!read.done);
+      EXPECT(!read.done);
       pair.first->close();
     });
-    BOOST_TEST(read.result.is(cosock::error::closed));
+    EXPECT(read.result.is(cosock::error::closed));
   }
 }
 
-STREAM_CHECK(CloseWakesSender, &kind::bounded) {
+STREAM_CHECK(close_wakes_sender) {
   for (const operation which : {operation::send, operation::send_some}) {
-    BOOST_TEST_INFO_SCOPE(which);
+    WITH_INFO(which);
     const stream_pair pair = co_await of.make_pair();
     ledger l;
     beside write;
@@ -119,110 +116,109 @@ STREAM_CHECK(CloseWakesSender, &kind::bounded) {
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, write, [&] { return perform(which, *pair.first, {}, l, huge); });
       co_await settle();
-      BOOST_TEST(!write.done);
+      EXPECT(!write.done);
       pair.first->close();
     });
-    BOOST_TEST(write.result.is(cosock::error::closed));
+    EXPECT(write.result.is(cosock::error::closed));
   }
 }
 
-STREAM_CHECK(CloseWakesWaitWritable, &kind::bounded) {
+STREAM_CHECK(close_wakes_wait_writable) {
   ledger l;
   beside wait;
   co_await clog(a, l);
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, wait, [&] { return a.wait_writable(); });
     co_await settle();
-    BOOST_TEST(!wait.done);
+    EXPECT(!wait.done);
     a.close();
   });
-  BOOST_TEST(wait.result.is(cosock::error::closed));
+  EXPECT(wait.result.is(cosock::error::closed));
 }
 
-STREAM_CHECK(ReceiverCloseWakesWaitWritable, &kind::bounded, &kind::tells_of_close) {
+STREAM_CHECK(receiver_close_wakes_wait_writable) {
   ledger l;
   beside wait;
   co_await clog(a, l);
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, wait, [&] { return a.wait_writable(); });
     co_await settle();
-    BOOST_TEST(!wait.done);
+    EXPECT(!wait.done);
     b.close();
   });
-  BOOST_TEST(wait.done);
-  BOOST_TEST(is_broken(co_await send_until_error(a)));
+  EXPECT(wait.done);
+  EXPECT(is_broken(co_await send_until_error(a)));
 }
 
 /// A receiver that closes ends a pending send.
-STREAM_CHECK(ReceiverCloseWakesSender, &kind::bounded, &kind::tells_of_close) {
+STREAM_CHECK(receiver_close_wakes_sender) {
   ledger l;
   beside write;
   co_await clog(a, l);
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, write, [&] { return a.send(l.next(huge)); });
     co_await settle();
-    BOOST_TEST(!write.done);
+    EXPECT(!write.done);
     b.close();
   });
-  BOOST_TEST(is_broken(write.result.error));
+  EXPECT(is_broken(write.result.error));
 }
 
-STREAM_CHECK(CloseAfterCancelledOp, &kind::bounded, &kind::delivers_after_close) {
+STREAM_CHECK(close_after_cancelled_op) {
   ledger l;
   char into[8];
   co_await clog(a, l);
   for (const operation which : all_operations) {
-    BOOST_TEST_INFO_SCOPE(which);
+    WITH_INFO(which);
     beside op;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, op, [&] { return perform(which, a, into, l, 1000); });
       co_await settle();
       n.cancel();
     });
-    BOOST_TEST(op.result.is(cosock::error::cancelled));
+    EXPECT(op.result.is(cosock::error::cancelled));
     l.sent(op.result);
   }
   a.close();
-  BOOST_TEST(!a.is_open());
+  EXPECT(!a.is_open());
   co_await drain_to_end(b, l);
 }
 
 /// Of a peer that has gone a receiver sees the end or an error, never data, and it never hangs.
-STREAM_CHECK(ForcefulCloseReceive) {
+STREAM_CHECK(forceful_close_receive) {
   char into[8];
   [[maybe_unused]] ledger l;
   co_await b.send("unread");  // TCP answers this close with a reset
   a.close();
   for (int i = 0; i != 3; ++i) {
     const outcome o = co_await outcome_of(b.receive(into));
-    BOOST_TEST(o.bytes == 0u);
-    BOOST_TEST((!o.error || is_broken(o.error)));
+    EXPECT(o.bytes == 0u);
+    EXPECT((!o.error || is_broken(o.error)));
   }
 }
 
-STREAM_CHECK(ForcefulCloseSend, &kind::tells_of_close) {
+STREAM_CHECK(forceful_close_send) {
   co_await a.send("unread");
   b.close();
-  BOOST_TEST(is_broken(co_await send_until_error(a)));
+  EXPECT(is_broken(co_await send_until_error(a)));
 }
 
-STREAM_CHECK(CancelledCloseStillCloses) {
+STREAM_CHECK(cancelled_close_still_closes) {
   cancel_scope scope;
   scope.cancel();
   const auto close = [](byte_stream& s) -> task<> {
     s.close();
     co_await cosock::yield();
   };
-  BOOST_CHECK_EXCEPTION(co_await scope.run(close(a)), boost::system::system_error,
-                        is(cosock::error::cancelled));
-  BOOST_TEST(!a.is_open());
+  EXPECT_ERROR(co_await scope.run(close(a)), cosock::error::cancelled);
+  EXPECT(!a.is_open());
   char into[8];
-  BOOST_TEST(co_await b.receive(into) == 0u);
+  EXPECT(co_await b.receive(into) == 0u);
 }
 
-STREAM_CHECK(PeerResetDuringRead, &kind::reset) {
+STREAM_CHECK(peer_reset_during_read) {
   for (const operation which : receiving) {
-    BOOST_TEST_INFO_SCOPE(which);
+    WITH_INFO(which);
     const stream_pair pair = co_await of.make_pair();
     ledger l;
     char into[8];
@@ -230,22 +226,22 @@ STREAM_CHECK(PeerResetDuringRead, &kind::reset) {
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, read, [&] { return perform(which, *pair.first, into, l, 0); });
       co_await settle();
-      BOOST_TEST(!read.done);
+      EXPECT(!read.done);
       of.reset(*pair.second);
     });
-    if (which != operation::wait_readable) BOOST_TEST(read.result.error == reset_by_peer());
+    if (which != operation::wait_readable) EXPECT(read.result.error == errc::connection_reset);
     // It stays broken, and is not taken for the end of the stream.
     for (int i = 0; i != 3; ++i) {
       const outcome o = co_await outcome_of(pair.first->receive(into));
-      BOOST_TEST(o.error == reset_by_peer());
+      EXPECT(o.error == errc::connection_reset);
     }
-    BOOST_TEST(is_broken((co_await outcome_of(pair.first->send("x"))).error));
+    EXPECT(is_broken((co_await outcome_of(pair.first->send("x"))).error));
   }
 }
 
-STREAM_CHECK(PeerResetDuringWrite, &kind::reset, &kind::bounded) {
+STREAM_CHECK(peer_reset_during_write) {
   for (const operation which : sending) {
-    BOOST_TEST_INFO_SCOPE(which);
+    WITH_INFO(which);
     const stream_pair pair = co_await of.make_pair();
     ledger l;
     char into[8];
@@ -254,19 +250,19 @@ STREAM_CHECK(PeerResetDuringWrite, &kind::reset, &kind::bounded) {
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, write, [&] { return perform(which, *pair.first, {}, l, huge); });
       co_await settle();
-      BOOST_TEST(!write.done);
+      EXPECT(!write.done);
       of.reset(*pair.second);
     });
-    if (which != operation::wait_writable) BOOST_TEST(is_broken(write.result.error));
-    BOOST_TEST(is_broken((co_await outcome_of(pair.first->send("x"))).error));
+    if (which != operation::wait_writable) EXPECT(is_broken(write.result.error));
+    EXPECT(is_broken((co_await outcome_of(pair.first->send("x"))).error));
     for (int i = 0; i != 3; ++i) {
       const outcome o = co_await outcome_of(pair.first->receive(into));
-      BOOST_TEST(o.error == reset_by_peer());
+      EXPECT(o.error == errc::connection_reset);
     }
   }
 }
 
-STREAM_CHECK(LocalReset, &kind::reset) {
+STREAM_CHECK(local_reset) {
   char into[8];
   beside read;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
@@ -274,13 +270,13 @@ STREAM_CHECK(LocalReset, &kind::reset) {
     co_await settle();
     of.reset(a);
   });
-  BOOST_TEST(read.result.is(cosock::error::closed));
-  BOOST_TEST(!a.is_open());
+  EXPECT(read.result.is(cosock::error::closed));
+  EXPECT(!a.is_open());
 }
 
-STREAM_CHECK(DestroyedWhilePending, &kind::bounded, &kind::delivers_after_close, &kind::owns) {
+STREAM_CHECK(destroyed_while_pending) {
   for (const operation which : all_operations) {
-    BOOST_TEST_INFO_SCOPE(which);
+    WITH_INFO(which);
     stream_pair pair = co_await of.make_pair();
     ledger l;
     char into[8];
@@ -289,17 +285,17 @@ STREAM_CHECK(DestroyedWhilePending, &kind::bounded, &kind::delivers_after_close,
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, op, [&] { return perform(which, *pair.first, into, l, 1000); });
       co_await settle();
-      BOOST_TEST(!op.done);
+      EXPECT(!op.done);
       pair.first.reset();
     });
-    BOOST_TEST(op.result.is(cosock::error::closed));
+    EXPECT(op.result.is(cosock::error::closed));
     l.sent(op.result);
     co_await drain_to_end(*pair.second, l);
   }
 }
 
 /// Closed in the same turn of the loop in which the data arrive.
-STREAM_CHECK(CloseRacesWithData) {
+STREAM_CHECK(close_races_with_data) {
   for (int round = 0; round != 100; ++round) {
     const stream_pair pair = co_await of.make_pair();
     char into[8];
@@ -312,10 +308,41 @@ STREAM_CHECK(CloseRacesWithData) {
       pair.first->close();
     });
     if (read.result.error)
-      BOOST_TEST(read.result.is(cosock::error::closed));
+      EXPECT(read.result.is(cosock::error::closed));
     else
-      BOOST_TEST(read.result.bytes == 4u);
+      EXPECT(read.result.bytes == 4u);
   }
 }
 
-}  // namespace test::stream_conformance
+std::span<const stream_check_entry> close_checks() {
+  static constexpr stream_check_entry all[] = {
+      {"peer_close_breaks_send", &peer_close_breaks_send, needs::tells_of_close},
+      {"broken_is_sticky", &broken_is_sticky, needs::tells_of_close},
+      {"receive_after_own_close", &receive_after_own_close, needs::buffers},
+      {"send_after_own_close", &send_after_own_close, 0},
+      {"close_twice", &close_twice, 0},
+      {"send_then_close_delivers_all", &send_then_close_delivers_all,
+       needs::buffers | needs::delivers_after_close},
+      {"close_wakes_receiver", &close_wakes_receiver, 0},
+      {"close_wakes_sender", &close_wakes_sender, needs::bounded},
+      {"close_wakes_wait_writable", &close_wakes_wait_writable, needs::bounded},
+      {"receiver_close_wakes_wait_writable", &receiver_close_wakes_wait_writable,
+       needs::bounded | needs::tells_of_close},
+      {"receiver_close_wakes_sender", &receiver_close_wakes_sender,
+       needs::bounded | needs::tells_of_close},
+      {"close_after_cancelled_op", &close_after_cancelled_op,
+       needs::bounded | needs::delivers_after_close},
+      {"forceful_close_receive", &forceful_close_receive, needs::buffers},
+      {"forceful_close_send", &forceful_close_send, needs::buffers | needs::tells_of_close},
+      {"cancelled_close_still_closes", &cancelled_close_still_closes, 0},
+      {"peer_reset_during_read", &peer_reset_during_read, needs::reset},
+      {"peer_reset_during_write", &peer_reset_during_write, needs::reset | needs::bounded},
+      {"local_reset", &local_reset, needs::reset},
+      {"destroyed_while_pending", &destroyed_while_pending,
+       needs::bounded | needs::delivers_after_close | needs::owns},
+      {"close_races_with_data", &close_races_with_data, 0},
+  };
+  return all;
+}
+
+}  // namespace cosock::testing::detail

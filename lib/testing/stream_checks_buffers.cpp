@@ -1,12 +1,11 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
-#pragma once
 
 // Empty, scattered and partly filled buffers.
 
-#include <cosock/when.hpp>
+#include "testing/stream_checks.hpp"
 
-#include "stream_check.hpp"
+#include <cosock/when.hpp>
 
 #include <algorithm>
 #include <array>
@@ -15,37 +14,37 @@
 #include <string_view>
 #include <vector>
 
-namespace test::stream_conformance {
+namespace cosock::testing::detail {
 
-STREAM_CHECK(SendEmpty) {
+STREAM_CHECK(send_empty) {
   const std::vector<std::string> none;
   const std::vector<std::string> blank(3);
   beside read;
   char into[8];
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, read, [&] { return b.receive(into); });
-    BOOST_TEST(co_await a.send("") == 0u);
-    BOOST_TEST(co_await a.send(const_buffer()) == 0u);
-    BOOST_TEST(co_await a.send_some(std::string()) == 0u);
-    BOOST_TEST(co_await a.send(none) == 0u);
-    BOOST_TEST(co_await a.send(blank) == 0u);
-    BOOST_TEST(co_await a.send_some(blank) == 0u);
+    EXPECT(co_await a.send("") == 0u);
+    EXPECT(co_await a.send(const_buffer()) == 0u);
+    EXPECT(co_await a.send_some(std::string()) == 0u);
+    EXPECT(co_await a.send(none) == 0u);
+    EXPECT(co_await a.send(blank) == 0u);
+    EXPECT(co_await a.send_some(blank) == 0u);
     co_await settle();
-    BOOST_TEST(!read.done);
+    EXPECT(!read.done);
     n.cancel();
   });
   co_await round_trip(a, b);
 }
 
-STREAM_CHECK(SendEmptyThenData) {
+STREAM_CHECK(send_empty_then_data) {
   char into[8] = {};
   co_await a.send("");
   co_await a.send("x");
-  BOOST_TEST(co_await b.receive(into) == 1u);
-  BOOST_TEST(into[0] == 'x');
+  EXPECT(co_await b.receive(into) == 1u);
+  EXPECT(into[0] == 'x');
 }
 
-STREAM_CHECK(BufferKinds, &kind::bytes, &kind::delivers_after_close) {
+STREAM_CHECK(buffer_kinds) {
   const std::string string = "string ";
   const std::vector<unsigned char> vector = {'v', 'e', 'c', ' '};
   std::array<std::byte, 2> bytes = {std::byte{'b'}, std::byte{' '}};
@@ -75,10 +74,10 @@ STREAM_CHECK(BufferKinds, &kind::bytes, &kind::delivers_after_close) {
   take(into_vector, co_await b.receive(std::span(into_vector).first(1)));
   while (const std::size_t n = co_await b.receive(cosock::buffer(into_vector.data(), 4)))
     take(into_vector, n);
-  BOOST_TEST(got == "string vec b chr literal view b strtwo parts ");
+  EXPECT(got == "string vec b chr literal view b strtwo parts ");
 }
 
-STREAM_CHECK(ReadExactlySplitEverywhere, &kind::delivers_after_close) {
+STREAM_CHECK(read_exactly_split_everywhere) {
   ledger l;
   constexpr std::size_t size = 24;
   char into[size];
@@ -88,11 +87,11 @@ STREAM_CHECK(ReadExactlySplitEverywhere, &kind::delivers_after_close) {
       start(n, read, [&] { return b.receive_exactly(into); });
       co_await send(a, l, split);
       co_await settle();
-      BOOST_TEST(read.done == (split == size));
+      EXPECT(read.done == (split == size));
       co_await send(a, l, size - split);
     });
-    BOOST_TEST(read.result.bytes == size);
-    BOOST_TEST(l.received(into, size));
+    EXPECT(read.result.bytes == size);
+    EXPECT(l.received(into, size));
   }
   for (std::size_t cut = 0; cut != size; ++cut) {
     const stream_pair pair = co_await of.make_pair();
@@ -100,17 +99,17 @@ STREAM_CHECK(ReadExactlySplitEverywhere, &kind::delivers_after_close) {
     co_await send(*pair.first, short_one, cut);
     pair.first->close();
     const outcome o = co_await outcome_of(pair.second->receive_exactly(into));
-    BOOST_TEST(o.is(cosock::error::end_of_stream));
-    BOOST_TEST(o.bytes == cut);
-    BOOST_TEST(short_one.received(into, o.bytes));
+    EXPECT(o.is(cosock::error::end_of_stream));
+    EXPECT(o.bytes == cut);
+    EXPECT(short_one.received(into, o.bytes));
   }
 }
 
-STREAM_CHECK(ScatterGather, &kind::bytes) {
+STREAM_CHECK(scatter_gather) {
   ledger l;
   for (const std::size_t count : {0, 1, 1024, 1025, 2000}) {
     for (const std::size_t each : {1, 3, 4000}) {
-      BOOST_TEST_INFO_SCOPE(count << " buffers of up to " << each);
+      WITH_INFO(count << " buffers of up to " << each);
       // Some are empty, and the receiver cuts elsewhere.
       std::vector<const_buffer> from;
       std::size_t size = 0;
@@ -128,42 +127,42 @@ STREAM_CHECK(ScatterGather, &kind::bytes) {
       }
       l.sent(size);
       const auto [sent, got] = co_await cosock::when_all(a.send(from), b.receive_exactly(into));
-      BOOST_TEST(sent == size);
-      BOOST_TEST(got == size);
-      BOOST_TEST(l.received(memory.data(), got));
+      EXPECT(sent == size);
+      EXPECT(got == size);
+      EXPECT(l.received(memory.data(), got));
     }
   }
   char first[2];
   char last[10];
   const std::array<mutable_buffer, 3> parts = {first, mutable_buffer(), last};
   co_await a.send("12345");
-  BOOST_TEST(co_await b.receive(parts) == 5u);
-  BOOST_TEST(std::string_view(first, 2) == "12");
-  BOOST_TEST(std::string_view(last, 3) == "345");
+  EXPECT(co_await b.receive(parts) == 5u);
+  EXPECT(std::string_view(first, 2) == "12");
+  EXPECT(std::string_view(last, 3) == "345");
   co_await round_trip(a, b);
 }
 
-STREAM_CHECK(ZeroByteRead) {
+STREAM_CHECK(zero_byte_read) {
   const std::vector<mutable_buffer> none;
   const std::vector<mutable_buffer> blank(2);
   for (int round = 0; round != 2; ++round) {
-    BOOST_TEST(co_await b.receive(mutable_buffer()) == 0u);
-    BOOST_TEST(co_await b.receive_exactly(mutable_buffer()) == 0u);
-    BOOST_TEST(co_await b.receive(none) == 0u);
-    BOOST_TEST(co_await b.receive(blank) == 0u);
-    BOOST_TEST(co_await b.receive_exactly(blank) == 0u);
+    EXPECT(co_await b.receive(mutable_buffer()) == 0u);
+    EXPECT(co_await b.receive_exactly(mutable_buffer()) == 0u);
+    EXPECT(co_await b.receive(none) == 0u);
+    EXPECT(co_await b.receive(blank) == 0u);
+    EXPECT(co_await b.receive_exactly(blank) == 0u);
     if (round == 0) co_await a.send("data");
     co_await settle();
   }
   char into[8];
-  BOOST_TEST(co_await b.receive(into) == 4u);
+  EXPECT(co_await b.receive(into) == 4u);
   a.close();
-  BOOST_TEST(co_await b.receive(mutable_buffer()) == 0u);
-  BOOST_TEST(co_await b.receive_exactly(mutable_buffer()) == 0u);
+  EXPECT(co_await b.receive(mutable_buffer()) == 0u);
+  EXPECT(co_await b.receive_exactly(mutable_buffer()) == 0u);
 }
 
 /// A gather that was stopped half way says where.
-STREAM_CHECK(WriteVectorPartial, &kind::bytes, &kind::bounded) {
+STREAM_CHECK(write_vector_partial) {
   ledger l;
   co_await clog(a, l);
   for (int round = 0; round != 5; ++round) {
@@ -183,8 +182,8 @@ STREAM_CHECK(WriteVectorPartial, &kind::bytes, &kind::bounded) {
       co_await settle();
       scope.cancel();
     });
-    BOOST_TEST(write.result.bytes <= size);
-    if (write.result.bytes != size) BOOST_TEST(write.result.is(cosock::error::cancelled));
+    EXPECT(write.result.bytes <= size);
+    if (write.result.bytes != size) EXPECT(write.result.is(cosock::error::cancelled));
     l.sent(write.result);
     co_await drain(b, l);
     co_await clog(a, l);
@@ -193,20 +192,36 @@ STREAM_CHECK(WriteVectorPartial, &kind::bytes, &kind::bounded) {
   co_await round_trip(a, b);
 }
 
-STREAM_CHECK(SendSomeSendsWhatFits, &kind::bytes, &kind::bounded) {
+STREAM_CHECK(send_some_sends_what_fits) {
   ledger l;
   const std::size_t n = co_await a.send_some(l.next(huge));
   l.sent(n);
-  BOOST_TEST(n > 0u);
-  BOOST_TEST(n < huge);
+  EXPECT(n > 0u);
+  EXPECT(n < huge);
   co_await drain(b, l);
   const std::array<std::string_view, 3> parts = {"", "gat", "her"};
   char into[6];
   const std::size_t some = co_await a.send_some(parts);
-  BOOST_TEST(some > 0u);
-  BOOST_REQUIRE(some <= 6u);
+  EXPECT(some > 0u);
+  REQUIRE(some <= 6u);
   co_await b.receive_exactly(cosock::buffer(into, some));
-  BOOST_TEST(std::string_view("gather").starts_with(std::string_view(into, some)));
+  EXPECT(std::string_view("gather").starts_with(std::string_view(into, some)));
 }
 
-}  // namespace test::stream_conformance
+std::span<const stream_check_entry> buffers_checks() {
+  static constexpr stream_check_entry all[] = {
+      {"send_empty", &send_empty, 0},
+      {"send_empty_then_data", &send_empty_then_data, needs::buffers},
+      {"buffer_kinds", &buffer_kinds, needs::buffers | needs::bytes | needs::delivers_after_close},
+      {"read_exactly_split_everywhere", &read_exactly_split_everywhere,
+       needs::buffers | needs::delivers_after_close},
+      {"scatter_gather", &scatter_gather, needs::buffers | needs::bytes},
+      {"zero_byte_read", &zero_byte_read, needs::buffers},
+      {"write_vector_partial", &write_vector_partial, needs::bytes | needs::bounded},
+      {"send_some_sends_what_fits", &send_some_sends_what_fits,
+       needs::buffers | needs::bytes | needs::bounded},
+  };
+  return all;
+}
+
+}  // namespace cosock::testing::detail

@@ -1,22 +1,21 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
-#pragma once
 
 // What passes through a stream: every byte once and in order, also of large and of concurrent calls.
 
-#include <cosock/when.hpp>
+#include "testing/stream_checks.hpp"
 
-#include "stream_check.hpp"
+#include <cosock/when.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <random>
 #include <vector>
 
-namespace test::stream_conformance {
+namespace cosock::testing::detail {
 
 /// 1 MiB in chunks, and the end.
-STREAM_CHECK(BasicIO, &kind::delivers_after_close) {
+STREAM_CHECK(basic_io) {
   ledger l;
   const auto write = [&]() -> task<> {
     for (int i = 0; i != 1024; ++i) co_await send(a, l, 1024);
@@ -24,19 +23,19 @@ STREAM_CHECK(BasicIO, &kind::delivers_after_close) {
   };
   const auto read = [&]() -> task<> {
     char into[1024];
-    while (const std::size_t n = co_await b.receive(into)) BOOST_REQUIRE(l.received(into, n));
+    while (const std::size_t n = co_await b.receive(into)) REQUIRE(l.received(into, n));
   };
   co_await cosock::when_all(write(), read());
-  BOOST_TEST(l.out == 1u << 20);
+  EXPECT(l.out == 1u << 20);
 }
 
-STREAM_CHECK(PingPong) {
+STREAM_CHECK(ping_pong) {
   const auto play = [](byte_stream& s, std::uint32_t next) -> task<> {
     for (; next < 2000; next += 2) {
       std::uint32_t got = 0;
       if (next % 2 == 0) co_await s.send(const_buffer(&next, sizeof next));
       co_await s.receive_exactly(mutable_buffer(&got, sizeof got));
-      BOOST_REQUIRE(got == (next | 1) - (next % 2));
+      REQUIRE(got == (next | 1) - (next % 2));
       if (next % 2 == 1) co_await s.send(const_buffer(&next, sizeof next));
     }
   };
@@ -44,7 +43,7 @@ STREAM_CHECK(PingPong) {
 }
 
 /// Receives that time out all the time, into memory that is freed at once, lose no byte.
-STREAM_CHECK(RacyRead, &kind::bytes) {
+STREAM_CHECK(racy_read) {
   ledger l;
   constexpr std::size_t total = 256 << 10;
   const auto write = [&]() -> task<> {
@@ -60,21 +59,21 @@ STREAM_CHECK(RacyRead, &kind::bytes) {
       const outcome o = co_await outcome_of(
           cosock::with_timeout(std::chrono::microseconds(i % 100), a.receive(into)));
       if (o.error) {
-        BOOST_REQUIRE(o.is(cosock::error::timed_out));
-        BOOST_REQUIRE(o.bytes == 0u);
+        REQUIRE(o.is(cosock::error::timed_out));
+        REQUIRE(o.bytes == 0u);
         ++timed_out;
       }
-      BOOST_REQUIRE(l.received(into.data(), o.bytes));
+      REQUIRE(l.received(into.data(), o.bytes));
     }
   };
   co_await cosock::when_all(write(), read());
-  BOOST_TEST(timed_out != 0);
+  EXPECT(timed_out != 0);
   co_await drain(a, l);
   co_await round_trip(a, b);
 }
 
 /// Sends that time out all the time say how far they came.
-STREAM_CHECK(RacyWrite, &kind::bytes, &kind::bounded, &kind::stays_in_loop) {
+STREAM_CHECK(racy_write) {
   ledger l;
   constexpr std::size_t total = 32 << 20;
   int timed_out = 0;
@@ -84,7 +83,7 @@ STREAM_CHECK(RacyWrite, &kind::bytes, &kind::bounded, &kind::stays_in_loop) {
       const auto limit = std::chrono::microseconds(i % 300);
       const outcome o = co_await outcome_of(cosock::with_timeout(limit, a.send(l.next(8 << 20))));
       if (o.error) {
-        BOOST_REQUIRE(o.is(cosock::error::timed_out));
+        REQUIRE(o.is(cosock::error::timed_out));
         ++timed_out;
       }
       l.sent(o);
@@ -99,13 +98,13 @@ STREAM_CHECK(RacyWrite, &kind::bytes, &kind::bounded, &kind::stays_in_loop) {
     }
   };
   co_await cosock::when_all(write(), read());
-  BOOST_TEST(timed_out != 0);
+  EXPECT(timed_out != 0);
   co_await drain(b, l);
   co_await round_trip(a, b);
 }
 
 /// Everybody calls everything: each call works or is refused, and every byte is accounted for.
-STREAM_CHECK(ConcurrentMethods, &kind::bytes) {
+STREAM_CHECK(concurrent_methods) {
   std::size_t sent = 0;
   std::size_t received = 0;
   std::size_t echoed = 0;
@@ -113,8 +112,8 @@ STREAM_CHECK(ConcurrentMethods, &kind::bytes) {
   int active = 10;
   const auto allowed = [&](const outcome& o) {
     if (o.is(cosock::error::busy)) ++refused;
-    BOOST_REQUIRE_MESSAGE(!o.error || o.is(cosock::error::busy) || o.is(cosock::error::timed_out),
-                          o);
+    WITH_INFO(o);
+    REQUIRE((!o.error || o.is(cosock::error::busy) || o.is(cosock::error::timed_out)));
     return o.bytes;
   };
   const auto call_all = [&](int seed) -> task<> {
@@ -139,7 +138,7 @@ STREAM_CHECK(ConcurrentMethods, &kind::bytes) {
         case 4: allowed(co_await outcome_of(cosock::with_timeout(limit, a.wait_readable()))); break;
         case 5: allowed(co_await outcome_of(cosock::with_timeout(limit, a.wait_writable()))); break;
       }
-      BOOST_REQUIRE(a.is_open());
+      REQUIRE(a.is_open());
     }
     --active;
   };
@@ -158,13 +157,13 @@ STREAM_CHECK(ConcurrentMethods, &kind::bytes) {
     while (received < sent) received += co_await a.receive(into);
     n.cancel();
   });
-  BOOST_TEST(refused != 0);
-  BOOST_TEST(echoed == sent);
-  BOOST_TEST(received == sent);
+  EXPECT(refused != 0);
+  EXPECT(echoed == sent);
+  EXPECT(received == sent);
   co_await round_trip(a, b);
 }
 
-STREAM_CHECK(FullDuplexRandomChunks, &kind::bytes) {
+STREAM_CHECK(full_duplex_random_chunks) {
   constexpr std::size_t total = 1 << 20;
   ledger there;
   ledger back;
@@ -177,7 +176,7 @@ STREAM_CHECK(FullDuplexRandomChunks, &kind::bytes) {
     std::mt19937 random(seed);
     while (l.out < total) {
       std::vector<char> into(1 + random() % (random() % 8 ? 3000 : 100000));
-      BOOST_REQUIRE(l.received(into.data(), co_await from.receive(into)));
+      REQUIRE(l.received(into.data(), co_await from.receive(into)));
       if (random() % 16 == 0) co_await cosock::yield();
     }
   };
@@ -187,7 +186,7 @@ STREAM_CHECK(FullDuplexRandomChunks, &kind::bytes) {
 }
 
 /// 64 MiB in one send, 4 KiB at a time out.
-STREAM_CHECK(LargeWrite, &kind::delivers_after_close, &kind::stays_in_loop) {
+STREAM_CHECK(large_write) {
   ledger l;
   const auto write = [&]() -> task<> {
     co_await send(a, l, huge);
@@ -195,27 +194,43 @@ STREAM_CHECK(LargeWrite, &kind::delivers_after_close, &kind::stays_in_loop) {
   };
   const auto read = [&]() -> task<> {
     char into[4096];
-    while (const std::size_t n = co_await b.receive(into)) BOOST_REQUIRE(l.received(into, n));
+    while (const std::size_t n = co_await b.receive(into)) REQUIRE(l.received(into, n));
   };
   co_await cosock::when_all(write(), read());
-  BOOST_TEST(l.out == huge);
+  EXPECT(l.out == huge);
 }
 
 /// A peer that does not read stops the sender, after a bounded number of bytes.
-STREAM_CHECK(SlowReaderMakesSenderWait, &kind::bytes, &kind::bounded) {
+STREAM_CHECK(slow_reader_makes_sender_wait) {
   ledger l;
   cancel_scope scope;
   beside write;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, write, [&] { return scope.run(a.send(l.next(huge))); });
     co_await cosock::sleep_for(10ms);
-    BOOST_TEST(!write.done);
+    EXPECT(!write.done);
     scope.cancel();
   });
-  BOOST_TEST(write.result.bytes < huge);
+  EXPECT(write.result.bytes < huge);
   l.sent(write.result);
   co_await drain(b, l);
   co_await round_trip(a, b);
 }
 
-}  // namespace test::stream_conformance
+std::span<const stream_check_entry> transfers_checks() {
+  static constexpr stream_check_entry all[] = {
+      {"basic_io", &basic_io, needs::delivers_after_close},
+      {"ping_pong", &ping_pong, 0},
+      {"racy_read", &racy_read, needs::buffers | needs::bytes},
+      {"racy_write", &racy_write,
+       needs::buffers | needs::bytes | needs::bounded | needs::stays_in_loop},
+      {"concurrent_methods", &concurrent_methods, needs::bytes},
+      {"full_duplex_random_chunks", &full_duplex_random_chunks, needs::bytes},
+      {"large_write", &large_write, needs::delivers_after_close | needs::stays_in_loop},
+      {"slow_reader_makes_sender_wait", &slow_reader_makes_sender_wait,
+       needs::bytes | needs::bounded},
+  };
+  return all;
+}
+
+}  // namespace cosock::testing::detail

@@ -1,55 +1,54 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
-#pragma once
 
 // Cancellation at every moment: no byte is lost, and none comes twice.
 
-#include <cosock/when.hpp>
+#include "testing/stream_checks.hpp"
 
-#include "stream_check.hpp"
+#include <cosock/when.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <string_view>
 #include <vector>
 
-namespace test::stream_conformance {
+namespace cosock::testing::detail {
 
-STREAM_CHECK(CancelBeforeStart) {
+STREAM_CHECK(cancel_before_start) {
   ledger to_a;
   ledger to_b;
   co_await send(b, to_a, 100);
   for (const operation which : all_operations)
     for (const std::size_t size : {0, 10}) {
-      BOOST_TEST_INFO_SCOPE(which << " of " << size);
+      WITH_INFO(which << " of " << size);
       char into[10];
       cancel_scope scope;
       scope.cancel();
       const outcome o = co_await scope.run(perform(which, a, {into, size}, to_b, size));
-      BOOST_TEST(o.is(cosock::error::cancelled));
-      BOOST_TEST(o.bytes == 0u);
+      EXPECT(o.is(cosock::error::cancelled));
+      EXPECT(o.bytes == 0u);
     }
   co_await drain(a, to_a);
   co_await round_trip(a, b);
 }
 
-STREAM_CHECK(CancelWhilePending, &kind::bounded) {
+STREAM_CHECK(cancel_while_pending) {
   [[maybe_unused]] ledger to_a;
   ledger to_b;
   co_await clog(a, to_b);
   for (const operation which : all_operations) {
-    BOOST_TEST_INFO_SCOPE(which);
+    WITH_INFO(which);
     char into[10];
     cancel_scope scope;
     beside op;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, op, [&] { return scope.run(perform(which, a, into, to_b, 1000)); });
       co_await settle();
-      BOOST_TEST(!op.done);
+      EXPECT(!op.done);
       scope.cancel();
-      BOOST_TEST(!op.done);
+      EXPECT(!op.done);
     });
-    BOOST_TEST(op.result.is(cosock::error::cancelled));
+    EXPECT(op.result.is(cosock::error::cancelled));
     to_b.sent(op.result);
   }
   co_await drain(b, to_b);
@@ -57,7 +56,7 @@ STREAM_CHECK(CancelWhilePending, &kind::bounded) {
 }
 
 /// What a receive_exactly had taken when it was cancelled is reported, and the rest is still there.
-STREAM_CHECK(CancelledReceiveExactlyKeepsItsPart) {
+STREAM_CHECK(cancelled_receive_exactly_keeps_its_part) {
   ledger l;
   for (const std::size_t part : {0, 1, 7, 99}) {
     char into[100];
@@ -67,17 +66,17 @@ STREAM_CHECK(CancelledReceiveExactlyKeepsItsPart) {
       start(n, read, [&] { return scope.run(a.receive_exactly(into)); });
       co_await send(b, l, part);
       co_await settle();
-      BOOST_TEST(!read.done);
+      EXPECT(!read.done);
       scope.cancel();
     });
-    BOOST_TEST(read.result.is(cosock::error::cancelled));
-    BOOST_TEST(l.received(into, read.result.bytes));
+    EXPECT(read.result.is(cosock::error::cancelled));
+    EXPECT(l.received(into, read.result.bytes));
     co_await drain(a, l);
   }
   co_await round_trip(a, b);
 }
 
-STREAM_CHECK(CancelAfterCompletionKeepsResult, &kind::stays_in_loop) {
+STREAM_CHECK(cancel_after_completion_keeps_result) {
   char into[8];
   cancel_scope scope;
   const auto receive = [&]() -> task<std::size_t> {
@@ -91,24 +90,24 @@ STREAM_CHECK(CancelAfterCompletionKeepsResult, &kind::stays_in_loop) {
     co_await settle();
     co_await b.send("kept");
   });
-  BOOST_TEST(!read.result.error);
-  BOOST_TEST(read.result.bytes == 4u);
-  BOOST_TEST(scope.is_cancelled());
+  EXPECT(!read.result.error);
+  EXPECT(read.result.bytes == 4u);
+  EXPECT(scope.is_cancelled());
 
   // A limit that passes while the result is on its way.
   const auto late = [&]() -> task<std::size_t> {
     const std::size_t n = co_await a.receive(into);
-    const auto end = cosock::clock::now() + 3ms;
-    while (cosock::clock::now() < end) {
+    const auto end = now() + 3ms;
+    while (now() < end) {
     }
     co_return n;
   };
   co_await b.send("kept");
-  BOOST_TEST(co_await cosock::with_timeout(2ms, late()) == 4u);
+  EXPECT(co_await cosock::with_timeout(2ms, late()) == 4u);
 }
 
 /// Data and cancellation arrive in the same turn of the loop, in every order: no byte is lost.
-STREAM_CHECK(CancelRaceLedger, &kind::bytes) {
+STREAM_CHECK(cancel_race_ledger) {
   ledger l;
   const stream_pair side = co_await of.make_pair();
   int cancelled = 0;
@@ -116,7 +115,7 @@ STREAM_CHECK(CancelRaceLedger, &kind::bytes) {
   char into[64];
   for (int round = 0; round != 3000; ++round) {
     const operation which = receiving[round / 6 % 3];
-    BOOST_TEST_INFO_SCOPE(which << " in round " << round);
+    WITH_INFO(which << " in round " << round);
     cancel_scope scope;
     outcome got;
     const std::size_t size = 1 + round % 40;
@@ -157,36 +156,36 @@ STREAM_CHECK(CancelRaceLedger, &kind::bytes) {
           co_await side.first->send("!");
           break;
         case 5:  // by a limit
-          scope.set_deadline(cosock::clock::now() + std::chrono::microseconds(round % 60));
+          scope.set_deadline(now() + std::chrono::microseconds(round % 60));
           co_await send(b, l, size);
           break;
       }
     });
     if (got.error) {
-      BOOST_REQUIRE(got.is(cosock::error::cancelled));
-      if (which != operation::receive_exactly) BOOST_REQUIRE(got.bytes == 0u);
+      REQUIRE(got.is(cosock::error::cancelled));
+      if (which != operation::receive_exactly) REQUIRE(got.bytes == 0u);
       ++cancelled;
     } else {
       ++completed;
     }
-    BOOST_REQUIRE(l.received(into, got.bytes));
+    REQUIRE(l.received(into, got.bytes));
     if (l.on_the_way() > 500) co_await drain(a, l);
   }
-  BOOST_TEST(cancelled != 0);
-  BOOST_TEST(completed != 0);
+  EXPECT(cancelled != 0);
+  EXPECT(completed != 0);
   co_await drain(a, l);
-  BOOST_TEST(l.in == l.out);
+  EXPECT(l.in == l.out);
   co_await round_trip(a, b);
 }
 
 /// The same for sends: what is reported as sent is what arrives.
-STREAM_CHECK(CancelRaceLedgerOfSends, &kind::bytes, &kind::bounded) {
+STREAM_CHECK(cancel_race_ledger_of_sends) {
   ledger l;
   co_await clog(a, l);
   const std::size_t capacity = l.on_the_way();
   for (int round = 0; round != 300; ++round) {
     const operation which = sending[round / 3 % 3];
-    BOOST_TEST_INFO_SCOPE(which << " in round " << round);
+    WITH_INFO(which << " in round " << round);
     cancel_scope scope;
     outcome sent;
     std::vector<char> into(1 + round * capacity / 1000 % (capacity / 10));
@@ -195,12 +194,12 @@ STREAM_CHECK(CancelRaceLedgerOfSends, &kind::bytes, &kind::bounded) {
       co_await cosock::yield();
       const std::size_t n1 =
           co_await b.receive(cosock::buffer(into, std::min(into.size(), l.on_the_way())));
-      BOOST_REQUIRE(l.received(into.data(), n1));
+      REQUIRE(l.received(into.data(), n1));
       if (round % 3 == 1) co_await cosock::yield();
       if (round % 3 == 2) co_await settle();
       scope.cancel();
     });
-    if (sent.error) BOOST_REQUIRE(sent.is(cosock::error::cancelled));
+    if (sent.error) REQUIRE(sent.is(cosock::error::cancelled));
     l.sent(sent);
     if (l.on_the_way() < capacity / 2) co_await clog(a, l);
   }
@@ -209,11 +208,11 @@ STREAM_CHECK(CancelRaceLedgerOfSends, &kind::bytes, &kind::bounded) {
 }
 
 /// A conversation that is cancelled at every step at which it can be.
-STREAM_CHECK(StepKCancelSweep, &kind::bytes, &kind::stays_in_loop) {
+STREAM_CHECK(step_k_cancel_sweep) {
   bool completed = false;
   for (int k = 0; !completed; ++k) {
-    BOOST_TEST_INFO_SCOPE("step " << k);
-    BOOST_REQUIRE(k < 1000);
+    WITH_INFO("step " << k);
+    REQUIRE(k < 1000);
     const stream_pair pair = co_await of.make_pair();
     ledger there;
     ledger back;
@@ -228,7 +227,7 @@ STREAM_CHECK(StepKCancelSweep, &kind::bytes, &kind::stays_in_loop) {
     const auto hear = [](byte_stream& s, ledger& l, std::size_t size) -> task<> {
       std::vector<char> into(size);
       const outcome o = co_await outcome_of(s.receive_exactly(into));
-      BOOST_REQUIRE(l.received(into.data(), o.bytes));
+      REQUIRE(l.received(into.data(), o.bytes));
       if (o.error) throw boost::system::system_error(o.error);
     };
     const auto client = [&]() -> task<> {
@@ -260,7 +259,7 @@ STREAM_CHECK(StepKCancelSweep, &kind::bytes, &kind::stays_in_loop) {
         co_await scope.run(cosock::when_all(client(), server()));
         completed = true;
       } catch (const boost::system::system_error& e) {
-        BOOST_TEST(e.code() == code(cosock::error::cancelled));
+        EXPECT(e.code() == code(cosock::error::cancelled));
       }
       over = true;
     });
@@ -271,7 +270,7 @@ STREAM_CHECK(StepKCancelSweep, &kind::bytes, &kind::stays_in_loop) {
   }
 }
 
-STREAM_CHECK(ShieldedCleanup) {
+STREAM_CHECK(shielded_cleanup) {
   char into[8];
   cancel_scope scope;
   beside read;
@@ -289,13 +288,13 @@ STREAM_CHECK(ShieldedCleanup) {
     co_await settle();
     scope.cancel();
   });
-  BOOST_TEST(refused);
+  EXPECT(refused);
   co_await b.receive_exactly(into);
-  BOOST_TEST(std::string_view(into, 8) == "farewell");
+  EXPECT(std::string_view(into, 8) == "farewell");
 }
 
 /// Two receives race, data for both is there: no byte is lost.
-STREAM_CHECK(RaceReturnsAllCompleted) {
+STREAM_CHECK(race_returns_all_completed) {
   const stream_pair other = co_await of.make_pair();
   ledger one;
   ledger two;
@@ -304,11 +303,9 @@ STREAM_CHECK(RaceReturnsAllCompleted) {
     char into_one[100];
     char into_two[100];
     const auto take = [&](auto& result) {
-      if (result.template get<0>())
-        BOOST_REQUIRE(one.received(into_one, *result.template get<0>()));
-      if (result.template get<1>())
-        BOOST_REQUIRE(two.received(into_two, *result.template get<1>()));
-      BOOST_REQUIRE((result.template get<0>() || result.template get<1>()));
+      if (result.template get<0>()) REQUIRE(one.received(into_one, *result.template get<0>()));
+      if (result.template get<1>()) REQUIRE(two.received(into_two, *result.template get<1>()));
+      REQUIRE((result.template get<0>() || result.template get<1>()));
       if (result.template get<0>() && result.template get<1>()) ++both;
     };
     const auto feed = [&]() -> task<> {
@@ -328,25 +325,43 @@ STREAM_CHECK(RaceReturnsAllCompleted) {
   }
   co_await drain(a, one);
   co_await drain(*other.first, two);
-  BOOST_TEST(one.in == one.out);
-  BOOST_TEST(two.in == two.out);
+  EXPECT(one.in == one.out);
+  EXPECT(two.in == two.out);
   co_await round_trip(a, b);
 }
 
 /// A race of waits takes nothing from the loser.
-STREAM_CHECK(WaitAnyCancelSafeOnly) {
+STREAM_CHECK(wait_any_cancel_safe_only) {
   const stream_pair other = co_await of.make_pair();
   for (int round = 0; round != 100; ++round) {
     co_await b.send("one");
     co_await other.second->send("two");
     auto result = co_await cosock::when_any(a.wait_readable(), other.first->wait_readable());
-    BOOST_TEST((result.get<0>() || result.get<1>()));
+    EXPECT((result.get<0>() || result.get<1>()));
     char into[3];
     co_await a.receive_exactly(into);
-    BOOST_TEST(std::string_view(into, 3) == "one");
+    EXPECT(std::string_view(into, 3) == "one");
     co_await other.first->receive_exactly(into);
-    BOOST_TEST(std::string_view(into, 3) == "two");
+    EXPECT(std::string_view(into, 3) == "two");
   }
 }
 
-}  // namespace test::stream_conformance
+std::span<const stream_check_entry> cancel_checks() {
+  static constexpr stream_check_entry all[] = {
+      {"cancel_before_start", &cancel_before_start, needs::buffers},
+      {"cancel_while_pending", &cancel_while_pending, needs::bounded},
+      {"cancelled_receive_exactly_keeps_its_part", &cancelled_receive_exactly_keeps_its_part, 0},
+      {"cancel_after_completion_keeps_result", &cancel_after_completion_keeps_result,
+       needs::buffers | needs::stays_in_loop},
+      {"cancel_race_ledger", &cancel_race_ledger, needs::buffers | needs::bytes},
+      {"cancel_race_ledger_of_sends", &cancel_race_ledger_of_sends,
+       needs::buffers | needs::bytes | needs::bounded},
+      {"step_k_cancel_sweep", &step_k_cancel_sweep, needs::bytes | needs::stays_in_loop},
+      {"shielded_cleanup", &shielded_cleanup, needs::buffers},
+      {"race_returns_all_completed", &race_returns_all_completed, needs::buffers},
+      {"wait_any_cancel_safe_only", &wait_any_cancel_safe_only, needs::buffers},
+  };
+  return all;
+}
+
+}  // namespace cosock::testing::detail

@@ -1,0 +1,34 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+//
+// memory_pair ROUND_TRIPS: messages of 64 bytes there and back between two tasks, over a connection in
+// memory. For callgrind: the difference of two runs is the cost of the round trips.
+
+#include <cosock/run.hpp>
+#include <cosock/testing/memory_stream.hpp>
+#include <cosock/when.hpp>
+
+#include <array>
+#include <cstdlib>
+
+cosock::task<> echo(cosock::byte_stream& peer) {
+  std::array<char, 64> message;
+  while (const std::size_t n = co_await peer.receive(message))
+    co_await peer.send(cosock::buffer(message, n));
+}
+
+cosock::task<> ask(cosock::byte_stream& peer, int times) {
+  std::array<char, 64> message = {};
+  for (int i = 0; i < times; ++i) {
+    co_await peer.send(message);
+    co_await peer.receive(message);
+  }
+  peer.shutdown_send();
+}
+
+cosock::task<> talk(int times) {
+  auto [client, server] = cosock::testing::memory_pair();
+  co_await cosock::when_all(ask(client, times), echo(server));
+}
+
+int main(int argc, char** argv) { return cosock::run(talk(argc > 1 ? std::atoi(argv[1]) : 1000)); }

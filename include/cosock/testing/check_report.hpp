@@ -1,0 +1,14 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <functional>
+#include <string_view>
+
+namespace cosock::testing {
+
+/// Is called with the name of each check, and an empty text if it passed or a description of the
+/// failure: what check_stream(), check_datagram() and check_acceptor() report to.
+using check_report = std::function<void(std::string_view name, std::string_view failure)>;
+
+}  // namespace cosock::testing

@@ -1,0 +1,72 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/custom_datagram_socket.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+
+namespace cosock::testing {
+
+namespace detail {
+class memory_link;
+}
+
+/// What happens to datagrams on their way. Each number is a probability, from 0 to 1.
+struct datagram_faults {
+  double loss = 0;         ///< it does not arrive
+  double duplication = 0;  ///< it arrives twice
+  double reordering = 0;   ///< it overtakes the one before it, if that still waits to be received
+  double truncation = 0;   ///< it arrives with fewer bytes
+  /// Of the random choices, which are the same on all machines.
+  std::uint64_t seed = 1;
+};
+
+/// How memory_datagram_pair() connects two sockets.
+struct memory_datagram_options {
+  /// Datagrams that may wait to be received at each side, at least 1. A send waits for more room.
+  std::size_t room = 100;
+  /// The largest datagram; a larger one fails with message_size.
+  std::size_t largest = 65507;
+  datagram_faults faults = {};
+};
+
+/// One of two connected datagram sockets in memory. Uses no descriptor and no system call. A send
+/// allocates memory for the datagram.
+///
+/// Belongs to one loop. May be moved while operations are pending.
+class COSOCK_API memory_datagram_socket final : public custom_datagram_socket<endpoint> {
+ public:
+  memory_datagram_socket(memory_datagram_socket&& other) noexcept;
+  /// Closes this socket before.
+  memory_datagram_socket& operator=(memory_datagram_socket&& other) noexcept;
+  ~memory_datagram_socket() override;
+
+  /// The address of this socket: 192.0.2.1:1 of the first of a pair, 192.0.2.2:2 of the second
+  /// (RFC 5737). A send_to() another address than that of the peer fails with network_unreachable.
+  [[nodiscard]] endpoint local_endpoint() const;
+  [[nodiscard]] endpoint remote_endpoint() const;
+
+ private:
+  friend class detail::memory_link;
+  memory_datagram_socket(std::shared_ptr<detail::memory_link> link, int side);
+  std::size_t do_receive(std::span<const mutable_buffer> into, endpoint& from, packet_info& info,
+                         boost::system::error_code& error) noexcept override;
+  void do_send(std::span<const const_buffer> from, const endpoint* to, const packet_info* source,
+               boost::system::error_code& error) noexcept override;
+  void on_close() noexcept override;
+
+  std::shared_ptr<detail::memory_link> link_;  // null: moved from
+  int side_;
+};
+
+/// Returns two connected datagram sockets on the running loop. A datagram for a closed peer is lost, as
+/// in a network. Throws std::invalid_argument for a `room` of 0 and a probability that is not from 0 to 1;
+/// std::logic_error if no loop runs on this thread; std::bad_alloc.
+[[nodiscard]] COSOCK_API std::pair<memory_datagram_socket, memory_datagram_socket>
+memory_datagram_pair(const memory_datagram_options& options = {});
+
+}  // namespace cosock::testing

@@ -1,0 +1,57 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/channel.hpp>
+#include <cosock/task.hpp>
+#include <cosock/testing/memory_stream.hpp>
+
+#include <boost/system/error_code.hpp>
+
+#include <cstddef>
+#include <variant>
+
+namespace cosock::testing {
+
+/// How a memory_listener connects.
+struct memory_listener_options {
+  /// Connections that may wait to be accepted, at least 1; further calls of connect() wait.
+  std::size_t backlog = 128;
+  /// The connections, see memory_pair().
+  memory_options connection = {};
+};
+
+/// An acceptor without sockets: what connect() returns is connected to what accept() returns. For
+/// serve(), and for tests of clients. Belongs to one loop.
+class COSOCK_API memory_listener {
+ public:
+  /// Throws std::invalid_argument for a number of 0.
+  explicit memory_listener(const memory_listener_options& options = {});
+  /// Pending calls of accept() and connect() end as by close().
+  ~memory_listener();
+  memory_listener(const memory_listener&) = delete;
+  memory_listener& operator=(const memory_listener&) = delete;
+
+  /// Waits for a connection, and returns this end of it. Errors: `error::closed`; those of fail().
+  /// Cancelled: no connection is lost. The listener must outlive the `co_await`.
+  [[nodiscard]] task<memory_stream> accept();
+  /// Connects, and returns the end of the client; does not wait for accept(). Waits while the backlog is
+  /// full. Errors: connection_refused if the listener is closed. Cancelled: no effect.
+  [[nodiscard]] task<memory_stream> connect();
+  /// Makes an accept() fail with this error, after the connections that wait already. Throws
+  /// std::length_error if the backlog is full; system_error with `error::closed`.
+  void fail(boost::system::error_code error);
+
+  /// Pending and later calls of accept() end with `error::closed`, those of connect() with
+  /// connection_refused. Connections that were not accepted end. Idempotent.
+  void close() noexcept;
+  [[nodiscard]] bool is_open() const noexcept { return open_; }
+
+ private:
+  using arrival = std::variant<memory_stream, boost::system::error_code>;
+  channel<arrival> arrivals_;
+  memory_options connection_;
+  bool open_ = true;
+};
+
+}  // namespace cosock::testing

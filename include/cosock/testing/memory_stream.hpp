@@ -1,0 +1,72 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/custom_stream.hpp>
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <utility>
+
+namespace cosock::testing {
+
+namespace detail {
+class memory_connection;
+}
+
+/// How memory_pair() connects two streams.
+struct memory_options {
+  /// Bytes that may be on their way in each direction, at least 1. A send waits for more room.
+  std::size_t room = 64 << 10;
+  /// The largest number of bytes of one receive or send_some, at least 1; larger sends go on until all
+  /// bytes are sent. std::nullopt: no limit.
+  std::optional<std::size_t> piece = std::nullopt;
+};
+
+/// One end of a connection in memory, made by memory_pair(), lockstep_pair() or a memory_listener.
+/// Uses no descriptor and no system call, and behaves as a connected TCP socket: half close, the end,
+/// broken_pipe after the peer has closed, and a reset.
+///
+/// Belongs to one loop. May be moved while operations are pending. Sending and receiving allocate
+/// nothing.
+class COSOCK_API memory_stream final : public custom_stream {
+ public:
+  memory_stream(memory_stream&& other) noexcept;
+  /// Closes this stream before.
+  memory_stream& operator=(memory_stream&& other) noexcept;
+  ~memory_stream() override;
+
+  /// Closes the stream with a reset: the peer receives what was sent before, then connection_reset.
+  void abort() noexcept;
+  /// The bytes that were received from the peer and wait for receive(); 0 if the stream is closed.
+  [[nodiscard]] std::size_t available() const noexcept;
+
+ private:
+  friend class detail::memory_connection;
+  memory_stream(std::shared_ptr<detail::memory_connection> connection, int side);
+
+  std::size_t do_receive(std::span<const mutable_buffer> into,
+                         boost::system::error_code& error) noexcept override;
+  std::size_t do_send(std::span<const const_buffer> from,
+                      boost::system::error_code& error) noexcept override;
+  void do_shutdown_send(boost::system::error_code& error) noexcept override;
+  bool can_receive() noexcept override;
+  bool can_send() noexcept override;
+  void on_close() noexcept override;
+
+  std::shared_ptr<detail::memory_connection> connection_;  // null: moved from
+  int side_;
+};
+
+/// Returns two connected streams on the running loop. Throws std::invalid_argument for a `room` or
+/// `piece` of 0; std::logic_error if no loop runs on this thread; std::bad_alloc.
+[[nodiscard]] COSOCK_API std::pair<memory_stream, memory_stream> memory_pair(
+    const memory_options& options = {});
+
+/// Returns two connected streams between which no byte is stored: a send completes when receives of
+/// the peer have asked for all of its bytes, and wait_writable() when the peer waits in a receive. So a
+/// program that relies on buffers of the system waits without end. Throws as memory_pair() does.
+[[nodiscard]] COSOCK_API std::pair<memory_stream, memory_stream> lockstep_pair();
+
+}  // namespace cosock::testing
