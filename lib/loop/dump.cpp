@@ -198,7 +198,7 @@ std::string json_of(const engine& loop) {
   return text += '}';
 }
 
-std::string text_of(const engine& loop) {
+std::string dump_of(const engine& loop) {
   std::string text = task_lines(loop);
   if (!text.empty()) text.erase(0, 1);
   return text;
@@ -276,8 +276,8 @@ std::string task_lines(const engine& loop) {
 
 }  // namespace detail
 
-std::string dump_tasks() { return detail::text_of(detail::engine::required()); }
-std::string dump_tasks(const loop& of) { return detail::text_of(detail::engine::get(of)); }
+std::string dump_tasks() { return detail::dump_of(detail::engine::required()); }
+std::string dump_tasks(const loop& of) { return detail::dump_of(detail::engine::get(of)); }
 std::string dump_tasks_json() { return detail::json_of(detail::engine::required()); }
 std::string dump_tasks_json(const loop& of) { return detail::json_of(detail::engine::get(of)); }
 
