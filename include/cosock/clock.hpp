@@ -16,10 +16,12 @@ namespace cosock {
 /// test, does not compile as a deadline. Meets the requirements of a Clock of the standard library.
 class clock {
  public:
+  /// The types of spans and times, as those of the clocks of <chrono>.
   using duration = std::chrono::nanoseconds;
   using rep = duration::rep;
   using period = duration::period;
   using time_point = std::chrono::time_point<clock>;
+  /// It never decreases.
   static constexpr bool is_steady = true;
 
   /// The present time of the loop that runs on this thread; if none does, real time.

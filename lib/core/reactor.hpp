@@ -75,6 +75,6 @@ class reactor {
 };
 
 /// Real time (CLOCK_MONOTONIC), in nanoseconds: the clock of every loop that is not one of a test.
-std::int64_t real_time() noexcept;
+COSOCK_API std::int64_t real_time() noexcept;
 
 }  // namespace cosock::detail

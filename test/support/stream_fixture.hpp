@@ -16,6 +16,7 @@ using cosock::mutable_buffer;
 using cosock::nursery;
 using cosock::task;
 using namespace cosock::testing::detail;
+using cosock::testing::detail::settle;  // beside the function of a loop
 namespace errc = boost::system::errc;
 
 }  // namespace test

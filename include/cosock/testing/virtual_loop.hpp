@@ -56,6 +56,7 @@ struct virtual_loop_options {
 /// something that nobody will do. what() lists the tasks, and what each waits for.
 class COSOCK_API stuck : public std::runtime_error {
  public:
+  /// With these lines, each with a line break before it.
   explicit stuck(const std::string& waits);
   ~stuck() override;
 };
