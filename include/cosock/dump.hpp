@@ -56,9 +56,8 @@ class COSOCK_API named_scope : public described_scope {
 
 }  // namespace detail
 
-/// Awaits `operation`, a task or an operation, which has this name in dumps. Changes nothing else: the
-/// result, the errors and the cancellation are those of `operation`. serve() names its handlers by the
-/// peer.
+/// Awaits `operation`, a task or an operation, which has this name in dumps. Returns its result. The
+/// errors and the cancellation are those of `operation` too. serve() names its handlers by the peer.
 template <class A>
 auto named(std::string name, A&& operation) {
   return detail::described_awaiter<detail::operand_t<A>, detail::named_scope, std::string>(
