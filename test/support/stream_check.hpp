@@ -39,6 +39,8 @@ struct kind {
   bool tells_of_close = true;
   /// What was sent arrives although the sender has closed.
   bool delivers_after_close = true;
+  /// The same for a send that was cancelled while a peer did not read.
+  bool delivers_cancelled_after_close = true;
   /// close() leaves nothing to be done behind the scenes.
   bool closes_at_once = true;
   /// No thread takes part, so that a number of turns of the loop is enough for everything.

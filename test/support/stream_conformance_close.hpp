@@ -167,7 +167,8 @@ STREAM_CHECK(ReceiverCloseWakesSender, &kind::bounded, &kind::tells_of_close) {
   BOOST_TEST(is_broken(write.result.error));
 }
 
-STREAM_CHECK(CloseAfterCancelledOp, &kind::bounded, &kind::delivers_after_close) {
+STREAM_CHECK(CloseAfterCancelledOp, &kind::bounded, &kind::delivers_after_close,
+             &kind::delivers_cancelled_after_close) {
   ledger l;
   char into[8];
   co_await clog(a, l);
@@ -278,7 +279,8 @@ STREAM_CHECK(LocalReset, &kind::reset) {
   BOOST_TEST(!a.is_open());
 }
 
-STREAM_CHECK(DestroyedWhilePending, &kind::bounded, &kind::delivers_after_close, &kind::owns) {
+STREAM_CHECK(DestroyedWhilePending, &kind::bounded, &kind::delivers_after_close,
+             &kind::delivers_cancelled_after_close, &kind::owns) {
   for (const operation which : all_operations) {
     BOOST_TEST_INFO_SCOPE(which);
     stream_pair pair = co_await of.make_pair();

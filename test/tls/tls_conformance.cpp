@@ -58,13 +58,14 @@ task<stream_pair> over_tls() {
   co_return co_await secured(std::move(below.first), std::move(below.second));
 }
 
-// A record that the transport has not taken is cut by close(): see tls_stream. What send() has sent arrives:
-// tls_ends.cpp.
-const register_suite tcp("tls_over_tcp", {.make_pair = over_tcp, .delivers_after_close = false});
+// A record that the transport has not taken is cut by close(): see tls_stream.
+const register_suite tcp("tls_over_tcp",
+                         {.make_pair = over_tcp, .delivers_cancelled_after_close = false});
 const register_suite local("tls_over_local",
-                           {.make_pair = over_local, .delivers_after_close = false});
+                           {.make_pair = over_local, .delivers_cancelled_after_close = false});
 const register_suite memory("tls_over_memory",
-                            {.make_pair = over_memory, .delivers_after_close = false});
-const register_suite nested("tls_over_tls", {.make_pair = over_tls, .delivers_after_close = false});
+                            {.make_pair = over_memory, .delivers_cancelled_after_close = false});
+const register_suite nested("tls_over_tls",
+                            {.make_pair = over_tls, .delivers_cancelled_after_close = false});
 
 }  // namespace
