@@ -8,6 +8,7 @@
 #include <cosock/tls_certificate.hpp>
 #include <cosock/tls_client.hpp>
 #include <cosock/tls_error.hpp>
+#include <cosock/tls_facts.hpp>
 #include <cosock/tls_identity.hpp>
 #include <cosock/tls_server.hpp>
 #include <cosock/tls_stream.hpp>

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <cosock/connection.hpp>
+#include <cosock/detail/serve_state.hpp>
 #include <cosock/duration.hpp>
 #include <cosock/tls_error.hpp>
 #include <cosock/tls_identity.hpp>
@@ -105,6 +105,102 @@ task<tls_stream> tls_accept(const tls_server_context& context, Stream stream,
                             tls_accept_options options = {}) {
   return tls_accept(
       context, std::unique_ptr<byte_stream>(std::make_unique<Stream>(std::move(stream))), options);
+}
+
+namespace detail {
+
+/// A handler, without its type.
+struct tls_handler_call {
+  task<> (*call)(const void* handler, tls_stream& stream, const void* connection);
+  const void* handler;
+  const void* connection;  // null if there is none
+};
+
+/// Makes the handshake, and calls the handler. `facts`: where the handler finds them; may be null.
+COSOCK_API task<> serve_tls(const tls_server_context& context, std::unique_ptr<byte_stream> stream,
+                            tls_accept_options options, tls_handler_call handler,
+                            const tls_facts** facts);
+
+/// The handler that with_tls() returns, for serve().
+template <class Handler>
+class tls_handler {
+ public:
+  tls_handler(const tls_server_context& context, Handler handler, tls_accept_options options)
+      : context_(context), handler_(std::move(handler)), options_(options) {}
+
+  template <class Stream, class Endpoint>
+    requires std::derived_from<Stream, byte_stream>
+  task<> operator()(Stream stream, const basic_connection<Endpoint>& connection) {
+    using info = basic_connection<Endpoint>;
+    constexpr bool with_info = std::invocable<Handler&, tls_stream, const info&> ||
+                               std::invocable<Handler&, tls_stream&, const info&>;
+    static_assert(with_info || takes_stream,
+                  "a handler of with_tls() takes a cosock::tls_stream, by value or by reference, "
+                  "and perhaps a const cosock::connection&, and returns cosock::task<>");
+    if constexpr (with_info)
+      return run(std::move(stream), {call_with_info<info>, &handler_, &connection},
+                 &connection_facts::tls(connection));
+    else
+      return run(std::move(stream), {call, &handler_, nullptr}, nullptr);
+  }
+  /// For acceptors whose streams have no addresses.
+  template <class Stream>
+    requires std::derived_from<Stream, byte_stream>
+  task<> operator()(Stream stream) {
+    static_assert(takes_stream,
+                  "a handler of with_tls() takes a cosock::tls_stream, by value or by reference, "
+                  "and returns cosock::task<>");
+    return run(std::move(stream), {call, &handler_, nullptr}, nullptr);
+  }
+
+ private:
+  static constexpr bool takes_stream =
+      std::invocable<Handler&, tls_stream> || std::invocable<Handler&, tls_stream&>;
+  static Handler& get(const void* handler) noexcept {
+    return *static_cast<Handler*>(const_cast<void*>(handler));
+  }
+  static task<> call(const void* handler, tls_stream& stream, const void*) {
+    if constexpr (std::invocable<Handler&, tls_stream>)
+      return get(handler)(std::move(stream));
+    else
+      return get(handler)(stream);
+  }
+  template <class Info>
+  static task<> call_with_info(const void* handler, tls_stream& stream, const void* connection) {
+    const Info& info = *static_cast<const Info*>(connection);
+    if constexpr (std::invocable<Handler&, tls_stream, const Info&>)
+      return get(handler)(std::move(stream), info);
+    else
+      return get(handler)(stream, info);
+  }
+  template <class Stream>
+  task<> run(Stream stream, tls_handler_call handler, const tls_facts** facts) {
+    return serve_tls(context_, std::make_unique<Stream>(std::move(stream)), options_, handler,
+                     facts);
+  }
+
+  const tls_server_context& context_;
+  Handler handler_;
+  tls_accept_options options_;
+};
+
+}  // namespace detail
+
+/// A handler for serve() that makes the TLS handshake and then calls `handler` with the tls_stream:
+/// `co_await serve(acceptor, with_tls(context, talk))`. The handshake runs in the task of the connection,
+/// so that a slow peer delays nobody, within the limit of the options; the connection counts in the limits
+/// and counters of serve() from the start. A handshake that fails is an error of the connection, which
+/// serve() reports with a tls_error.
+///
+/// `handler` takes the tls_stream, by value or by reference, and optionally a `const connection&`, whose tls()
+/// has the facts of the handshake; it returns task<>. A stream that it leaves open is ended with
+/// close_notify, and then the connection in order, as serve() does it. `context` must outlive serve().
+template <class Handler>
+auto with_tls(const tls_server_context& context, Handler&& handler,
+              tls_accept_options options = {}) {
+  detail::check_temporary_lambda<Handler>();
+  return detail::tls_handler<std::decay_t<Handler>>(context, std::forward<Handler>(handler),
+                                                    options);
 }
 
 }  // namespace cosock

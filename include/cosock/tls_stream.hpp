@@ -4,7 +4,7 @@
 
 #include <cosock/finish.hpp>
 #include <cosock/stream.hpp>
-#include <cosock/tls_certificate.hpp>
+#include <cosock/tls_facts.hpp>
 
 #include <memory>
 #include <optional>
@@ -16,9 +16,6 @@ namespace detail {
 class tls_object;
 struct tls_access;
 }  // namespace detail
-
-/// The version of the protocol.
-enum class tls_version : unsigned char { tls_1_2, tls_1_3 };
 
 /// A TLS connection over another stream, which it owns: TCP, a local socket, memory, another
 /// tls_stream. Made by tls_connect(), tls_over(), tls_accept(), or by with_tls() for a handler. Every
@@ -63,20 +60,13 @@ class COSOCK_API tls_stream final : public byte_stream {
     return finish(finish_options{.timeout = timeout});
   }
 
-  /// The version of the protocol. This and the functions below throw `error::closed` on a stream that
-  /// was closed or moved from.
-  [[nodiscard]] tls_version version() const;
-  /// The name of the cipher suite (RFC 8446, section B.4), such as TLS_AES_128_GCM_SHA256.
-  [[nodiscard]] std::string cipher() const;
+  /// What the handshake has agreed on, with the certificate of the peer. This and the functions below throw
+  /// `error::closed` on a stream that was closed or moved from.
+  [[nodiscard]] tls_facts facts() const;
   /// The application protocol that both sides have agreed on (ALPN); empty if there is none.
   [[nodiscard]] std::string protocol() const;
-  /// The name of the server that the client has asked for (SNI); empty if there is none.
-  [[nodiscard]] std::string server_name() const;
   /// Whether the handshake has resumed an earlier session.
   [[nodiscard]] bool is_resumed() const;
-  /// The certificate of the peer; a client without one has none.
-  [[nodiscard]] std::optional<tls_certificate> peer_certificate() const;
-
   /// The stream below: for its address, for example.
   [[nodiscard]] const byte_stream& transport() const;
 

@@ -321,6 +321,27 @@ std::shared_ptr<server_sources::entry> load(const tls_identity& identity) {
 
 }  // namespace
 
+task<> serve_tls(const tls_server_context& context, std::unique_ptr<byte_stream> stream,
+                 tls_accept_options options, tls_handler_call handler, const tls_facts** facts) {
+  // Destroyed at the end, with its transport, whose connection serve() then ends in order.
+  tls_stream secured = co_await tls_accept(context, std::move(stream), options);
+  std::optional<tls_facts> known;
+  struct publication {
+    const tls_facts** place;
+    ~publication() {
+      if (place) *place = nullptr;
+    }
+  } const published{facts};
+  if (facts) *facts = &known.emplace(secured.facts());
+  co_await handler.call(handler.handler, secured, handler.connection);
+  failure lost;
+  io_object* const& object = stream_access::object_of(secured);
+  if (!secured.is_open() || object->is_flushed(lost)) co_return;
+  // A rest of send_some(). That it cannot leave is no error of the server.
+  constexpr auto limit = std::chrono::seconds(2);
+  static_cast<void>(co_await as_result(with_timeout(limit, stream_flush_operation(object))));
+}
+
 }  // namespace detail
 
 tls_server_context::tls_server_context(const tls_identity& identity)

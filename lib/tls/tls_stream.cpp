@@ -57,13 +57,19 @@ const detail::tls_object& tls_stream::open() const {
   return *secured_;
 }
 
-tls_version tls_stream::version() const {
-  return SSL_version(open().ssl()) == TLS1_2_VERSION ? tls_version::tls_1_2 : tls_version::tls_1_3;
-}
-
-std::string tls_stream::cipher() const {
-  const char* const name = SSL_CIPHER_standard_name(SSL_get_current_cipher(open().ssl()));
-  return name ? name : "";
+tls_facts tls_stream::facts() const {
+  SSL* const ssl = open().ssl();
+  tls_facts known;
+  if (SSL_version(ssl) == TLS1_2_VERSION) known.version = tls_version::tls_1_2;
+  if (const char* const name = SSL_CIPHER_standard_name(SSL_get_current_cipher(ssl)))
+    known.cipher = name;
+  known.protocol = protocol();
+  if (const char* const name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name))
+    known.server_name = name;
+  known.is_resumed = is_resumed();
+  if (const detail::certificate_ptr peer{SSL_get1_peer_certificate(ssl)})
+    known.peer = detail::describe_certificate(peer.get());
+  return known;
 }
 
 std::string tls_stream::protocol() const {
@@ -73,18 +79,7 @@ std::string tls_stream::protocol() const {
   return {reinterpret_cast<const char*>(name), size};
 }
 
-std::string tls_stream::server_name() const {
-  const char* const name = SSL_get_servername(open().ssl(), TLSEXT_NAMETYPE_host_name);
-  return name ? name : "";
-}
-
 bool tls_stream::is_resumed() const { return SSL_session_reused(open().ssl()) == 1; }
-
-std::optional<tls_certificate> tls_stream::peer_certificate() const {
-  const detail::certificate_ptr peer(SSL_get1_peer_certificate(open().ssl()));
-  if (!peer) return std::nullopt;
-  return detail::describe_certificate(peer.get());
-}
 
 const byte_stream& tls_stream::transport() const { return open().transport(); }
 
