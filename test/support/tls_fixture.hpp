@@ -62,23 +62,34 @@ inline cosock::task<tls_pair> tls_over_memory(const cosock::tls_client_context& 
                                  std::move(host));
 }
 
-/// What each side of a handshake has thrown.
-struct refusal {
-  std::exception_ptr client;
-  std::exception_ptr server;
+/// The error of one side of a handshake, or none.
+struct thrown {
+  std::exception_ptr error;
 
-  static boost::system::error_code code(const std::exception_ptr& e) {
-    if (!e) return {};
+  explicit operator bool() const { return error != nullptr; }
+  boost::system::error_code code() const {
+    if (!error) return {};
     try {
-      std::rethrow_exception(e);
-    } catch (const boost::system::system_error& thrown) {
-      return thrown.code();
+      std::rethrow_exception(error);
+    } catch (const boost::system::system_error& e) {
+      return e.code();
     }
   }
-  static std::string text(const std::exception_ptr& e) {
-    return e ? cosock::error_message(e) : "no error";
-  }
+  bool is(cosock::tls_errc e) const { return code() == make_error_code(e); }
+  std::string text() const { return error ? cosock::error_message(error) : "no error"; }
+  friend std::ostream& operator<<(std::ostream& out, const thrown& t) { return out << t.text(); }
 };
+
+struct refusal {
+  thrown client;
+  thrown server;
+};
+
+inline auto is(cosock::tls_errc e) {
+  return [e](const boost::system::system_error& thrown) {
+    return thrown.code() == make_error_code(e);
+  };
+}
 
 /// A handshake of which both errors are of interest. `after`: what the client does if it succeeds: in
 /// TLS 1.3 it learns only then that the server refuses it.
@@ -94,7 +105,7 @@ inline cosock::task<refusal> refused(const cosock::tls_client_context& client,
       char byte;
       static_cast<void>(co_await stream.receive(cosock::mutable_buffer(&byte, 1)));
     } catch (...) {
-      told.client = std::current_exception();
+      told.client.error = std::current_exception();
     }
   };
   const auto as_server = [&]() -> cosock::task<> {
@@ -102,7 +113,7 @@ inline cosock::task<refusal> refused(const cosock::tls_client_context& client,
       cosock::tls_stream stream = co_await cosock::tls_accept(server, std::move(ends.second));
       co_await stream.send("!");
     } catch (...) {
-      told.server = std::current_exception();
+      told.server.error = std::current_exception();
     }
   };
   co_await cosock::when_all(as_client(), as_server());
