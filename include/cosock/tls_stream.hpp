@@ -63,7 +63,7 @@ class COSOCK_API tls_stream final : public byte_stream {
   /// What the handshake has agreed on, with the certificate of the peer. This and the functions below throw
   /// `error::closed` on a stream that was closed or moved from.
   [[nodiscard]] tls_facts facts() const;
-  /// The application protocol that both sides have agreed on (ALPN); empty if there is none.
+  /// The application protocol that both sides have agreed on (ALPN); empty if they have not.
   [[nodiscard]] std::string protocol() const;
   /// Whether the handshake has resumed an earlier session.
   [[nodiscard]] bool is_resumed() const;
