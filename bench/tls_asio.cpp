@@ -133,7 +133,8 @@ awaitable<void> measure(contexts& with, tls_task what) {
     all.reserve(static_cast<std::size_t>(what.count));
     const std::size_t before = bytes_in_use();
     for (int i = 0; i != what.count; ++i) {
-      all.push_back(co_await connect(with, acceptor, false));
+      ends made = co_await connect(with, acceptor, false);
+      all.push_back(std::move(made));
       co_await round_trips(all.back(), 1);
     }
     std::printf("%zu\n", (bytes_in_use() - before) / (2 * static_cast<std::size_t>(what.count)));

@@ -15,7 +15,7 @@ void tls_session_state::describe(std::string&, boost::system::error_code&) {}
 namespace {
 
 /// TLS 1.3 ignores the level of alerts.
-bool is_failure(const SSL* ssl, unsigned char level, unsigned char alert) noexcept {
+bool is_failure(const SSL* ssl, int level, int alert) noexcept {
   if (SSL_version(ssl) != TLS1_3_VERSION) return level == SSL3_AL_FATAL;
   return alert != SSL_AD_CLOSE_NOTIFY && alert != SSL_AD_USER_CANCELLED;
 }
@@ -26,14 +26,13 @@ int state_index() noexcept {
 }
 
 /// What arrives from the peer besides data: its alerts, and messages after the handshake.
-void on_message(int written, int, int type, const void* data, std::size_t size, SSL* ssl, void*) {
+void on_state(const SSL* ssl, int where, int value) {
   tls_session_state* const state = state_of(ssl);
-  if (written || !state || !state->engine) return;
-  const auto* const bytes = static_cast<const unsigned char*>(data);
-  if (type == SSL3_RT_HANDSHAKE)
+  if (!state || !state->engine) return;
+  if ((where & SSL_CB_LOOP) != 0)
     state->engine->count_message();
-  else if (type == SSL3_RT_ALERT && size == 2 && is_failure(ssl, bytes[0], bytes[1]))
-    state->alert = bytes[1];
+  else if (where == SSL_CB_READ_ALERT && is_failure(ssl, value >> 8, value & 0xff))
+    state->alert = static_cast<std::uint8_t>(value & 0xff);
 }
 
 /// Throws what has ended a handshake: the error of the transport, or its end.
@@ -53,7 +52,7 @@ void on_message(int written, int, int type, const void* data, std::size_t size, 
         code_of_alert(*state.alert),
         state.peer + ": the peer refused the TLS handshake: " + text_of_alert(*state.alert),
         state.alert);
-  boost::system::error_code code = code_of_queue();
+  boost::system::error_code code = code_of(ERR_peek_error());
   std::string about;
   state.describe(about, code);
   if (about.empty()) {
@@ -76,7 +75,7 @@ void tls_object::attach(std::unique_ptr<tls_session_state> state) {
   session_->engine = this;
 }
 
-void set_callbacks(SSL_CTX* context) { SSL_CTX_set_msg_callback(context, on_message); }
+void set_callbacks(SSL_CTX* context) { SSL_CTX_set_info_callback(context, on_state); }
 
 task<> tls_object::handshake(bool accept_truncation) {
   for (;;) {

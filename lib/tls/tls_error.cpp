@@ -120,8 +120,7 @@ std::string text_of_alert(int alert) {
   return std::string(text ? text : "unknown") + " (TLS alert " + std::to_string(alert) + ")";
 }
 
-tls_errc code_of_queue() noexcept {
-  const unsigned long code = ERR_peek_error();
+tls_errc code_of(unsigned long code) noexcept {
   if (ERR_GET_LIB(code) != ERR_LIB_SSL) return tls_errc::protocol;
   switch (ERR_GET_REASON(code)) {
     case SSL_R_UNSUPPORTED_PROTOCOL:

@@ -43,10 +43,12 @@ bool tls_object::may_read_more() const noexcept {
   return !stream || stream->maybe_ready[reading] || SSL_has_pending(ssl_.get()) == 1;
 }
 
-failure tls_object::failure_of_ssl(int result) noexcept {
-  const int kind = SSL_get_error(ssl_.get(), result);
-  if (session_ && session_->alert) return tls_failure(code_of_alert(*session_->alert));
-  return tls_failure(kind == SSL_ERROR_SSL ? code_of_queue() : tls_errc::internal);
+failure tls_object::failure_of_ssl() noexcept {
+  // The last error: what other code has left in the queue of the thread is before it.
+  const tls_errc code = code_of(ERR_peek_last_error());
+  ERR_clear_error();
+  needs_close_notify = false;
+  return tls_failure(session_->alert ? code_of_alert(*session_->alert) : code);
 }
 
 std::size_t tls_object::read_record(void* into, std::size_t size, bool peek,
@@ -55,7 +57,6 @@ std::size_t tls_object::read_record(void* into, std::size_t size, bool peek,
     why = failed_;
     return 0;
   }
-  clear_openssl_errors();
   reads_left_ = max_reads;
   pauses_ = waits_for_room_ = false;
   std::size_t got = 0;
@@ -64,26 +65,29 @@ std::size_t tls_object::read_record(void* into, std::size_t size, bool peek,
   if (!out_.empty()) [[unlikely]]
     keep_flushing();
   if (result == 1) {
-    messages_ = 0;
+    // A ticket makes OpenSSL allocate a buffer for an answer that does not follow.
+    if (std::exchange(messages_, 0) != 0) [[unlikely]]
+      SSL_free_buffers(ssl_.get());
     return got;
   }
+  // By SSL_want(), not by SSL_get_error(), which looks into the queue of errors: that would have to be
+  // cleared before each call.
+  const int wanted = SSL_want(ssl_.get());
   if (messages_ > max_messages) {
     failed_ = tls_failure(tls_errc::too_many_messages);
+    needs_close_notify = false;
+  } else if (wanted == SSL_READING) {
+    if (transport_ended_ && accept_truncation_)
+      ended_ = true;
+    else if (transport_ended_ && !in_failed_)
+      in_failed_ = tls_failure(tls_errc::truncated);
+  } else if (wanted == SSL_WRITING) {
+    waits_for_room_ = true;
+  } else if ((SSL_get_shutdown(ssl_.get()) & SSL_RECEIVED_SHUTDOWN) != 0 && !session_->alert) {
+    ended_ = true;
   } else {
-    switch (SSL_get_error(ssl_.get(), result)) {
-      case SSL_ERROR_WANT_READ:
-        if (!transport_ended_) break;
-        if (accept_truncation_)
-          ended_ = true;
-        else if (!in_failed_)
-          in_failed_ = tls_failure(tls_errc::truncated);
-        break;
-      case SSL_ERROR_WANT_WRITE: waits_for_room_ = true; break;
-      case SSL_ERROR_ZERO_RETURN: ended_ = true; break;
-      default: failed_ = failure_of_ssl(result);
-    }
+    failed_ = failure_of_ssl();
   }
-  if (failed_) needs_close_notify = false;
   why = failed_ ? failed_ : in_failed_;
   return 0;
 }
@@ -179,14 +183,16 @@ step tls_object::send(stream_operation& op) noexcept {
     const void* chunk = nullptr;
     const std::size_t size = take_chunk(op, joined, chunk);
     if (size == 0) return step::done;  // it waited for the rest of its last record
-    if (owes_tickets_) [[unlikely]]
-      request_tickets();
-    clear_openssl_errors();
+    const bool sends_tickets = std::exchange(owes_tickets_, false);
+    // As many as browsers ask for. A server that never sends has no use for them.
+    if (sends_tickets) [[unlikely]]
+      for (int i = 0; i != 2; ++i) SSL_new_session_ticket(ssl_.get());
     std::size_t written = 0;
     const int result = SSL_write_ex(ssl_.get(), chunk, size, &written);
+    if (sends_tickets) [[unlikely]]
+      SSL_free_buffers(ssl_.get());  // one for input was allocated for them
     if (result != 1) {
-      failed_ = failure_of_ssl(result);
-      needs_close_notify = false;
+      failed_ = failure_of_ssl();
       return op.failed(failed_);
     }
     const step reached = op.moved(written);
@@ -200,12 +206,6 @@ step tls_object::send(stream_operation& op) noexcept {
     if (reached == step::done) return step::done;
     if (--loop->budget <= 0) return step::pending;
   }
-}
-
-/// As many as browsers ask for. A server that never sends has no use for them.
-void tls_object::request_tickets() noexcept {
-  owes_tickets_ = false;
-  for (int i = 0; i != 2; ++i) SSL_new_session_ticket(ssl_.get());
 }
 
 void tls_object::count_message() noexcept {

@@ -88,7 +88,7 @@ class tls_object final : public io_object, private loop_service {
   int read_transport(char* into, std::size_t size, std::size_t& got) noexcept;
   int write_transport(const char* from, std::size_t size, std::size_t& taken) noexcept;
   void transport_ready(transport_watch& watch) noexcept;
-  /// A message of the handshake protocol has arrived after the handshake.
+  /// OpenSSL handles a message of the handshake protocol. After the handshake these are counted.
   void count_message() noexcept;
 
  private:
@@ -98,8 +98,9 @@ class tls_object final : public io_object, private loop_service {
   static constexpr std::size_t max_left = 32 << 10;
   /// Reads of the transport in one call of OpenSSL. A peer could keep it busy with messages.
   static constexpr int max_reads = 8;
-  /// Messages without data in a row, after which the connection fails: tickets, new keys.
-  static constexpr int max_messages = 64;
+  /// Messages without data in a row, after which the connection fails: tickets, new keys. An answer
+  /// counts too.
+  static constexpr int max_messages = 100;
 
   void on_loop_shutdown() noexcept override;
   io_object* below() const noexcept;
@@ -110,12 +111,11 @@ class tls_object final : public io_object, private loop_service {
   /// Reads a record into memory, or looks whether there is one. Returns the bytes; 0 with a failure, at
   /// the end of the stream (`ended_`), or if it would wait.
   std::size_t read_record(void* into, std::size_t size, bool peek, failure& why) noexcept;
-  failure failure_of_ssl(int result) noexcept;
+  failure failure_of_ssl() noexcept;
   bool may_read_more() const noexcept;
   /// Writes what is left. False if some is still left.
   bool flush() noexcept;
   void keep_flushing() noexcept;
-  void request_tickets() noexcept;
   void say_goodbye() noexcept;
   void discard_waiting_input() noexcept;
 
@@ -175,8 +175,8 @@ failure tls_failure(tls_errc) noexcept;
 tls_errc code_of_alert(int alert) noexcept;
 /// The text of an alert, such as "certificate expired (alert 45)".
 std::string text_of_alert(int alert);
-/// The code for the first error in OpenSSL's queue.
-tls_errc code_of_queue() noexcept;
+/// The code for an error of OpenSSL's queue.
+tls_errc code_of(unsigned long error) noexcept;
 /// Callbacks that all contexts have.
 void set_callbacks(SSL_CTX* context);
 
