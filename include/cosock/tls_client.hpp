@@ -37,6 +37,7 @@ enum class tls_roots : unsigned char {
 /// tls_errc::invalid_file for a content that is not PEM.
 class COSOCK_API tls_client_context {
  public:
+  /// Reads no file yet: the system's certificates are read with the first handshake.
   explicit tls_client_context(tls_roots trusted = tls_roots::system);
   tls_client_context(const tls_client_context&) = delete;
   tls_client_context& operator=(const tls_client_context&) = delete;

@@ -113,7 +113,7 @@ namespace detail {
 struct tls_handler_call {
   task<> (*call)(const void* handler, tls_stream& stream, const void* connection);
   const void* handler;
-  const void* connection;  // null if there is none
+  const void* connection;  // may be null
 };
 
 /// Makes the handshake, and calls the handler. `facts`: where the handler finds them; may be null.
