@@ -60,6 +60,7 @@ void on_state(const SSL* ssl, int where, int value) {
                 ? "the TLS handshake failed: " + openssl_error_text()
                 : code.message() + " (" + openssl_error_text() + ")";
   }
+  ERR_clear_error();
   throw tls_error(code, state.peer + ": " + about, std::nullopt);
 }
 
@@ -87,6 +88,7 @@ task<> tls_object::handshake(bool accept_truncation) {
       const int kind = SSL_get_error(ssl_.get(), result);
       if (kind != SSL_ERROR_WANT_READ && kind != SSL_ERROR_WANT_WRITE) {
         flush();  // the alert
+        if (kind == SSL_ERROR_ZERO_RETURN) raise_lost(*session_, tls_failure(tls_errc::truncated));
         raise_refused(*session_);
       }
     }

@@ -9,9 +9,10 @@
 
 namespace cosock::detail {
 
-void session_cache::put(const std::string& server, session_ptr session) {
+void session_cache::put(const std::string& server, session_ptr&& session) {
   std::list<entry> added;  // allocated, and a session freed, outside of the lock
-  added.push_back({server, std::move(session)});
+  added.push_back({server, nullptr});
+  added.front().session = std::move(session);
   const std::lock_guard lock(mutex_);
   entries_.splice(entries_.begin(), added);
   if (entries_.size() > max_sessions_) added.splice(added.end(), entries_, --entries_.end());

@@ -16,8 +16,8 @@ namespace cosock::detail {
 class session_cache {
  public:
   explicit session_cache(std::size_t max_sessions) noexcept : max_sessions_(max_sessions) {}
-  /// Keeps a session; the oldest one goes if there are too many.
-  void put(const std::string& server, session_ptr session);
+  /// Keeps a session; the oldest one goes if there are too many. If it throws, the caller still has it.
+  void put(const std::string& server, session_ptr&& session);
   /// The newest session for the server, or null. One of TLS 1.3 leaves the cache: a server, or somebody
   /// on the way, could recognize a client by a ticket that is used twice.
   session_ptr take(const std::string& server);
