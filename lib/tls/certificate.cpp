@@ -228,13 +228,10 @@ tls_certificate describe_certificate(X509* certificate) {
   told.subject = name_text(X509_get_subject_name(certificate));
   told.issuer = name_text(X509_get_issuer_name(certificate));
   told.names = alternative_names(certificate);
-  if (BIGNUM* const number = ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), nullptr)) {
-    if (char* const text = BN_bn2hex(number)) {
-      told.serial_number = text;
-      OPENSSL_free(text);
-    }
-    BN_free(number);
-  }
+  const std::unique_ptr<BIGNUM, openssl_free<&BN_free>> number(
+      ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), nullptr));
+  const memory_ptr<char> digits(number ? BN_bn2hex(number.get()) : nullptr);
+  if (digits) told.serial_number = digits.get();
   told.not_before = time_of(X509_get0_notBefore(certificate));
   told.not_after = time_of(X509_get0_notAfter(certificate));
   unsigned int size = static_cast<unsigned int>(told.fingerprint.size());
@@ -242,8 +239,8 @@ tls_certificate describe_certificate(X509* certificate) {
   told.key_pin = key_pin_of(certificate);
   unsigned char* der = nullptr;
   const int length = i2d_X509(certificate, &der);
+  const memory_ptr<unsigned char> owned(der);
   if (length > 0) told.der.assign(der, der + length);
-  OPENSSL_free(der);
   return told;
 }
 

@@ -26,12 +26,15 @@ struct openssl_free {
   }
 };
 
+inline void free_memory(void* memory) noexcept { OPENSSL_free(memory); }
 inline void free_certificates(STACK_OF(X509) * all) noexcept { sk_X509_pop_free(all, X509_free); }
 
 using bio_ptr = std::unique_ptr<BIO, openssl_free<&BIO_free_all>>;
 using certificate_ptr = std::unique_ptr<X509, openssl_free<&X509_free>>;
 using certificates_ptr = std::unique_ptr<STACK_OF(X509), openssl_free<&free_certificates>>;
 using crl_ptr = std::unique_ptr<X509_CRL, openssl_free<&X509_CRL_free>>;
+template <class T>
+using memory_ptr = std::unique_ptr<T, openssl_free<&free_memory>>;
 using key_ptr = std::unique_ptr<EVP_PKEY, openssl_free<&EVP_PKEY_free>>;
 using session_ptr = std::unique_ptr<SSL_SESSION, openssl_free<&SSL_SESSION_free>>;
 using ssl_ptr = std::unique_ptr<SSL, openssl_free<&SSL_free>>;
