@@ -31,7 +31,8 @@ struct tls_access;
 /// part of its record is left.
 ///
 /// shutdown_send() sends close_notify; receiving continues. close() sends close_notify if the transport
-/// takes it at once, and closes the transport; it does not wait. A record that is left then is
+/// takes it at once, and closes the transport; it does not wait. After a receive has failed it sends none,
+/// so that data which was not sent for that reason is not taken for complete. A record that is left then is
 /// cut: after send_some(), or a send that was cancelled, finish() sends it. The destructor does the
 /// same, and destroys the transport.
 ///

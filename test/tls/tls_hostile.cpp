@@ -234,6 +234,19 @@ COROUTINE_TEST_CASE(an_end_without_close_notify_is_no_end) {
   BOOST_TEST(co_await raw.read() == "sending goes on");
 }
 
+/// Somebody who cuts one direction must not make the other one look complete.
+COROUTINE_TEST_CASE(a_stream_that_was_cut_says_no_goodbye) {
+  char into[100];
+  against_raw c = co_await our_server(test::make_raw_context());
+  c.wire->shutdown_send();
+  co_await c.ours.send("a part");
+  BOOST_CHECK_EXCEPTION(co_await c.ours.receive(into), boost::system::system_error,
+                        is(tls_errc::truncated));
+  c.ours.close();
+  BOOST_TEST(co_await c.raw->read() == "a part");
+  BOOST_CHECK_THROW(co_await c.raw->read(), std::runtime_error);
+}
+
 COROUTINE_TEST_CASE(a_record_that_was_changed_ends_both_directions) {
   char into[100];
   against_raw c = co_await our_client(test::make_raw_context(&test::localhost()));
