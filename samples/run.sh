@@ -29,6 +29,43 @@ start_server() {
   port=${BASH_REMATCH[2]}
 }
 
+# make_certificate: makes a key and a certificate for localhost in $work, signed by itself.
+make_certificate() {
+  command -v openssl >/dev/null || { echo "skipped: needs openssl"; exit 77; }
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost \
+    -addext subjectAltName=DNS:localhost -days 1 -keyout "$work/key" -out "$work/certificate" \
+    2>"$work/err" || die "$(cat "$work/err")"
+}
+
+# start_tls_server ARGUMENTS...: starts $program, by default tls_echo_server, whose further output is
+# read from $output.
+start_tls_server() {
+  [ $program != echo_server ] || program=tls_echo_server
+  mkfifo "$work/server-output"
+  : >"$work/server-errors"
+  env --default-signal=INT ./$program "$@" --port 0 >"$work/server-output" 2>>"$work/server-errors" &
+  server=$!
+  exec {output}<"$work/server-output"
+  read -r line <&"$output" || die "no output of the server: $(cat "$work/server-errors")"
+  port=${line##*:}
+}
+
+# ask VERSION: sends lines to the TLS server and compares the answer.
+ask() {
+  seq 3000 >"$work/lines"
+  : >"$work/received"
+  # The input stays open until all is back.
+  { cat "$work/lines"; until [ "$(tail -n 1 "$work/received")" = 3000 ]; do sleep 0.02; done; } | timeout 60 openssl s_client -quiet -no_ign_eof -CAfile \
+    "$work/certificate" -verify_return_error "$1" -connect "127.0.0.1:$port" >"$work/received" \
+    2>"$work/err" || return 1
+  cmp "$work/lines" "$work/received"
+}
+
+# shown_serial: the serial number of the certificate that the TLS server shows.
+shown_serial() {
+  openssl s_client -connect "127.0.0.1:$port" </dev/null 2>/dev/null | openssl x509 -noout -serial
+}
+
 # stop_server: sends SIGTERM, and checks the status, 0, and that stderr is empty.
 stop_server() {
   kill -TERM $server
@@ -495,6 +532,67 @@ tls)
       2>"$work/err" || die "s_client: $(cat "$work/err")"
     cmp "$work/lines" "$work/received" || die "received other data than sent"
   done
+  stop_server
+  ;;
+https_get)
+  make_certificate
+  # The peer is openssl, which answers with a page about the connection.
+  openssl s_server -quiet -www -accept 127.0.0.1:0 -cert "$work/certificate" -key "$work/key" \
+    -no_ticket >"$work/peer" 2>&1 &
+  pid[peer]=$!
+  port=
+  for ((i = 0; i != 500; ++i)); do
+    port=$(ss -Hltnp 2>/dev/null | sed -n "s/.*127.0.0.1:\([0-9]*\) .*pid=${pid[peer]},.*/\1/p")
+    [ -z "$port" ] || break
+    sleep 0.01
+  done
+  [ -n "$port" ] || { echo "skipped: needs ss"; exit 77; }
+  export SSL_CERT_FILE=$work/certificate
+  timeout 20 ./https_get localhost $port >"$work/out" 2>"$work/err" || die "https_get: $(cat "$work/err")"
+  grep -q '^HTTP/1.0 200 ok' "$work/out" || die "the page is: $(cat "$work/out")"
+  refused 1 "127.0.0.1:$port: the certificate is not for 127.0.0.1: it is for localhost" \
+    ./https_get 127.0.0.1 $port
+  unset SSL_CERT_FILE
+  refused 1 "localhost:$port: the certificate CN=localhost is signed by itself, and is not trusted" \
+    ./https_get localhost $port
+  refused 2 'usage: https_get HOST' ./https_get
+  ;;
+tls_echo_server)
+  make_certificate
+  refused 2 'usage: tls_echo_server CERTIFICATE KEY' ./tls_echo_server
+  refused 1 "$work/none: No such file" ./tls_echo_server "$work/certificate" "$work/none"
+  start_tls_server "$work/certificate" "$work/key"
+  for version in -tls1_2 -tls1_3; do
+    ask "$version" || die "s_client: $(cat "$work/err")"
+  done
+  ! timeout 20 openssl s_client -tls1_1 -connect "127.0.0.1:$port" </dev/null >"$work/out" 2>&1 ||
+    die "TLS 1.1 was served"
+  # Another certificate, while it runs; then files that do not fit.
+  old=$(shown_serial)
+  make_certificate
+  kill -HUP $server
+  read -r line <&"$output" && [ "$line" = reloaded ] || die "after SIGHUP: $line"
+  [ "$(shown_serial)" != "$old" ] || die "the certificate is the old one"
+  ask -tls1_3 || die "s_client: $(cat "$work/err")"
+  echo nonsense >"$work/key"
+  kill -HUP $server
+  read -r line <&"$output"
+  [[ $line == 'not reloaded: '* ]] || die "after SIGHUP: $line"
+  ask -tls1_3 || die "s_client: $(cat "$work/err")"
+  : >"$work/server-errors"  # the client with TLS 1.1
+  stop_server
+  ;;
+tls_proxy)
+  make_certificate
+  refused 2 'usage: tls_proxy CERTIFICATE KEY' ./tls_proxy
+  start_server
+  plain=$server
+  program=tls_proxy
+  rm -f "$work/server-output"
+  start_tls_server "$work/certificate" "$work/key" 127.0.0.1 $port
+  ask -tls1_3 || die "s_client: $(cat "$work/err")"
+  stop_server
+  server=$plain
   stop_server
   ;;
 chat)

@@ -11,7 +11,8 @@ import re
 import sys
 
 # From the bottom to the top, the folders of lib/.
-LAYERS = ["core", "loop", "io", "net", "protocol", "service", "asio", "testing"]
+# cosock-tls may use all but the bridge, and the test kit too.
+LAYERS = ["core", "loop", "io", "net", "protocol", "service", "tls", "asio", "testing"]
 
 # Public headers whose layer no source tells: it would be the one whose first include they are.
 HEADERS = {
@@ -22,6 +23,7 @@ HEADERS = {
     "io": "descriptor_handle stream detail/fd_kind detail/forwarding_object detail/io_object detail/stream_operation",
     "net": "connection credentials local_endpoint receive_result socket tcp_options detail/datagram detail/local detail/message",
     "service": "detail/shared_acceptor detail/reconnect detail/serve_state",
+    "tls": "tls tls_facts",
     "testing": "testing/allocation_failures testing/check_report testing/detail/fault_hook",
     "asio": "detail/asio_async_stream detail/asio_loop_executor detail/asio_operation detail/asio_sockets "
             "detail/asio_spawn detail/asio_stream",

@@ -11,7 +11,10 @@
 
 namespace cosock {
 
+struct tls_facts;
+
 namespace detail {
+struct connection_facts;
 template <class Acceptor, class Handler>
 class serve_run;
 COSOCK_API void ask_local(const kept_io_object& connection, endpoint& into);
@@ -50,7 +53,12 @@ class basic_connection {
   /// Whether draining() would not wait.
   [[nodiscard]] bool is_draining() const noexcept { return draining_.is_set(); }
 
+  /// For a handler inside with_tls(): what the handshake has agreed on, and the certificate of the client
+  /// (<cosock/tls_facts.hpp>). Null on a connection without TLS.
+  [[nodiscard]] const tls_facts* tls() const noexcept { return tls_; }
+
  private:
+  friend struct detail::connection_facts;
   template <class Acceptor, class Handler>
   friend class detail::serve_run;
   template <class Stream>
@@ -71,6 +79,15 @@ class basic_connection {
   std::optional<Endpoint> peer_;
   std::optional<Endpoint> local_;
   detail::failure no_peer_;
+  mutable const tls_facts* tls_ = nullptr;  // of the handler that has made the handshake
+};
+
+/// Access for handlers that wrap others, and add facts for these.
+struct detail::connection_facts {
+  template <class Endpoint>
+  static const tls_facts*& tls(const basic_connection<Endpoint>& of) noexcept {
+    return of.tls_;
+  }
 };
 
 /// The second argument of handlers of TCP connections, and of local sockets.

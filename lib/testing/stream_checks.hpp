@@ -33,6 +33,7 @@ enum : unsigned {
   stays_in_loop = 64,
   owns = 128,
   bytes = 256,
+  delivers_cancelled_after_close = 512,
 };
 }
 

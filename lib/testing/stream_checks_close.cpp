@@ -331,7 +331,7 @@ std::span<const stream_check_entry> close_checks() {
       {"receiver_close_wakes_sender", &receiver_close_wakes_sender,
        needs::bounded | needs::tells_of_close},
       {"close_after_cancelled_op", &close_after_cancelled_op,
-       needs::bounded | needs::delivers_after_close},
+       needs::bounded | needs::delivers_after_close | needs::delivers_cancelled_after_close},
       {"forceful_close_receive", &forceful_close_receive, needs::buffers},
       {"forceful_close_send", &forceful_close_send, needs::buffers | needs::tells_of_close},
       {"cancelled_close_still_closes", &cancelled_close_still_closes, 0},
@@ -339,7 +339,8 @@ std::span<const stream_check_entry> close_checks() {
       {"peer_reset_during_write", &peer_reset_during_write, needs::reset | needs::bounded},
       {"local_reset", &local_reset, needs::reset},
       {"destroyed_while_pending", &destroyed_while_pending,
-       needs::bounded | needs::delivers_after_close | needs::owns},
+       needs::bounded | needs::delivers_after_close | needs::delivers_cancelled_after_close |
+           needs::owns},
       {"close_races_with_data", &close_races_with_data, 0},
   };
   return all;

@@ -46,6 +46,8 @@ struct stream_traits {
   bool tells_of_close = true;
   /// The peer receives all that was sent before close().
   bool delivers_after_close = true;
+  /// The same for the bytes that a cancelled send reports, if the peer did not receive then.
+  bool delivers_cancelled_after_close = true;
   /// close() leaves no work that is done later.
   bool closes_at_once = true;
   /// No other thread takes part: four turns of the loop are enough for all that can happen.
