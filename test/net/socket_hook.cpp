@@ -58,7 +58,7 @@ bool is_bound(int fd) {
 }
 
 /// A hook that records the calls.
-struct recorder {
+struct hook_recorder {
   void operator()(int fd) {
     BOOST_TEST(!is_bound(fd));
     descriptors.push_back(fd);
@@ -91,7 +91,7 @@ BOOST_AUTO_TEST_SUITE(sockets_that_are_bound)
 
 COROUTINE_TEST_CASE(an_acceptor_calls_it_before_bind) {
   for (const endpoint& at : {any_port_v4, any_port_v6}) {
-    recorder hook;
+    hook_recorder hook;
     const tcp_acceptor acceptor(at, {.configure = hook});
     BOOST_TEST(hook.descriptors == std::vector<int>{acceptor.native_handle()},
                boost::test_tools::per_element());
@@ -123,7 +123,7 @@ COROUTINE_TEST_CASE(the_hook_may_change_what_the_options_have_set) {
 
 COROUTINE_TEST_CASE(a_udp_socket_calls_it_before_bind) {
   for (const endpoint& at : {any_port_v4, any_port_v6}) {
-    recorder hook;
+    hook_recorder hook;
     const udp_socket socket(at, {.configure = hook});
     BOOST_TEST(hook.descriptors == std::vector<int>{socket.native_handle()},
                boost::test_tools::per_element());
@@ -169,7 +169,7 @@ COROUTINE_TEST_CASE(datagrams_are_split_if_it_lets_the_system_join_them) {
 COROUTINE_TEST_CASE(local_sockets_call_it_before_bind) {
   const temporary_folder folder;
   for (const local_endpoint& at : {local_endpoint(), folder.at("socket")}) {
-    recorder hook;
+    hook_recorder hook;
     const local_acceptor acceptor(at, {.configure = hook});
     local_datagram_socket datagrams(at.is_path() ? folder.at("other") : at, {.configure = hook});
     BOOST_TEST(
@@ -210,7 +210,7 @@ BOOST_AUTO_TEST_SUITE(connections)
 
 COROUTINE_TEST_CASE(it_is_called_before_connect) {
   const listener server;
-  recorder hook;
+  hook_recorder hook;
   const tcp_socket client = co_await connect(server.at(), {.configure = hook});
   BOOST_TEST(hook.descriptors == std::vector<int>{client.native_handle()},
              boost::test_tools::per_element());
@@ -234,7 +234,7 @@ COROUTINE_TEST_CASE(it_may_change_the_options_of_a_connection) {
 COROUTINE_TEST_CASE(it_is_called_for_each_attempt_to_a_host) {
   const listener server;
   const closed_port closed(address::parse("127.0.0.2"));
-  recorder hook;
+  hook_recorder hook;
   const std::vector<endpoint> peers = {closed.at(), server.at()};
   const tcp_socket client = co_await connect(peers, {.configure = hook});
   BOOST_TEST(hook.descriptors.size() == 2u);
@@ -346,7 +346,7 @@ BOOST_AUTO_TEST_SUITE(local_connections)
 
 COROUTINE_TEST_CASE(it_is_called_before_connect) {
   local_acceptor acceptor{local_endpoint()};
-  recorder hook;
+  hook_recorder hook;
   const auto client = co_await cosock::connect(acceptor.local_endpoint(), {.configure = hook});
   BOOST_TEST(hook.descriptors == std::vector<int>{client.native_handle()},
              boost::test_tools::per_element());
