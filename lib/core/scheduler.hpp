@@ -21,6 +21,7 @@
 namespace cosock::detail {
 
 class scheduler;
+class simulated_host;
 
 /// Sends messages to a loop, from any thread. Shared: it may outlive the loop.
 class loop_handle {
@@ -174,6 +175,7 @@ class scheduler : public loop_state {
   int background_ = 0;                      // services that have work to do without any task
   int pending_look_ups = 0;                 // threads will post their answers
   unsigned siblings = 1;                    // loops that do the same work, this one included
+  simulated_host* host = nullptr;           // null: its sockets are those of the system
 
  protected:
   ~scheduler() = default;

@@ -70,10 +70,10 @@ ssize_t receive_counted(int fd, iovec* pieces, std::size_t count, int& left) noe
 
 descriptor::descriptor(scheduler& loop, int fd, fd_kind kind, bool shared) noexcept
     : fd_(fd),
-      kind_(kind),
+      kind_(kind <= fd_kind::socket && is_simulated(fd) ? fd_kind::simulated : kind),
       shared_(shared),
-      trusts_inq_(kind == fd_kind::tcp),
-      asked_for_left_(kind != fd_kind::tcp) {
+      trusts_inq_(kind_ == fd_kind::tcp),
+      asked_for_left_(kind_ != fd_kind::tcp) {
   this->loop = &loop;
   keeps_messages = kind == fd_kind::messages;
   loop.add_service(*this);
@@ -127,11 +127,11 @@ void descriptor::take_options_back() noexcept {
 bool descriptor::is_on(int level, int name) const noexcept {
   int value = 0;
   socklen_t size = sizeof value;
-  return ::getsockopt(fd_, level, name, &value, &size) == 0 && value != 0;
+  return system::getsockopt(fd_, level, name, &value, &size) == 0 && value != 0;
 }
 bool descriptor::set_on(int level, int name, bool enabled) noexcept {
   const int value = enabled;
-  return ::setsockopt(fd_, level, name, &value, sizeof value) == 0;
+  return system::setsockopt(fd_, level, name, &value, sizeof value) == 0;
 }
 
 void descriptor::on_events(unsigned events) noexcept {
@@ -167,18 +167,18 @@ void descriptor::leave() noexcept {
   if (!keeper_ || !keeper_->keeps() || !may_finish()) return close();
   abandon(closed_failure());
   // Now, not when the keeper has time: the peer should learn of the end without delay.
-  if (::shutdown(fd_, SHUT_WR) != 0) return close();
+  if (system::shutdown(fd_, SHUT_WR) != 0) return close();
   left_ = true;
   std::exchange(keeper_, nullptr)->leave();
 }
 
 bool descriptor::may_finish() noexcept {
   if (input_ended || broken_ || kind_ >= fd_kind::file) return false;
-  if (kind_ != fd_kind::tcp || left_) return true;
+  if ((kind_ != fd_kind::tcp && kind_ != fd_kind::simulated) || left_) return true;
   // SO_LINGER with a time of 0: the program wants a reset.
   ::linger how = {};
   socklen_t size = sizeof how;
-  return ::getsockopt(fd_, SOL_SOCKET, SO_LINGER, &how, &size) != 0 || !how.l_onoff ||
+  return system::getsockopt(fd_, SOL_SOCKET, SO_LINGER, &how, &size) != 0 || !how.l_onoff ||
          how.l_linger != 0;
 }
 
@@ -188,7 +188,7 @@ bool descriptor::leave_to(kept_io_object* keeper) noexcept {
 }
 
 void descriptor::end_sending() {
-  if (::shutdown(fd_, SHUT_WR) != 0 && errno != ENOTCONN) raise(system_failure(errno));
+  if (system::shutdown(fd_, SHUT_WR) != 0 && errno != ENOTCONN) raise(system_failure(errno));
 }
 
 // The order matters: abandon() and unwatch() need `loop`; the operations learn of the end before
@@ -209,7 +209,7 @@ int descriptor::detach() noexcept {
 void descriptor::close() noexcept {
   if (is_open()) {
     scheduler& owner = scheduler::get(*loop);  // detach() clears `loop`
-    ::close(detach());
+    system::close(detach());
     owner.on_object_closed();
   }
   delete this;
@@ -230,7 +230,7 @@ int descriptor::release() noexcept {
 }
 
 void descriptor::on_loop_shutdown() noexcept {
-  if (is_open()) ::close(detach());
+  if (is_open()) system::close(detach());
 }
 
 bool descriptor::is_ready(io_direction direction) noexcept {
@@ -255,6 +255,7 @@ step descriptor::transfer(stream_operation& op) {
 step descriptor::transfer_rare(stream_operation& op) {
   if (kind_ == fd_kind::messages)
     return op.direction() == reading ? receive_messages(op) : send_message(op);
+  if (kind_ == fd_kind::simulated) return transfer_simulated(op);
   if (op.direction() == reading) return receive(op);
   // A send may find that only a thread can go on.
   if (access_[writing] != access::thread && send(op) == step::done) return step::done;
@@ -361,6 +362,7 @@ ssize_t descriptor::take_message(msghdr& message, int flags, bool& end) noexcept
   bool has_stamp = has_stamps_;
   bool stamps_once = false;
   if (kind_ == fd_kind::messages && !has_stamps_) {
+    if (is_simulated(fd_)) return receive_simulated(message, flags, end);
     pollfd asked = {fd_, POLLIN | POLLRDHUP, 0};
     if (::poll(&asked, 1, 0) == 0) {
       errno = EAGAIN;
@@ -435,7 +437,8 @@ step descriptor::send_message(stream_operation& op) {
       pieces[0] = {op.data(), op.left()};
     else
       message.msg_iovlen = op.pieces(reinterpret_cast<piece*>(pieces), max_pieces_of_message + 1);
-    const ssize_t n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0 && is_simulated(fd_)) n = simulation().sendmsg(fd_, &message, 0);
     if (n >= 0) {
       count_bytes(writing, static_cast<std::size_t>(n));
       return op.moved(static_cast<std::size_t>(n));

@@ -12,6 +12,7 @@
 #include "core/scheduler.hpp"
 #include "io/blocking_calls.hpp"
 #include "io/byte_counter.hpp"
+#include "loop/system.hpp"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -21,12 +22,6 @@
 #include <memory>
 
 namespace cosock::detail {
-
-/// The present state by poll(2): some of `events`, POLLHUP, POLLERR; or 0.
-inline short poll_now(int fd, short events) noexcept {
-  pollfd asked = {fd, events, 0};
-  return ::poll(&asked, 1, 0) > 0 ? asked.revents : short{0};
-}
 
 /// An object that is destroyed before its descriptor is closed: the file of a local socket.
 class descriptor_attachment {
@@ -132,7 +127,7 @@ class descriptor : public io_object, private loop_service, protected io_watch {
     try {
       made = new D(loop, fd, kind, shared, rest...);
     } catch (...) {
-      ::close(fd);
+      system::close(fd);
       throw;
     }
     made->begin();
@@ -167,6 +162,10 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   ssize_t read_pieces(iovec* pieces, std::size_t count) noexcept;
   ssize_t send_gathered(stream_operation&) noexcept;
   ssize_t write_pieces(iovec* pieces, std::size_t count) noexcept;
+
+  // simulated.cpp
+  step transfer_simulated(stream_operation&);
+  ssize_t receive_simulated(msghdr&, int flags, bool& end) noexcept;
 
   // passed_descriptors.cpp
   ssize_t peek(void* into, std::size_t size, bool& with_descriptors) noexcept;

@@ -5,12 +5,12 @@
 
 #include <cosock/unique_descriptor.hpp>
 
-#include <unistd.h>
+#include "loop/system.hpp"
 
 namespace cosock {
 
 void unique_descriptor::close() noexcept {
-  if (fd_ >= 0) ::close(release());
+  if (fd_ >= 0) detail::system::close(release());
 }
 
 }  // namespace cosock

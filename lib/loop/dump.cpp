@@ -9,6 +9,7 @@
 #include "core/coroutines.hpp"
 #include "core/text.hpp"
 #include "loop/dump.hpp"
+#include "loop/system.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -239,7 +240,7 @@ std::string name_of(int fd, Ask ask) {
 int option_of(int fd, int option) {
   int value = -1;
   socklen_t size = sizeof value;
-  return ::getsockopt(fd, SOL_SOCKET, option, &value, &size) == 0 ? value : -1;
+  return system::getsockopt(fd, SOL_SOCKET, option, &value, &size) == 0 ? value : -1;
 }
 
 }  // namespace
@@ -256,8 +257,8 @@ std::string describe_descriptor(int fd, bool reads) {
                      : protocol == IPPROTO_UDP             ? "udp"
                      : option_of(fd, SO_DOMAIN) == AF_UNIX ? "local socket"
                                                            : "descriptor " + std::to_string(fd);
-  if (const std::string own = name_of(fd, &::getsockname); !own.empty()) text += ' ' + own;
-  if (const std::string peer = name_of(fd, &::getpeername); !peer.empty())
+  if (const std::string own = name_of(fd, &system::getsockname); !own.empty()) text += ' ' + own;
+  if (const std::string peer = name_of(fd, &system::getpeername); !peer.empty())
     text += (reads ? " from " : " to ") + peer;
   return text;
 }

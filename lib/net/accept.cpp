@@ -19,6 +19,7 @@ void prepare_adopted(int fd, int type, int family) {
   if (get(fd, SOL_SOCKET, SO_TYPE) != type ||
       (family != AF_UNSPEC && get(fd, SOL_SOCKET, SO_DOMAIN) != family))
     raise(system_failure(EPROTOTYPE));
+  if (is_simulated(fd)) return;
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
       ::fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
@@ -52,11 +53,10 @@ step basic_accept_operation::attempt() {
   auto& from = static_cast<descriptor&>(*object_);  // not target_: the acceptor may have been moved
   for (;;) {
     system_address peer;
-    const int fd =
-        above_standard(::accept4(from.fd(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    const int fd = system::accept4(from.fd(), peer.get(), &peer.size);
     if (fd >= 0) {
       const int yes = 1;
-      if (kind_ == fd_kind::tcp) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+      if (kind_ == fd_kind::tcp) system::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
       try {
         scheduler& loop = scheduler::get(*from.loop);
         if (kind_ == fd_kind::tcp) {

@@ -53,11 +53,10 @@ bool needs_v6(const endpoint& peer, const connect_options& options) noexcept {
 /// Throws what the hook of the options throws.
 unique_descriptor open_socket(const endpoint& peer, const connect_options& options, int& failed) {
   const bool v6 = needs_v6(peer, options);
-  auto socket = unique_descriptor::adopt(above_standard(
-      ::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
+  auto socket = unique_descriptor::adopt(system::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM));
   bool good = socket.get() >= 0;
   const auto set = [&](int level, int name, int value) {
-    return ::setsockopt(socket.get(), level, name, &value, sizeof value) == 0;
+    return system::setsockopt(socket.get(), level, name, &value, sizeof value) == 0;
   };
   const auto use = [&](const endpoint& at) {
     const int error = use_interface_of(socket.get(), at.address());
@@ -78,7 +77,7 @@ unique_descriptor open_socket(const endpoint& peer, const connect_options& optio
   if (good) options.configure(socket.get());
   if (options.local) {
     system_address name(*options.local, v6 && options.local->address().is_v6());
-    good = good && ::bind(socket.get(), name.get(), name.size) == 0;
+    good = good && system::bind(socket.get(), name.get(), name.size) == 0;
   }
   good = good && use(peer);
   failed = good ? 0 : errno;
@@ -112,7 +111,7 @@ step tcp_connect_operation::start(std::coroutine_handle<> awaiting, cancel_node&
   }
   system_address name(peer_, needs_v6(peer_, options_));
   // After EINTR connecting goes on in the background, as after EINPROGRESS.
-  const bool at_once = ::connect(socket.get(), name.get(), name.size) == 0;
+  const bool at_once = system::connect(socket.get(), name.get(), name.size) == 0;
   if (!at_once && errno != EINPROGRESS && errno != EINTR) return give_up(errno);
   tcp_descriptor* const opened =
       tcp_descriptor::open(scheduler::get(*parent.loop), socket.release(), false);
@@ -125,16 +124,16 @@ step tcp_connect_operation::attempt() {
   if (!object_->is_ready(writing)) return step::pending;
   int error = 0;
   socklen_t size = sizeof error;
-  if (::getsockopt(connected_.native_handle(), SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+  if (system::getsockopt(connected_.native_handle(), SOL_SOCKET, SO_ERROR, &error, &size) != 0)
     error = errno;
   // A connection to a port of this machine on which no socket listens may reach itself: a
   // simultaneous open from and to the same port. Only equal names of both ends show that.
   system_address local;
   system_address remote;
   endpoint peer = peer_;
-  if (!error && ::getpeername(connected_.native_handle(), remote.get(), &remote.size) == 0)
+  if (!error && system::getpeername(connected_.native_handle(), remote.get(), &remote.size) == 0)
     peer = remote.to_endpoint();
-  if (!error && ::getsockname(connected_.native_handle(), local.get(), &local.size) == 0 &&
+  if (!error && system::getsockname(connected_.native_handle(), local.get(), &local.size) == 0 &&
       local.to_endpoint() == peer) {
     error = ECONNREFUSED;
     connected_.set_linger(time_span());  // otherwise TIME_WAIT would keep the port for a minute

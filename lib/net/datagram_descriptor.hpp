@@ -5,6 +5,7 @@
 // The object behind datagram sockets. The socket owns it; its operations are those of
 // detail/message.hpp.
 
+#include <cosock/address_range.hpp>
 #include <cosock/datagram.hpp>
 #include <cosock/detail/timer.hpp>
 
@@ -59,6 +60,7 @@ class datagram_descriptor : public descriptor {
  public:
   /// As descriptor::open().
   static datagram_descriptor* open(scheduler& loop, int fd, int family, bool shared) {
+    if (is_simulated(fd)) return open_simulated(loop, fd, family, {});
     return make<datagram_descriptor>(loop, fd, fd_kind::datagrams, shared, family);
   }
   /// For open().
@@ -83,6 +85,10 @@ class datagram_descriptor : public descriptor {
   /// Of the datagrams that the operation sends, those of this list, which begins like its own.
   step send_messages(datagram_operation&, const outgoing_list&);
   gro_datagrams& gro_data() noexcept { return *gro_data_; }
+
+  /// Of a simulated network, with a filter or none.
+  static datagram_descriptor* open_simulated(scheduler& loop, int fd, int family,
+                                             const address_filter& filter);
 
   int error_later_ = 0;  // met after a part of a batch
 

@@ -13,8 +13,9 @@ namespace cosock::detail {
 class filtered_datagrams final : public datagram_descriptor {
  public:
   /// As descriptor::open().
-  static filtered_datagrams* open(scheduler& loop, int fd, int family,
-                                  const address_filter& filter) {
+  static datagram_descriptor* open(scheduler& loop, int fd, int family,
+                                   const address_filter& filter) {
+    if (is_simulated(fd)) return open_simulated(loop, fd, family, filter);
     return make<filtered_datagrams>(loop, fd, fd_kind::datagrams, false, family, filter);
   }
   /// For open().

@@ -32,9 +32,7 @@ int type_of(fd_kind kind) noexcept {
                                       : SOCK_STREAM;
 }
 
-int new_socket(fd_kind kind) noexcept {
-  return detail::above_standard(::socket(AF_UNIX, type_of(kind) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-}
+int new_socket(fd_kind kind) noexcept { return detail::system::socket(AF_UNIX, type_of(kind)); }
 
 }  // namespace
 
@@ -45,7 +43,7 @@ int detail::listen_local(fd_kind kind, const local_endpoint& at,
   if (socket.get() < 0) raise(system_failure(errno), at.to_string());
   options.configure(socket.get());
   binding = bind_local(socket.get(), at, options.mode, options.replace_stale);
-  if (::listen(socket.get(), not_negative("backlog", options.backlog)) != 0) {
+  if (detail::system::listen(socket.get(), not_negative("backlog", options.backlog)) != 0) {
     const failure why = system_failure(errno);
     binding.reset();
     raise(why, at.to_string());
@@ -101,14 +99,13 @@ io_object* adopt_local_acceptor(int fd, fd_kind kind) {
 
 void ask_local(const kept_io_object& connection, local_endpoint& into) {
   into = name_of<local_endpoint>(dynamic_cast<const descriptor*>(connection.current()),
-                                 &::getsockname);
+                                 &system::getsockname);
 }
 
 object_pair make_local_pair(fd_kind kind) {
   scheduler& loop = scheduler::required();
   int fds[2];
-  if (::socketpair(AF_UNIX, type_of(kind) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
-    raise(system_failure(errno));
+  if (system::socketpair(type_of(kind), fds) != 0) raise(system_failure(errno));
   auto first = unique_descriptor::adopt(above_standard(fds[0]));
   auto second = unique_descriptor::adopt(above_standard(fds[1]));
   if (!first.is_open() || !second.is_open()) raise(system_failure(errno));
@@ -156,7 +153,7 @@ step basic_local_connect_operation::attempt() noexcept {
   local_address name(peer_);
   int result;
   do {
-    result = ::connect(socket_, name.get(), name.size);
+    result = system::connect(socket_, name.get(), name.size);
   } while (result != 0 && errno == EINTR);
   // The backlog is full. No event tells when it has room, so a timer tries again.
   if (result != 0 && errno == EAGAIN) return step::pending;
@@ -201,7 +198,7 @@ void basic_local_connect_operation::cancel() noexcept {
 }
 
 void basic_local_connect_operation::close_socket() noexcept {
-  if (socket_ >= 0) ::close(std::exchange(socket_, -1));
+  if (socket_ >= 0) system::close(std::exchange(socket_, -1));
   if (connected_) descriptor_of(std::exchange(connected_, nullptr))->close();
 }
 

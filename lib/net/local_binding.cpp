@@ -9,6 +9,7 @@
 #include "core/failure.hpp"
 #include "core/standard_numbers.hpp"
 #include "core/text.hpp"
+#include "loop/system.hpp"
 
 #include <cosock/unique_descriptor.hpp>
 
@@ -121,10 +122,9 @@ class folder_lock {
 /// What came of asking a socket file who is bound to it: 0 or an errno. Asks as a datagram socket,
 /// which no acceptor sees: a socket of another type answers EPROTOTYPE, also before it listens.
 int probe(local_address& name, const local_endpoint& at) {
-  const auto socket = unique_descriptor::adopt(
-      above_standard(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
+  const auto socket = unique_descriptor::adopt(system::socket(AF_UNIX, SOCK_DGRAM));
   if (socket.get() < 0) raise(system_failure(errno), at.to_string());
-  return ::connect(socket.get(), name.get(), name.size) == 0 ? 0 : errno;
+  return system::connect(socket.get(), name.get(), name.size) == 0 ? 0 : errno;
 }
 
 /// Makes room for a new socket where an old one has left its file.
@@ -180,8 +180,9 @@ void local_binding::note() noexcept {
 std::unique_ptr<local_binding> bind_local(int fd, const local_endpoint& at, int mode,
                                           bool replace) {
   local_address name(at);
-  const auto bound = [&] { return ::bind(fd, name.get(), name.size) == 0; };
-  if (!at.is_path()) {
+  const auto bound = [&] { return system::bind(fd, name.get(), name.size) == 0; };
+  // The simulation has no files: a path there is a name as an abstract one is.
+  if (!at.is_path() || is_simulated(fd)) {
     if (!bound()) raise(system_failure(errno), at.to_string());
     return nullptr;
   }

@@ -39,13 +39,12 @@ void decode(const void* from, unsigned size, void* into) noexcept {
 
 datagram_descriptor* open(scheduler& loop, const local_endpoint& at,
                           const local_datagram_socket_options& options) {
-  auto socket = unique_descriptor::adopt(
-      detail::above_standard(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
+  auto socket = unique_descriptor::adopt(detail::system::socket(AF_UNIX, SOCK_DGRAM));
   const auto check = [&](bool good) {
     if (!good) detail::raise(system_failure(errno), at.to_string());
   };
   const auto set_int = [&](int name, int value) {
-    check(::setsockopt(socket.get(), SOL_SOCKET, name, &value, sizeof value) == 0);
+    check(detail::system::setsockopt(socket.get(), SOL_SOCKET, name, &value, sizeof value) == 0);
   };
   check(socket.get() >= 0);
   if (options.receive_time) set_int(SO_TIMESTAMPNS, 1);
@@ -90,14 +89,14 @@ local_datagram_socket local_datagram_socket::adopt(int fd) {
 void local_datagram_socket::connect(const cosock::local_endpoint& peer) {
   const int fd = detail::handle_of(object_);
   local_address name(peer);
-  if (::connect(fd, name.get(), name.size) != 0)
+  if (detail::system::connect(fd, name.get(), name.size) != 0)
     detail::raise(system_failure(errno), peer.to_string());
 }
 
 void local_datagram_socket::disconnect() {
   sockaddr none = {};
   none.sa_family = AF_UNSPEC;
-  if (::connect(detail::handle_of(object_), &none, sizeof none) != 0)
+  if (detail::system::connect(detail::handle_of(object_), &none, sizeof none) != 0)
     detail::raise(system_failure(errno));
 }
 

@@ -10,11 +10,14 @@
 #include "core/failure.hpp"
 #include "core/standard_numbers.hpp"
 #include "core/text.hpp"
+#include "loop/simulated_host.hpp"
+#include "loop/system.hpp"
 #include "loop/thread_pool.hpp"
 #include "net/hosts.hpp"
 #include "net/look_up.hpp"
 #include "net/sockaddr.hpp"
 
+#include <cosock/time.hpp>
 #include <cosock/unique_descriptor.hpp>
 
 #include <netdb.h>
@@ -53,8 +56,9 @@ struct lookup final : job {
     to.detail(about.data(), about.size());
   }
 
- private:
   void run() noexcept override;
+
+ private:
   void ask_address();
   void ask_name();
 };
@@ -125,6 +129,12 @@ bool is_number(std::string_view text) noexcept {
   return !text.empty() && std::all_of(text.begin(), text.end(), is_digit);
 }
 
+void mapped_bytes(const address& a, unsigned char (&into)[16]) {
+  sockaddr_storage name;
+  encode_endpoint(endpoint(a, 0), &name, true);
+  std::memcpy(into, &reinterpret_cast<const sockaddr_in6&>(name).sin6_addr, sizeof into);
+}
+
 /// Whether the system may be asked for a service of this name: it takes " 80" and "-1" for ports.
 bool may_be_service(std::string_view text) noexcept {
   return !text.empty() && text.size() < 64 && (is_letter(text[0]) || is_digit(text[0])) &&
@@ -142,11 +152,10 @@ bool wanted(const address& a, family wanted_family) noexcept {
 
 /// Whether one socket can serve both families.
 bool has_dual_stack_sockets() noexcept {
-  const auto socket =
-      unique_descriptor::adopt(above_standard(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0)));
+  const auto socket = unique_descriptor::adopt(system::socket(AF_INET6, SOCK_STREAM));
   const int v6_only = 0;
   return socket.get() >= 0 &&
-         ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof v6_only) == 0;
+         system::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof v6_only) == 0;
 }
 
 /// The addresses to bind to for all interfaces. Both would be one too many: [::] has the port of
@@ -231,6 +240,38 @@ std::vector<address> known(const std::string& host, const resolve_options& optio
   return {};
 }
 
+/// The same question to the simulated host, which answers in virtual time.
+task<> ask_simulation(simulated_host& host, lookup& asked) {
+  const bool wants_name = asked.asked_for == lookup::question::name;
+  simulated_answer answer;
+  if (wants_name) {
+    simulated_answer::entry bytes;
+    mapped_bytes(asked.peer, bytes.bytes);
+    answer = host.look_up(bytes.bytes);
+  } else {
+    answer = host.look_up(asked.host, asked.family != family::v6, asked.family != family::v4);
+  }
+  if (answer.delay > 0) co_await sleep_for(std::chrono::nanoseconds(answer.delay));
+  std::uint16_t port = 0;
+  if (!asked.service.empty()) {
+    lookup service(job_kind::local_look_up, lookup::question::port);
+    service.service = asked.service;
+    service.run();
+    asked.failed = service.failed;
+    if (!asked.failed) port = service.endpoints.front().port();
+  }
+  if (answer.outcome == simulated_answer::kind::not_found)
+    asked.failed = own_failure(error::host_not_found);
+  if (answer.outcome == simulated_answer::kind::failed)
+    asked.failed = own_failure(error::resolver_failed);
+  for (const simulated_answer::entry& entry : answer.addresses) {
+    in6_addr bytes;
+    std::memcpy(&bytes, entry.bytes, sizeof bytes);
+    asked.endpoints.emplace_back(to_address(bytes, 0).unmapped(), port);
+  }
+  asked.name = answer.name;
+}
+
 job_kind kind_of(const std::string& host, family wanted_family) {
   if (!needs_server(host, wanted_family)) return job_kind::local_look_up;
   return wanted_family == family::v6 ? job_kind::look_up_v6 : job_kind::look_up;
@@ -264,7 +305,10 @@ task<std::vector<endpoint>> resolve(std::string host, std::string service,
     asked->host = host;
     asked->family = options.family;
     if (!number) asked->service = service;
-    co_await job_operation(asked);
+    if (simulated_host* const h = scheduler::required().host) [[unlikely]]
+      co_await ask_simulation(*h, *asked);
+    else
+      co_await job_operation(asked);
     if (to_error_code(asked->failed) == error::service_not_found) raise_service(service);
     if (asked->failed) raise(asked->failed, printable(host));
     if (number)
@@ -275,7 +319,10 @@ task<std::vector<endpoint>> resolve(std::string host, std::string service,
   if (!number) {
     auto asked = std::make_shared<lookup>(job_kind::local_look_up, lookup::question::port);
     asked->service = service;
-    co_await job_operation(asked);
+    if (scheduler::required().host) [[unlikely]]
+      asked->run();  // in the services file, without a thread
+    else
+      co_await job_operation(asked);
     if (to_error_code(asked->failed) == error::service_not_found) raise_service(service);
     if (asked->failed) raise(asked->failed, in_quotes(service));
     port = asked->endpoints.front().port();
@@ -298,7 +345,10 @@ task<std::string> reverse_resolve(address peer) {
   auto asked = std::make_shared<detail::lookup>(local ? job_kind::local_look_up : job_kind::look_up,
                                                 detail::lookup::question::name);
   asked->peer = peer;
-  co_await detail::job_operation(asked);
+  if (detail::simulated_host* const h = detail::scheduler::required().host) [[unlikely]]
+    co_await detail::ask_simulation(*h, *asked);
+  else
+    co_await detail::job_operation(asked);
   if (asked->failed) detail::raise(asked->failed, peer.to_string());
   co_return std::move(asked->name);
 }

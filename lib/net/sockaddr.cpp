@@ -5,6 +5,8 @@
 
 #include "net/sockaddr.hpp"
 
+#include "loop/system.hpp"
+
 #include <net/if.h>
 #include <sys/ioctl.h>
 
@@ -102,12 +104,13 @@ int use_interface_of(int fd, const address& scoped) noexcept {
   const int wanted = static_cast<int>(scoped.scope_id());
   int used = 0;
   socklen_t size = sizeof used;
-  if (::getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &used, &size) == 0 && used != 0)
+  if (system::getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &used, &size) == 0 && used != 0)
     return used == wanted ? 0 : EINVAL;
   // Only for these the system uses the scope id itself. An older system allows the option below to
   // privileged processes only.
   if (is_scoped_by_system(scoped.bytes().data())) return 0;
-  return ::setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &wanted, sizeof wanted) == 0 ? 0 : errno;
+  return system::setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &wanted, sizeof wanted) == 0 ? 0
+                                                                                           : errno;
 }
 
 }  // namespace cosock::detail

@@ -24,7 +24,7 @@ class local_binding;
 
 template <class T>
 void set(const io_object* socket, int level, int name, const T& value) {
-  if (::setsockopt(handle_of(socket), level, name, &value, sizeof value) != 0)
+  if (system::setsockopt(handle_of(socket), level, name, &value, sizeof value) != 0)
     raise(system_failure(errno));
 }
 
@@ -40,7 +40,7 @@ template <class T = int>
 T get(int fd, int level, int name) {
   T value{};
   socklen_t size = sizeof value;
-  if (::getsockopt(fd, level, name, &value, &size) != 0) raise(system_failure(errno));
+  if (system::getsockopt(fd, level, name, &value, &size) != 0) raise(system_failure(errno));
   return value;
 }
 
@@ -74,11 +74,10 @@ inline void check(int result, const endpoint& at) {
 template <class Options>
 unique_descriptor internet_socket(const endpoint& at, int type, const Options& options) {
   const bool v6 = !is_for_v4_socket(at.address());
-  auto socket = unique_descriptor::adopt(
-      above_standard(::socket(v6 ? AF_INET6 : AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
+  auto socket = unique_descriptor::adopt(system::socket(v6 ? AF_INET6 : AF_INET, type));
   check(socket.get() < 0 ? -1 : 0, at);
   const auto set_int = [&](int level, int name, int value) {
-    check(::setsockopt(socket.get(), level, name, &value, sizeof value), at);
+    check(system::setsockopt(socket.get(), level, name, &value, sizeof value), at);
   };
   if (options.reuse_address) set_int(SOL_SOCKET, SO_REUSEADDR, 1);
   if (options.reuse_port) set_int(SOL_SOCKET, SO_REUSEPORT, 1);
@@ -118,11 +117,11 @@ int basic_socket<Interface, Endpoint>::release() noexcept {
 
 template <class Interface, class Endpoint>
 Endpoint basic_socket<Interface, Endpoint>::local_endpoint() const {
-  return detail::name_of<Endpoint>(this->object_, &::getsockname);
+  return detail::name_of<Endpoint>(this->object_, &detail::system::getsockname);
 }
 template <class Interface, class Endpoint>
 Endpoint basic_socket<Interface, Endpoint>::remote_endpoint() const {
-  return detail::name_of<Endpoint>(this->object_, &::getpeername);
+  return detail::name_of<Endpoint>(this->object_, &detail::system::getpeername);
 }
 
 template <class Interface, class Endpoint>
@@ -144,12 +143,13 @@ int basic_socket<Interface, Endpoint>::send_buffer() const {
 
 template <class Endpoint>
 Endpoint basic_acceptor<Endpoint>::local_endpoint() const {
-  return detail::name_of<Endpoint>(object_, &::getsockname);
+  return detail::name_of<Endpoint>(object_, &detail::system::getsockname);
 }
 
 template <class Endpoint>
 void basic_acceptor<Endpoint>::set_backlog(int connections) {
-  if (::listen(detail::handle_of(object_), detail::not_negative("backlog", connections)) != 0)
+  if (detail::system::listen(detail::handle_of(object_),
+                             detail::not_negative("backlog", connections)) != 0)
     detail::raise(detail::system_failure(errno));
 }
 

@@ -44,7 +44,7 @@ std::optional<int> whole(std::optional<time_span> span) {
 
 descriptor* listen(scheduler& loop, const endpoint& at, const tcp_acceptor_options& options) {
   unique_descriptor socket = detail::bind_tcp(at, options);
-  check(::listen(socket.get(), detail::not_negative("backlog", options.backlog)), at);
+  check(detail::system::listen(socket.get(), detail::not_negative("backlog", options.backlog)), at);
   return descriptor::open(loop, socket.release(), fd_kind::socket, false);
 }
 
@@ -53,12 +53,12 @@ descriptor* listen(scheduler& loop, const endpoint& at, const tcp_acceptor_optio
 unique_descriptor detail::bind_tcp(const endpoint& at, const tcp_acceptor_options& options) {
   unique_descriptor socket = detail::internet_socket(at, SOCK_STREAM, options);
   if (options.fast_open)
-    check(::setsockopt(socket.get(), IPPROTO_TCP, TCP_FASTOPEN, &options.fast_open,
-                       sizeof options.fast_open),
+    check(detail::system::setsockopt(socket.get(), IPPROTO_TCP, TCP_FASTOPEN, &options.fast_open,
+                                     sizeof options.fast_open),
           at);
   options.configure(socket.get());
   detail::system_address name(at);
-  check(::bind(socket.get(), name.get(), name.size), at);
+  check(detail::system::bind(socket.get(), name.get(), name.size), at);
   return socket;
 }
 
@@ -80,7 +80,7 @@ tcp_socket tcp_socket::adopt(int fd) {
 void tcp_socket::abort() noexcept {
   if (is_open()) {
     const ::linger at_once = {1, 0};
-    ::setsockopt(handle_of(object_), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    detail::system::setsockopt(handle_of(object_), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   }
   close();
 }
@@ -104,7 +104,8 @@ void tcp_socket::set_keep_alive(const keep_alive_options& probes) {
                                                     const char* option, const char* range) {
     if (!value) return;
     if (*value < 1) errno = EINVAL;  // the system has no other meaning for it
-    if (*value < 1 || ::setsockopt(fd, IPPROTO_TCP, name, &*value, sizeof *value) != 0)
+    if (*value < 1 ||
+        detail::system::setsockopt(fd, IPPROTO_TCP, name, &*value, sizeof *value) != 0)
       detail::raise(system_failure(errno), "keep_alive_options::" + std::string(option) + ' ' +
                                                std::to_string(*value) + range);
   };
@@ -163,7 +164,7 @@ namespace detail {
 
 void ask_local(const kept_io_object& connection, endpoint& into) {
   into = detail::name_of<endpoint>(dynamic_cast<const descriptor*>(connection.current()),
-                                   &::getsockname);
+                                   &detail::system::getsockname);
 }
 
 }  // namespace detail

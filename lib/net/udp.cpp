@@ -75,7 +75,9 @@ void set(const io_object* socket, option name, int value) {
   const bool v6 = is_v6(socket);
   if (v6) set(socket, IPPROTO_IPV6, name.v6, value);
   // An IPv6 socket that takes IPv4 too needs it for both; one that does not refuses.
-  if (::setsockopt(handle_of(socket), IPPROTO_IP, name.v4, &value, sizeof value) != 0 && !v6)
+  if (detail::system::setsockopt(handle_of(socket), IPPROTO_IP, name.v4, &value, sizeof value) !=
+          0 &&
+      !v6)
     detail::raise(system_failure(errno));
 }
 
@@ -86,7 +88,7 @@ int get(const io_object* socket, option name) {
 void ask_for_info(int fd, bool v6, const udp_socket_options& options, const endpoint& at) {
   const auto ask = [&](bool wanted, int level, int name) {
     const int yes = 1;
-    if (wanted) check(::setsockopt(fd, level, name, &yes, sizeof yes), at);
+    if (wanted) check(detail::system::setsockopt(fd, level, name, &yes, sizeof yes), at);
   };
   const auto ask_both = [&](bool wanted, int name_v4, int name_v6) {
     ask(wanted && v6, IPPROTO_IPV6, name_v6);
@@ -104,14 +106,14 @@ void ask_for_info(int fd, bool v6, const udp_socket_options& options, const endp
 /// to (ip(7)). Kernels before 4.20 have no such option for IPv6.
 void hear_own_groups_only(int fd, bool v6) noexcept {
   const int no = 0;
-  ::setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &no, sizeof no);
-  if (v6) ::setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &no, sizeof no);
+  detail::system::setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &no, sizeof no);
+  if (v6) detail::system::setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &no, sizeof no);
 }
 
 bool joins_datagrams(int fd) noexcept {
   int gro = 0;  // stays 0 on a system without UDP_GRO
   socklen_t size = sizeof gro;
-  ::getsockopt(fd, SOL_UDP, UDP_GRO, &gro, &size);
+  detail::system::getsockopt(fd, SOL_UDP, UDP_GRO, &gro, &size);
   return gro != 0;
 }
 
@@ -124,7 +126,8 @@ datagram_descriptor* prepare(scheduler& loop, int fd, bool v6, bool shared,
   // Linux before 4.18 would ignore UDP_SEGMENT, and send one large datagram.
   int segment = 0;
   socklen_t size = sizeof segment;
-  if (::getsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, &size) != 0) d->traits.gso_size_limit = 0;
+  if (detail::system::getsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, &size) != 0)
+    d->traits.gso_size_limit = 0;
   return d;
 }
 
@@ -134,18 +137,18 @@ datagram_descriptor* open(scheduler& loop, const endpoint& at, const udp_socket_
   unique_descriptor socket = detail::internet_socket(at, SOCK_DGRAM, options);
   const int yes = 1;
   if (options.broadcast)
-    check(::setsockopt(socket.get(), SOL_SOCKET, SO_BROADCAST, &yes, sizeof yes), at);
+    check(detail::system::setsockopt(socket.get(), SOL_SOCKET, SO_BROADCAST, &yes, sizeof yes), at);
   hear_own_groups_only(socket.get(), v6);
   ask_for_info(socket.get(), v6, options, at);
   // Linux before 5.0 does not join datagrams; the results are the same.
   bool gro = options.receive_offload &&
-             ::setsockopt(socket.get(), SOL_UDP, UDP_GRO, &yes, sizeof yes) == 0;
+             detail::system::setsockopt(socket.get(), SOL_UDP, UDP_GRO, &yes, sizeof yes) == 0;
   if (options.configure) {
     options.configure(socket.get());
     gro = joins_datagrams(socket.get());
   }
   detail::system_address name(at);
-  if (bound) check(::bind(socket.get(), name.get(), name.size), at);
+  if (bound) check(detail::system::bind(socket.get(), name.get(), name.size), at);
   datagram_descriptor* const d = prepare(loop, socket.release(), v6, false, options.filter);
   d->uses_gro = gro;
   d->wants_control = gro || options.receive_address || options.receive_traffic_class ||
@@ -245,7 +248,7 @@ void udp_socket::connect(const endpoint& peer) {
   detail::system_address name(peer, v6);
   if (const int error = v6 ? detail::use_interface_of(handle_of(object_), peer.address()) : 0)
     detail::raise(system_failure(error), peer.to_string());
-  check(::connect(handle_of(object_), name.get(), name.size), peer);
+  check(detail::system::connect(handle_of(object_), name.get(), name.size), peer);
 }
 
 void udp_socket::disconnect() {
@@ -254,13 +257,14 @@ void udp_socket::disconnect() {
   const endpoint before = local_endpoint();
   sockaddr none = {};
   none.sa_family = AF_UNSPEC;
-  if (::connect(handle_of(object_), &none, sizeof none) != 0) detail::raise(system_failure(errno));
+  if (detail::system::connect(handle_of(object_), &none, sizeof none) != 0)
+    detail::raise(system_failure(errno));
   // A port that the system has picked goes with the connection.
   const endpoint after = local_endpoint();
   if (after.port() != 0) return;
   const endpoint again(after.address(), before.port());
   detail::system_address name(again);
-  check(::bind(handle_of(object_), name.get(), name.size), again);
+  check(detail::system::bind(handle_of(object_), name.get(), name.size), again);
 }
 
 void udp_socket::change_membership(int name, const address& given, const address* sender,
@@ -283,12 +287,12 @@ void udp_socket::change_membership(int name, const address& given, const address
     request.gsr_interface = index;
     fill(request.gsr_group, group);
     fill(request.gsr_source, sender->unmapped());
-    result = ::setsockopt(fd, level, name, &request, sizeof request);
+    result = detail::system::setsockopt(fd, level, name, &request, sizeof request);
   } else {
     group_req request = {};
     request.gr_interface = index;
     fill(request.gr_group, group);
-    result = ::setsockopt(fd, level, name, &request, sizeof request);
+    result = detail::system::setsockopt(fd, level, name, &request, sizeof request);
   }
   if (result == 0) {
     if (!joins && groups) groups->remove(fd, group, index, name == MCAST_LEAVE_GROUP);
@@ -326,7 +330,9 @@ void udp_socket::set_multicast_interface(const network_interface& out) {
   if (index != 0 && !detail::is_interface(handle_of(object_), out.interface_index()))
     detail::raise(system_failure(ENODEV), "interface " + std::to_string(out.interface_index()));
   if (v6) set(object_, IPPROTO_IPV6, IPV6_MULTICAST_IF, index);
-  if (::setsockopt(handle_of(object_), IPPROTO_IP, IP_MULTICAST_IF, &v4, sizeof v4) != 0 && !v6)
+  if (detail::system::setsockopt(handle_of(object_), IPPROTO_IP, IP_MULTICAST_IF, &v4, sizeof v4) !=
+          0 &&
+      !v6)
     detail::raise(system_failure(errno));
 }
 
@@ -361,7 +367,7 @@ int udp_socket::path_mtu() const { return get(object_, known_path_mtu); }
 std::uint32_t udp_socket::dropped() const {
   std::uint32_t memory[SK_MEMINFO_VARS] = {};
   socklen_t size = sizeof memory;
-  if (::getsockopt(handle_of(object_), SOL_SOCKET, SO_MEMINFO, memory, &size) != 0)
+  if (detail::system::getsockopt(handle_of(object_), SOL_SOCKET, SO_MEMINFO, memory, &size) != 0)
     detail::raise(system_failure(errno));
   return memory[SK_MEMINFO_DROPS];
 }

@@ -38,16 +38,19 @@ tcp_acceptors::tcp_acceptors(const endpoint& at, std::optional<unsigned> n,
     if (entry.reuse_port) continue;
     entry.reuse_port = true;
     const int yes = 1;
-    detail::check(::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes),
-                  local_endpoint_);
+    detail::check(
+        detail::system::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes),
+        local_endpoint_);
     detail::system_address name;  // with the port that the system has picked
-    detail::check(::getsockname(socket.get(), name.get(), &name.size), local_endpoint_);
+    detail::check(detail::system::getsockname(socket.get(), name.get(), &name.size),
+                  local_endpoint_);
     local_endpoint_ = name.to_endpoint();
   }
   // When all are bound: a connection to a listening socket would be lost if a later bind failed.
   for (const unique_descriptor& socket : sockets_)
-    detail::check(::listen(socket.get(), detail::not_negative("backlog", options.backlog)),
-                  local_endpoint_);
+    detail::check(
+        detail::system::listen(socket.get(), detail::not_negative("backlog", options.backlog)),
+        local_endpoint_);
 }
 
 tcp_acceptor tcp_acceptors::acceptor(unsigned index) {
@@ -75,7 +78,7 @@ class accept_rotation {
     slots_[0].socket = unique_descriptor::adopt(first);
     const std::shared_ptr<local_binding> file = std::move(binding);
     local_address name;
-    check(::getsockname(first, name.get(), &name.size), wanted);
+    check(detail::system::getsockname(first, name.get(), &name.size), wanted);
     at = name.to_endpoint();
     for (slot& entry : slots_) {
       if (!entry.socket.is_open())

@@ -8,6 +8,8 @@
 
 #include "core/checkpoint.hpp"
 #include "core/failure.hpp"
+#include "core/scheduler.hpp"
+#include "loop/simulated_host.hpp"
 
 #include <cosock/cancel.hpp>
 #include <cosock/clock.hpp>
@@ -37,6 +39,10 @@ bool may_pass(const std::exception_ptr& why) {
 }
 
 std::uint64_t random_seed() {
+  // On a simulated host everything follows from the seed of its network.
+  if (const detail::scheduler* const running = detail::scheduler::current();
+      running && running->host)
+    return running->host->random_number();
   std::random_device device;
   return std::uint64_t{device()} << 32 | device();
 }

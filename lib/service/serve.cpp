@@ -117,7 +117,8 @@ std::string local_peer(const detail::kept_io_object& kept) {
   const auto* const connection = dynamic_cast<const detail::descriptor*>(kept.current());
   ucred peer = {};
   socklen_t size = sizeof peer;
-  if (!connection || ::getsockopt(connection->fd(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||
+  if (!connection ||
+      detail::system::getsockopt(connection->fd(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||
       peer.pid == 0)
     return "an unknown peer";
   return "process " + std::to_string(peer.pid) + " of user " + std::to_string(peer.uid);

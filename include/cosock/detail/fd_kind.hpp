@@ -10,6 +10,7 @@ enum class fd_kind : unsigned char {
   tcp,        // recvmsg reports how much is left (TCP_INQ), which saves the call that would block
   socket,     // any other socket that is a stream
   messages,   // a SOCK_SEQPACKET socket: each send is a message
+  simulated,  // a stream socket of a simulated network: no system call moves its bytes
   datagrams,  // any socket that moves datagrams
   file,       // a regular file: always ready, never waits
   other,      // a pipe, an event, a socket that others share: see access

@@ -1,0 +1,147 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#include "testing/udp_model.hpp"
+
+#include "testing/machine.hpp"
+#include "testing/simulation.hpp"
+
+namespace cosock::testing::detail {
+
+namespace {
+
+using cosock::detail::io_watch;
+
+constexpr std::size_t largest = 65507;
+/// What the system counts for a datagram besides its bytes.
+constexpr std::size_t overhead = 768;
+
+}  // namespace
+
+int udp_model::bind(const sockaddr* at, socklen_t size) {
+  name wanted;
+  if (!read_name(at, size, family, wanted)) return -EAFNOSUPPORT;
+  if (is_bound) return -EINVAL;
+  if (wanted.is_multicast()) return -EOPNOTSUPP;
+  if (!wanted.is_any() && !host.is_own(wanted)) return -EADDRNOTAVAIL;
+  own = wanted;
+  chose_port_ = own.port == 0;
+  return -host.bind(host.udp_ports, *this, own);
+}
+
+int udp_model::bind_if_needed(const name& to) {
+  if (is_bound) return 0;
+  own = any_name(family == AF_INET);
+  if (family == AF_INET6 && to.is_v4()) own = any_name(false);
+  chose_port_ = true;
+  return -host.bind(host.udp_ports, *this, own);
+}
+
+int udp_model::connect(const sockaddr* to, socklen_t size) {
+  if (size >= sizeof(sa_family_t) && to->sa_family == AF_UNSPEC) {
+    peer_.reset();
+    if (std::exchange(chose_address_, false)) own.ip = any_name(family == AF_INET).ip;
+    if (is_bound && std::exchange(chose_port_, false)) {
+      machine::unbind(host.udp_ports, *this, own.port);
+      is_bound = false;
+      own.port = 0;
+    }
+    return 0;
+  }
+  name wanted;
+  if (!read_name(to, size, family, wanted)) return -EAFNOSUPPORT;
+  if (wanted.is_multicast()) return -ENETUNREACH;
+  if (wanted.is_any()) wanted = name{loopback_name(wanted.is_v4()).ip, wanted.port};
+  name source;
+  if (!host.source_for(wanted, source)) return -ENETUNREACH;
+  if (const int failed = bind_if_needed(wanted)) return failed;
+  peer_ = wanted;
+  if (own.is_any()) {
+    own.ip = source.ip;
+    chose_address_ = true;
+  }
+  return 0;
+}
+
+void udp_model::close() {
+  watch = nullptr;
+  if (is_bound) machine::unbind(host.udp_ports, *this, own.port);
+  is_bound = false;
+}
+
+int udp_model::getsockname(sockaddr* at, socklen_t* size) {
+  write_name(is_bound ? own : any_name(family == AF_INET), family, at, size);
+  return 0;
+}
+
+int udp_model::getpeername(sockaddr* at, socklen_t* size) {
+  if (!peer_) return -ENOTCONN;
+  write_name(*peer_, family, at, size);
+  return 0;
+}
+
+ssize_t udp_model::receive(msghdr& into, int flags) {
+  into.msg_controllen = 0;
+  into.msg_flags = 0;
+  if (error) return -std::exchange(error, 0);
+  if (queue_.empty()) return -EAGAIN;
+  const datagram first = std::move(queue_.front());
+  queue_.pop_front();
+  queued_bytes_ -= first.data.size() + overhead;
+  const std::size_t n = put(first.data.data(), first.data.size(), into);
+  if (into.msg_name) write_name(first.from, family, into.msg_name, &into.msg_namelen);
+  if (n < first.data.size()) into.msg_flags |= MSG_TRUNC;
+  return static_cast<ssize_t>((flags & MSG_TRUNC) ? first.data.size() : n);
+}
+
+ssize_t udp_model::send(const msghdr& from) {
+  if (error) return -std::exchange(error, 0);
+  name to;
+  if (from.msg_name) {
+    const auto* const given = static_cast<const sockaddr*>(from.msg_name);
+    if (!read_name(given, from.msg_namelen, family, to)) return -EAFNOSUPPORT;
+  } else if (peer_) {
+    to = *peer_;
+  } else {
+    return -EDESTADDRREQ;
+  }
+  const std::size_t size = size_of(from);
+  if (size > largest) return -EMSGSIZE;
+  if (to.port == 0) return -EINVAL;
+  if (to.is_multicast()) return -ENETUNREACH;
+  if (to.is_any()) to.ip = loopback_name(to.is_v4()).ip;
+  if (!own.is_any() && is_bound && own.is_v4() != to.is_v4()) return -ENETUNREACH;
+  name source;
+  if (!host.source_for(to, source)) return -ENETUNREACH;
+  if (const int failed = bind_if_needed(to)) return failed;
+  packet p;
+  p.type = packet::kind::udp;
+  p.from = own.is_any() ? name{source.ip, own.port} : own;
+  p.to = to;
+  take(from, size, p.data);
+  host.send(std::move(p));
+  return static_cast<ssize_t>(size);
+}
+
+short udp_model::state() const noexcept {
+  int now = POLLOUT;
+  if (!queue_.empty()) now |= POLLIN;
+  if (error) now |= POLLERR | POLLIN;
+  return static_cast<short>(now);
+}
+
+void udp_model::arrived(packet& p) {
+  const std::size_t size = p.data.size() + overhead;
+  if (queued_bytes_ + size > receive_room() * 2) return;  // lost, and nobody hears of it
+  queued_bytes_ += size;
+  queue_.push_back({p.from, std::move(p.data)});
+  notify(io_watch::readable);
+}
+
+void udp_model::unreachable(const name& to, int why) {
+  // The system does not tell sockets that are not connected, and takes no answer of a router for final.
+  if (!peer_ || *peer_ != to || why != ECONNREFUSED) return;
+  error = why;
+  notify(io_watch::readable | io_watch::writable | io_watch::exceptional);
+}
+
+}  // namespace cosock::testing::detail
