@@ -54,7 +54,9 @@ class COSOCK_API host {
   /// 65536, which is also the default. Throws std::invalid_argument for other numbers.
   void limit_descriptors(int count);
 
+  /// The name, as network::host() was given it; may be empty.
   [[nodiscard]] const std::string& name() const noexcept;
+  /// The addresses, IPv4-mapped ones as IPv4 addresses. At least one.
   [[nodiscard]] const std::vector<address>& addresses() const noexcept;
 
  private:

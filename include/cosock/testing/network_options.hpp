@@ -45,6 +45,7 @@ struct name_options {
   bool fails = false;
 };
 
+/// How a simulated network behaves.
 struct network_options {
   /// The seed of everything that is chosen.
   std::uint64_t seed = 1;
