@@ -184,9 +184,9 @@ step tls_object::send(stream_operation& op) noexcept {
     const std::size_t size = take_chunk(op, joined, chunk);
     if (size == 0) return step::done;  // it waited for the rest of its last record
     const bool sends_tickets = std::exchange(owes_tickets_, false);
-    // As many as browsers ask for. A server that never sends has no use for them.
+    // Two for connections side by side; one in the place of a ticket that was used.
     if (sends_tickets) [[unlikely]]
-      for (int i = 0; i != 2; ++i) SSL_new_session_ticket(ssl_.get());
+      for (int i = SSL_session_reused(ssl_.get()); i < 2; ++i) SSL_new_session_ticket(ssl_.get());
     std::size_t written = 0;
     const int result = SSL_write_ex(ssl_.get(), chunk, size, &written);
     if (sends_tickets) [[unlikely]]
