@@ -37,7 +37,8 @@ struct reconnecting_client_options {
   time_span stable = std::chrono::seconds(30);
   /// Give up after this many failures in a row; not set: never. 0 counts as 1.
   std::optional<std::size_t> max_attempts = std::nullopt;
-  std::optional<std::uint64_t> seed = std::nullopt;  ///< of the waits, for tests; not set: random
+  std::optional<std::uint64_t> seed =
+      std::nullopt;  ///< of the waits, for tests; not set: a random one
   /// Called before each wait; its exceptions leave run().
   observer<const retry_event&> on_retry = {};
 };
@@ -98,9 +99,9 @@ class COSOCK_API reconnecting_client {
   std::chrono::nanoseconds delay_after(const std::exception_ptr& why, bool success);
   std::chrono::nanoseconds next_delay() noexcept;
   reconnecting_client_options options_;
-  std::uint64_t random_;
-  std::size_t failed_ = 0;  // attempts in a row
-  std::size_t waits_ = 0;   // in a row
+  std::optional<std::uint64_t> random_;  // that of the options, or of the loop at the first run()
+  std::size_t failed_ = 0;               // attempts in a row
+  std::size_t waits_ = 0;                // in a row
   cancel_scope* running_ = nullptr;
   bool stopped_ = false;
   bool succeeded_ = false;  // the session that runs

@@ -15,10 +15,9 @@ enum class tls_version : unsigned char { tls_1_2, tls_1_3 };
 /// What a TLS handshake has agreed on, and who the peer is.
 struct tls_facts {
   tls_version version = tls_version::tls_1_3;  ///< of the protocol
-  std::string cipher;    ///< the name of RFC 8446, section B.4, such as TLS_AES_128_GCM_SHA256
-  std::string protocol;  ///< the application protocol (ALPN); empty: neither
-  std::string
-      server_name;  ///< the name that the client has asked for (SNI); empty: it did not ask
+  std::string cipher;       ///< the name of RFC 8446, section B.4, such as TLS_AES_128_GCM_SHA256
+  std::string protocol;     ///< the application protocol (ALPN); empty: neither
+  std::string server_name;  ///< the name that the client has asked for (SNI); empty: it did not ask
   bool is_resumed = false;  ///< the handshake has resumed an earlier session
   /// The certificate of the peer; nullopt for a client without one.
   std::optional<tls_certificate> peer;

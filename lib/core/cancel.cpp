@@ -105,8 +105,7 @@ void shield_scope::cancel() noexcept {
 
 void cancel_scope::set_deadline_ns(std::int64_t deadline) {
   deadline_ = deadline;
-  const std::int64_t now =
-      outer_ ? detail::current_time(*outer_->loop) : detail::current_time();
+  const std::int64_t now = outer_ ? detail::current_time(*outer_->loop) : detail::current_time();
   ahead_ = deadline > now ? deadline - now : 0;
   if (!outer_) return;
   stop_timer();

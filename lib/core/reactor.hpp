@@ -67,6 +67,8 @@ class reactor {
   virtual std::int64_t age(std::uint64_t stamp) noexcept = 0;
   /// Whether others (Asio) wait for something, or have a handler to call.
   virtual bool has_other_work() const noexcept = 0;
+  /// A random number; on a loop of a test it follows from the seed. Throws what std::random_device throws.
+  virtual std::uint64_t random_number() = 0;
   /// Ends the wait; if the loop does not wait now, its next wait ends at once. From any thread.
   virtual void wake() noexcept = 0;
 

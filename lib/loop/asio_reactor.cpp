@@ -35,6 +35,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <random>
 #include <utility>
 
 namespace cosock::detail {
@@ -327,6 +328,11 @@ std::int64_t asio_reactor::age(std::uint64_t stamp) noexcept {
   return static_cast<std::int64_t>(static_cast<double>(count - stamp) *
                                    static_cast<double>(time - state_->first_time) /
                                    static_cast<double>(count - state_->first_count));
+}
+
+std::uint64_t asio_reactor::random_number() {
+  std::random_device device;
+  return std::uint64_t{device()} << 32 | device();
 }
 
 bool asio_reactor::has_other_work() const noexcept {

@@ -76,6 +76,7 @@ class asio_reactor final : public reactor {
   std::int64_t now() noexcept override;
   std::int64_t age(std::uint64_t stamp) noexcept override;
   bool has_other_work() const noexcept override;
+  std::uint64_t random_number() override;
   void wake() noexcept override;
 
  private:

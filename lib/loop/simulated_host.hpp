@@ -33,8 +33,6 @@ class simulated_host {
   virtual simulated_answer look_up(const std::string& name, bool v4, bool v6) = 0;
   /// The name of an address.
   virtual simulated_answer look_up(const unsigned char (&address)[16]) = 0;
-  /// A random number of the network's seed.
-  virtual std::uint64_t random_number() noexcept = 0;
 
  protected:
   ~simulated_host() = default;

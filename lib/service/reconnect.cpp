@@ -9,14 +9,12 @@
 #include "core/checkpoint.hpp"
 #include "core/failure.hpp"
 #include "core/scheduler.hpp"
-#include "loop/simulated_host.hpp"
 
 #include <cosock/cancel.hpp>
 #include <cosock/clock.hpp>
 #include <cosock/time.hpp>
 
 #include <algorithm>
-#include <random>
 #include <stdexcept>
 
 namespace cosock {
@@ -38,21 +36,12 @@ bool may_pass(const std::exception_ptr& why) {
   }
 }
 
-std::uint64_t random_seed() {
-  // On a simulated host everything follows from the seed of its network.
-  if (const detail::scheduler* const running = detail::scheduler::current();
-      running && running->host)
-    return running->host->random_number();
-  std::random_device device;
-  return std::uint64_t{device()} << 32 | device();
-}
-
 }  // namespace
 
 detail::reconnect_session::~reconnect_session() = default;
 
 reconnecting_client::reconnecting_client(const reconnecting_client_options& options)
-    : options_(options), random_(options.seed ? *options.seed : random_seed()) {}
+    : options_(options), random_(options.seed) {}
 
 void reconnecting_client::stop() noexcept {
   stopped_ = true;
@@ -68,6 +57,7 @@ task<> reconnecting_client::run_session(detail::reconnect_session& session) {
     cancel_scope scope;
   } inside(running_);
   if (stopped_) inside.scope.cancel();
+  if (!random_) random_ = detail::scheduler::required().io().random_number();
   failed_ = 0;
   waits_ = 0;
   try {
@@ -127,7 +117,7 @@ nanoseconds reconnecting_client::next_delay() noexcept {
   if (base <= 0 || cap <= 0) return nanoseconds(0);
   const std::int64_t limit = n >= 63 || base > cap >> n ? cap : base << n;
   // SplitMix64, by Sebastiano Vigna. A double holds 53 bits of it.
-  std::uint64_t z = random_ += 0x9e3779b97f4a7c15;
+  std::uint64_t z = *random_ += 0x9e3779b97f4a7c15;
   z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
   z = (z ^ z >> 27) * 0x94d049bb133111eb;
   z ^= z >> 31;

@@ -42,6 +42,7 @@ class host_reactor final : public cosock::detail::reactor_layer {
     return now() - static_cast<std::int64_t>(stamp);
   }
   bool has_other_work() const noexcept override { return below_->has_other_work(); }
+  std::uint64_t random_number() override { return host_.random_number(); }
   void wake() noexcept override;
 
  private:

@@ -39,7 +39,8 @@ class machine final : public cosock::detail::simulated_host {
   int socketpair(int type, int (&fds)[2]) noexcept override;
   cosock::detail::simulated_answer look_up(const std::string& wanted, bool v4, bool v6) override;
   cosock::detail::simulated_answer look_up(const unsigned char (&address)[16]) override;
-  std::uint64_t random_number() noexcept override;
+  /// A random number of the network's seed.
+  std::uint64_t random_number() noexcept;
 
   // Descriptors.
   /// A number for the socket, or a negative errno.

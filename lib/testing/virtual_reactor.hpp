@@ -45,6 +45,7 @@ class virtual_reactor final : public cosock::detail::reactor_layer {
     return time_->now - static_cast<std::int64_t>(stamp);
   }
   bool has_other_work() const noexcept override { return below_->has_other_work(); }
+  std::uint64_t random_number() override { return random_.next(); }
 
   std::uint64_t seed() const noexcept { return seed_; }
   /// The time at which the next timer of the loop needs a turn; INT64_MAX: none.

@@ -21,13 +21,13 @@ using namespace std::chrono_literals;
 using boost::system::system_error;
 using cosock::as_result;
 using cosock::cancel_scope;
+using cosock::clock;
 using cosock::error;
 using cosock::shielded;
 using cosock::task;
 using cosock::with_deadline;
 using cosock::with_timeout;
 using test::forever;
-using cosock::clock;
 
 const std::string of_limit = "the time limit of 2 ms has passed";
 

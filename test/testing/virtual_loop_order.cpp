@@ -7,6 +7,7 @@
 
 #include <cosock/channel.hpp>
 #include <cosock/nursery.hpp>
+#include <cosock/reconnect.hpp>
 #include <cosock/sync.hpp>
 
 #include <algorithm>
@@ -166,6 +167,25 @@ BOOST_AUTO_TEST_CASE(an_order_of_tasks_that_breaks_a_program_is_found_and_repeat
   std::uint64_t seed = 0;
   while (!breaks(seed)) BOOST_REQUIRE(++seed < 100);
   for (int i = 0; i != 10; ++i) BOOST_TEST(breaks(seed));
+}
+
+BOOST_AUTO_TEST_CASE(a_client_that_reconnects_waits_as_the_seed_says) {
+  const auto waits_of = [](std::uint64_t seed) {
+    std::vector<std::int64_t> waits;
+    auto keep = [&](const cosock::retry_event& e) { waits.push_back(e.delay.count()); };
+    virtual_loop loop({.seed = seed});
+    cosock::reconnecting_client client({.max_attempts = 10, .on_retry = keep});
+    const auto refused = []() -> task<int> {
+      throw boost::system::system_error(make_error_code(cosock::error::end_of_stream));
+      co_return 0;
+    };
+    const auto session = [](int&) -> task<> { co_return; };
+    BOOST_CHECK_THROW(loop.run(client.run(refused, session)), boost::system::system_error);
+    return waits;
+  };
+  BOOST_TEST(waits_of(1) == waits_of(1));
+  BOOST_TEST(waits_of(1) != waits_of(2));
+  BOOST_TEST(waits_of(1).size() == 9u);
 }
 
 BOOST_AUTO_TEST_CASE(the_seed_comes_from_the_environment_unless_it_is_given) {
