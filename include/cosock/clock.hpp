@@ -16,7 +16,7 @@ namespace cosock {
 /// test, does not compile as a deadline. Meets the requirements of a Clock of the standard library.
 class clock {
  public:
-  /// The types of spans and times, as those of the clocks of <chrono>.
+  /// The types of spans and times, as those of the clocks of the standard library.
   using duration = std::chrono::nanoseconds;
   using rep = duration::rep;
   using period = duration::period;

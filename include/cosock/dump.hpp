@@ -49,6 +49,7 @@ class COSOCK_API named_scope : public described_scope {
 
  protected:
   explicit named_scope(std::string&& name) noexcept : name_(std::move(name)) {}
+  ~named_scope() = default;
 
  private:
   std::string name_;

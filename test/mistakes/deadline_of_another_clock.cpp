@@ -4,6 +4,7 @@
 // mistake: a deadline of std::chrono::steady_clock
 // says: a deadline is a time of cosock::clock: write cosock::now() + limit
 #include <cosock/cancel.hpp>
+#include <cosock/task.hpp>
 #include <cosock/time.hpp>
 
 #include <chrono>

@@ -63,6 +63,8 @@ struct loop_state {
 /// Nested starts of tasks before the loop resumes the next one instead, which bounds the stack.
 inline constexpr int max_depth = 32;
 
+struct cancel_node;
+
 /// Is told what a task waits for, from the outside to the inside.
 class wait_report {
  public:
@@ -87,9 +89,9 @@ class wait_report {
   virtual void group(const char* name) = 0;
   virtual void end_group() = 0;
   /// One of them, which is told of in the same way.
-  virtual void child(const struct cancel_node&) = 0;
+  virtual void child(const cancel_node&) = 0;
   /// What a scope waits for.
-  void scope(const struct cancel_node&);
+  void scope(const cancel_node&);
 
  protected:
   ~wait_report() = default;

@@ -142,6 +142,7 @@ class COSOCK_API peer_scope : public described_scope {
 
  protected:
   explicit peer_scope(peer of) noexcept : peer_(of) {}
+  ~peer_scope() = default;
 
  private:
   peer peer_;
