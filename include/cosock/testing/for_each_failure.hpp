@@ -22,7 +22,7 @@ enum class failure_kind {
 };
 
 /// The places at which a run may fail: an argument of the body of for_each_failure().
-class COSOCK_API fault_points : private detail::fault_hook {
+class COSOCK_API fault_points final : private detail::fault_hook {
  public:
   fault_points(const fault_points&) = delete;
   fault_points& operator=(const fault_points&) = delete;
