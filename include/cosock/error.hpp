@@ -121,12 +121,13 @@ class COSOCK_API operation_error : public boost::system::error_code {
   operation_error() noexcept = default;
   operation_error(const boost::system::error_code& code, std::exception_ptr exception = {}) noexcept
       : error_code(code), exception_(std::move(exception)) {}
-  /// For the library: an error by a time limit, which the text names.
+  /// The exception, derived from system_error; null if there is no error.
+  [[nodiscard]] std::exception_ptr exception() const;
+
+ protected:
   operation_error(const boost::system::error_code& code, std::exception_ptr exception,
                   detail::passed_limit limit) noexcept
       : error_code(code), exception_(std::move(exception)), limit_(limit) {}
-  /// The exception, derived from system_error; null if there is no error.
-  [[nodiscard]] std::exception_ptr exception() const;
 
  private:
   std::exception_ptr exception_;  // null: says no more than the code and the limit
@@ -164,6 +165,13 @@ namespace detail {
 
 COSOCK_API boost::system::error_code to_error_code(const failure&) noexcept;
 
+/// Makes an error by a time limit, which the text names.
+struct limited_error : operation_error {
+  limited_error(const boost::system::error_code& code, std::exception_ptr exception,
+                passed_limit limit) noexcept
+      : operation_error(code, std::move(exception), limit) {}
+};
+
 template <class A>
 class COSOCK_AWAITABLE result_awaiter final : public awaiter_of<result_awaiter<A>> {
  public:
@@ -178,7 +186,8 @@ class COSOCK_AWAITABLE result_awaiter final : public awaiter_of<result_awaiter<A
   }
   cosock::result<value> result() {
     if (const failure f = operand_.fail())
-      return {boost::system::in_place_error, to_error_code(f), details(), limit_of(operand_)};
+      return {boost::system::in_place_error,
+              limited_error(to_error_code(f), details(), limit_of(operand_))};
     if constexpr (std::is_void_v<value>) {
       operand_.result();
       return {};

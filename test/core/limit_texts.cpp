@@ -59,7 +59,7 @@ task<std::string> text_of(Make make) {
 }
 
 std::string shown(cosock::detail::passed_limit limit) {
-  return error_message(cosock::operation_error(error::timed_out, nullptr, limit));
+  return error_message(cosock::detail::limited_error(error::timed_out, nullptr, limit));
 }
 std::string shown(std::int64_t ns) { return shown(cosock::detail::passed_limit::of_duration(ns)); }
 
