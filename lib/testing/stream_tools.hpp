@@ -44,7 +44,7 @@ struct outcome {
   }
 };
 
-/// Awaits an operation, and gives what it came to instead of throwing.
+/// Awaits an operation, and returns how it ended instead of throwing.
 template <class A>
 task<outcome> outcome_of(A of) {
   outcome o;
@@ -203,7 +203,7 @@ inline error_code reset_by_peer() {
   return {errc::connection_reset, boost::system::system_category()};
 }
 
-/// Sends until that fails, and gives the error.
+/// Sends until that fails, and returns the error.
 inline task<error_code> send_until_error(byte_stream& to) {
   for (;;) {
     const outcome o = co_await outcome_of(to.send("into the void"));

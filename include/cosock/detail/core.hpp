@@ -65,7 +65,7 @@ inline constexpr int max_depth = 32;
 
 struct cancel_node;
 
-/// Is told what a task waits for, from the outside to the inside.
+/// Receives what a task waits for, from the outside to the inside.
 class wait_report {
  public:
   /// The program's name of what follows.

@@ -88,7 +88,7 @@ class failure_found : public std::runtime_error {
   std::size_t step_;
 };
 
-/// The code under test: called for each run, on a virtual_loop of its own. It makes its streams anew, and passes
+/// The code under test: called for each run, on a virtual_loop of its own. It makes new streams each time, and passes
 /// them through fault_points::wrap().
 using failing_body = std::function<task<>(fault_points&)>;
 
