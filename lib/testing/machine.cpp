@@ -313,7 +313,6 @@ void machine::receive_udp(packet& p) {
     int best_score = -1;
     for (model_socket* const s : users->second) {
       auto* const candidate = static_cast<udp_model*>(s);
-      name peer;
       const bool any =
           s->own.is_any() &&
           (s->own.is_v4() ? p.to.is_v4()
