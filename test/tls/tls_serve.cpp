@@ -148,7 +148,8 @@ COROUTINE_TEST_CASE(a_handshake_that_takes_too_long_is_ended) {
                            BOOST_TEST(co_await silent.receive(byte) == 0u);
                          },
                          {.on_error = remember});
-  BOOST_TEST(test::contains(reported, "TLS handshake: the time limit of 20 ms has passed"), reported);
+  BOOST_TEST(test::contains(reported, "TLS handshake: the time limit of 20 ms has passed"),
+             reported);
 }
 
 }  // namespace
