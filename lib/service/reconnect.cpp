@@ -8,6 +8,7 @@
 
 #include "core/checkpoint.hpp"
 #include "core/failure.hpp"
+#include "core/random.hpp"
 #include "core/scheduler.hpp"
 
 #include <cosock/cancel.hpp>
@@ -116,12 +117,7 @@ nanoseconds reconnecting_client::next_delay() noexcept {
   const std::size_t n = waits_++;
   if (base <= 0 || cap <= 0) return nanoseconds(0);
   const std::int64_t limit = n >= 63 || base > cap >> n ? cap : base << n;
-  // SplitMix64, by Sebastiano Vigna. A double holds 53 bits of it.
-  std::uint64_t z = *random_ += 0x9e3779b97f4a7c15;
-  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-  z = (z ^ z >> 27) * 0x94d049bb133111eb;
-  z ^= z >> 31;
-  return nanoseconds(static_cast<std::int64_t>(static_cast<double>(z >> 11) * 0x1p-53 *
+  return nanoseconds(static_cast<std::int64_t>(detail::unit_of(detail::next_random(*random_)) *
                                                static_cast<double>(limit)));
 }
 
