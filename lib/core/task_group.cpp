@@ -109,10 +109,8 @@ void task_group::cancel() noexcept {
 
 void task_group::describe(wait_report& to) const {
   to.awaited_by(awaiting_.address());
-  to.group(nullptr);
   for (link* l = children_.following; l != &children_; l = l->following)
     to.child(promise_of(*l).own);
-  to.end_group();
 }
 
 void task_group::cancel_children() noexcept {

@@ -62,8 +62,6 @@ class tree_report final : public wait_report {
     entry_->waits_for += ", " + std::to_string(number) + ' ' + what;
   }
   void place(const char* what, const std::source_location& at) override;
-  void group(const char*) override {}
-  void end_group() override {}
   void child(const cancel_node& own) override {
     task_entry* const outer = entry_;
     std::vector<task_entry>& among = outer ? outer->tasks : tasks;

@@ -35,8 +35,6 @@ class name_finder final : public wait_report {
   void detail(const char*, std::size_t) override {}
   void count(std::size_t, const char*) override {}
   void place(const char*, const std::source_location&) override {}
-  void group(const char*) override {}
-  void end_group() override {}
   void child(const cancel_node& own) override {
     const bool outer = std::exchange(inside_, &own == &wanted_);
     scope(own);

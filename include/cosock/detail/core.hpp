@@ -85,10 +85,8 @@ class wait_report {
   virtual void count(std::size_t number, const char* what) = 0;
   /// A place in the program; `what` happened there.
   virtual void place(const char* what, const std::source_location&) = 0;
-  /// Tasks that run side by side follow, until the end of the group.
-  virtual void group(const char* name) = 0;
-  virtual void end_group() = 0;
-  /// One of them, which is told of in the same way.
+  /// One of the tasks that run side by side, and are waited for; what it waits for is told in the same
+  /// way.
   virtual void child(const cancel_node&) = 0;
   /// What a scope waits for.
   void scope(const cancel_node&);
