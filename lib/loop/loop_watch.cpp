@@ -8,9 +8,9 @@
 #include "core/text.hpp"
 #include "loop/dump.hpp"
 #include "loop/engine.hpp"
+#include "loop/signals_blocked.hpp"
 
 #include <algorithm>
-#include <csignal>
 
 namespace cosock {
 
@@ -59,17 +59,8 @@ std::string loop_watch::places::text() const {
 loop_watch::loop_watch(const engine& loop, asio_reactor& clock, const watch_options& options)
     : loop_(loop), clock_(clock), options_(options) {
   if (!options.reports_blocked) return;
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the program's own threads
-  try {
-    thread_ = std::thread([this] { watch_for_blocked(); });
-  } catch (...) {
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw;
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  const signals_blocked blocked;
+  thread_ = std::thread([this] { watch_for_blocked(); });
 }
 
 loop_watch::~loop_watch() {

@@ -7,6 +7,7 @@
 #include "loop/thread_pool.hpp"
 
 #include "core/failure.hpp"
+#include "loop/signals_blocked.hpp"
 
 #include <dlfcn.h>
 #include <link.h>
@@ -147,10 +148,7 @@ class thread_pool {
   }
 
   failure start_thread() noexcept {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the program's own threads
+    const signals_blocked blocked;
     failure failed;
     try {
       std::thread([this] { work(); }).detach();
@@ -160,7 +158,6 @@ class thread_pool {
     } catch (...) {
       failed = system_failure(ENOMEM);
     }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return failed;
   }
 
