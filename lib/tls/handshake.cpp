@@ -6,6 +6,7 @@
 #include "tls/tls_object.hpp"
 
 #include <cosock/time.hpp>
+#include <cosock/tls_stream.hpp>
 
 namespace cosock::detail {
 
@@ -110,6 +111,22 @@ task<> tls_object::handshake(bool accept_truncation) {
   accept_truncation_ = accept_truncation;
   owes_tickets_ = SSL_is_server(ssl_.get()) && SSL_version(ssl_.get()) == TLS1_3_VERSION;
   maybe_ready[reading] = may_read_more();
+}
+
+task<tls_stream> tls_access::shake_hands(std::unique_ptr<byte_stream> stream, ssl_ptr ssl,
+                                         std::unique_ptr<tls_session_state> state,
+                                         bool accept_truncation) {
+  const std::string about = state->peer + ": TLS handshake";
+  auto engine = std::make_unique<tls_object>(std::move(stream), std::move(ssl));
+  engine->attach(std::move(state));
+  try {
+    co_await engine->handshake(accept_truncation);
+  } catch (const tls_error&) {
+    throw;
+  } catch (const boost::system::system_error& e) {
+    throw tls_error(e.code(), about, std::nullopt);
+  }
+  co_return make(std::move(engine));
 }
 
 }  // namespace cosock::detail

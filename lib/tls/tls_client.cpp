@@ -203,17 +203,8 @@ task<tls_stream> shake(std::shared_ptr<const client_core> core, std::unique_ptr<
   if (resume) state->server = state->name + '\n' + std::to_string(port);
   if (const session_ptr kept = resume ? core->cache.take(state->server) : nullptr)
     SSL_set_session(ssl.get(), kept.get());
-  const std::string about = state->peer + ": TLS handshake";
-  auto engine = std::make_unique<tls_object>(std::move(stream), std::move(ssl));
-  engine->attach(std::move(state));
-  try {
-    co_await engine->handshake(accept_truncation);
-  } catch (const tls_error&) {
-    throw;
-  } catch (const boost::system::system_error& e) {
-    throw tls_error(e.code(), about, std::nullopt);
-  }
-  co_return tls_access::make(std::move(engine));
+  co_return co_await tls_access::shake_hands(std::move(stream), std::move(ssl), std::move(state),
+                                             accept_truncation);
 }
 
 }  // namespace

@@ -143,7 +143,13 @@ class tls_object final : public io_object, private loop_service {
 };
 
 /// How tls_stream and its makers reach each other.
+struct tls_session_state;
+
 struct tls_access {
+  /// The handshake of either side over a stream. Throws tls_error, which names the peer of the state.
+  static task<tls_stream> shake_hands(std::unique_ptr<byte_stream> stream, ssl_ptr ssl,
+                                      std::unique_ptr<tls_session_state> state,
+                                      bool accept_truncation);
   static tls_stream make(std::unique_ptr<tls_object> secured);
   static tls_client_settings& settings(const tls_client_context&);
   static tls_server_settings& settings(const tls_server_context&);

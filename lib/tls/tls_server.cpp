@@ -305,17 +305,8 @@ task<tls_stream> shake_as_server(std::shared_ptr<const server_core> core,
   auto state = std::make_unique<server_state>();
   state->core = std::move(core);
   state->peer = peer_text(*stream);
-  const std::string about = state->peer + ": TLS handshake";
-  auto engine = std::make_unique<tls_object>(std::move(stream), std::move(ssl));
-  engine->attach(std::move(state));
-  try {
-    co_await engine->handshake(accept_truncation);
-  } catch (const tls_error&) {
-    throw;
-  } catch (const boost::system::system_error& e) {
-    throw tls_error(e.code(), about, std::nullopt);
-  }
-  co_return tls_access::make(std::move(engine));
+  co_return co_await tls_access::shake_hands(std::move(stream), std::move(ssl), std::move(state),
+                                             accept_truncation);
 }
 
 std::shared_ptr<server_sources::entry> load(const tls_identity& identity) {
