@@ -53,6 +53,7 @@ class CosockConan(ConanFile):
     def generate(self):
         toolchain = MesonToolchain(self)
         toolchain.project_options["testing"] = "disabled"
+        toolchain.project_options["tls"] = "disabled"
         toolchain.project_options["tests"] = "disabled"
         toolchain.project_options["samples"] = "disabled"
         toolchain.generate()

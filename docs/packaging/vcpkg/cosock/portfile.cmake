@@ -12,6 +12,7 @@ vcpkg_configure_meson(
   SOURCE_PATH "${SOURCE_PATH}"
   OPTIONS
     -Dtesting=disabled
+    -Dtls=disabled
     -Dtests=disabled
     -Dsamples=disabled
   ADDITIONAL_PROPERTIES
