@@ -24,8 +24,8 @@
 
 #include <cosock/cosock.hpp>
 
-#include <set>
 #include <utility>
+#include <vector>
 
 #include "chat_rooms.hpp"
 #include "options.hpp"
@@ -44,7 +44,7 @@ constexpr cosock::outbox_options outbox_limits{.policy = cosock::overflow_policy
 struct loop_context {
   chat_rooms& rooms;
   std::chrono::milliseconds idle_limit;
-  std::set<struct chat_member*> members = {};
+  std::vector<struct chat_member*> members = {};
   room_mailbox mailbox{32};
 };
 
@@ -52,10 +52,10 @@ struct loop_context {
 struct chat_member {
   chat_member(cosock::byte_stream& client, loop_context& loop)
       : context(loop), rooms(loop.rooms), outbox(client, outbox_limits) {
-    context.members.insert(this);
+    context.members.push_back(this);
   }
   ~chat_member() {
-    context.members.erase(this);
+    std::erase(context.members, this);
     if (!name.empty()) rooms.remove_member(name);
   }
   void tell(std::string line) { outbox.try_send(line += '\n'); }

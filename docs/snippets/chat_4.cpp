@@ -8,21 +8,22 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 //! [member]
-using member_set = std::set<struct chat_member*>;
+using member_list = std::vector<struct chat_member*>;
 
 constexpr const char* lobby = "lobby";  // the room that every member enters first
 
 /// A client that is connected.
 struct chat_member {
-  chat_member(cosock::tcp_socket& client, member_set& set) : members(set), outbox(client) {
-    members.insert(this);
+  chat_member(cosock::tcp_socket& client, member_list& list) : members(list), outbox(client) {
+    members.push_back(this);
   }
-  ~chat_member() { members.erase(this); }
+  ~chat_member() { std::erase(members, this); }
   void tell(std::string line) { outbox.try_send(line += '\n'); }
 
-  member_set& members;
+  member_list& members;
   cosock::outbox outbox;
   std::string name = {};  // empty until the client has sent one
   std::string room = {};
@@ -31,7 +32,7 @@ struct chat_member {
 
 //! [rooms]
 /// Sends a line to all members of a room.
-void broadcast(member_set& members, const std::string& room, const std::string& line) {
+void broadcast(member_list& members, const std::string& room, const std::string& line) {
   const auto text = std::make_shared<const std::string>(line + '\n');
   for (chat_member* member : members)
     if (member->room == room) member->outbox.try_send(text);
@@ -89,7 +90,7 @@ cosock::task<> receive_lines(cosock::tcp_socket& client, chat_member& member) {
   member.outbox.close();
 }
 
-cosock::task<> handle_client(cosock::tcp_socket& client, member_set& members) {
+cosock::task<> handle_client(cosock::tcp_socket& client, member_list& members) {
   chat_member member(client, members);
   const auto announce_exit = [&]() -> cosock::task<> {
     if (!member.name.empty())
@@ -105,7 +106,7 @@ cosock::task<> run_server(std::string endpoint) {
   cosock::tcp_acceptor acceptor(cosock::endpoint::parse(endpoint));
   std::printf("listening on %s\n", acceptor.local_endpoint().to_string().c_str());
   std::fflush(stdout);
-  member_set members;
+  member_list members;
   const auto handler = [&](cosock::tcp_socket& client) { return handle_client(client, members); };
   co_await cosock::serve(acceptor, handler);
 }

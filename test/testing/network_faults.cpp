@@ -7,6 +7,7 @@
 
 #include <cosock/testing/virtual_loop.hpp>
 
+#include <cstdlib>
 #include <set>
 #include <vector>
 
@@ -278,9 +279,13 @@ std::uint64_t hash_of(std::uint64_t seed) {
 
 }  // namespace
 
+// COSOCK_RUNS is for more than the twenty runs of each build. The hash is that of each compiler, build
+// type and sanitizer; it changes with the model of the network only, and then belongs here.
 BOOST_AUTO_TEST_CASE(a_seed_has_one_hash) {
-  const std::uint64_t expected = hash_of(1);
-  for (int i = 0; i != 19; ++i) BOOST_TEST(hash_of(1) == expected);
+  const char* given = std::getenv("COSOCK_RUNS");
+  const int runs = given != nullptr ? std::atoi(given) : 20;
+  BOOST_REQUIRE(runs > 0);
+  for (int i = 0; i != runs; ++i) BOOST_TEST(hash_of(1) == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(each_seed_has_another_hash) {
