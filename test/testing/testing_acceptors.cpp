@@ -5,6 +5,7 @@
 #define BOOST_TEST_MODULE testing_acceptors
 #include "support.hpp"
 
+#include <cosock/acceptors.hpp>
 #include <cosock/channel.hpp>
 #include <cosock/connect.hpp>
 #include <cosock/local.hpp>
@@ -55,11 +56,30 @@ task<std::unique_ptr<acceptor_under_test>> tcp(cosock::address at) {
 task<std::unique_ptr<acceptor_under_test>> tcp_v4() { return tcp(cosock::address::loopback_v4()); }
 task<std::unique_ptr<acceptor_under_test>> tcp_v6() { return tcp(cosock::address::loopback_v6()); }
 
+template <class Socket>
 task<std::unique_ptr<acceptor_under_test>> local() {
-  const auto connect = [](cosock::local_acceptor& to) -> task<cosock::local_stream_socket> {
-    co_return co_await cosock::connect(to.local_endpoint());
+  using acceptor = cosock::basic_local_acceptor<Socket>;
+  const auto connect = [](acceptor& to) -> task<Socket> {
+    co_return co_await cosock::connect<Socket>(to.local_endpoint());
   };
-  co_return accepting(std::make_unique<cosock::local_acceptor>(cosock::local_endpoint()), connect);
+  co_return accepting(std::make_unique<acceptor>(cosock::local_endpoint()), connect);
+}
+
+/// One of several acceptors, of which the other loop has not taken its own.
+template <class Socket>
+struct first_of_two {
+  cosock::basic_local_acceptors<Socket> all{cosock::local_endpoint(), 2};
+  cosock::basic_shared_acceptor<Socket> first = all.acceptor(0);
+
+  task<Socket> accept() { return first.accept(); }
+  void close() noexcept { first.close(); }
+};
+template <class Socket>
+task<std::unique_ptr<acceptor_under_test>> shared() {
+  const auto connect = [](first_of_two<Socket>& to) -> task<Socket> {
+    co_return co_await cosock::connect<Socket>(to.all.local_endpoint());
+  };
+  co_return accepting(std::make_unique<first_of_two<Socket>>(), connect);
 }
 
 task<memory_stream> connect_memory(memory_listener& to) { co_return co_await to.connect(); }
@@ -70,7 +90,10 @@ task<std::unique_ptr<acceptor_under_test>> memory() {
 const bool registered[] = {
     register_checks("tcp_v4", tcp_v4),
     register_checks("tcp_v6", tcp_v6),
-    register_checks("local", local),
+    register_checks("local", local<cosock::local_stream_socket>),
+    register_checks("seqpacket", local<cosock::local_seqpacket_socket>),
+    register_checks("shared", shared<cosock::local_stream_socket>),
+    register_checks("shared_seqpacket", shared<cosock::local_seqpacket_socket>),
     register_checks("memory", memory, {.one_at_a_time = false}),
 };
 
