@@ -4,10 +4,10 @@
 
 #define BOOST_TEST_MODULE network_faults
 #include "network_fixture.hpp"
+#include "runs.hpp"
 
 #include <cosock/testing/virtual_loop.hpp>
 
-#include <cstdlib>
 #include <set>
 #include <vector>
 
@@ -279,12 +279,10 @@ std::uint64_t hash_of(std::uint64_t seed) {
 
 }  // namespace
 
-// COSOCK_RUNS is for more than the twenty runs of each build. The hash is that of each compiler, build
-// type and sanitizer; it changes with the model of the network only, and then belongs here.
+// The hash is the same with each compiler, build type and sanitizer. It changes with the model of the
+// network only, and then here.
 BOOST_AUTO_TEST_CASE(a_seed_has_one_hash) {
-  const char* given = std::getenv("COSOCK_RUNS");
-  const int runs = given != nullptr ? std::atoi(given) : 20;
-  BOOST_REQUIRE(runs > 0);
+  const int runs = test::number_of_runs(20);
   for (int i = 0; i != runs; ++i) BOOST_TEST(hash_of(1) == 2281676206421576752u);
 }
 

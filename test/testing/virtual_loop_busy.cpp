@@ -7,6 +7,7 @@
 
 #define BOOST_TEST_MODULE virtual_loop_busy
 #include "raw_socket.hpp"
+#include "runs.hpp"
 #include "support.hpp"
 
 #include <cosock/connect.hpp>
@@ -18,7 +19,6 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
-#include <cstdlib>
 #include <deque>
 #include <string>
 #include <string_view>
@@ -90,11 +90,6 @@ task<> converse(cosock::endpoint peer, int& minutes) {
   });
 }
 
-int number_of_runs() {
-  const char* told = std::getenv("COSOCK_TEST_RUNS");
-  return told ? std::atoi(told) : 100;
-}
-
 }  // namespace
 
 /// In 100 runs, or as many as COSOCK_TEST_RUNS says.
@@ -105,7 +100,7 @@ BOOST_AUTO_TEST_CASE(no_limit_expires_while_a_real_peer_is_waited_for) {
   std::deque<helper> spinning;
   for (unsigned i = 0; i != 2 * std::max(1u, std::thread::hardware_concurrency()); ++i)
     spinning.emplace_back(&spin);
-  const int runs = number_of_runs();
+  const int runs = test::number_of_runs(100);
   int minutes = 0;
   cosock::clock::duration longest{};
   for (int i = 0; i != runs; ++i) {
