@@ -81,7 +81,11 @@ struct result {
 
 result run(std::uint64_t seed, int count, int minutes) {
   std::vector<client_state> states(static_cast<std::size_t>(count));
-  cosock::testing::network net({.seed = seed, .link = {.latency = 5ms, .jitter = 10ms}});
+  using cosock::testing::task_order;
+  cosock::testing::network net(
+      {.seed = seed,
+       .link = {.latency = 5ms, .jitter = 10ms},
+       .order = seed % 2 == 0 ? task_order::shuffled : task_order::first_come});
   cosock::testing::host& server = net.host("10.0.0.1", "chat.test");
   std::vector<cosock::testing::host*> clients;
   for (std::size_t i = 0; i != states.size(); ++i) {

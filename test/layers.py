@@ -24,7 +24,7 @@ HEADERS = {
     "net": "connection credentials local_endpoint receive_result socket tcp_options detail/datagram detail/local detail/message",
     "service": "detail/shared_acceptor detail/reconnect detail/serve_state",
     "tls": "tls tls_facts",
-    "testing": "testing/allocation_failures testing/check_report testing/network_options testing/detail/fault_hook",
+    "testing": "testing/allocation_failures testing/check_report testing/network_options testing/task_order testing/detail/fault_hook",
     "asio": "detail/asio_async_stream detail/asio_loop_executor detail/asio_operation detail/asio_sockets "
             "detail/asio_spawn detail/asio_stream",
 }

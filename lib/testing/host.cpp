@@ -11,6 +11,13 @@ namespace cosock::testing {
 
 namespace detail {
 
+void host_reactor::attach(cosock::detail::reactor& below, cosock::detail::engine& above) noexcept {
+  below_ = &below;
+  loop_ = &above;
+  if (host_.in.options.order == task_order::shuffled)
+    shuffled_.emplace(above, host_.random_number());
+}
+
 void host_reactor::add(cosock::detail::io_watch& w, int fd) {
   if (!cosock::detail::is_simulated(fd))
     throw std::logic_error(
@@ -27,8 +34,14 @@ void host_reactor::remove(cosock::detail::io_watch& w) noexcept {
 
 unsigned host_reactor::wait(std::int64_t deadline, bool) {
   loop_->stamp = static_cast<std::uint64_t>(now());
+  if (shuffled_) shuffled_->gather();
   host_.deliver_events();
-  return deadline <= host_.in.now ? unsigned{time_passed} : 0u;
+  const bool is_late = deadline <= host_.in.now;
+  if (!shuffled_) return is_late ? unsigned{time_passed} : 0u;
+  if (is_late) loop_->expire_timers(host_.in.now);
+  shuffled_->gather();
+  shuffled_->offer();
+  return 0;
 }
 
 void host_reactor::wake() noexcept {

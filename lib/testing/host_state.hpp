@@ -10,6 +10,7 @@
 
 #include "loop/dump.hpp"
 #include "loop/engine.hpp"
+#include "testing/shuffled_tasks.hpp"
 #include "testing/simulation.hpp"
 
 #include <atomic>
@@ -29,10 +30,7 @@ class host_reactor final : public cosock::detail::reactor_layer {
     watches_.previous = watches_.following = &watches_;
   }
 
-  void attach(cosock::detail::reactor& below, cosock::detail::engine& above) noexcept override {
-    below_ = &below;
-    loop_ = &above;
-  }
+  void attach(cosock::detail::reactor& below, cosock::detail::engine& above) noexcept override;
   void add(cosock::detail::io_watch& w, int fd) override;
   void add_writable(cosock::detail::io_watch& w) noexcept override { host_.add_writable(w); }
   void remove(cosock::detail::io_watch& w) noexcept override;
@@ -51,6 +49,7 @@ class host_reactor final : public cosock::detail::reactor_layer {
   cosock::detail::engine* loop_ = nullptr;
   std::atomic<bool>& any_woken_;
   cosock::detail::link watches_;
+  std::optional<shuffled_tasks> shuffled_;  // not for those that are first come, first served
 };
 
 class host_loop final : public loop {

@@ -30,23 +30,6 @@ std::uint64_t seed_of(const virtual_loop_options& options) {
   return seed_from_environment(std::uint64_t{device()} << 32 | device());
 }
 
-bool is_empty(const link& head) noexcept { return head.following == &head; }
-
-/// Moves all entries of a list to the end of another one.
-void append(link& to, link& from) noexcept {
-  while (!is_empty(from)) {
-    link& first = *from.following;
-    first.unlink();
-    first.insert_before(to);
-  }
-}
-
-std::size_t length(const link& head) noexcept {
-  std::size_t n = 0;
-  for (const link* l = head.following; l != &head; l = l->following) ++n;
-  return n;
-}
-
 }  // namespace
 
 virtual_reactor_owner::virtual_reactor_owner(std::unique_ptr<virtual_reactor> reactor) noexcept
@@ -55,21 +38,13 @@ virtual_reactor_owner::~virtual_reactor_owner() = default;
 
 virtual_reactor::virtual_reactor(const virtual_loop_options& options,
                                  std::shared_ptr<virtual_time> time)
-    : options_(options), seed_(seed_of(options)), random_(seed_), time_(std::move(time)) {
-  for (link* head : {&round_, &arrived_, &yielded_[0], &yielded_[1]})
-    cosock::detail::make_circular(*head);
-}
-
-virtual_reactor::~virtual_reactor() {
-  choice_.unlink();
-  for (link* head : {&round_, &arrived_, &yielded_[0], &yielded_[1]})
-    while (!is_empty(*head)) head->following->unlink();
-}
+    : options_(options), seed_(seed_of(options)), random_(seed_), time_(std::move(time)) {}
 
 void virtual_reactor::attach(reactor& below, engine& above) noexcept {
   below_ = &below;
   loop_ = &above;
   loop_->stamp = static_cast<std::uint64_t>(time_->now);
+  if (options_.order == task_order::shuffled) shuffled_.emplace(above, random_.next());
 }
 
 void virtual_reactor::add(io_watch& w, int fd) {
@@ -96,18 +71,18 @@ std::string virtual_reactor::waits() const { return cosock::detail::task_lines(*
 
 // Called at the beginning of each turn; what is ready is run after it.
 unsigned virtual_reactor::wait(std::int64_t deadline, bool may_wait) {
-  const bool shuffled = options_.order == task_order::shuffled;
-  if (shuffled) gather();
+  if (shuffled_) shuffled_->gather();
   unsigned found = look();
   if (deadline <= time_->now) {
     found |= pass_time(deadline);
-  } else if (may_wait && !has_gathered() && !loop_->has_ready() && !(found & more_input)) {
+  } else if (may_wait && !(shuffled_ && !shuffled_->is_empty()) && !loop_->has_ready() &&
+             !(found & more_input)) {
     found |= is_owed_input() ? wait_in_real_time(deadline) : pass_time(deadline);
   }
   loop_->stamp = static_cast<std::uint64_t>(time_->now);
-  if (shuffled) {
-    gather();
-    offer_choice();
+  if (shuffled_) {
+    shuffled_->gather();
+    shuffled_->offer();
   }
   return found;
 }
@@ -141,52 +116,9 @@ unsigned virtual_reactor::pass_time(std::int64_t deadline) {
   if (deadline == INT64_MAX)
     throw stuck(waits() + "\n(the seed of the loop is " + std::to_string(seed_) + ')');
   time_->now = std::max(time_->now, deadline);
-  if (options_.order == task_order::first_come) return time_passed;
+  if (!shuffled_) return time_passed;
   loop_->expire_timers(time_->now);
   return 0;
-}
-
-// The shuffled order: all ready operations are taken out of the queues of the scheduler, which finds one
-// operation there, the choice.
-
-void virtual_reactor::gather() noexcept {
-  choice_.unlink();
-  append(arrived_, loop_->ready_queue());
-  append(yielded_[1], loop_->next_turn());
-}
-
-bool virtual_reactor::has_gathered() const noexcept {
-  return !is_empty(round_) || !is_empty(arrived_) || !is_empty(yielded_[0]) ||
-         !is_empty(yielded_[1]);
-}
-
-void virtual_reactor::offer_choice() noexcept {
-  if (has_gathered()) choice_.insert_before(loop_->ready_queue());
-}
-
-void virtual_reactor::fire_chosen() {
-  gather();
-  while (is_empty(round_) && has_gathered()) {
-    append(round_, arrived_);
-    append(round_, yielded_[0]);
-    append(yielded_[0], yielded_[1]);
-  }
-  const std::size_t of_round = length(round_);
-  const std::size_t all = of_round + length(arrived_);
-  if (all == 0) return;
-  std::size_t at = random_.below(all);
-  link* chosen = at < of_round ? round_.following : arrived_.following;
-  if (at >= of_round) at -= of_round;
-  while (at-- != 0) chosen = chosen->following;
-  chosen->unlink();
-  // Half of the times a task has a small budget: an operation that could complete at once, the first or
-  // one of the next, yields before.
-  if (random_.chance(0.5)) loop_->budget = static_cast<int>(random_.below(4));
-  static_cast<operation&>(*chosen).fire();
-  while (loop_->next) std::exchange(loop_->next, nullptr).resume();
-  gather();
-  // In the next turn, so that the loop looks for input between any two.
-  if (has_gathered()) choice_.insert_before(loop_->next_turn());
 }
 
 }  // namespace detail

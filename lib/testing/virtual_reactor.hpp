@@ -10,16 +10,16 @@
 
 #include "loop/engine.hpp"
 #include "testing/random.hpp"
+#include "testing/shuffled_tasks.hpp"
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace cosock::testing::detail {
 
 using cosock::detail::engine;
 using cosock::detail::io_watch;
-using cosock::detail::link;
-using cosock::detail::operation;
 
 /// The present of one loop, or of the loops of all hosts of a network.
 struct virtual_time {
@@ -31,7 +31,6 @@ struct virtual_time {
 class virtual_reactor final : public cosock::detail::reactor_layer {
  public:
   virtual_reactor(const virtual_loop_options&, std::shared_ptr<virtual_time>);
-  ~virtual_reactor();
 
   void attach(cosock::detail::reactor& below, engine& above) noexcept override;
 
@@ -56,21 +55,9 @@ class virtual_reactor final : public cosock::detail::reactor_layer {
   std::string waits() const;
 
  private:
-  /// The one operation in the queue of the scheduler when the order is shuffled: runs another one.
-  struct choice final : operation {
-    explicit choice(virtual_reactor& owner) noexcept : owner(owner) {}
-    void fire() override { owner.fire_chosen(); }
-    void cancel() noexcept override {}
-    virtual_reactor& owner;
-  };
-
   unsigned look();
   unsigned wait_in_real_time(std::int64_t deadline);
   unsigned pass_time(std::int64_t deadline);
-  void gather() noexcept;
-  void offer_choice() noexcept;
-  void fire_chosen();
-  bool has_gathered() const noexcept;
 
   const virtual_loop_options options_;
   const std::uint64_t seed_;
@@ -79,13 +66,7 @@ class virtual_reactor final : public cosock::detail::reactor_layer {
   cosock::detail::reactor* below_ = nullptr;
   engine* loop_ = nullptr;
   std::vector<io_watch*> watches_;
-
-  // Ready operations, when the order is shuffled: those of this round, and those that became ready in it.
-  // One that yields takes part from the round after the next: all that were ready have run then.
-  link round_;
-  link arrived_;
-  link yielded_[2];
-  choice choice_{*this};
+  std::optional<shuffled_tasks> shuffled_;  // not for those that are first come, first served
 };
 
 }  // namespace cosock::testing::detail

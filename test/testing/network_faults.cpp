@@ -8,6 +8,7 @@
 
 #include <cosock/testing/virtual_loop.hpp>
 
+#include <algorithm>
 #include <set>
 #include <vector>
 
@@ -290,4 +291,40 @@ BOOST_AUTO_TEST_CASE(each_seed_has_another_hash) {
   std::set<std::uint64_t> hashes;
   for (std::uint64_t seed = 1; seed != 6; ++seed) hashes.insert(hash_of(seed));
   BOOST_TEST(hashes.size() == 5u);
+}
+
+namespace {
+
+/// The order in which ten tasks of a host run that become ready at the same time.
+std::vector<int> order_of_tasks(const cosock::testing::network_options& options) {
+  two_hosts hosts(options);
+  std::vector<int> order;
+  hosts.client.start([&order]() -> task<> {
+    const auto note = [&order](int i) -> task<> {
+      co_await cosock::sleep_for(1s);
+      order.push_back(i);
+    };
+    co_await cosock::with_nursery([&](cosock::nursery& n) -> task<> {
+      for (int i = 0; i != 10; ++i) n.start(note, i);
+      co_return;
+    });
+  });
+  hosts.net.run();
+  return order;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_shuffled_order_of_the_tasks_of_a_host_is_that_of_the_seed) {
+  using cosock::testing::task_order;
+  const std::vector<int> in_order = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  BOOST_TEST(order_of_tasks({.seed = 1}) == in_order);
+  std::set<std::vector<int>> orders;
+  for (std::uint64_t seed = 0; seed != 20; ++seed) {
+    const std::vector<int> order = order_of_tasks({.seed = seed, .order = task_order::shuffled});
+    BOOST_TEST(order == order_of_tasks({.seed = seed, .order = task_order::shuffled}));
+    BOOST_TEST(std::is_permutation(order.begin(), order.end(), in_order.begin()));
+    orders.insert(order);
+  }
+  BOOST_TEST(orders.size() == 20u);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cosock/duration.hpp>
+#include <cosock/testing/task_order.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -51,6 +52,8 @@ struct network_options {
   std::uint64_t seed = 1;
   /// Of all pairs of hosts that network::link() does not name.
   link_options link = {};
+  /// Of the tasks of each host.
+  task_order order = task_order::first_come;
 };
 
 }  // namespace cosock::testing

@@ -5,6 +5,7 @@
 #include <cosock/clock.hpp>
 #include <cosock/duration.hpp>
 #include <cosock/loop.hpp>
+#include <cosock/testing/task_order.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -27,12 +28,6 @@ struct COSOCK_API virtual_reactor_owner {
 };
 
 }  // namespace detail
-
-/// In which order tasks run that are ready at the same time.
-enum class task_order {
-  first_come,  ///< in the order in which they became ready, as on every other loop
-  shuffled,    ///< a random one each time; operations that could complete at once may yield before
-};
 
 /// What happens when nothing but input from outside can go on: descriptors of the system, operations of
 /// Asio, answers of name servers.
