@@ -6,9 +6,9 @@
 
 namespace cosock {
 
-/// What a cosock::task can `co_await`, and what when_all(), with_timeout(), as_result() and the other
-/// combinators take: a task, an operation that a function of this library returns, or a combination of
-/// those.
+/// A type that a cosock::task can `co_await`, and that when_all(), with_timeout(), as_result() and the
+/// other combinators take: a task, an operation that a function of this library returns, or a
+/// combination of those.
 ///
 /// An awaitable does nothing until it is awaited. It is awaited once, as an rvalue, in a cosock::task,
 /// on the loop to which its object belongs; one that is destroyed before has no effect. Each is a

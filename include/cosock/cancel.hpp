@@ -258,8 +258,8 @@ class COSOCK_API cancel_scope final : private detail::timeout_scope {
   void clear_deadline() noexcept;
 
   /// Awaits `operation` inside the scope. Returns its result. Throws `error::timed_out` if the deadline
-  /// ended it, and what() says how far ahead it was when it was set; `error::cancelled` if cancel() or an enclosing scope did; std::logic_error if the
-  /// scope is running already.
+  /// ended it, and what() says how far ahead it was when it was set; `error::cancelled` if cancel() or
+  /// an enclosing scope did; std::logic_error if the scope is running already.
   template <class A>
   auto run(A&& operation) {
     return detail::scope_awaiter<detail::operand_t<A>>(*this, std::forward<A>(operation));

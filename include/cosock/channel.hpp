@@ -138,7 +138,7 @@ class COSOCK_AWAITABLE channel_receive_operation final
 template <class T>
 class basic_channel_send_operation : public waiter {
  public:
-  /// What it waits to send.
+  /// The value that it waits to send.
   T& value() noexcept { return *value_; }
   void describe_operation(wait_report& to) const override {
     to.operation("channel::send()");

@@ -53,7 +53,7 @@ class basic_connection {
   /// Whether draining() would not wait.
   [[nodiscard]] bool is_draining() const noexcept { return draining_.is_set(); }
 
-  /// For a handler inside with_tls(): what the handshake has agreed on, and the certificate of the client
+  /// For a handler inside with_tls(): the results of the handshake, and the certificate of the client
   /// (<cosock/tls_facts.hpp>). Null on a connection without TLS.
   [[nodiscard]] const tls_facts* tls() const noexcept { return tls_; }
 

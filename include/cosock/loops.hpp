@@ -30,7 +30,7 @@ namespace detail {
 /// more than max_loops.
 COSOCK_API unsigned loop_count(std::optional<unsigned> n);
 
-/// What one of several loops does. Made by the caller, run and destroyed on the loop's thread.
+/// The work of one of several loops. Made by the caller, run and destroyed on the loop's thread.
 class loop_body {
  public:
   virtual task<> run(unsigned index) = 0;

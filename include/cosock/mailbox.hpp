@@ -34,7 +34,7 @@ class COSOCK_API mailbox_base : public std::enable_shared_from_this<mailbox_base
   bool wake() noexcept;
   /// Whether the mailbox can be received from on this loop.
   bool is_on(loop_state& loop) const noexcept;
-  /// On the loop: hands over what there is, with the mutex held.
+  /// On the loop: hands over the values that have arrived, with the mutex held.
   virtual void deliver() noexcept = 0;
 
   mutable std::mutex mutex_;

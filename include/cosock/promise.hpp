@@ -21,7 +21,7 @@ namespace detail {
 [[noreturn]] COSOCK_API void raise_promise_set();
 COSOCK_API failure broken_promise_failure() noexcept;
 
-/// What a promise, its future and a pending get() share: the one allocation of the three.
+/// The state that a promise, its future and a pending get() share: the one allocation of the three.
 template <class T>
 struct promised {
   static_assert(std::is_void_v<T> || std::is_object_v<T>, "a promise has a value, not a reference");

@@ -24,7 +24,7 @@ struct retry_event {
   std::size_t attempt;  ///< number of waits since the last success, with this one: from 1
 };
 
-/// How long a client waits between connections, and when it gives up. The n-th wait since the last
+/// How long a client waits between connections, and when it stops trying. The n-th wait since the last
 /// success, from 1, is a uniformly distributed random number between 0 and min(cap, base * 2^(n-1))
 /// ("full jitter"), so clients that lost the same server do not return at the same time.
 struct reconnecting_client_options {

@@ -12,7 +12,7 @@ namespace cosock {
 /// Which addresses a look-up wants.
 enum class family : unsigned char { any, v4, v6 };
 
-/// What a look-up is to find.
+/// The addresses that a look-up is to find.
 struct resolve_options {
   cosock::family family = cosock::family::any;  ///< addresses of this family only
   /// For binding: an empty host means all interfaces, not loopback. That is [::] alone, which

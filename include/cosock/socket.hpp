@@ -18,8 +18,8 @@ namespace cosock {
 /// that outlives the call, and for an awaitable the `co_await`.
 using socket_hook = observer<int>;
 
-/// What all sockets share. The descriptor is close-on-exec. Setters and getters throw system_error
-/// with the system's code, or `error::closed`.
+/// The common part of all sockets. The descriptor is close-on-exec. Setters and getters throw
+/// system_error with the system's code, or `error::closed`.
 template <class Interface, class Endpoint>
 class COSOCK_API basic_socket : public descriptor_handle<Interface> {
  public:
@@ -64,7 +64,7 @@ class COSOCK_API acceptor_interface {
 
 extern template class descriptor_handle<acceptor_interface>;
 
-/// What all acceptors share. The descriptor is close-on-exec.
+/// The common part of all acceptors. The descriptor is close-on-exec.
 template <class Endpoint>
 class COSOCK_API basic_acceptor : public descriptor_handle<acceptor_interface> {
  public:

@@ -11,7 +11,7 @@
 
 namespace cosock {
 
-/// What a certificate says. It was verified if the context of the connection verifies certificates.
+/// The facts of a certificate. It was verified if the context of the connection verifies certificates.
 struct tls_certificate {
   std::string subject;  ///< distinguished name (RFC 2253), such as `CN=client 7,O=Example`
   std::string issuer;   ///< the same of the authority

@@ -25,10 +25,10 @@ enum class tls_roots : unsigned char {
   none     ///< only those that are added
 };
 
-/// What a TLS client trusts and offers. By default it trusts the authorities of the system; it
-/// verifies the chain and the name of every server, with the DNS names and IP addresses of the
-/// certificate (subjectAltName) only; it asks for the name that it connects to (SNI); and it speaks TLS 1.2
-/// and 1.3.
+/// The authorities that a TLS client trusts, and the certificate and protocols that it offers. By
+/// default it trusts the authorities of the system; it verifies the chain and the name of every server,
+/// with the DNS names and IP addresses of the certificate (subjectAltName) only; it asks for the name
+/// that it connects to (SNI); and it speaks TLS 1.2 and 1.3.
 ///
 /// One context serves any number of connections, on all loops and threads, and must outlive the calls of
 /// tls_connect() and tls_over(), not the streams. The functions may be called at any time and on any

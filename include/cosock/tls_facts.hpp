@@ -12,7 +12,7 @@ namespace cosock {
 /// The version of the protocol.
 enum class tls_version : unsigned char { tls_1_2, tls_1_3 };
 
-/// What a TLS handshake has agreed on, and who the peer is.
+/// The results of a TLS handshake, and who the peer is.
 struct tls_facts {
   tls_version version = tls_version::tls_1_3;  ///< of the protocol
   std::string cipher;       ///< the name of RFC 8446, section B.4, such as TLS_AES_128_GCM_SHA256

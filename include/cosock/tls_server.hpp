@@ -33,9 +33,9 @@ enum class tls_unknown_name : unsigned char {
   refuse        ///< refuses the client, with the alert unrecognized_name
 };
 
-/// The certificates of a TLS server, and what it asks for. By default it speaks TLS 1.2 and 1.3, asks for no client
-/// certificates, and lets clients resume their sessions: with keys that all loops share, that change each
-/// hour, and that stay when certificates are replaced.
+/// The certificates of a TLS server, and its demands on clients. By default it speaks TLS 1.2 and 1.3,
+/// asks for no client certificates, and lets clients resume their sessions: with keys that all loops
+/// share, that change each hour, and that stay when certificates are replaced.
 ///
 /// One context serves any number of connections, on all loops and threads, and must outlive the
 /// calls of serve() and tls_accept(), not the streams. The functions may be called at any time and on any

@@ -61,7 +61,7 @@ class COSOCK_API tls_stream final : public byte_stream {
     return finish(finish_options{.timeout = timeout});
   }
 
-  /// What the handshake has agreed on, with the certificate of the peer. This and the functions below throw
+  /// The results of the handshake, with the certificate of the peer. This and the functions below throw
   /// `error::closed` on a stream that was closed or moved from.
   [[nodiscard]] tls_facts facts() const;
   /// The application protocol that both sides have agreed on (ALPN); empty if they have not.

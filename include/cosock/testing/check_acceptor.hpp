@@ -53,7 +53,7 @@ std::unique_ptr<acceptor_under_test> accepting(std::unique_ptr<Acceptor> accepto
   return std::make_unique<owner>(std::move(acceptor), std::move(connect));
 }
 
-/// What a kind of acceptor promises.
+/// The promises of a kind of acceptor.
 struct acceptor_traits {
   /// A second accept() while one is pending fails with `error::busy`.
   bool one_at_a_time = true;

@@ -44,7 +44,7 @@ struct datagram_pair {
   Endpoint second_at;                   ///< where `second` is sent to
 };
 
-/// What a kind of datagram socket promises. The defaults are those of UDP on the loopback interface.
+/// The promises of a kind of datagram socket. The defaults are those of UDP on the loopback interface.
 struct datagram_traits {
   /// The size of the largest datagram, at least 1,000.
   std::size_t largest = 65507;

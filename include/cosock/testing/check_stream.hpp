@@ -31,8 +31,8 @@ struct stream_pair {
   std::unique_ptr<byte_stream> second;              ///< the other end
 };
 
-/// What a kind of stream promises. The defaults are those of a TCP connection; a promise that does not
-/// apply leaves out the checks that need it.
+/// The promises of a kind of stream. The defaults are those of a TCP connection; a promise that does
+/// not apply leaves out the checks that need it.
 struct stream_traits {
   /// Ends the connection so that the peer receives connection_reset; null if there is no such way.
   void (*reset)(byte_stream&) = nullptr;

@@ -22,7 +22,7 @@ namespace detail {
 class faulty_state;
 }
 
-/// What goes wrong in one direction of a stream. The default: nothing.
+/// The faults of one direction of a stream. The default: nothing.
 struct direction_faults {
   /// The largest number of bytes that one transfer moves, at least 1. std::nullopt: no limit.
   std::optional<std::size_t> piece = std::nullopt;
@@ -35,7 +35,7 @@ struct direction_faults {
   std::optional<std::uint64_t> end_at = std::nullopt;
 };
 
-/// What goes wrong in a faulty stream.
+/// The faults of a faulty stream.
 struct fault_plan {
   direction_faults receive = {};  ///< of receives
   direction_faults send = {};     ///< of sends

@@ -12,7 +12,7 @@
 
 namespace cosock::testing {
 
-/// What for_each_failure() makes go wrong in a run.
+/// The kinds of failure that for_each_failure() causes.
 enum class failure_kind {
   none,          ///< the first run, without a failure
   error,         ///< an operation of a stream, or a point, fails with an error
@@ -78,7 +78,7 @@ class failure_found : public std::runtime_error {
   /// With the text, the kind and the step.
   failure_found(const std::string& what, failure_kind kind, std::size_t step)
       : std::runtime_error(what), kind_(kind), step_(step) {}
-  /// What was made to fail.
+  /// The kind of the failure.
   [[nodiscard]] failure_kind kind() const noexcept { return kind_; }
   /// The number of the operation, turn or allocation, from 1; 0 for the run without a failure.
   [[nodiscard]] std::size_t step() const noexcept { return step_; }

@@ -15,7 +15,7 @@ namespace detail {
 class memory_link;
 }
 
-/// What happens to datagrams on their way. Each number is a probability, from 0 to 1.
+/// The fate of datagrams on their way. Each number is a probability, from 0 to 1.
 struct datagram_faults {
   double loss = 0;         ///< it does not arrive
   double duplication = 0;  ///< it arrives twice

@@ -135,7 +135,7 @@ class COSOCK_API network {
 
   /// The virtual time since the beginning.
   [[nodiscard]] time_span elapsed() const noexcept;
-  /// A hash of what has happened: times, hosts, ports, packets and their bytes.
+  /// A hash of the run: times, hosts, ports, packets and their bytes.
   [[nodiscard]] std::uint64_t trace_hash() const noexcept;
 
  private:

@@ -29,7 +29,7 @@ struct link_options {
   double reordering = 0;
 };
 
-/// What becomes of packets in a partition.
+/// The fate of packets in a partition.
 enum class outage : unsigned char {
   none,         ///< they arrive
   silent,       ///< they are lost, and nobody hears of it

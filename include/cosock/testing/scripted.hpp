@@ -20,7 +20,7 @@ class script_player;
 struct script_step;
 }  // namespace detail
 
-/// What a peer does, step by step: `script().expect("HELO me\r\n").send("250 ok\r\n").end()`. Each function
+/// The steps of a peer: `script().expect("HELO me\r\n").send("250 ok\r\n").end()`. Each function
 /// adds a step, and returns the script. Throws std::logic_error for a step that cannot follow.
 class COSOCK_API script {
  public:

@@ -47,7 +47,7 @@ struct virtual_loop_options {
   bool closed = false;
 };
 
-/// What run() of a virtual loop throws when no task can go on: each waits for another one, or for
+/// Thrown by run() of a virtual loop when no task can go on: each waits for another one, or for
 /// something that nobody will do. what() lists the tasks, and what each waits for.
 class COSOCK_API stuck : public std::runtime_error {
  public:
