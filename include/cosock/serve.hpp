@@ -34,7 +34,8 @@ struct serve_options {
   /// set: that of the acceptor. A number requires an acceptor with set_backlog().
   std::optional<int> backlog = std::nullopt;
   /// How long handlers may continue after the server stops, before they are cancelled. Zero or less:
-  /// cancelled at once; `unlimited`: never.
+  /// cancelled at once; `unlimited`: never. If handlers are cancelled after that time, `on_error` is
+  /// called once, with `error::timed_out` and their number in what().
   time_span drain = std::chrono::seconds(10);
   /// The time limit for ending a connection that its handler leaves open, see byte_stream::finish().
   /// Zero or less: it is closed at once.
@@ -62,6 +63,7 @@ struct serve_options {
 struct serve_counters {
   std::uint64_t accepted = 0;  ///< connections
   std::uint64_t failed = 0;    ///< connections whose handler ended with an error
+  std::uint64_t cut = 0;       ///< connections whose handler was cancelled: after the drain time
   std::uint64_t denied = 0;    ///< connections that the filter did not permit; not in `accepted`
   std::uint64_t rejected = 0;  ///< errors of accept() because the system had no room
   std::uint64_t accept_errors = 0;  ///< all errors of accept() after which serving continued

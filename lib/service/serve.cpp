@@ -12,6 +12,7 @@
 #include "core/print.hpp"
 #include "core/scheduler.hpp"
 #include "core/standard_numbers.hpp"
+#include "core/text.hpp"
 #include "io/byte_counter.hpp"
 #include "io/descriptor.hpp"
 
@@ -205,7 +206,10 @@ event& serve_state::draining() noexcept { return handle_.draining_; }
 /// Memory for the text of a source may be missing: the error is reported without it.
 void serve_state::handler_failed(const endpoint* peer, const kept_io_object& kept) noexcept {
   const std::exception_ptr e = std::current_exception();
-  if (is_cancelled(failure_of(e))) return;
+  if (is_cancelled(failure_of(e))) {
+    if (connections_.is_cancelled()) ++handle_.counters_.cut;
+    return;
+  }
   ++handle_.counters_.failed;
   std::string source;
   try {
@@ -361,7 +365,20 @@ task<> serve_state::accept_and_drain() {
   } catch (const boost::system::system_error& e) {
     if (e.code() != error::timed_out) throw;
   }
+  if (handle_.counters_.cut != 0 && options_.drain.count() > 0) report_cut();
   if (failed) std::rethrow_exception(failed);
+}
+
+/// Reports that the drain time was too short for some.
+void serve_state::report_cut() noexcept {
+  const std::uint64_t n = handle_.counters_.cut;
+  try {
+    raise_as(own_failure(error::timed_out),
+             "drain: " + std::to_string(n) + (n == 1 ? " connection was" : " connections were") +
+                 " cut: " + text_of(passed_limit::of_duration(options_.drain.count())));
+  } catch (...) {
+    report(std::current_exception());
+  }
 }
 
 task<> serve_state::accept_all(nursery& handlers) {

@@ -113,7 +113,9 @@ task<> drains(Stop stop, bool cancelled) {
   };
   co_await cosock::when_all(serve_state(), clients());
   BOOST_TEST(how == (cancelled ? make_error_code(cosock::error::cancelled) : error_code()));
-  BOOST_TEST(told.errors.empty());
+  BOOST_TEST_REQUIRE(told.errors.size() == 1u);
+  BOOST_TEST(told.errors[0] == "drain: 1 connection was cut: the time limit of 60 s has passed");
+  BOOST_TEST(handle.counters().cut == 1u);
   BOOST_TEST(handle.counters().failed == 0u);
   BOOST_TEST(handle.counters().active == 0u);
 }
@@ -136,7 +138,11 @@ COROUTINE_TEST_CASE(no_drain_cancels_at_once) {
     handle.stop();
     BOOST_TEST(co_await has_ended(s));
   };
+  observed told;
+  options.on_error = told;
   co_await cosock::when_all(cosock::serve(acceptor, &echo, handle, options), client());
+  BOOST_TEST(handle.counters().cut == 1u);
+  BOOST_TEST(told.errors.empty());  // as was asked for
 }
 
 /// A handler that does not listen to cancellation holds the server up, and is not left behind.

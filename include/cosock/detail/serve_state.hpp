@@ -88,6 +88,7 @@ class COSOCK_API serve_state {
  private:
   class stop_on_cancellation;
   task<> accept_and_drain();
+  void report_cut() noexcept;
   task<> accept_all(nursery& handlers);
   void accept_failed(int error) noexcept;
   void connection_ended() noexcept;
