@@ -25,17 +25,23 @@ cosock::detail::simulated_answer machine::look_up(const std::string& wanted, boo
     found.outcome = answer::kind::not_found;
     return found;
   }
-  const name_options& how = entry->second.options;
-  found.delay = how.answers ? how.delay.count() : INT64_MAX;
+  bool fails = false;
+  for (const name_options* how :
+       {v4 ? &entry->second.v4 : nullptr, v6 ? &entry->second.v6 : nullptr}) {
+    if (!how) continue;
+    found.delay =
+        std::max<std::int64_t>(found.delay, how->answers ? how->delay.count() : INT64_MAX);
+    fails = fails || how->fails;
+  }
   for (const address& a : entry->second.addresses) {
-    if (a.is_v4() ? !v4 : !v6) continue;
+    if (a.is_v4() ? !v4 || entry->second.v4.fails : !v6 || entry->second.v6.fails) continue;
     answer::entry e;
     const ip_bytes bytes = bytes_of(a);
     std::copy(bytes.begin(), bytes.end(), e.bytes);
     found.addresses.push_back(e);
   }
-  if (found.addresses.empty()) found.outcome = answer::kind::not_found;
-  if (how.fails) found.outcome = answer::kind::failed;
+  if (found.addresses.empty())
+    found.outcome = fails ? answer::kind::failed : answer::kind::not_found;
   return found;
 }
 

@@ -138,7 +138,7 @@ testing::host& network_state::add(std::vector<address> addresses, std::string_vi
   auto state = std::make_unique<host_state>(kernel, any_woken);
   hosts.push_back(std::unique_ptr<testing::host>(new testing::host(std::move(state))));
   if (!name.empty() && !in.names.contains(lower(name)))
-    in.names[lower(name)] = {std::move(addresses), {}};
+    in.names[lower(name)].addresses = std::move(addresses);
   return *hosts.back();
 }
 
@@ -255,10 +255,21 @@ void network::heal() {
 void network::set_name(std::string_view name, std::initializer_list<std::string_view> addresses,
                        const name_options& options) {
   detail::check_name("network::set_name", name);
+  const auto is_meant = [&options](const address& a) {
+    return options.family == family::any || a.is_v4() == (options.family == family::v4);
+  };
   std::vector<address> parsed;
-  for (const std::string_view text : addresses)
+  for (const std::string_view text : addresses) {
     parsed.push_back(detail::parse("network::set_name", text));
-  state_->in.names[detail::lower(name)] = {std::move(parsed), options};
+    if (!is_meant(parsed.back()))
+      throw std::invalid_argument("cosock: network::set_name: " + std::string(text) +
+                                  " is not an address of the family in the options");
+  }
+  detail::host_name_entry& entry = state_->in.names[detail::lower(name)];
+  std::erase_if(entry.addresses, is_meant);
+  entry.addresses.insert(entry.addresses.end(), parsed.begin(), parsed.end());
+  if (options.family != family::v6) entry.v4 = options;
+  if (options.family != family::v4) entry.v6 = options;
 }
 
 void network::at(time_span time, std::function<void()> function) {

@@ -38,7 +38,8 @@ struct one_way {
 
 struct host_name_entry {
   std::vector<address> addresses;
-  name_options options;
+  name_options v4;  // how they are looked up
+  name_options v6;
 };
 
 class simulation final : public cosock::detail::simulated_calls {

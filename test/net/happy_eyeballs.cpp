@@ -1,7 +1,8 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// connect() to names, of whose addresses a name server tells at different times.
+// connect() to names, of whose addresses a name server tells at different times. The exact times are
+// tested on the simulated network (testing/network_connect.cpp).
 
 #include <cosock/connect.hpp>
 
@@ -87,41 +88,6 @@ bool takes_less_than(std::chrono::milliseconds limit, F function) {
 }
 
 }  // namespace
-
-NETWORK_TEST_CASE(an_answer_that_never_comes_delays_the_other_family_by_50_ms) {
-  world w;
-  const tcp_acceptor v4 = w.listen(address::loopback_v4());
-  BOOST_TEST(takes_less_than(500ms, [&] {
-    const auto begin = cosock::clock::now();
-    connecting client = w.start("silent-v6.test", v4);
-    w.finish(client);
-    BOOST_TEST((cosock::clock::now() - begin >= 50ms));
-    BOOST_TEST(client.result().remote_endpoint() == v4.local_endpoint());
-  }));
-}
-
-NETWORK_TEST_CASE(v6_addresses_do_not_wait_for_the_answer_about_v4) {
-  world w;
-  const tcp_acceptor v6 = w.listen(address::loopback_v6());
-  BOOST_TEST(takes_less_than(50ms, [&] {
-    connecting client = w.start("silent-v4.test", v6);
-    w.finish(client);
-    BOOST_TEST(client.result().remote_endpoint() == v6.local_endpoint());
-  }));
-}
-
-NETWORK_TEST_CASE(that_there_are_no_v6_addresses_ends_the_wait_for_them) {
-  world w;
-  const tcp_acceptor v4 = w.listen(address::loopback_v4());
-  for (const char* host : {"none-v6.test", "broken-v6.test"}) {
-    const bool quick = takes_less_than(50ms, [&] {
-      connecting client = w.start(host, v4);
-      w.finish(client);
-      BOOST_TEST(client.result().remote_endpoint() == v4.local_endpoint());
-    });
-    BOOST_TEST(quick, host);
-  }
-}
 
 NETWORK_TEST_CASE(v6_addresses_alone_are_used) {
   world w;

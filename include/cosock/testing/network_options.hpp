@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cosock/duration.hpp>
+#include <cosock/resolve.hpp>
 #include <cosock/testing/task_order.hpp>
 
 #include <cstddef>
@@ -38,6 +39,8 @@ enum class outage : unsigned char {
 
 /// How a name of a simulated network is looked up.
 struct name_options {
+  /// The addresses that this is about: a name server may answer about IPv6 later than about IPv4.
+  cosock::family family = cosock::family::any;
   /// The time until the answer.
   time_span delay = std::chrono::nanoseconds(0);
   /// Whether there is an answer at all.
