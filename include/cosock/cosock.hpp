@@ -69,6 +69,9 @@
 #include <cosock/local_datagram.hpp>
 #include <cosock/udp.hpp>
 
+// With the service manager, and with the next process
+#include <cosock/inherited.hpp>
+
 // Names
 #include <cosock/address.hpp>
 #include <cosock/address_range.hpp>
