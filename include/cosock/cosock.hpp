@@ -71,6 +71,7 @@
 
 // With the service manager, and with the next process
 #include <cosock/inherited.hpp>
+#include <cosock/notify.hpp>
 
 // Names
 #include <cosock/address.hpp>
