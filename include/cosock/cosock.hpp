@@ -70,6 +70,7 @@
 #include <cosock/udp.hpp>
 
 // With the service manager, and with the next process
+#include <cosock/hand_over.hpp>
 #include <cosock/inherited.hpp>
 #include <cosock/notify.hpp>
 
