@@ -850,6 +850,114 @@ multicast)
 readme)
   [ "$(timeout 20 ./readme)" = hello ] || die "the sample of the README does not print hello"
   ;;
+restarting)
+  # start_restarting COMMAND...: as start_server, but the output stays open for the next processes.
+  start_restarting() {
+    : >"$work/server-output"
+    : >"$work/server-errors"
+    "$@" >"$work/server-output" 2>"$work/server-errors" &
+    server=$!
+  }
+  wait_for_output() {
+    until grep -q "$1" "$work/$2"; do
+      read -rt 0.01 <> <(:)
+      kill -0 $server 2>/dev/null || die "the server has ended: $(cat "$work/server-errors")"
+    done
+  }
+  # say DESCRIPTOR TEXT: sends a line, and expects it back.
+  say() {
+    echo "$2" >&"$1"
+    read -rt 20 line <&"$1" && [ "$line" = "$2" ] || die "sent $2, received $line"
+  }
+  # The process need not be a child, and its parent may leave it a zombie for a while.
+  wait_for_end() {
+    while grep -q '^State:.[^Z]' /proc/"$1"/status 2>/dev/null; do read -rt 0.01 <> <(:); done
+  }
+  # hand_over: sets $server to the new process. The old one goes on until descriptor 4 is closed.
+  hand_over() {
+    : >"$work/server-output"
+    exec 4<>"/dev/tcp/127.0.0.1/$port"
+    say 4 before
+    kill -HUP $server
+    wait_for_output '^handed over to process [0-9]*$' server-output
+    old=$server
+    server=$(sed -n 's/^handed over to process //p' "$work/server-output")
+    say 4 after
+    exec 5<>"/dev/tcp/127.0.0.1/$port"
+    say 5 new
+    exec 4<&- 5<&-
+    wait_for_end $old
+  }
+  stop_last() {
+    kill -TERM $server
+    wait_for_end $server
+    server=
+    ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || die "the port is still open"
+    [ ! -s "$work/server-errors" ] || die "stderr of the server: $(cat "$work/server-errors")"
+  }
+  for loops in 1 3; do
+    start_restarting ./restarting_echo --port 0 --loops $loops
+    first=$server
+    wait_for_output '^listening on' server-output
+    port=$(sed -n 's/^listening on .*:\([0-9]*\)$/\1/p' "$work/server-output")
+    hand_over
+    wait $first || die "the old process ended with status $?"
+    hand_over
+    stop_last
+  done
+  # A new program that does not work: the old one goes on, and may be told again.
+  cp restarting_echo "$work/program"
+  start_restarting "$work/program" --port 0
+  first=$server
+  wait_for_output '^listening on' server-output
+  port=$(sed -n 's/^listening on .*:\([0-9]*\)$/\1/p' "$work/server-output")
+  mv "$work/program" "$work/good"
+  kill -HUP $server
+  wait_for_output "program.*No such file or directory" server-errors
+  printf '#!/bin/sh\nexit 3\n' >"$work/program"
+  chmod +x "$work/program"
+  kill -HUP $server
+  wait_for_output 'ended with status 3 before it was ready' server-errors
+  mv "$work/good" "$work/program"
+  : >"$work/server-errors"
+  hand_over
+  wait $first || die "the old process ended with status $?"
+  stop_last
+  # Sockets of a service manager.
+  LISTEN_FDS=x refused 1 'LISTEN_FDS is "x"; accepted: the number of sockets' ./restarting_echo
+  command -v systemd-socket-activate >/dev/null || { echo "the rest needs systemd"; exit 0; }
+  # start_activated OPTIONS: on a port that is free, because systemd takes no port 0.
+  start_activated() {
+    for _ in {1..100}; do
+      port=$((20000 + RANDOM % 10000))
+      start_restarting systemd-socket-activate --listen 127.0.0.1:$port "$@" ./restarting_echo
+      until grep -q 'Listening on' "$work/server-errors"; do
+        kill -0 $server 2>/dev/null || continue 2
+        read -rt 0.01 <> <(:)
+      done
+      return
+    done
+    die "systemd-socket-activate: $(cat "$work/server-errors")"
+  }
+  start_activated --fdname=web
+  first=$server
+  exec 5<>"/dev/tcp/127.0.0.1/$port"
+  say 5 activated
+  exec 5<&-
+  wait_for_output "^listening on 127.0.0.1:$port$" server-output
+  : >"$work/server-errors"
+  hand_over
+  wait $first || die "the old process ended with status $?"
+  hand_over
+  stop_last
+  # A socket that is not of TCP.
+  start_activated --datagram
+  echo x >"/dev/udp/127.0.0.1/$port"
+  wait $server && die "a UDP socket was accepted"
+  server=
+  grep -q 'is a UDP socket; accepted: a TCP socket that listens' "$work/server-errors" ||
+    die "stderr of the server: $(cat "$work/server-errors")"
+  ;;
 *)
   die "no test $test"
   ;;

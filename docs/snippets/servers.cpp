@@ -326,7 +326,7 @@ task<> reconnect() {
 }
 
 //! [activation]
-// systemd passes listening sockets as descriptors 3 and up; LISTEN_FDS is their number.
+// For example one that another process has passed over a local socket.
 task<> serve_passed_descriptor(int descriptor, cosock::server_handle& handle) {
   cosock::tcp_acceptor acceptor = cosock::tcp_acceptor::adopt(descriptor);
   co_await cosock::serve(acceptor, echo, handle);

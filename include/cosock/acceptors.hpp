@@ -12,6 +12,8 @@
 
 namespace cosock {
 
+class passed_sockets;
+
 /// Listens on one TCP port for several loops (loops.hpp): each loop has its own socket, and the system
 /// distributes the connections (SO_REUSEPORT), so the loops share nothing. Belongs to no loop; any
 /// thread may take its acceptors.
@@ -27,6 +29,14 @@ class COSOCK_API tcp_acceptors {
   explicit tcp_acceptors(const endpoint& at, std::optional<unsigned> n = std::nullopt,
                          const tcp_acceptor_options& options = {});
 
+  /// Takes over descriptors that listen on one port, for example inherited ones (inherited.hpp), for `n`
+  /// loops; without `n`, for as many as usable_cores(), and at least one for each socket. Loops for which
+  /// there is no socket share one. Owns the descriptors, also if this throws, and makes them non-blocking
+  /// and close-on-exec. Throws as tcp_acceptor::adopt() does; std::invalid_argument for no socket, for
+  /// fewer loops than sockets, or for more than max_loops.
+  [[nodiscard]] static tcp_acceptors adopt(std::vector<unique_descriptor> sockets,
+                                           std::optional<unsigned> n = std::nullopt);
+
   /// Returns the acceptor with this index, for the loop that runs on this thread. Each can be taken
   /// once. Throws std::logic_error if no loop runs, or if `index` is not below size() or was taken
   /// before; system_error if it cannot be added to the loop (the socket is closed then).
@@ -38,6 +48,8 @@ class COSOCK_API tcp_acceptors {
   [[nodiscard]] endpoint local_endpoint() const noexcept { return local_endpoint_; }
 
  private:
+  friend class passed_sockets;
+  tcp_acceptors() noexcept = default;
   std::vector<unique_descriptor> sockets_;
   endpoint local_endpoint_;
 };
@@ -85,12 +97,24 @@ class basic_local_acceptors final : public detail::shared_acceptors_base {
                                  std::optional<unsigned> n = std::nullopt,
                                  const local_acceptor_options& options = {})
       : shared_acceptors_base(detail::socket_access::kind<Socket>(), at, n, options) {}
+  /// Takes over a descriptor that listens, for example an inherited one (inherited.hpp), for `n` loops;
+  /// without `n`, for usable_cores() loops. Owns it, also if this throws. Its file is not removed. Throws
+  /// as basic_local_acceptor::adopt() does; std::invalid_argument for 0, or more than max_loops.
+  [[nodiscard]] static basic_local_acceptors adopt(int descriptor,
+                                                   std::optional<unsigned> n = std::nullopt) {
+    return basic_local_acceptors(descriptor, n);
+  }
 
   /// Returns the acceptor with this index, for the loop that runs on this thread. Throws as
   /// tcp_acceptors::acceptor() does.
   [[nodiscard]] basic_shared_acceptor<Socket> acceptor(unsigned index) {
     return basic_shared_acceptor<Socket>(take(index));
   }
+
+ private:
+  friend class passed_sockets;
+  basic_local_acceptors(int descriptor, std::optional<unsigned> n)
+      : shared_acceptors_base(detail::socket_access::kind<Socket>(), descriptor, n) {}
 };
 /// The acceptors of local streams, and of sequenced packets.
 using local_acceptors = basic_local_acceptors<local_stream_socket>;

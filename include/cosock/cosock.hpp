@@ -69,6 +69,11 @@
 #include <cosock/local_datagram.hpp>
 #include <cosock/udp.hpp>
 
+// With the service manager, and with the next process
+#include <cosock/hand_over.hpp>
+#include <cosock/inherited.hpp>
+#include <cosock/notify.hpp>
+
 // Names
 #include <cosock/address.hpp>
 #include <cosock/address_range.hpp>

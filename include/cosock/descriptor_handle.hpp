@@ -8,6 +8,8 @@
 
 namespace cosock {
 
+class passed_sockets;
+
 /// The base of all sockets, acceptors and streams that consist of one descriptor: owns it, and closes
 /// it when destroyed. `Interface` is the operations: byte_stream, a datagram socket, or those of an
 /// acceptor. A default constructed object is closed, and so is one that was moved from. May be moved
@@ -24,6 +26,7 @@ class COSOCK_API descriptor_handle : public Interface {
   [[nodiscard]] int native_handle() const noexcept;
 
  protected:
+  friend class passed_sockets;
   descriptor_handle() noexcept = default;
   explicit descriptor_handle(detail::io_object* object) noexcept : Interface(object) {}
   descriptor_handle(descriptor_handle&& other) noexcept

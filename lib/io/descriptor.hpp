@@ -79,6 +79,7 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   ssize_t check_write(ssize_t n) const noexcept;
 
   void attach(std::shared_ptr<descriptor_attachment> a) noexcept { attachment_ = std::move(a); }
+  const std::shared_ptr<descriptor_attachment>& attachment() const noexcept { return attachment_; }
 
   /// Receives the next message, recvmsg(2) with MSG_TRUNC: returns its real length. Sets `end` at
   /// the end of the stream, but not for an empty message.

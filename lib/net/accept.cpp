@@ -15,6 +15,12 @@
 
 namespace cosock::detail {
 
+unique_descriptor duplicate(int fd, int lowest) {
+  auto made = unique_descriptor::adopt(::fcntl(fd, F_DUPFD_CLOEXEC, lowest));
+  if (!made.is_open()) raise(system_failure(errno));
+  return made;
+}
+
 void prepare_adopted(int fd, int type, int family) {
   if (get(fd, SOL_SOCKET, SO_TYPE) != type ||
       (family != AF_UNSPEC && get(fd, SOL_SOCKET, SO_DOMAIN) != family))

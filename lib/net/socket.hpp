@@ -91,6 +91,10 @@ unique_descriptor internet_socket(const endpoint& at, int type, const Options& o
   return socket;
 }
 
+/// A duplicate of a descriptor, close-on-exec, with the lowest free number from `lowest` on. Throws the
+/// system's error.
+unique_descriptor duplicate(int fd, int lowest = last_standard_number + 1);
+
 /// Makes a descriptor from outside ready for the loop, if it is a socket of this type (SOCK_STREAM,
 /// ...), and of this family (AF_UNIX, ...) unless that is AF_UNSPEC; throws EPROTOTYPE if it is not.
 void prepare_adopted(int fd, int type, int family);

@@ -53,6 +53,28 @@ tcp_acceptors::tcp_acceptors(const endpoint& at, std::optional<unsigned> n,
         local_endpoint_);
 }
 
+tcp_acceptors tcp_acceptors::adopt(std::vector<unique_descriptor> sockets,
+                                   std::optional<unsigned> n) {
+  const std::size_t loops = detail::loop_count(n);
+  if (sockets.empty() || (n && loops < sockets.size()))
+    throw std::invalid_argument(
+        "cosock: " + std::to_string(sockets.size()) + " sockets for " + std::to_string(loops) +
+        " loops; accepted: 1 socket or more, and a loop for each, because each has a queue of its "
+        "own");
+  for (const unique_descriptor& socket : sockets)
+    detail::prepare_adopted_listener(socket.get(), SOCK_STREAM, AF_UNSPEC);
+  tcp_acceptors made;
+  detail::system_address name;
+  if (detail::system::getsockname(sockets[0].get(), name.get(), &name.size) != 0)
+    detail::raise(detail::system_failure(errno));
+  made.local_endpoint_ = name.to_endpoint();
+  const std::size_t given = sockets.size();
+  for (std::size_t i = given; i < loops; ++i)
+    sockets.push_back(detail::duplicate(sockets[i % given].get()));
+  made.sockets_ = std::move(sockets);
+  return made;
+}
+
 tcp_acceptor tcp_acceptors::acceptor(unsigned index) {
   if (index >= sockets_.size() || !sockets_[index].is_open()) refuse_index();
   detail::scheduler::required();
@@ -76,17 +98,12 @@ class accept_rotation {
     std::unique_ptr<local_binding> binding;
     const int first = listen_local(kind, wanted, options, binding);
     slots_[0].socket = unique_descriptor::adopt(first);
-    const std::shared_ptr<local_binding> file = std::move(binding);
-    local_address name;
-    check(detail::system::getsockname(first, name.get(), &name.size), wanted);
-    at = name.to_endpoint();
-    for (slot& entry : slots_) {
-      if (!entry.socket.is_open())
-        entry.socket =
-            unique_descriptor::adopt(::fcntl(first, F_DUPFD_CLOEXEC, last_standard_number + 1));
-      check(entry.socket.is_open() ? 0 : -1, wanted);
-      entry.file = file;
-    }
+    fill_slots(std::move(binding));
+  }
+  /// For a socket that listens already.
+  accept_rotation(fd_kind kind, unique_descriptor socket, unsigned n) : kind(kind), slots_(n) {
+    slots_[0].socket = std::move(socket);
+    fill_slots(nullptr);
   }
 
   unsigned size() const noexcept { return static_cast<unsigned>(slots_.size()); }
@@ -100,6 +117,16 @@ class accept_rotation {
     slots_[index].turn_signal = std::move(turn_signal);
     file = std::move(slots_[index].file);
     return slots_[index].socket.release();
+  }
+  /// A socket that was not taken, and its share in the file.
+  int listening(std::shared_ptr<descriptor_attachment>& file) const {
+    const std::lock_guard lock(mutex_);
+    for (const slot& entry : slots_) {
+      if (!entry.socket.is_open()) continue;
+      file = entry.file;
+      return entry.socket.get();
+    }
+    throw std::logic_error("cosock: all acceptors were taken: pass the sockets on before");
   }
   /// Closes the sockets that were not taken.
   void close_rest() noexcept {
@@ -137,8 +164,17 @@ class accept_rotation {
   local_endpoint at;
 
  private:
-  static void check(int result, const local_endpoint& at) {
-    if (result != 0) raise(system_failure(errno), at.to_string());
+  /// Duplicates the first socket for the other loops.
+  void fill_slots(std::shared_ptr<local_binding> file) {
+    const int first = slots_[0].socket.get();
+    local_address name;
+    if (detail::system::getsockname(first, name.get(), &name.size) != 0)
+      raise(system_failure(errno));
+    at = name.to_endpoint();
+    for (slot& entry : slots_) {
+      if (!entry.socket.is_open()) entry.socket = duplicate(first);
+      entry.file = file;
+    }
   }
 
   struct slot {
@@ -219,6 +255,16 @@ shared_acceptors_base::shared_acceptors_base(fd_kind kind, const cosock::local_e
                                              std::optional<unsigned> n,
                                              const local_acceptor_options& options)
     : shared_(std::make_shared<accept_rotation>(kind, at, loop_count(n), options)) {}
+
+shared_acceptors_base::shared_acceptors_base(fd_kind kind, int fd, std::optional<unsigned> n) {
+  auto socket = unique_descriptor::adopt(fd);
+  prepare_adopted_listener(fd, kind == fd_kind::messages ? SOCK_SEQPACKET : SOCK_STREAM, AF_UNIX);
+  shared_ = std::make_shared<accept_rotation>(kind, std::move(socket), loop_count(n));
+}
+
+int shared_acceptors_base::listening(std::shared_ptr<descriptor_attachment>& file) const {
+  return shared_->listening(file);
+}
 
 shared_acceptors_base::~shared_acceptors_base() { shared_->close_rest(); }
 

@@ -67,6 +67,7 @@ static_assert(std::is_trivially_destructible_v<cosock::tcp_acceptor_options>);
 static_assert(std::is_trivially_destructible_v<cosock::address_filter>);
 static_assert(std::is_trivially_destructible_v<cosock::udp_socket_options>);
 static_assert(std::is_trivially_destructible_v<cosock::local_acceptor_options>);
+static_assert(std::is_trivially_destructible_v<cosock::hand_over_options>);
 static_assert(std::is_trivially_destructible_v<cosock::local_connect_options>);
 static_assert(std::is_trivially_destructible_v<cosock::local_datagram_socket_options>);
 static_assert(std::is_trivially_destructible_v<cosock::outgoing_datagram>);
@@ -340,6 +341,16 @@ COROUTINE_TEST_CASE(handlers_and_limits_are_safe_where_they_are_used) {
   };
   co_await cosock::when_all(cosock::serve(acceptor, handler, handle, {.finish_timeout = 1s}),
                             client());
+}
+
+COROUTINE_TEST_CASE(arguments_of_a_new_process_are_safe_as_a_temporary) {
+  cosock::tcp_acceptor acceptor({cosock::address::loopback_v4(), 0});
+  cosock::passed_sockets sockets;
+  sockets.add("a", acceptor);
+  const auto started = co_await cosock::as_result(
+      cosock::hand_over(std::vector<std::string>(1, "/nowhere/" + std::string(100, 'x')), sockets,
+                        {.ready_timeout = 1s}));
+  BOOST_TEST((started.error() == boost::system::errc::no_such_file_or_directory));
 }
 
 COROUTINE_TEST_CASE(values_of_promises_and_limits_of_readers_are_safe) {

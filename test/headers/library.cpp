@@ -404,6 +404,22 @@ cosock::task<> servers() {
     static_cast<void>(co_await messages.accept());
   });
   co_await cosock::run_loops(nothing_given, {.pin = true});
+
+  cosock::inherited_sockets inherited;
+  if (inherited.contains("a")) {
+    const auto one = inherited.take<cosock::tcp_acceptor>("a");
+    const auto all = inherited.take<cosock::tcp_acceptors>("b", 2);
+    const auto turns = inherited.take<cosock::local_acceptors>("c", std::nullopt);
+    const auto udp = inherited.take<cosock::udp_socket>(inherited.size() - 1);
+  }
+  cosock::passed_sockets passed;
+  passed.add("a", local);
+  passed.add("b", acceptors);
+  passed.add("c", dealt);
+  std::vector<std::string> arguments;
+  static_cast<void>(co_await cosock::hand_over(arguments, passed, {.ready_timeout = 1s}));
+  cosock::notify_ready();
+  co_await cosock::keep_watchdog();
 }
 
 cosock::task<> clients() {

@@ -14,12 +14,14 @@
 #include <optional>
 
 namespace cosock {
+class passed_sockets;
 struct local_acceptor_options;
-}
+}  // namespace cosock
 
 namespace cosock::detail {
 
 class accept_rotation;
+class descriptor_attachment;
 struct shared_acceptor_part;
 class io_object;
 
@@ -74,12 +76,16 @@ class COSOCK_API shared_acceptors_base {
  protected:
   shared_acceptors_base(fd_kind kind, const cosock::local_endpoint& at, std::optional<unsigned> n,
                         const local_acceptor_options& options);
+  shared_acceptors_base(fd_kind kind, int descriptor, std::optional<unsigned> n);
   ~shared_acceptors_base();
   shared_acceptors_base(const shared_acceptors_base&) = delete;
   shared_acceptors_base& operator=(const shared_acceptors_base&) = delete;
   std::shared_ptr<shared_acceptor_part> take(unsigned index);
 
  private:
+  friend class cosock::passed_sockets;
+  /// A socket that was not taken, and its share in the file. Throws std::logic_error if all were.
+  int listening(std::shared_ptr<descriptor_attachment>& file) const;
   std::shared_ptr<accept_rotation> shared_;
 };
 

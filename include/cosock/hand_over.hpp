@@ -1,0 +1,109 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cosock/acceptors.hpp>
+#include <cosock/descriptor_handle.hpp>
+#include <cosock/duration.hpp>
+#include <cosock/task.hpp>
+#include <cosock/unique_descriptor.hpp>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cosock {
+
+namespace detail {
+class descriptor_attachment;
+class hand_over_run;
+}  // namespace detail
+
+/// The sockets that hand_over() passes to a new process, with their names. It holds duplicates of the
+/// descriptors: while it exists, the sockets listen, even if their acceptors are closed, and the files
+/// of local sockets stay. So a program makes it when it hands over, or, if its acceptors belong to
+/// several loops, before it passes them to the loops, and clears it when it stops without a successor.
+class COSOCK_API passed_sockets {
+ public:
+  passed_sockets() noexcept;
+  passed_sockets(passed_sockets&&) noexcept;
+  passed_sockets& operator=(passed_sockets&&) noexcept;
+  ~passed_sockets();
+
+  /// Adds a socket, which stays as it is: an acceptor, a UDP or local datagram socket, a connection. On
+  /// the thread of its loop. Several sockets may have the same name. Throws system_error:
+  /// invalid_argument, with what is accepted, for a name that is empty, longer than 255 bytes, or has a
+  /// colon or a character that is not printable ASCII; not_a_socket; bad_file_descriptor if it is closed;
+  /// too_many_files_open.
+  template <class Interface>
+  void add(std::string_view name, const descriptor_handle<Interface>& socket) {
+    add(name, socket.native_handle(), socket.object_);
+  }
+  /// Adds each acceptor that was not taken yet. Throws as above; std::logic_error if all were taken.
+  void add(std::string_view name, const tcp_acceptors& sockets);
+  /// Adds the one socket of these acceptors, of which the first must not be taken yet. Throws as above.
+  template <class Socket>
+  void add(std::string_view name, const basic_local_acceptors<Socket>& sockets) {
+    add_shared(name, sockets);
+  }
+  /// Adds a socket of the program, of which the caller keeps the descriptor.
+  void add(std::string_view name, int descriptor) { add(name, descriptor, nullptr); }
+
+  /// The number of sockets.
+  [[nodiscard]] std::size_t size() const noexcept { return sockets_.size(); }
+  /// Closes the duplicates. Idempotent.
+  void clear() noexcept;
+
+ private:
+  friend class detail::hand_over_run;
+  struct entry {
+    std::string name;
+    unique_descriptor socket;
+    std::shared_ptr<detail::descriptor_attachment> file;  // destroyed before the socket closes
+  };
+  void add(std::string_view name, int descriptor, const detail::io_object* object);
+  void add(std::string_view name, int descriptor,
+           std::shared_ptr<detail::descriptor_attachment> file);
+  void add_shared(std::string_view name, const detail::shared_acceptors_base& sockets);
+  std::vector<entry> sockets_;
+};
+
+/// How a process hands over.
+struct hand_over_options {
+  /// The time within which the new process has to call notify_ready(). Zero or less: it fails at once;
+  /// `unlimited`: no limit.
+  time_span ready_timeout = std::chrono::seconds(30);
+};
+
+/// Starts a new process that takes over the sockets, and waits until it is ready to serve. Returns its
+/// process id. From then on both processes serve, so the caller stops its own acceptors, and its
+/// connections have their drain (server_handle::stop()): no connection is refused or reset. The new
+/// process has the same open sockets, not only the same ports, so connections that wait in a backlog
+/// are served too. It takes them with inherited_sockets (inherited.hpp), and says with notify_ready()
+/// (notify.hpp) that it is ready. Other implementations of sd_listen_fds(3) and sd_notify(3) can do the
+/// same, but only notify.hpp finds the service manager afterwards.
+///
+/// `arguments`: the program and its arguments. A program without a slash is searched for in PATH. The
+/// new process has the environment, the directory and the user of this one, its descriptors that are
+/// not close-on-exec, and no signal blocked; ignored signals stay ignored. LISTEN_FDS, LISTEN_FDNAMES,
+/// LISTEN_PID, NOTIFY_SOCKET, WATCHDOG_PID and COSOCK_MANAGER_SOCKET are set for it. A service manager of
+/// this process learns the new main process (MAINPID=, with READY=1): call notify_reloading() before.
+/// The files of local sockets are kept for the new process, which does not remove them. The call blocks
+/// the thread until the program is loaded (execve(2)), for about a millisecond.
+///
+/// Fails with system_error, with the program in what(): the system's code if the process cannot be
+/// started, such as no_such_file_or_directory or permission_denied; invalid_argument for no arguments,
+/// an argument with a NUL, or no sockets; no_child_process if the new process ends before it is ready,
+/// with its exit status or signal; `error::timed_out` after `ready_timeout`; the errors of notify() if
+/// the manager cannot be told. In all these cases, and when cancelled, the new process was killed
+/// (SIGKILL) and waited for, and this process serves as before.
+///
+/// The new process is a child of this one until this one ends: a program that goes on waits for it
+/// (waitpid(2)). Not for the first process of a container, with which the container ends. `sockets` must
+/// outlive the `co_await`, and must not change meanwhile. On Linux before 5.3 the end of the new process is
+/// noticed within 20 ms.
+COSOCK_API task<int> hand_over(std::vector<std::string> arguments, const passed_sockets& sockets,
+                               hand_over_options options = {});
+
+}  // namespace cosock
