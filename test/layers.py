@@ -20,9 +20,9 @@ HEADERS = {
             "detail/config detail/core detail/described_scope detail/duration detail/task_group detail/ring detail/size "
             "detail/slots detail/timer",
     "loop": "detail/asio_build watch",
-    "io": "descriptor_handle stream detail/fd_kind detail/forwarding_object detail/io_object detail/stream_operation",
+    "io": "descriptor_handle rate_limit stream detail/fd_kind detail/forwarding_object detail/io_object detail/stream_operation",
     "net": "connection credentials local_endpoint receive_result socket tcp_options detail/datagram detail/local detail/message",
-    "service": "detail/shared_acceptor detail/reconnect detail/serve_state",
+    "service": "detail/peer_place detail/shared_acceptor detail/reconnect detail/serve_state",
     "tls": "tls tls_facts",
     "testing": "testing/allocation_failures testing/check_report testing/network_options testing/task_order testing/detail/fault_hook",
     "asio": "detail/asio_async_stream detail/asio_loop_executor detail/asio_operation detail/asio_sockets "

@@ -367,7 +367,51 @@ task<> reload() {
   co_await cosock::when_any(reload_on_hangup(generation), sender());
 }
 
+//! [guards]
+task<> echo_guarded(cosock::tcp_socket& client) {
+  // At least 500 bytes in each 10 s, received and sent ones together.
+  co_await cosock::with_progress({.bytes = 500, .every = 10s}, client, echo(client));
+}
+
+task<> serve_guarded(cosock::tcp_acceptor& acceptor, cosock::server_handle& handle) {
+  cosock::serve_options options;
+  options.max_per_peer = 20;  // connections of an IPv4 address, or of 64 bits of an IPv6 address
+  options.accept_rate = 200;  // connections a second
+  options.first_byte = 5s;
+  co_await cosock::serve(acceptor, echo_guarded, handle, options);
+}
+//! [guards]
+
+//! [rate]
+task<> echo_slowly(cosock::tcp_socket& client) {
+  cosock::rate_limit received(1 << 20, {.burst = 64 << 10});  // bytes a second
+  cosock::limited_stream limited(client, {.receive = &received});
+  char buffer[4096];
+  while (std::size_t n = co_await limited.receive(buffer))
+    co_await limited.send(cosock::buffer(buffer, n));
+}
+//! [rate]
+
+task<> guards() {
+  cosock::tcp_acceptor acceptor(any_port);
+  cosock::server_handle handle;
+  const auto client = [&]() -> task<> {
+    cosock::tcp_socket socket = co_await cosock::connect(acceptor.local_endpoint());
+    co_await socket.send("ping");
+    char answer[4];
+    co_await socket.receive_exactly(answer);
+    handle.stop();
+  };
+  co_await cosock::when_all(serve_guarded(acceptor, handle), client());
+  cosock::tcp_acceptor second(any_port);
+  cosock::tcp_socket near = co_await cosock::connect(second.local_endpoint());
+  cosock::tcp_socket far = co_await second.accept();
+  near.shutdown_send();
+  co_await echo_slowly(far);
+}
+
 task<> run_examples() {
+  co_await guards();
   co_await stops();
   co_await drains();
   co_await listens_early();

@@ -19,6 +19,8 @@ template <class Acceptor, class Handler>
 class serve_run;
 COSOCK_API void ask_local(const kept_io_object& connection, endpoint& into);
 COSOCK_API void ask_local(const kept_io_object& connection, local_endpoint& into);
+class peer_place;
+COSOCK_API bool count_for(peer_place& place, const address& source) noexcept;
 }  // namespace detail
 
 /// The addresses of a connection that serve() has accepted, for a handler that takes them as its
@@ -53,6 +55,15 @@ class basic_connection {
   /// Whether draining() would not wait.
   [[nodiscard]] bool is_draining() const noexcept { return draining_.is_set(); }
 
+  /// For a handler that learns later where the connection comes from, from the header of a proxy for
+  /// example: counts it for this address in serve_options::max_per_peer, and no longer for the address of
+  /// the peer. Returns false if the address has as many connections as it may have: the connection is
+  /// counted in serve_counters::refused and in the count of no address then, and the handler should end. Returns true
+  /// if max_per_peer is not set. Call it on the loop of the server.
+  [[nodiscard]] bool count_for(const address& source) const noexcept {
+    return detail::count_for(place_, source);
+  }
+
   /// For a handler inside with_tls(): the results of the handshake, and the certificate of the client
   /// (<cosock/tls_facts.hpp>). Null on a connection without TLS.
   [[nodiscard]] const tls_facts* tls() const noexcept { return tls_; }
@@ -62,8 +73,9 @@ class basic_connection {
   template <class Acceptor, class Handler>
   friend class detail::serve_run;
   template <class Stream>
-  basic_connection(const Stream& stream, const detail::kept_io_object& kept, event& draining)
-      : kept_(kept), draining_(draining) {
+  basic_connection(const Stream& stream, const detail::kept_io_object& kept, event& draining,
+                   detail::peer_place& place)
+      : kept_(kept), draining_(draining), place_(place) {
     try {
       peer_.emplace(stream.remote_endpoint());
     } catch (...) {
@@ -76,6 +88,7 @@ class basic_connection {
 
   const detail::kept_io_object& kept_;
   event& draining_;
+  detail::peer_place& place_;
   std::optional<Endpoint> peer_;
   std::optional<Endpoint> local_;
   detail::failure no_peer_;

@@ -52,8 +52,11 @@
 #include <cosock/duplex_stream.hpp>
 #include <cosock/finish.hpp>
 #include <cosock/frame.hpp>
+#include <cosock/limited_stream.hpp>
 #include <cosock/local.hpp>
 #include <cosock/outbox.hpp>
+#include <cosock/progress.hpp>
+#include <cosock/rate_limit.hpp>
 #include <cosock/reader.hpp>
 #include <cosock/reconnect.hpp>
 #include <cosock/serve.hpp>

@@ -8,9 +8,11 @@
 #include <cosock/duration.hpp>
 #include <cosock/finish.hpp>
 #include <cosock/observer.hpp>
+#include <cosock/rate_limit.hpp>
 
 #include <cstdint>
 #include <optional>
+#include <span>
 
 namespace cosock {
 
@@ -57,6 +59,23 @@ struct serve_options {
   /// addresses, and are all served; for streams of other types without remote_endpoint(), serve()
   /// throws std::logic_error. The ranges outlive the call of serve().
   address_filter filter = {};
+  /// The largest number of connections of one peer that this server serves at once: of an IPv4 address, or
+  /// of the first 64 bits of an IPv6 address. Others are closed when they are accepted. Not set: no
+  /// limit. 0 throws std::invalid_argument. For streams without addresses, as for `filter`.
+  std::optional<std::size_t> max_per_peer = std::nullopt;
+  /// Peers that `max_per_peer` does not count, such as proxies. A handler that knows the source of such a
+  /// connection calls connection::count_for(). The ranges outlive the call of serve().
+  std::span<const address_range> not_counted = {};
+  /// The largest number of connections that are accepted in a second, of which 50 ms at once. The others
+  /// wait in the backlog. Not set: no limit. 0 throws std::invalid_argument.
+  std::optional<std::uint32_t> accept_rate = std::nullopt;
+  /// How long a connection may take to its first byte, which may be one of a handshake. After that its
+  /// handler is cancelled, and the connection is closed at once. Not for streams that the handler
+  /// releases before. Zero or less throws std::invalid_argument.
+  time_span first_byte = unlimited;
+  /// `on_error` is told of a peer that exceeds `max_per_peer` or `first_byte` once in this time, with
+  /// connection_refused or `error::timed_out`, and the address in what().
+  time_span report_period = std::chrono::minutes(1);
 };
 
 /// Counters of a server, from its start.
@@ -65,7 +84,10 @@ struct serve_counters {
   std::uint64_t failed = 0;    ///< connections whose handler ended with an error
   std::uint64_t cut = 0;       ///< connections whose handler was cancelled: after the drain time
   std::uint64_t denied = 0;    ///< connections that the filter did not permit; not in `accepted`
-  std::uint64_t rejected = 0;  ///< errors of accept() because the system had no room
+  std::uint64_t refused =
+      0;  ///< connections above `max_per_peer`; not in `accepted`, except by count_for()
+  std::uint64_t silent = 0;         ///< connections without a byte within `first_byte`
+  std::uint64_t rejected = 0;       ///< errors of accept() because the system had no room
   std::uint64_t accept_errors = 0;  ///< all errors of accept() after which serving continued
   std::uint64_t unreported = 0;     ///< errors that `max_reports` left out
   std::size_t active = 0;           ///< connections that are being served

@@ -12,6 +12,7 @@
 namespace cosock {
 
 class loop;
+class tcp_acceptors;
 class time_span;
 struct keep_alive_options;
 
@@ -123,6 +124,7 @@ class COSOCK_API tcp_acceptor final : public basic_acceptor<endpoint> {
   }
 
  private:
+  friend class tcp_acceptors;
   using basic_acceptor::basic_acceptor;
 };
 

@@ -65,9 +65,7 @@ class custom_object final : public custom_base {
   }
 
   void count_into(byte_counter& counter) noexcept override {
-    if (counter_) counter_->drop();
-    counter_ = &counter;
-    counter.share();
+    byte_counter::replace(counter_, counter);
   }
 
   step transfer(stream_operation& op) override {

@@ -158,9 +158,7 @@ void descriptor::arm(io_direction direction) {
 }
 
 void descriptor::count_into(byte_counter& counter) noexcept {
-  if (counter_) counter_->drop();
-  counter_ = &counter;
-  counter.share();
+  byte_counter::replace(counter_, counter);
 }
 
 void descriptor::leave() noexcept {

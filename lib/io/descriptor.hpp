@@ -23,6 +23,8 @@
 
 namespace cosock::detail {
 
+class connection_source;
+
 /// An object that is destroyed before its descriptor is closed: the file of a local socket.
 class descriptor_attachment {
  public:
@@ -77,6 +79,9 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   /// Take the result of read(2) and write(2), with errno, and apply the rules of terminals to it.
   ssize_t check_read(ssize_t n) const noexcept;
   ssize_t check_write(ssize_t n) const noexcept;
+
+  /// Of an acceptor that shares its connections with other loops; otherwise null.
+  virtual connection_source* source() noexcept { return nullptr; }
 
   void attach(std::shared_ptr<descriptor_attachment> a) noexcept { attachment_ = std::move(a); }
   const std::shared_ptr<descriptor_attachment>& attachment() const noexcept { return attachment_; }

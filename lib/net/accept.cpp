@@ -41,13 +41,22 @@ void basic_accept_operation::discard() noexcept {
   descriptor_of(std::exchange(accepted_, nullptr))->close();
 }
 
+/// For acceptors of several loops.
+static void begin_accept(io_object* target) noexcept {
+  if (!target || !target->loop) return;
+  if (connection_source* const source = descriptor_of(target)->source()) source->begin_accept();
+}
+
 step basic_accept_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
-  return enter(awaiting, parent) ? launch(target_, reading) : complete_or_yield();
+  if (!enter(awaiting, parent)) return complete_or_yield();
+  begin_accept(target_);
+  return launch(target_, reading);
 }
 
 bool basic_accept_operation::accept_now() {
   if (!target_ || !target_->loop) raise(closed_failure());
   if (target_->waiter[reading]) raise(own_failure(error::busy));
+  begin_accept(target_);
   object_ = target_;
   const step reached = attempt();
   object_ = nullptr;
@@ -55,32 +64,47 @@ bool basic_accept_operation::accept_now() {
   return reached == step::done;
 }
 
+step basic_accept_operation::open(new_connection& made) noexcept {
+  auto& from = static_cast<descriptor&>(*object_);
+  try {
+    scheduler& loop = scheduler::get(*from.loop);
+    if (kind_ == fd_kind::tcp) {
+      tcp_descriptor* const opened = tcp_descriptor::open(loop, made.fd, false);
+      opened->peer = made.peer;
+      opened->count = std::exchange(made.count, nullptr);
+      if (peer_) *peer_ = made.peer;
+      accepted_ = opened;
+    } else {
+      accepted_ = descriptor::open(loop, made.fd, kind_, false);
+    }
+  } catch (const boost::system::system_error& e) {
+    failure_ = to_failure(e.code());
+  } catch (...) {
+    failure_ = system_failure(ENOMEM);
+  }
+  if (made.count) made.count->drop();  // it could not be opened
+  return step::done;
+}
+
 step basic_accept_operation::attempt() {
   auto& from = static_cast<descriptor&>(*object_);  // not target_: the acceptor may have been moved
+  connection_source* const source = from.source();
   for (;;) {
+    new_connection next;
+    if (source) next = source->take_passed();
+    if (next.fd >= 0) return open(next);
     system_address peer;
-    const int fd = system::accept4(from.fd(), peer.get(), &peer.size);
-    if (fd >= 0) {
+    next.fd = system::accept4(from.fd(), peer.get(), &peer.size);
+    if (next.fd >= 0) {
       const int yes = 1;
-      if (kind_ == fd_kind::tcp) system::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-      try {
-        scheduler& loop = scheduler::get(*from.loop);
-        if (kind_ == fd_kind::tcp) {
-          tcp_descriptor* const made = tcp_descriptor::open(loop, fd, false);
-          made->peer = peer.to_endpoint();
-          if (peer_) *peer_ = *made->peer;
-          accepted_ = made;
-        } else {
-          accepted_ = descriptor::open(loop, fd, kind_, false);
-        }
-      } catch (const boost::system::system_error& e) {
-        failure_ = to_failure(e.code());
-        return step::done;
-      } catch (...) {
-        failure_ = system_failure(ENOMEM);
-        return step::done;
+      if (kind_ == fd_kind::tcp) {
+        system::setsockopt(next.fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+        next.peer = peer.to_endpoint();
       }
-      return step::done;
+      if (!source || source->keep(next)) return open(next);
+      if (--from.loop->budget > 0) continue;
+      from.maybe_ready[reading] = true;
+      return step::pending;
     }
     switch (errno) {
       case EAGAIN: from.maybe_ready[reading] = false; return step::pending;

@@ -7,6 +7,7 @@
 #include <cosock/address.hpp>
 
 #include "io/descriptor.hpp"
+#include "net/connection_source.hpp"
 
 #include <optional>
 
@@ -26,8 +27,13 @@ class tcp_descriptor final : public descriptor {
   /// The other end, as accept(2) or connect(2) knew it, so that it stays known when the connection is
   /// lost.
   std::optional<endpoint> peer;
+  /// The connections of its loop, if acceptors of several loops count them; or null.
+  connection_count* count = nullptr;
 
  private:
+  void on_detach() noexcept override {
+    if (count) std::exchange(count, nullptr)->drop();
+  }
   ~tcp_descriptor() override = default;
 };
 

@@ -9,10 +9,14 @@
 
 #include "net/local_binding.hpp"
 #include "net/socket.hpp"
+#include "net/tcp_descriptor.hpp"
+#include "service/spread.hpp"
 
 #include <cosock/mailbox.hpp>
 
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <sched.h>
 
 #include <mutex>
 #include <stdexcept>
@@ -25,10 +29,33 @@ namespace {
   throw std::logic_error("cosock: each loop takes the acceptor of its own index, once");
 }
 
+/// Makes the system choose the socket by the processor that receives the connection. The sockets have
+/// the order in which they began to listen. Each processor of the mask is one comparison of the
+/// program, up to the longest program that the system takes.
+void choose_by_processor(int socket, unsigned sockets, const endpoint& at) {
+  cpu_set_t own;
+  CPU_ZERO(&own);
+  static_cast<void>(::sched_getaffinity(0, sizeof own, &own));
+  std::vector<sock_filter> program = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<unsigned>(SKF_AD_OFF + SKF_AD_CPU))};
+  unsigned index = 0;
+  for (unsigned i = 0; i != CPU_SETSIZE; ++i) {
+    if (!CPU_ISSET(i, &own)) continue;
+    program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, i, 0, 1));
+    program.push_back(BPF_STMT(BPF_RET | BPF_K, index++ % sockets));
+  }
+  program.push_back(BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, sockets));
+  program.push_back(BPF_STMT(BPF_RET | BPF_A, 0));
+  const sock_fprog all = {static_cast<unsigned short>(program.size()), program.data()};
+  detail::check(
+      detail::system::setsockopt(socket, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &all, sizeof all),
+      at);
+}
+
 }  // namespace
 
 tcp_acceptors::tcp_acceptors(const endpoint& at, std::optional<unsigned> n,
-                             const tcp_acceptor_options& options)
+                             const tcp_acceptor_options& options, spread how)
     : sockets_(detail::loop_count(n)), local_endpoint_(at) {
   // The first socket binds without SO_REUSEPORT, so it fails if another process has the port. It is
   // set afterwards, so that the other sockets of this object can share the port.
@@ -51,10 +78,25 @@ tcp_acceptors::tcp_acceptors(const endpoint& at, std::optional<unsigned> n,
     detail::check(
         detail::system::listen(socket.get(), detail::not_negative("backlog", options.backlog)),
         local_endpoint_);
+  if (how == spread::cpu) choose_by_processor(sockets_[0].get(), size(), local_endpoint_);
+  if (how == spread::even) group_ = std::make_shared<detail::spread_group>(size());
+}
+
+tcp_acceptors::tcp_acceptors(tcp_acceptors&&) noexcept = default;
+tcp_acceptors& tcp_acceptors::operator=(tcp_acceptors&& other) noexcept {
+  if (this == &other) return *this;
+  if (group_) group_->close_rest();
+  sockets_ = std::move(other.sockets_);
+  local_endpoint_ = other.local_endpoint_;
+  group_ = std::move(other.group_);
+  return *this;
+}
+tcp_acceptors::~tcp_acceptors() {
+  if (group_) group_->close_rest();
 }
 
 tcp_acceptors tcp_acceptors::adopt(std::vector<unique_descriptor> sockets,
-                                   std::optional<unsigned> n) {
+                                   std::optional<unsigned> n, spread how) {
   const std::size_t loops = detail::loop_count(n);
   if (sockets.empty() || (n && loops < sockets.size()))
     throw std::invalid_argument(
@@ -72,13 +114,30 @@ tcp_acceptors tcp_acceptors::adopt(std::vector<unique_descriptor> sockets,
   for (std::size_t i = given; i < loops; ++i)
     sockets.push_back(detail::duplicate(sockets[i % given].get()));
   made.sockets_ = std::move(sockets);
+  if (how == spread::cpu)
+    choose_by_processor(made.sockets_[0].get(), static_cast<unsigned>(given), made.local_endpoint_);
+  if (how == spread::even) made.group_ = std::make_shared<detail::spread_group>(made.size());
   return made;
 }
 
 tcp_acceptor tcp_acceptors::acceptor(unsigned index) {
   if (index >= sockets_.size() || !sockets_[index].is_open()) refuse_index();
   detail::scheduler::required();
-  return tcp_acceptor::adopt(sockets_[index].release());
+  const int fd = sockets_[index].release();
+  return group_ ? tcp_acceptor(group_->open(index, fd)) : tcp_acceptor::adopt(fd);
+}
+
+std::size_t tcp_acceptors::connections(unsigned index) const {
+  if (index >= sockets_.size()) refuse_index();
+  return group_ ? group_->connections(index) : 0;
+}
+
+bool tcp_acceptors::move_to(unsigned index, tcp_socket& socket) {
+  if (index >= sockets_.size()) refuse_index();
+  if (!group_) throw std::logic_error("cosock: tcp_acceptors::move_to() needs spread::even");
+  if (!socket.is_open()) return false;
+  const endpoint peer = socket.remote_endpoint();
+  return group_->pass_to(index, peer, [&] { return socket.release(); });
 }
 
 namespace detail {

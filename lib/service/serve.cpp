@@ -158,6 +158,12 @@ serve_state::serve_state(server_handle& handle, const serve_options& options)
     if (no_connections) throw std::invalid_argument("cosock: serve_options::max_connections is 0");
     throw std::logic_error("cosock: a server handle is for one serve()");
   }
+  try {
+    open_guards();
+  } catch (...) {
+    bytes_->drop();
+    throw;
+  }
   handle.state_ = this;
   if (handle.stopping_) accepting_.cancel();
 }
@@ -170,8 +176,8 @@ serve_state::~serve_state() {
 }
 
 void serve_state::count_bytes() noexcept {
-  handle_.counters_.bytes_in = bytes_->in;
-  handle_.counters_.bytes_out = bytes_->out;
+  handle_.counters_.bytes_in = bytes_->all_in();
+  handle_.counters_.bytes_out = bytes_->all_out();
 }
 
 void serve_state::refuse_backlog() {
@@ -180,13 +186,19 @@ void serve_state::refuse_backlog() {
 
 void serve_state::stop() noexcept { accepting_.cancel(); }
 
-serve_state::connection_guard::connection_guard(serve_state& server,
-                                                const byte_stream& connection) noexcept
-    : server_(&server) {
+serve_state::connection_guard::connection_guard(serve_state& server, const byte_stream& connection,
+                                                peer_place&& place)
+    : server_(&server), place_(std::move(place)) {
   serve_counters& counters = server.handle_.counters_;
   ++counters.accepted;
   counters.peak = std::max(counters.peak, ++counters.active);
   if (io_object* const s = stream_access::object_of(connection)) s->count_into(*server.bytes_);
+  try {
+    first_byte_ = server.watch_first_byte(connection);
+  } catch (const std::bad_alloc&) {
+    server.connection_ended();
+    throw;
+  }
 }
 
 void serve_state::connection_ended() noexcept {
@@ -274,27 +286,6 @@ void serve_state::report_rest() noexcept {
 }
 
 bool serve_state::has_room() const noexcept { return handle_.counters_.active < max_connections_; }
-
-bool serve_state::has_filter() const noexcept { return !options_.filter.is_empty(); }
-
-void serve_state::refuse_filter() {
-  throw std::logic_error("cosock: serve_options::filter is for connections with remote_endpoint()");
-}
-
-bool serve_state::admits(const endpoint& peer) noexcept {
-  if (options_.filter.permits(peer.address())) return true;
-  try {
-    raise(own_failure(error::address_denied), "connection from " + peer.to_string());
-  } catch (...) {
-    denied();
-  }
-  return false;
-}
-
-void serve_state::denied() noexcept {
-  ++handle_.counters_.denied;
-  report(std::current_exception());
-}
 
 void serve_state::accepted() noexcept {
   delay_ = first_delay;

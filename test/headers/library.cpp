@@ -378,6 +378,7 @@ cosock::task<> servers() {
   cosock::tcp_acceptor acceptor({cosock::address::any_v6(), 0}, {.reuse_port = true});
   co_await cosock::serve(acceptor, by_value, server, {.drain = 1s, .on_error = print});
   co_await cosock::serve(acceptor, by_reference, {.max_connections = 8});
+  co_await cosock::serve(acceptor, by_reference, {.max_per_peer = 8, .first_byte = 1s});
   co_await cosock::serve(acceptor, with_facts);
   co_await cosock::serve(acceptor, reference_with_facts);
   co_await cosock::serve(acceptor, any_stream);

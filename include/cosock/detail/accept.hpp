@@ -17,6 +17,8 @@ class endpoint;
 
 namespace detail {
 
+struct new_connection;
+
 /// Waits for a connection on a listening descriptor: what the accept() of every acceptor shares.
 class COSOCK_API basic_accept_operation : public io_operation {
  public:
@@ -44,6 +46,7 @@ class COSOCK_API basic_accept_operation : public io_operation {
  private:
   step attempt() override;
   void discard() noexcept;
+  step open(new_connection&) noexcept;
   io_object* const& target_;
   endpoint* peer_;
   io_object* accepted_ = nullptr;

@@ -9,6 +9,7 @@
 #include <cosock/cancel.hpp>
 #include <cosock/connection.hpp>
 #include <cosock/detail/described_scope.hpp>
+#include <cosock/detail/peer_place.hpp>
 #include <cosock/nursery.hpp>
 #include <cosock/stream.hpp>
 #include <cosock/sync.hpp>
@@ -18,13 +19,16 @@
 #include <concepts>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 
 namespace cosock {
 
 class server_handle;
+struct serve_counters;
 struct serve_options;
 
 namespace detail {
@@ -48,15 +52,23 @@ class COSOCK_API serve_state {
   /// after the handler has ended, however it ends.
   class COSOCK_API connection_guard {
    public:
-    explicit connection_guard(serve_state& server, const byte_stream& connection) noexcept;
+    explicit connection_guard(serve_state& server, const byte_stream& connection,
+                              peer_place&& place);
     connection_guard(connection_guard&& other) noexcept
-        : server_(std::exchange(other.server_, nullptr)) {}
+        : server_(std::exchange(other.server_, nullptr)),
+          place_(std::move(other.place_)),
+          first_byte_(std::move(other.first_byte_)) {}
     ~connection_guard() {
       if (server_) server_->connection_ended();
     }
+    peer_place& place() noexcept { return place_; }
+    /// Null without serve_options::first_byte.
+    first_byte_watch* first_byte() const noexcept { return first_byte_.get(); }
 
    private:
     serve_state* server_;
+    peer_place place_;
+    std::unique_ptr<first_byte_watch> first_byte_;
   };
 
   /// Accepts connections and starts their handlers. Returns when max_connections is reached; throws
@@ -67,11 +79,17 @@ class COSOCK_API serve_state {
   [[noreturn]] static void refuse_backlog();
   bool has_room() const noexcept;
   bool has_filter() const noexcept;
-  [[noreturn]] static void refuse_filter();
+  [[noreturn]] void refuse_filter() const;
   /// Whether the filter permits a peer. If not, counts and reports the connection.
   bool admits(const endpoint& peer) noexcept;
   /// For a catch block: counts and reports a connection that is not served.
   void denied() noexcept;
+  /// Whether connections of a peer are counted, and those of this one.
+  bool limits_peers() const noexcept;
+  bool is_counted(const address& peer) const noexcept;
+  /// Whether a connection has to wait until the accept rate permits it, and the wait.
+  bool is_paced() const noexcept;
+  task<> pace();
   /// A connection was accepted.
   void accepted() noexcept;
   /// In a catch block around a handler: reports the exception.
@@ -86,6 +104,16 @@ class COSOCK_API serve_state {
   bool keeps() const noexcept;
 
  private:
+  friend class peer_place;
+  friend class first_byte_watch;
+  struct guards;
+  struct COSOCK_API guards_deleter {
+    void operator()(guards*) const noexcept;
+  };
+  void open_guards();
+  std::unique_ptr<first_byte_watch> watch_first_byte(const byte_stream& connection);
+  void count_peer(std::uint64_t serve_counters::*which, const address* peer,
+                  const std::string& what, const failure& why) noexcept;
   class stop_on_cancellation;
   task<> accept_and_drain();
   void report_cut() noexcept;
@@ -104,11 +132,12 @@ class COSOCK_API serve_state {
   std::uint64_t left_out_ = 0;  // reports that were suppressed since the last one
   std::bitset<134> reported_;   // errors of accept() that were reported, by number
   byte_counter* bytes_;
-  std::chrono::nanoseconds delay_{};  // before the next accept, after an error
-  int skipped_ = 0;                   // errors of single connections, in a row
-  cancel_scope accepting_;            // cancelled by stop()
-  cancel_scope connections_;          // its deadline is the end of the drain
-  event room_;                        // set when a connection has ended
+  std::unique_ptr<guards, guards_deleter> guards_;  // null: no option needs them
+  std::chrono::nanoseconds delay_{};                // before the next accept, after an error
+  int skipped_ = 0;                                 // errors of single connections, in a row
+  cancel_scope accepting_;                          // cancelled by stop()
+  cancel_scope connections_;                        // its deadline is the end of the drain
+  event room_;                                      // set when a connection has ended
 };
 
 /// Connections with the address of their peer, and those of local sockets, which have none.
@@ -137,13 +166,22 @@ class COSOCK_API peer_scope : public described_scope {
   struct peer {
     const endpoint* address;  // null: not known, or a local socket
     const kept_io_object* connection;
+    first_byte_watch* first_byte = nullptr;
   };
   void describe(wait_report& to) const override;
   peer description() && noexcept { return peer_; }
 
  protected:
   explicit peer_scope(peer of) noexcept : peer_(of) {}
-  ~peer_scope() = default;
+  ~peer_scope() { leave(); }
+  void enter(cancel_node& outer) noexcept {
+    described_scope::enter(outer);
+    if (peer_.first_byte) peer_.first_byte->begin(*this, peer_.address);
+  }
+  void leave() noexcept {
+    described_scope::leave();
+    if (peer_.first_byte) peer_.first_byte->end();
+  }
 
  private:
   peer peer_;
@@ -240,21 +278,26 @@ class serve_run final : public serve_connections<connection_of<Acceptor>> {
   // A loop inside, so that not each connection needs a frame for its accept.
   task<> accept_some(nursery& handlers) override {
     if constexpr (!has_peer_address<connection> && !is_local_connection<connection>)
-      if (this->has_filter()) this->refuse_filter();
+      if (this->has_filter() || this->limits_peers()) this->refuse_filter();
     while (this->has_room()) {
+      if (this->is_paced()) co_await this->pace();
       connection accepted = co_await acceptor_.accept();
-      if (is_permitted(accepted)) {
-        connection_guard counted(*this, accepted);
+      peer_place place(*this);
+      if (is_permitted(accepted, place)) {
+        connection_guard counted(*this, accepted, std::move(place));
         this->start(handlers, std::move(counted), std::move(accepted));
       }
       this->accepted();
     }
   }
-  bool is_permitted([[maybe_unused]] const connection& accepted) {
+  bool is_permitted([[maybe_unused]] const connection& accepted,
+                    [[maybe_unused]] peer_place& place) {
     if constexpr (has_peer_address<connection>) {
-      if (!this->has_filter()) return true;
+      if (!this->has_filter() && !this->limits_peers()) return true;
       try {
-        return this->admits(accepted.remote_endpoint());
+        const endpoint peer = accepted.remote_endpoint();
+        if (this->has_filter() && !this->admits(peer)) return false;
+        return !this->is_counted(peer.address()) || place.enter(peer.address());
       } catch (...) {
         this->denied();
         return false;
@@ -272,13 +315,13 @@ class serve_run final : public serve_connections<connection_of<Acceptor>> {
 
   // The task of the handler is awaited here, in the frame that holds the connection: so the handler
   // may take it by reference.
-  child_coroutine handle(connection_guard, connection accepted) override {
+  child_coroutine handle(connection_guard counted, connection accepted) override {
     kept_io_object kept(stream_access::object_of(accepted), this->keeps());
     const known_peer peer(accepted);
-    const peer_scope::peer name = {peer.get(), &kept};
+    const peer_scope::peer name = {peer.get(), &kept, counted.first_byte()};
     try {
       if constexpr (with_info) {
-        const info_type info(accepted, kept, this->draining());
+        const info_type info(accepted, kept, this->draining(), counted.place());
         if constexpr (std::invocable<Handler&, connection, const info_type&>)
           co_await for_peer(name, handler_(std::move(accepted), info));
         else
@@ -291,6 +334,7 @@ class serve_run final : public serve_connections<connection_of<Acceptor>> {
     } catch (...) {
       this->handler_failed(peer.get(), kept);
     }
+    if (counted.first_byte() && counted.first_byte()->has_ended_it()) co_return;
     if (!this->may_finish(accepted, kept)) co_return;
     try {
       co_await this->finish(accepted, kept);

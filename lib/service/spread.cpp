@@ -1,0 +1,245 @@
+// Copyright the cosock authors
+// SPDX-License-Identifier: BSL-1.0
+
+// Deals connections to the loop with the fewest, see spread.hpp. Called by accept() on the loops of
+// the acceptors, by their reactors, and by messages between the loops.
+
+#include "service/spread.hpp"
+
+#include "net/sockaddr.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+namespace cosock::detail {
+
+spread_group::spread_group(unsigned n) : slots_(n), untaken_(n) {
+  for (slot& s : slots_) s.group = this;
+}
+
+spread_group::~spread_group() {
+  close_homeless();
+  for (slot& s : slots_) s.count->leave();
+}
+
+descriptor* spread_group::open(unsigned index, int fd) {
+  scheduler& loop = scheduler::required();
+  spread_listener* const made = spread_listener::open(loop, fd);
+  slot& own = slots_[index];
+  made->join(shared_from_this(), own);
+  const std::lock_guard lock(mutex_);
+  own.listener = made;
+  own.loop = loop.handle();
+  --untaken_;
+  return made;
+}
+
+void spread_group::close_rest() noexcept {
+  const std::lock_guard lock(mutex_);
+  untaken_ = 0;
+  for (const slot& s : slots_)
+    if (s.loop) return;
+  close_homeless();
+}
+
+/// With the mutex. The loop that accepts and has the fewest connections; null if no loop accepts.
+spread_group::slot* spread_group::fewest() noexcept {
+  slot* best = nullptr;
+  for (slot& s : slots_)
+    if (s.accepts && (!best || s.count->get() < best->count->get())) best = &s;
+  return best;
+}
+
+/// With the mutex: sends the message of the slot. False if its loop is ending.
+bool spread_group::wake(slot& to) noexcept {
+  if (to.keeper) return true;
+  to.keeper = shared_from_this();
+  if (to.loop->post(to)) return true;
+  to.keeper.reset();
+  to.accepts = false;
+  return false;
+}
+
+/// With the mutex, after a connection was queued. If the loop is ending, its listener deals the queue
+/// when it closes.
+bool spread_group::was_passed(slot& to) noexcept {
+  to.count->add();
+  to.has_passed = true;
+  wake(to);
+  return true;
+}
+
+/// With the mutex: passes the connection to the loop with the fewest. False if there is none, or no
+/// memory.
+bool spread_group::deal(new_connection& what) noexcept {
+  slot* const to = fewest();
+  if (!to) return false;
+  try {
+    to->passed.push_back({what.fd, what.peer, to->count});
+  } catch (...) {
+    return false;
+  }
+  return was_passed(*to);
+}
+
+/// With the mutex: the loop of this slot does not accept them.
+void spread_group::deal_passed(slot& from) noexcept {
+  for (; !from.passed.empty(); from.passed.pop_front()) {
+    new_connection& what = from.passed.front();
+    what.count->drop();
+    if (deal(what)) continue;
+    what.count = nullptr;
+    try {
+      homeless_.push_back(what);
+      has_homeless_ = true;
+    } catch (...) {
+      system::close(what.fd);
+    }
+  }
+  from.has_passed = false;
+}
+
+void spread_group::close_homeless() noexcept {
+  for (const new_connection& what : homeless_) system::close(what.fd);
+  homeless_.clear();
+  has_homeless_ = false;
+}
+
+void spread_group::slot::deliver() {
+  std::shared_ptr<spread_group> here;
+  {
+    const std::lock_guard lock(group->mutex_);
+    here = std::move(keeper);
+  }
+  if (listener) listener->look();
+}
+
+void spread_group::slot::discard() noexcept {
+  std::shared_ptr<spread_group> here;
+  const std::lock_guard lock(group->mutex_);
+  here = std::move(keeper);
+}
+
+void spread_listener::join(std::shared_ptr<spread_group> group, spread_group::slot& own) noexcept {
+  group_ = std::move(group);
+  own_ = &own;
+}
+
+void spread_listener::begin_accept() noexcept {
+  second_look_ = false;
+  if (own_->accepts.load(std::memory_order_relaxed) &&
+      !group_->has_homeless_.load(std::memory_order_relaxed))
+    return;
+  const std::lock_guard lock(group_->mutex_);
+  own_->accepts = true;
+  if (group_->has_homeless_ || own_->has_passed) maybe_ready[reading] = true;
+  for (spread_group::slot& s : group_->slots_)
+    if (std::exchange(s.has_backlog, false)) {
+      if (&s == own_)
+        maybe_ready[reading] = true;
+      else if (s.loop)
+        group_->wake(s);
+    }
+}
+
+new_connection spread_listener::take_passed() noexcept {
+  new_connection taken;
+  if (!own_->has_passed.load(std::memory_order_relaxed) &&
+      !group_->has_homeless_.load(std::memory_order_relaxed))
+    return taken;
+  const std::lock_guard lock(group_->mutex_);
+  if (!own_->passed.empty()) {
+    taken = own_->passed.front();
+    own_->passed.pop_front();
+    own_->has_passed = !own_->passed.empty();
+  } else if (!group_->homeless_.empty()) {
+    taken = group_->homeless_.front();
+    group_->homeless_.pop_front();
+    group_->has_homeless_ = !group_->homeless_.empty();
+    taken.count = own_->count;
+    taken.count->add();
+  }
+  return taken;
+}
+
+/// Without the mutex if it stays: two loops that decide at the same time may be wrong by one.
+bool spread_listener::keep(new_connection& what) noexcept {
+  const unsigned own = own_->count->get();
+  for (const spread_group::slot& s : group_->slots_) {
+    if (!s.accepts.load(std::memory_order_relaxed) || s.count->get() >= own) continue;
+    const std::lock_guard lock(group_->mutex_);
+    const spread_group::slot* const to = group_->fewest();
+    if (to && to->count->get() < own_->count->get() && group_->deal(what)) return false;
+    break;
+  }
+  what.count = own_->count;
+  what.count->add();
+  return true;
+}
+
+void spread_listener::on_events(unsigned events) noexcept {
+  descriptor::on_events(events);
+  if (waiter[reading] || !group_) return;
+  const std::lock_guard lock(group_->mutex_);
+  group_->wake(*own_);
+}
+
+void spread_listener::look() noexcept {
+  ready(reading);  // sets maybe_ready, so that an accept that begins now takes what was passed
+  if (waiter[reading]) return;
+  // A loop that accepts connection after connection has no accept pending for a moment.
+  const bool gives_up = std::exchange(second_look_, !second_look_);
+  {
+    const std::lock_guard lock(group_->mutex_);
+    if (!gives_up) {
+      group_->wake(*own_);
+      return;
+    }
+    own_->accepts = false;
+    group_->deal_passed(*own_);
+  }
+  deal_backlog();
+}
+
+/// Passes the connections that wait in the socket to the loops that accept.
+void spread_listener::deal_backlog() noexcept {
+  for (;;) {
+    const std::lock_guard lock(group_->mutex_);
+    if (!group_->fewest()) {
+      own_->has_backlog = true;
+      return;
+    }
+    system_address name;
+    new_connection what;
+    what.fd = system::accept4(fd(), name.get(), &name.size);
+    if (what.fd < 0) {
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      own_->has_backlog = errno != EAGAIN;
+      return;
+    }
+    const int yes = 1;
+    system::setsockopt(what.fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    what.peer = name.to_endpoint();
+    if (!group_->deal(what)) system::close(what.fd);
+  }
+}
+
+void spread_listener::on_detach() noexcept {
+  if (!group_) return;
+  {
+    const std::lock_guard lock(group_->mutex_);
+    own_->listener = nullptr;
+    own_->accepts = false;
+    own_->has_backlog = false;
+    own_->loop.reset();
+    group_->deal_passed(*own_);
+    bool others = group_->untaken_ != 0;
+    for (const spread_group::slot& s : group_->slots_) others = others || s.loop;
+    if (!others) group_->close_homeless();
+  }
+  // Otherwise the system would reset them.
+  if (!released_) deal_backlog();
+  group_.reset();
+}
+
+}  // namespace cosock::detail
