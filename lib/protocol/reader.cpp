@@ -107,8 +107,9 @@ step basic_reader_operation::start_read(std::coroutine_handle<> awaiting, cancel
   // others.
   if (!target->loop->take_turn()) return wait(target, reading, true);
   if (satisfied() == step::done) return done();
-  if (!target->maybe_ready[reading]) return wait(target, reading, false);
-  if (advance(*target) == step::done) return done();
+  const bool may_advance = target->maybe_ready[reading];
+  if (may_advance && advance(*target) == step::done) return done();
+  parent.loop->has_to_wait();
   return wait(target, reading, target->maybe_ready[reading]);
 }
 

@@ -41,12 +41,6 @@ void append(link& to, link& from) noexcept {
   }
 }
 
-std::size_t length(const link& head) noexcept {
-  std::size_t n = 0;
-  for (const link* l = head.following; l != &head; l = l->following) ++n;
-  return n;
-}
-
 }  // namespace
 
 virtual_reactor_owner::virtual_reactor_owner(std::unique_ptr<virtual_reactor> reactor) noexcept
