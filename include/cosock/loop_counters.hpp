@@ -46,6 +46,7 @@ struct loop_counters {
   /// counts in one bucket. A delay is an upper bound: an event that arrives while tasks run counts from the
   /// last look of the loop at events.
   std::array<std::uint64_t, delay_buckets> delays = {};
+  std::chrono::nanoseconds delay_sum = {};  ///< the sum of these delays
 };
 
 }  // namespace cosock

@@ -124,6 +124,7 @@ void loop_watch::count(loop_counters& to) const noexcept {
   to.longest_turn = std::chrono::nanoseconds(
       static_cast<std::int64_t>(static_cast<double>(longest_) * ns_per_unit_));
   to.delays = delays_;
+  to.delay_sum = std::chrono::nanoseconds(static_cast<std::int64_t>(delay_sum_));
 }
 
 void loop_watch::resume(std::coroutine_handle<> resumed, bool has_waited) {
@@ -133,6 +134,7 @@ void loop_watch::resume(std::coroutine_handle<> resumed, bool has_waited) {
   if (has_waited) {
     const auto delay = static_cast<std::uint64_t>(
         static_cast<double>(begin - std::min(ready_since_, begin)) * ns_per_unit_);
+    delay_sum_ += delay;
     // Of the bounds 16 us, 32 us, and so on, which are no powers of two in nanoseconds.
     const auto bucket = std::bit_width((delay + 15'999) / 16'000 - (delay != 0));
     ++delays_[std::min(static_cast<std::size_t>(bucket), delays_.size() - 1)];

@@ -65,6 +65,7 @@ class loop_watch final : public turn_watch {
   bool some_are_left_ = false;  // the last turn has not fired all
   std::uint64_t longest_ = 0;
   std::array<std::uint64_t, loop_counters::delay_buckets> delays_ = {};
+  std::uint64_t delay_sum_ = 0;  // ns
 
   // Shared with the thread.
   std::mutex mutex_;

@@ -244,6 +244,7 @@ BOOST_AUTO_TEST_CASE(the_delay_that_a_task_causes_for_others_is_measured) {
   BOOST_TEST((c.longest_turn >= 39ms));
   BOOST_TEST(sum(c) >= 3u);
   BOOST_TEST(sum(c, bucket_above(19ms)) >= 1u);
+  BOOST_TEST((c.delay_sum >= 39ms));
 }
 
 BOOST_AUTO_TEST_CASE(input_that_came_while_a_task_computed_counts_as_delayed) {
