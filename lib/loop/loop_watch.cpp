@@ -35,7 +35,7 @@ class name_finder final : public wait_report {
   void awaited_by(const void*) override {}
   void since(std::uint64_t) override {}
   void operation(const char*) override {}
-  void descriptor(int, bool) override {}
+  void descriptor(int, bool, bool) override {}
   void detail(const char*, std::size_t) override {}
   void count(std::size_t, const char*) override {}
   void place(const char*, const std::source_location&) override {}

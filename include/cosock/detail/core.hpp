@@ -87,8 +87,9 @@ class wait_report {
   virtual void since(std::uint64_t stamp) = 0;
   /// The operation that waits.
   virtual void operation(const char* name) = 0;
-  /// More about it: the descriptor that it reads from or writes to, or words.
-  virtual void descriptor(int fd, bool reads) = 0;
+  /// More about it: the descriptor that it reads from or writes to, which is known to be a TCP socket or
+  /// not; or words.
+  virtual void descriptor(int fd, bool reads, bool is_tcp) = 0;
   virtual void detail(const char* text, std::size_t size) = 0;
   /// A number and what it counts: 3 "ahead".
   virtual void count(std::size_t number, const char* what) = 0;
