@@ -177,8 +177,7 @@ void print(const std::vector<task_entry>& tasks, unsigned depth, std::string& to
       (to += i == 0 ? "" : " < ") += short_place(t.where[i]);
     if (!t.name.empty() || !t.where.empty()) to += ": ";
     if (t.waits_for.empty())
-      to += "waits for " + std::to_string(t.tasks.size()) +
-            (t.tasks.size() == 1 ? " task" : " tasks");
+      to += "waits for " + counted(t.tasks.size(), "task");
     else
       to += t.waits_for;
     if (t.waited) to += ", for " + seconds(*t.waited, 1) + " s";

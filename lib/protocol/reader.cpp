@@ -8,6 +8,7 @@
 #include <cosock/reader.hpp>
 
 #include "core/failure.hpp"
+#include "core/text.hpp"
 #include "io/passed_descriptors.hpp"
 
 #include <cosock/detail/size.hpp>
@@ -84,9 +85,8 @@ void basic_reader_operation::raise_failure() const {
   const boost::system::error_code code = to_error_code(failure_);
   if (filled_ != 0) throw transfer_error(code, filled_);
   if (code == error::too_many_descriptors)
-    raise(failure_, "more than " + std::to_string(limit()) + " descriptors");
-  if (const std::size_t bytes = limit())
-    raise(failure_, "more than " + std::to_string(bytes) + " bytes");
+    raise(failure_, "more than " + counted(limit(), "descriptor"));
+  if (const std::size_t bytes = limit()) raise(failure_, "more than " + counted(bytes, "byte"));
   raise(failure_);
 }
 
