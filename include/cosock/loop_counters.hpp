@@ -35,6 +35,7 @@ struct loop_counters {
   /// The longest time for which a task ran without waiting.
   std::chrono::nanoseconds longest_turn = {};
 
+  /// The number of buckets of `delays`.
   static constexpr std::size_t delay_buckets = 17;
   /// The longest delay that a bucket of `delays` counts: 16 us, and twice as much for each further bucket.
   /// The last bucket has no bound; returns that of the bucket before.
