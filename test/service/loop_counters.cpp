@@ -163,16 +163,18 @@ COROUTINE_TEST_CASE(an_operation_counts_as_one_that_waited_or_one_that_did_not) 
   check(1, 0, "a line that has arrived");
   co_await cosock::sleep_for(1ms);
   check(0, 1, "sleep");
-  // A receive tries, and waits; then the line is there.
+  // The second time a receive tries before it waits: the first one has filled its buffer, so there could be more.
   char byte;
-  co_await with_nursery([&](nursery& n) -> task<> {
-    n.start([&]() -> task<> { co_await a.receive(cosock::buffer(&byte, 1)); });
-    co_await cosock::yield();
-    co_await cosock::yield();
-    check(0, 2, "a receive that waits, and yields");
-    co_await b.send("x");
-  });
-  check(1, 1, "that receive, and its send");
+  for (int i = 0; i != 2; ++i) {
+    co_await with_nursery([&](nursery& n) -> task<> {
+      n.start([&]() -> task<> { co_await a.receive(cosock::buffer(&byte, 1)); });
+      co_await cosock::yield();
+      co_await cosock::yield();
+      check(0, 2, "a receive that waits, and yields");
+      co_await b.send("x");
+    });
+    check(1, 1, "that receive, and its send");
+  }
   co_await with_nursery([&](nursery& n) -> task<> {
     n.start([&]() -> task<> { co_await lines.read_line(); });
     co_await cosock::yield();
