@@ -148,7 +148,7 @@ int main(int argc, char** argv) {
   for (std::uint64_t seed = first; seed != first + static_cast<std::uint64_t>(seeds); ++seed) {
     const result r = run(seed, clients, minutes);
     if (r.deaf == 0 && seeds != 1) continue;
-    std::printf("seed %llu: hash %016llx, %d deliveries, %d sessions, %d clients are deaf\n",
+    std::printf("seed %llu: hash %016llx, deliveries: %d, sessions: %d, deaf clients: %d\n",
                 static_cast<unsigned long long>(seed), static_cast<unsigned long long>(r.hash),
                 r.deliveries, r.sessions, r.deaf);
     if (r.deaf != 0) ++failed;

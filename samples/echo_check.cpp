@@ -73,9 +73,10 @@ cosock::task<> check(std::string host, std::string port, unsigned connections, u
   });
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start_time;
   std::printf(
-      "%zu bytes sent over %u connections at once and received, every byte the same: "
+      "%zu bytes sent over %u connection%s at once and received, every byte the same: "
       "%.2f s, %.0f MiB/s each way\n",
-      total, connections, elapsed.count(), mebibytes / elapsed.count());
+      total, connections, connections == 1 ? "" : "s", elapsed.count(),
+      mebibytes / elapsed.count());
 }
 
 int main(int argc, char** argv) {

@@ -595,6 +595,58 @@ tls_proxy)
   server=$plain
   stop_server
   ;;
+metrics)
+  mkfifo "$work/server-output"
+  env --default-signal=INT ./metrics_server --port 0 --metrics 0 --loops 2 >"$work/server-output" \
+    2>"$work/server-errors" &
+  server=$!
+  exec 8<"$work/server-output"
+  read -r line <&8 && port=${line##*:} && read -r line <&8 && scraped=${line##*:} ||
+    die "no output of the server: $(cat "$work/server-errors")"
+  scrape() { # prints the metrics
+    timeout 20 curl --silent --show-error --fail "http://127.0.0.1:$scraped/metrics"
+  }
+  value() { # METRIC: prints the sum of its values over the loops
+    awk -v name="$1" 'index($1, name "{loop=") == 1 { sum += $2; ++loops } END { print loops ":" sum + 0 }' "$work/metrics"
+  }
+  command -v curl >/dev/null || { echo "skipped: needs curl"; exit 77; }
+  seq 1000 >"$work/lines"
+  for i in 1 2 3; do
+    timeout 20 ./echo_client 127.0.0.1 "$port" <"$work/lines" | cmp - "$work/lines" || die "echo"
+  done
+  exec 4<>"/dev/tcp/127.0.0.1/$port"
+  echo one >&4
+  read -r line <&4
+  # The handlers of the three others end a moment after their clients.
+  end=$((SECONDS + 60))
+  until scrape >"$work/metrics" && [ "$(value cosock_server_connections)" = 2:1 ]; do
+    [ $SECONDS -lt $end ] || die "connections: $(cat "$work/metrics")"
+  done
+  bytes=$((3 * $(wc -c <"$work/lines") + 4))
+  for expected in cosock_server_accepted_total=2:4 cosock_server_received_bytes_total=2:$bytes \
+    cosock_server_sent_bytes_total=2:$bytes cosock_server_failed_total=2:0 cosock_look_ups_running=2:0; do
+    [ "$(value ${expected%=*})" = ${expected#*=} ] || die "$expected: $(cat "$work/metrics")"
+  done
+  # At least an acceptor of each loop and the connection; the tasks of each loop, server and handler.
+  for least in cosock_descriptors=3 cosock_tasks=3 cosock_timers=1 cosock_waiting_operations_total=4 \
+    cosock_immediate_operations_total=4 cosock_messages_total=2 cosock_scheduling_delay_seconds_count=4; do
+    number=$(value ${least%=*})
+    [ "${number#2:}" -ge ${least#*=} ] || die "$least: $(cat "$work/metrics")"
+  done
+  [ "$(timeout 20 curl --silent -o /dev/null -w '%{http_code}' "http://127.0.0.1:$scraped/")" = 404 ] ||
+    die "a page that does not exist"
+  if command -v promtool >/dev/null; then
+    promtool check metrics <"$work/metrics" >"$work/out" 2>&1 && [ ! -s "$work/out" ] ||
+      die "promtool: $(cat "$work/out")"
+  else
+    echo "not checked by promtool, which is not installed"
+  fi
+  exec 4<&-
+  : >"$work/server-errors"  # a busy machine has slow turns
+  stop_server
+  exec 8<&-
+  refused 2 '--metrics "x": not a port' ./metrics_server --metrics x
+  ;;
 chat)
   program=chat_server
   for loops in 1 2; do

@@ -4,6 +4,7 @@
 // Programs that hang, each in a way of its own. Prints the dump of each, for docs/snippets/check_dumps.
 
 #include <cosock/cosock.hpp>
+#include <cosock/testing/network.hpp>
 #include <cosock/testing/virtual_loop.hpp>
 
 #include <unistd.h>
@@ -102,6 +103,33 @@ task<> ask_silent_peer() {
 }
 //! [peer]
 
+//! [name]
+task<> open_database() {
+  const auto addresses = co_await cosock::resolve("db.example", 5432);  // without a limit
+  auto connection = co_await cosock::connect(addresses.front());
+}
+
+task<> start_service() { co_await cosock::named("the database", open_database()); }
+//! [name]
+
+void print_name() {
+  cosock::testing::network net;
+  net.set_name("db.example", {}, {.answers = false});
+  cosock::testing::host& host = net.host("10.0.0.1");
+  std::string dump;
+  host.start([&]() -> task<> {
+    const auto look = [&]() -> task<> {
+      co_await cosock::sleep_for(4s);
+      dump = cosock::dump_tasks();
+    };
+    co_await cosock::when_all(start_service(), look());
+  });
+  net.run_for(5s);
+  // The second line: without the tasks that made the dump.
+  dump.erase(0, dump.find('\n') + 3);
+  std::printf("== name\n%s\n", dump.substr(0, dump.find('\n')).c_str());
+}
+
 //! [drain]
 /// The command "quit" waits until all connections have ended, this one included.
 task<> serve_until_quit(cosock::tcp_acceptor& acceptor) {
@@ -172,6 +200,7 @@ int main() {
   print_dump("channels", two_exchanges());
   print_dump("permit", three_queries());
   print_dump("peer", ask_silent_peer(), 0s);
+  print_name();
   print_drain();
   std::fflush(stdout);
   print_computation();

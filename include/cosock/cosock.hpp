@@ -16,6 +16,7 @@
 #include <cosock/awaitable.hpp>
 #include <cosock/dump.hpp>
 #include <cosock/loop.hpp>
+#include <cosock/loop_counters.hpp>
 #include <cosock/loops.hpp>
 #include <cosock/run.hpp>
 #include <cosock/signal.hpp>

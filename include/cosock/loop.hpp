@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cosock/detail/slots.hpp>
+#include <cosock/loop_counters.hpp>
 
 namespace cosock {
 
@@ -86,6 +87,11 @@ class COSOCK_API loop {
     };
     post_message(new function_call(std::move(function)));
   }
+
+  /// A snapshot of the counters, for logs and metrics: `loop::current().counters()`. Counts what is ready
+  /// and what has a timer, which takes a time proportional to their number: about 2 ms for 100,000 timers.
+  /// For another loop: call post() with a function that takes the snapshot.
+  [[nodiscard]] loop_counters counters() const noexcept;
 
  protected:
   /// For loops of tests, whose time is virtual.

@@ -35,7 +35,8 @@ struct watch_options {
 /// Watches a loop, from now on until it is destroyed: which task runs for long without waiting. Again:
 /// with the new options. A loop that is not watched pays nothing for it; one that is reads a counter of
 /// the processor, and takes a lock, for each task that it resumes. The copy of a loop in a forked child is
-/// not watched. On the thread of the loop, or before it runs. Throws
+/// not watched. With `slow_turn = unlimited` it reports nothing, and only measures: see `longest_turn` and
+/// `delays` of loop_counters. On the thread of the loop, or before it runs. Throws
 /// std::system_error if the thread cannot be started; std::bad_alloc.
 COSOCK_API void watch_turns(loop&, const watch_options& options = {});
 

@@ -92,7 +92,7 @@ step basic_asio_operation::started(cancel_node& parent) noexcept {
   suspend();
   waiting_ = true;
   if (arrived_)
-    scheduler::get(*parent.loop).schedule_next_turn(*this);
+    scheduler::get(*parent.loop).yield(*this);
   else if (parent.cancelled)  // by code of the program that the initiation has run
     cancel();
   return step::pending;

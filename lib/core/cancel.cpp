@@ -24,7 +24,7 @@ class timeout_scope::yielding final : public operation {
   yielding(std::coroutine_handle<> awaiting, timeout_scope& scope) noexcept
       : awaiting_(awaiting), timeout_(scope) {
     timeout_.yielding_ = this;
-    scheduler::get(*timeout_.inner_.loop).schedule_next_turn(*this);
+    scheduler::get(*timeout_.inner_.loop).yield(*this);
   }
   void fire() override {
     timeout_.inner_.loop->next = awaiting_;

@@ -100,7 +100,7 @@ const boost::system::error_category& category_of(const detail::failure& f) noexc
 }
 
 std::string list(const std::vector<std::exception_ptr>& errors) {
-  std::string text = std::to_string(errors.size()) + " tasks failed";
+  std::string text = detail::counted(errors.size(), "task") + " failed";
   for (const auto& entry : errors)
     text += (&entry == &errors.front() ? ": " : "; ") + error_message(entry);
   return text;
@@ -129,10 +129,10 @@ detailed_error::detailed_error(const boost::system::error_code& code, const std:
 detailed_error::~detailed_error() = default;
 
 transfer_error::transfer_error(boost::system::error_code why, std::size_t bytes)
-    : detailed_error(why, "after " + std::to_string(bytes) + " bytes"), bytes_(bytes) {}
+    : detailed_error(why, "after " + detail::counted(bytes, "byte")), bytes_(bytes) {}
 transfer_error::transfer_error(boost::system::error_code why, std::size_t bytes,
                                std::size_t datagrams)
-    : detailed_error(why, "after " + std::to_string(datagrams) + " datagrams"),
+    : detailed_error(why, "after " + detail::counted(datagrams, "datagram")),
       bytes_(bytes),
       datagrams_(datagrams) {}
 transfer_error::~transfer_error() = default;

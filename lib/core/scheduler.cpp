@@ -9,6 +9,7 @@
 
 #include "core/scoped_value.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <stdexcept>
 
@@ -41,7 +42,7 @@ bool is_empty(const link& head) noexcept { return head.following == &head; }
 
 step awaited_operation::yield() noexcept {
   suspend();
-  scheduler::get(*scope_->loop).schedule_next_turn(*this);
+  scheduler::get(*scope_->loop).yield(*this);
   return step::pending;
 }
 
@@ -78,6 +79,7 @@ int scheduler::deliver_messages() {
   while (loop_message* const first = messages_) {
     messages_ = first->next_message_;  // before deliver(), which may destroy or post the message
     ++delivered;
+    ++delivered_;
     first->deliver();
   }
   return delivered;
@@ -160,8 +162,28 @@ bool scheduler::turn(bool may_wait) {
   // After the ready operations, so that input that arrived in time is delivered before a limit
   // expires.
   if (found & reactor::time_passed) notice_due_timers();
-  if (timers_due_ && fire_timers(found)) fired = run_ready(fired + 1);
+  if (timers_due_ && fire_timers(found)) {
+    run_ready(fired);
+    return true;
+  }
   return fired != 0;
+}
+
+/// Called when a turn has fired more than any before, or is full: then what it left was ready too. The queue
+/// is counted again when as many have been fired, so counting costs little for each.
+[[gnu::noinline]] void scheduler::notice_peak(int fired) noexcept {
+  auto all = static_cast<std::size_t>(fired);
+  if (!is_empty(ready_queue_)) {
+    if (turns_to_next_count_ != 0) {
+      --turns_to_next_count_;
+      return;
+    }
+    const std::size_t rest = length(ready_queue_);
+    turns_to_next_count_ = rest / max_fired;
+    all += rest;
+  }
+  ready_peak_ = std::max(ready_peak_, all);
+  noticed_peak_ = static_cast<int>(std::min(ready_peak_, std::size_t{max_fired - 1}));
 }
 
 int scheduler::run_ready(int fired) {
@@ -177,18 +199,27 @@ int scheduler::run_ready(int fired) {
     // loop, not in nested calls.
     while (next) std::exchange(next, nullptr).resume();
   }
+  if (fired > noticed_peak_) [[unlikely]]
+    notice_peak(fired);
   return fired;
 }
 
 int scheduler::run_ready_watched(int fired) {
+  watch_->begin();
   const int end = fired + max_fired;
   for (; !is_empty(ready_queue_) && fired != end; ++fired) {
     auto& op = static_cast<operation&>(*ready_queue_.following);
     op.unlink();
     budget = operations_per_turn;
     op.fire();
-    while (next) watch_->resume(std::exchange(next, nullptr));
+    for (bool has_waited = true; next; has_waited = false) {
+      const std::coroutine_handle<> resumed = std::exchange(next, nullptr);
+      // Null: in a child that a task has forked.
+      watch_ ? watch_->resume(resumed, has_waited) : resumed.resume();
+    }
   }
+  if (watch_) watch_->end(!is_empty(ready_queue_));
+  if (fired > noticed_peak_) notice_peak(fired);
   return fired;
 }
 

@@ -55,10 +55,15 @@ class embedded_loop_hook {
   ~embedded_loop_hook() = default;
 };
 
-/// Resumes coroutines in place of the scheduler, and measures how long each runs.
+/// Resumes coroutines in place of the scheduler, and measures how long each runs, and how long it could not.
 class turn_watch {
  public:
-  virtual void resume(std::coroutine_handle<>) = 0;
+  /// The loop has looked for events, and fires what is ready.
+  virtual void begin() noexcept = 0;
+  /// Resumes a coroutine that has become ready, or one that goes on at the end of another.
+  virtual void resume(std::coroutine_handle<>, bool has_waited) = 0;
+  /// All have been resumed, or some are left over for the next turn.
+  virtual void end(bool some_are_left) noexcept = 0;
 
  protected:
   ~turn_watch() = default;
@@ -98,6 +103,11 @@ class scheduler : public loop_state {
     op.insert_before(next_turn_);
     if (!in_turn_) [[unlikely]]
       reactor_.wake();
+  }
+  /// The same, for an operation that could complete, but the budget is used up.
+  void yield(operation& op) noexcept {
+    ++budget_yields_;
+    schedule_next_turn(op);
   }
 
   void set_timer(timer& t, std::int64_t at) noexcept {
@@ -151,6 +161,14 @@ class scheduler : public loop_state {
 
   const std::shared_ptr<loop_handle>& handle() const noexcept { return handle_; }
 
+  // Counters, see loop_counters. The first two count lists.
+  std::size_t ready() const noexcept { return length(ready_queue_) + length(next_turn_); }
+  std::size_t timers() const noexcept { return wheel_.size(); }
+  std::size_t watched() const noexcept { return static_cast<std::size_t>(watched_); }
+  std::size_t ready_peak() const noexcept { return ready_peak_; }
+  std::uint64_t budget_yields() const noexcept { return budget_yields_; }
+  std::uint64_t messages() const noexcept { return delivered_; }
+
   /// Whether a function of this loop is on a stack. If a task calls exit(), the loop must not be
   /// destroyed then.
   bool is_running() const noexcept;
@@ -174,6 +192,7 @@ class scheduler : public loop_state {
   embedded_loop_hook* embedded_ = nullptr;  // null: not an embedded loop
   int background_ = 0;                      // services that have work to do without any task
   int pending_look_ups = 0;                 // threads will post their answers
+  std::size_t tasks = 0;                    // children of all groups
   unsigned siblings = 1;                    // loops that do the same work, this one included
   simulated_host* host = nullptr;           // null: its sockets are those of the system
 
@@ -203,6 +222,7 @@ class scheduler : public loop_state {
   void start_clock() noexcept;
   void notice_due_timers() noexcept;
   bool fire_timers(unsigned found) noexcept;
+  void notice_peak(int fired) noexcept;
 
   reactor& reactor_;
   const std::shared_ptr<loop_handle> handle_;
@@ -213,6 +233,12 @@ class scheduler : public loop_state {
   std::unique_ptr<char[]> discarded_;
   bool in_turn_ = false;
   int watched_ = 0;
+
+  std::uint64_t budget_yields_ = 0;
+  std::uint64_t delivered_ = 0;
+  std::size_t ready_peak_ = 0;
+  int noticed_peak_ = 0;                 // a turn that fires more is noticed
+  std::size_t turns_to_next_count_ = 0;  // full turns after which the ready queue is counted again
 
   timer_wheel wheel_;
   // No timer is due before this tick. `busy` while due timers wait to be fired: it is the smallest

@@ -49,6 +49,7 @@ void task_group::leave() noexcept {
     promise.start.sibling().unlink();
     std::coroutine_handle<child_coroutine::promise_type>::from_promise(promise).destroy();
     --active_;
+    --scheduler::get(*loop_).tasks;
   }
   if (outer_ && outer_->pending == this) outer_->pending = nullptr;
 }
@@ -72,6 +73,7 @@ std::coroutine_handle<child_coroutine::promise_type> task_group::adopt(
   promise.own.cancelled = cancelled_;
   promise.start.sibling().insert_before(children_);
   ++active_;
+  ++scheduler::get(*loop_).tasks;
   if constexpr (checks_captures)
     if (promise.function) child_made(&promise, promise.function, promise.function_size);
   return handle;
@@ -150,6 +152,7 @@ void task_group::on_child_done(
   // after.
   child.destroy();
   --active_;
+  --scheduler::get(*loop_).tasks;
   if (stop && !cancelled_) {
     cancelled_ = true;
     cancel_children();

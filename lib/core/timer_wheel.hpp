@@ -51,6 +51,14 @@ class timer_wheel {
   /// tick at which a slot of a higher level begins.
   std::uint64_t next() noexcept { return first().at; }
 
+  /// The number of timers. Counts them.
+  std::size_t size() const noexcept {
+    std::size_t all = 0;
+    for (const auto& level : slots_)
+      for (const link& head : level) all += length(head);
+    return all;
+  }
+
   /// Moves the present to `tick`, and passes each due timer to `due`, in the order of their ticks,
   /// then of their insertion.
   template <class F>

@@ -142,7 +142,7 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   void on_events(unsigned) noexcept override;
   bool is_awaited() const noexcept override { return is_busy(); }
   void describe(wait_report& to, io_direction direction) const override {
-    to.descriptor(fd_, direction == reading);
+    to.descriptor(fd_, direction == reading, kind_ == fd_kind::tcp);
   }
   /// Called when it leaves its loop: it is being closed, or the loop ends.
   virtual void on_detach() noexcept {}

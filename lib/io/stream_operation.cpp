@@ -28,7 +28,7 @@ step io_operation::wait(io_object* object, io_direction direction, bool yields) 
   suspend();
   // Registered before arm(), which may report readiness at once.
   if (yields)
-    scheduler::get(*object->loop).schedule_next_turn(*this);
+    scheduler::get(*object->loop).yield(*this);
   else
     object->arm(direction);
   return step::pending;
@@ -45,6 +45,7 @@ step io_operation::launch(io_object* object, io_direction direction) {
     const step reached = attempt();
     object_ = nullptr;
     if (reached == step::done) return done();
+    scope_->loop->has_to_wait();
   }
   return wait(object, direction, object->maybe_ready[direction]);
 }
@@ -64,7 +65,7 @@ void io_operation::fire() {
   if (object_) {
     if (attempt() == step::pending) {
       if (object_->maybe_ready[direction_])  // could go on, but the budget is used up
-        scheduler::get(*object_->loop).schedule_next_turn(*this);
+        scheduler::get(*object_->loop).yield(*this);
       else
         object_->arm(direction_);
       return;
@@ -110,6 +111,7 @@ step stream_operation::start_operation(std::coroutine_handle<> awaiting, cancel_
   if (target->maybe_ready[side]) {
     if (!target->loop->take_turn()) return wait(target, side, true);
     if (target->transfer(*this) == step::done) return done();
+    scope_->loop->has_to_wait();
   }
   return wait(target, side, target->maybe_ready[side]);
 }

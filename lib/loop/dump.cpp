@@ -48,13 +48,12 @@ class tree_report final : public wait_report {
     for (const void* c = coroutine; promise_at(c).continuation;
          c = promise_at(c).continuation.address())
       inner.push_back(promise_at(c).where);
-    entry_->where.insert(entry_->where.begin(), inner.begin(), inner.end());
+    inner.insert(inner.end(), entry_->where.begin(), entry_->where.end());
+    entry_->where = std::move(inner);
   }
   void since(std::uint64_t stamp) override { entry_->waited = loop_.io().age(stamp); }
   void operation(const char* name) override { entry_->waits_for = name; }
-  void descriptor(int fd, bool reads) override {
-    entry_->waits_for += " on " + describe_descriptor(fd, reads);
-  }
+  void descriptor(int fd, bool reads, bool is_tcp) override;
   void detail(const char* text, std::size_t size) override {
     (entry_->waits_for += ' ') += printable({text, size});
   }
@@ -84,6 +83,80 @@ class tree_report final : public wait_report {
   task_entry* entry_ = nullptr;
 };
 
+// Descriptors. Some programs wait for 100,000 of them, so each costs few calls of the system.
+
+void add_number(unsigned value, std::string& to) {
+  char text[16];
+  to.append(text, std::to_chars(text, text + sizeof text, value).ptr);
+}
+
+void add_name(const sockaddr_storage& name, socklen_t size, std::string& to) {
+  if (name.ss_family == AF_INET) {
+    sockaddr_in v4;
+    std::memcpy(&v4, &name, sizeof v4);
+    const std::uint32_t address = ntohl(v4.sin_addr.s_addr);
+    for (int shift = 24; shift >= 0; shift -= 8) {
+      add_number(address >> shift & 255, to);
+      to += shift == 0 ? ':' : '.';
+    }
+    return add_number(ntohs(v4.sin_port), to);
+  }
+  if (name.ss_family == AF_INET6) {
+    char text[INET6_ADDRSTRLEN] = "";
+    sockaddr_in6 v6;
+    std::memcpy(&v6, &name, sizeof v6);
+    ::inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
+    ((to += '[') += text) += "]:";
+    return add_number(ntohs(v6.sin6_port), to);
+  }
+  constexpr socklen_t before_path = offsetof(sockaddr_un, sun_path);
+  if (name.ss_family != AF_UNIX || size <= before_path) return;
+  const char* const path = reinterpret_cast<const char*>(&name) + before_path;
+  const std::string_view all(path, size - before_path);
+  if (all.front() == '\0')
+    (to += '@') += printable(all.substr(1));
+  else
+    to += printable(all.substr(0, all.find('\0')));
+}
+
+/// Adds the name of the socket or of its peer, and `before` in front of it; nothing if it has none.
+template <class Ask>
+void add_name_of(int fd, Ask ask, const char* before, std::string& to) {
+  sockaddr_storage name;
+  name.ss_family = AF_UNSPEC;
+  socklen_t size = sizeof name;
+  if (ask(fd, reinterpret_cast<sockaddr*>(&name), &size) != 0) return;
+  const std::size_t begin = to.size();
+  to += before;
+  const std::size_t end = to.size();
+  add_name(name, size, to);
+  if (to.size() == end) to.resize(begin);
+}
+
+int option_of(int fd, int option) {
+  int value = -1;
+  socklen_t size = sizeof value;
+  return system::getsockopt(fd, SOL_SOCKET, option, &value, &size) == 0 ? value : -1;
+}
+
+/// What it is and what it is connected to: "tcp 127.0.0.1:7000 from 127.0.0.1:51234".
+void tree_report::descriptor(int fd, bool reads, bool is_tcp) {
+  std::string& to = entry_->waits_for;
+  to.reserve(96);
+  to += " on ";
+  const int protocol = is_tcp ? IPPROTO_TCP : option_of(fd, SO_PROTOCOL);
+  if (protocol == IPPROTO_TCP)
+    to += "tcp";
+  else if (protocol == IPPROTO_UDP)
+    to += "udp";
+  else if (option_of(fd, SO_DOMAIN) == AF_UNIX)
+    to += "local socket";
+  else
+    to += "descriptor " + std::to_string(fd);
+  add_name_of(fd, &system::getsockname, " ", to);
+  add_name_of(fd, &system::getpeername, reads ? " from " : " to ", to);
+}
+
 void tree_report::place(const char* what, const std::source_location& at) {
   if (at.line() != 0) entry_->waits_for += std::string(", ") + what + ' ' + short_place(at);
 }
@@ -104,8 +177,7 @@ void print(const std::vector<task_entry>& tasks, unsigned depth, std::string& to
       (to += i == 0 ? "" : " < ") += short_place(t.where[i]);
     if (!t.name.empty() || !t.where.empty()) to += ": ";
     if (t.waits_for.empty())
-      to += "waits for " + std::to_string(t.tasks.size()) +
-            (t.tasks.size() == 1 ? " task" : " tasks");
+      to += "waits for " + counted(t.tasks.size(), "task");
     else
       to += t.waits_for;
     if (t.waited) to += ", for " + seconds(*t.waited, 1) + " s";
@@ -203,62 +275,12 @@ std::string dump_of(const engine& loop) {
   return text;
 }
 
-// Descriptors
-
-std::string text_of(const sockaddr_storage& name, socklen_t size) {
-  char text[INET6_ADDRSTRLEN] = "";
-  if (name.ss_family == AF_INET) {
-    sockaddr_in v4;
-    std::memcpy(&v4, &name, sizeof v4);
-    ::inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
-    return std::string(text) + ':' + std::to_string(ntohs(v4.sin_port));
-  }
-  if (name.ss_family == AF_INET6) {
-    sockaddr_in6 v6;
-    std::memcpy(&v6, &name, sizeof v6);
-    ::inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
-    return '[' + std::string(text) + "]:" + std::to_string(ntohs(v6.sin6_port));
-  }
-  constexpr socklen_t before_path = offsetof(sockaddr_un, sun_path);
-  if (name.ss_family != AF_UNIX || size <= before_path) return {};
-  const char* const path = reinterpret_cast<const char*>(&name) + before_path;
-  const std::string_view all(path, size - before_path);
-  if (all.front() == '\0') return '@' + printable(all.substr(1));
-  return printable(all.substr(0, all.find('\0')));
-}
-
-template <class Ask>
-std::string name_of(int fd, Ask ask) {
-  sockaddr_storage name = {};
-  socklen_t size = sizeof name;
-  if (ask(fd, reinterpret_cast<sockaddr*>(&name), &size) != 0) return {};
-  return text_of(name, size);
-}
-
-int option_of(int fd, int option) {
-  int value = -1;
-  socklen_t size = sizeof value;
-  return system::getsockopt(fd, SOL_SOCKET, option, &value, &size) == 0 ? value : -1;
-}
-
 }  // namespace
 
 std::string short_place(const std::source_location& at) {
   std::string_view file = at.file_name();
   file.remove_prefix(file.rfind('/') + 1);  // npos + 1 is 0
   return std::string(file) + ':' + std::to_string(at.line());
-}
-
-std::string describe_descriptor(int fd, bool reads) {
-  const int protocol = option_of(fd, SO_PROTOCOL);
-  std::string text = protocol == IPPROTO_TCP               ? "tcp"
-                     : protocol == IPPROTO_UDP             ? "udp"
-                     : option_of(fd, SO_DOMAIN) == AF_UNIX ? "local socket"
-                                                           : "descriptor " + std::to_string(fd);
-  if (const std::string own = name_of(fd, &system::getsockname); !own.empty()) text += ' ' + own;
-  if (const std::string peer = name_of(fd, &system::getpeername); !peer.empty())
-    text += (reads ? " from " : " to ") + peer;
-  return text;
 }
 
 std::vector<task_entry> tasks_of(const engine& loop) {

@@ -34,8 +34,4 @@ COSOCK_API std::string task_lines(const engine&);
 /// The file without its folders, and the line.
 std::string short_place(const std::source_location&);
 
-/// What a descriptor is and what it is connected to, for a person: "tcp 127.0.0.1:7000 from
-/// 127.0.0.1:51234".
-std::string describe_descriptor(int fd, bool reads);
-
 }  // namespace cosock::detail

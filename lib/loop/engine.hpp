@@ -13,6 +13,7 @@
 
 #include <atomic>
 #include <memory>
+#include <vector>
 
 namespace cosock {
 struct watch_options;
@@ -79,6 +80,8 @@ class engine final : private engine_reactor, public scheduler {
   void stop() noexcept { asio->stop(); }
   /// See cosock::watch_turns().
   void watch_turns(const watch_options&);
+  /// Those of the loop and its watch.
+  loop_counters counters() const noexcept;
   /// Tells what all tasks wait for: each root is a group of one child.
   void describe_roots(wait_report&) const;
 
@@ -127,6 +130,7 @@ class engine final : private engine_reactor, public scheduler {
   void leave_to_parent() noexcept;
 
   std::unique_ptr<loop_watch> turns_watch_;
+  std::vector<std::unique_ptr<loop_watch>> replaced_watches_;
   loop_watch* watch_of_parent_ = nullptr;  // in a forked child
   link roots_;
   root* running_root_ = nullptr;

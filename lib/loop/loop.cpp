@@ -196,7 +196,11 @@ void engine::describe_roots(wait_report& to) const {
 
 void engine::watch_turns(const watch_options& options) {
   watch_ = nullptr;
-  turns_watch_.reset();
+  if (turns_watch_) {
+    turns_watch_->stop();
+    // By a task of this loop: it measures that task.
+    if (is_running()) replaced_watches_.push_back(std::move(turns_watch_));
+  }
   turns_watch_ = std::make_unique<loop_watch>(*this, *asio, options);
   watch_ = turns_watch_.get();
 }
@@ -211,6 +215,7 @@ void engine::leave_to_parent() noexcept {
   of_parent_ = true;
   // The thread of the watch is in the parent only, and may have held its lock: the copy is left as it is.
   watch_ = nullptr;
+  if (turns_watch_) turns_watch_->leave_to_parent();
   watch_of_parent_ = turns_watch_.release();
   asio->leave_to_parent();
 }

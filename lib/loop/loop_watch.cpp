@@ -11,12 +11,16 @@
 #include "loop/signals_blocked.hpp"
 
 #include <algorithm>
+#include <bit>
 
 namespace cosock {
 
 namespace detail {
 
 namespace {
+
+/// In nanoseconds: longer than a look for events that finds some at once.
+constexpr double shortest_wait = 64'000;
 
 /// Finds the name of a task that has not ended, by its scope.
 class name_finder final : public wait_report {
@@ -31,7 +35,7 @@ class name_finder final : public wait_report {
   void awaited_by(const void*) override {}
   void since(std::uint64_t) override {}
   void operation(const char*) override {}
-  void descriptor(int, bool) override {}
+  void descriptor(int, bool, bool) override {}
   void detail(const char*, std::size_t) override {}
   void count(std::size_t, const char*) override {}
   void place(const char*, const std::source_location&) override {}
@@ -57,13 +61,22 @@ std::string loop_watch::places::text() const {
 }
 
 loop_watch::loop_watch(const engine& loop, asio_reactor& clock, const watch_options& options)
-    : loop_(loop), clock_(clock), options_(options) {
-  if (!options.reports_blocked) return;
+    : loop_(loop),
+      clock_(clock),
+      options_(options),
+      first_(clock.first_stamp()),
+      look_(read_counter()),
+      end_(look_),
+      ready_since_(look_) {
+  measure_rate();
+  if (!options.reports_blocked || options.slow_turn.is_unlimited()) return;
   const signals_blocked blocked;
   thread_ = std::thread([this] { watch_for_blocked(); });
 }
 
-loop_watch::~loop_watch() {
+loop_watch::~loop_watch() { stop(); }
+
+void loop_watch::stop() {
   if (!thread_.joinable()) return;
   {
     const std::lock_guard lock(mutex_);
@@ -85,10 +98,47 @@ const cancel_node* loop_watch::look(std::coroutine_handle<> resumed, places& int
   }
 }
 
-void loop_watch::resume(std::coroutine_handle<> resumed) {
+/// The longer it is measured the more exact it is.
+void loop_watch::measure_rate() noexcept {
+  const std::int64_t passed = clock_.age(first_);
+  measured_ = read_counter();
+  if (measured_ > first_)
+    ns_per_unit_ = static_cast<double>(passed) / static_cast<double>(measured_ - first_);
+}
+
+void loop_watch::begin() noexcept {
+  const std::uint64_t now = read_counter();
+  if (now - measured_ > measured_ - first_) measure_rate();
+  // If the loop did not wait, the events may have come at any time since its last look.
+  const bool waited = static_cast<double>(now - end_) * ns_per_unit_ > shortest_wait;
+  if (!some_are_left_) ready_since_ = waited ? now : look_;
+  look_ = now;
+}
+
+void loop_watch::end(bool some_are_left) noexcept {
+  some_are_left_ = some_are_left;
+  end_ = read_counter();
+}
+
+void loop_watch::count(loop_counters& to) const noexcept {
+  to.longest_turn = std::chrono::nanoseconds(
+      static_cast<std::int64_t>(static_cast<double>(longest_) * ns_per_unit_));
+  to.delays = delays_;
+  to.delay_sum = std::chrono::nanoseconds(static_cast<std::int64_t>(delay_sum_));
+}
+
+void loop_watch::resume(std::coroutine_handle<> resumed, bool has_waited) {
   places before;
   const cancel_node* const task = look(resumed, before);
   const std::uint64_t begin = read_counter();
+  if (has_waited) {
+    const auto delay = static_cast<std::uint64_t>(
+        static_cast<double>(begin - std::min(ready_since_, begin)) * ns_per_unit_);
+    delay_sum_ += delay;
+    // Of the bounds 16 us, 32 us, and so on, which are no powers of two in nanoseconds.
+    const auto bucket = std::bit_width((delay + 15'999) / 16'000 - (delay != 0));
+    ++delays_[std::min(static_cast<std::size_t>(bucket), delays_.size() - 1)];
+  }
   {
     const std::lock_guard lock(mutex_);
     since_ = begin;
@@ -96,12 +146,15 @@ void loop_watch::resume(std::coroutine_handle<> resumed) {
     where_ = before;
   }
   resumed.resume();
+  if (in_child_) return;  // a forked child: the mutex may be locked there
   {
     const std::lock_guard lock(mutex_);
     since_ = 0;
   }
-  // The rate of the counter is not known, and a turn that may be slow takes many of its units.
-  if (read_counter() - begin < 1000) return;
+  // A turn that may be slow takes many units, whatever the rate of the counter is.
+  const std::uint64_t ran = read_counter() - begin;
+  longest_ = std::max(longest_, ran);
+  if (ran < 1000) return;
   const std::int64_t duration = clock_.age(begin);
   if (duration < options_.slow_turn.count()) return;
   std::string name;

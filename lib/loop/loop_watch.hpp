@@ -5,6 +5,7 @@
 // The watch of a loop: measures each coroutine that the loop resumes. Made by watch_turns(), owned by the
 // engine. It calls the observer of the program, which must outlive it.
 
+#include <cosock/loop_counters.hpp>
 #include <cosock/watch.hpp>
 
 #include "core/scheduler.hpp"
@@ -25,7 +26,15 @@ class loop_watch final : public turn_watch {
  public:
   loop_watch(const engine& loop, asio_reactor& clock, const watch_options& options);
   ~loop_watch();
-  void resume(std::coroutine_handle<>) override;
+  void begin() noexcept override;
+  void resume(std::coroutine_handle<>, bool has_waited) override;
+  void end(bool some_are_left) noexcept override;
+  /// Ends the thread.
+  void stop();
+  /// In a forked child, which has no such thread. The object is not used any more, but may be on the stack.
+  void leave_to_parent() noexcept { in_child_ = true; }
+  /// Fills in what the watch counts.
+  void count(loop_counters&) const noexcept;
 
  private:
   static constexpr std::size_t max_places = 8;
@@ -36,6 +45,7 @@ class loop_watch final : public turn_watch {
     std::string text() const;
   };
   static const cancel_node* look(std::coroutine_handle<>, places&) noexcept;
+  void measure_rate() noexcept;
   void watch_for_blocked() noexcept;
   void report(std::int64_t duration, bool ended, const places&, std::string_view name) noexcept;
 
@@ -43,6 +53,19 @@ class loop_watch final : public turn_watch {
   asio_reactor& clock_;
   const watch_options options_;
   std::uint64_t runs_ = 0;  // coroutines that were resumed
+
+  // Times of the counter of the processor.
+  const std::uint64_t first_;
+  std::uint64_t measured_;  // when its rate was measured
+  double ns_per_unit_ = 0;
+  std::uint64_t look_;         // the last look for events
+  std::uint64_t end_;          // when the last turn ended
+  std::uint64_t ready_since_;  // what is fired now was not ready before
+  bool in_child_ = false;
+  bool some_are_left_ = false;  // the last turn has not fired all
+  std::uint64_t longest_ = 0;
+  std::array<std::uint64_t, loop_counters::delay_buckets> delays_ = {};
+  std::uint64_t delay_sum_ = 0;  // ns
 
   // Shared with the thread.
   std::mutex mutex_;

@@ -63,6 +63,20 @@ class thread_pool {
   }
   bool is_current() const noexcept { return this == current_; }
 
+  /// The pool, if there is one already.
+  static thread_pool* existing() noexcept { return current_; }
+
+  std::size_t queued_look_ups(const loop_handle& of) noexcept {
+    const std::lock_guard lock(mutex_);
+    std::size_t all = 0;
+    for (const job_kind kind : {job_kind::look_up, job_kind::look_up_v6, job_kind::local_look_up}) {
+      const link& head = queues_[static_cast<std::size_t>(kind)].waiting;
+      for (const link* l = head.following; l != &head; l = l->following)
+        all += static_cast<const job&>(*l).back_.get() == &of;
+    }
+    return all;
+  }
+
   failure add(job& added) noexcept {
     const std::lock_guard lock(mutex_);
     queue& of_kind = queue_of(added);
@@ -210,6 +224,11 @@ failure job::submit(loop_state& loop, job_waiter& waiter) noexcept {
   const failure f = pool_->add(*this);
   if (f) waiter_ = nullptr;
   return f;
+}
+
+std::size_t job::queued_look_ups(const loop_handle& of) noexcept {
+  thread_pool* const pool = thread_pool::existing();
+  return pool ? pool->queued_look_ups(of) : 0;
 }
 
 void job::abandon() noexcept {

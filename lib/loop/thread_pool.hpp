@@ -68,6 +68,9 @@ class job : public std::enable_shared_from_this<job>, private link, private loop
   /// On any thread.
   bool abandoned() const noexcept { return abandoned_.load(std::memory_order_relaxed); }
 
+  /// The number of look-ups of this loop that wait for a thread.
+  static std::size_t queued_look_ups(const loop_handle&) noexcept;
+
   /// Tells what it does, for a dump of the tasks.
   virtual void describe(wait_report& to) const { to.operation("blocking work"); }
 

@@ -13,11 +13,11 @@
 #include "loop/simulated_host.hpp"
 #include "loop/system.hpp"
 #include "loop/thread_pool.hpp"
+#include "net/answer_delay.hpp"
 #include "net/hosts.hpp"
 #include "net/look_up.hpp"
 #include "net/sockaddr.hpp"
 
-#include <cosock/time.hpp>
 #include <cosock/unique_descriptor.hpp>
 
 #include <netdb.h>
@@ -251,7 +251,7 @@ task<> ask_simulation(simulated_host& host, lookup& asked) {
   } else {
     answer = host.look_up(asked.host, asked.family != family::v6, asked.family != family::v4);
   }
-  if (answer.delay > 0) co_await sleep_for(std::chrono::nanoseconds(answer.delay));
+  if (answer.delay > 0) co_await answer_delay(asked, answer.delay);
   std::uint16_t port = 0;
   if (!asked.service.empty()) {
     lookup service(job_kind::local_look_up, lookup::question::port);

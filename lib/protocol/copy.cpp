@@ -10,6 +10,7 @@
 #include "core/deadline.hpp"
 #include "core/failure.hpp"
 #include "core/standard_numbers.hpp"
+#include "core/text.hpp"
 #include "core/without_sigpipe.hpp"
 #include "io/descriptor.hpp"
 
@@ -245,7 +246,7 @@ task<std::string> receive_to_end(byte_stream& from, std::size_t max_size) {
     size += n;
     if (size > max_size)
       detail::raise(detail::own_failure(error::frame_too_long),
-                    "more than " + std::to_string(max_size) + " bytes");
+                    "more than " + detail::counted(max_size, "byte"));
     if (n == 0) {
       all.resize(size);
       co_return all;

@@ -8,6 +8,7 @@
 #include <cosock/reader.hpp>
 
 #include "core/failure.hpp"
+#include "core/text.hpp"
 #include "io/passed_descriptors.hpp"
 
 #include <cosock/detail/size.hpp>
@@ -84,9 +85,8 @@ void basic_reader_operation::raise_failure() const {
   const boost::system::error_code code = to_error_code(failure_);
   if (filled_ != 0) throw transfer_error(code, filled_);
   if (code == error::too_many_descriptors)
-    raise(failure_, "more than " + std::to_string(limit()) + " descriptors");
-  if (const std::size_t bytes = limit())
-    raise(failure_, "more than " + std::to_string(bytes) + " bytes");
+    raise(failure_, "more than " + counted(limit(), "descriptor"));
+  if (const std::size_t bytes = limit()) raise(failure_, "more than " + counted(bytes, "byte"));
   raise(failure_);
 }
 
@@ -107,8 +107,9 @@ step basic_reader_operation::start_read(std::coroutine_handle<> awaiting, cancel
   // others.
   if (!target->loop->take_turn()) return wait(target, reading, true);
   if (satisfied() == step::done) return done();
-  if (!target->maybe_ready[reading]) return wait(target, reading, false);
-  if (advance(*target) == step::done) return done();
+  const bool may_advance = target->maybe_ready[reading];
+  if (may_advance && advance(*target) == step::done) return done();
+  parent.loop->has_to_wait();
   return wait(target, reading, target->maybe_ready[reading]);
 }
 

@@ -38,8 +38,8 @@ task<> with_descriptors_counted(task<> (*body)(const void*), const void* argumen
   const std::size_t after = open_descriptors();
   if (after != before)
     fail(__FILE__, __LINE__,
-         std::to_string(after) + " descriptors are open, not " + std::to_string(before) +
-             " as before",
+         "the number of open descriptors is " + std::to_string(after) + ", not " +
+             std::to_string(before) + " as before",
          false);
 }
 

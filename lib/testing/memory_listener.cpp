@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cosock/testing/memory_listener.hpp>
 
+#include "core/text.hpp"
+
 #include <cosock/error.hpp>
 
 #include <boost/system/system_error.hpp>
@@ -51,8 +53,8 @@ task<memory_stream> memory_listener::connect() {
 void memory_listener::fail(boost::system::error_code error) {
   if (!open_) throw boost::system::system_error(make_error_code(cosock::error::closed));
   if (!arrivals_.try_send(arrival(error)))
-    throw std::length_error("the backlog of a memory_listener is full: " +
-                            std::to_string(arrivals_.capacity()) + " wait to be accepted");
+    throw std::length_error("the backlog of a memory_listener is full, with " +
+                            cosock::detail::counted(arrivals_.capacity(), "connection"));
 }
 
 void memory_listener::close() noexcept {

@@ -4,6 +4,8 @@
 
 // Bytes as they are written in a C++ source, for texts of failures.
 
+#include "core/text.hpp"
+
 #include <algorithm>
 #include <cstdio>
 #include <string>
@@ -32,7 +34,8 @@ inline std::string quoted(std::string_view bytes) {
     }
   }
   out += '"';
-  if (bytes.size() > most) out += " and " + std::to_string(bytes.size() - most) + " bytes more";
+  if (bytes.size() > most)
+    out += " and " + cosock::detail::counted(bytes.size() - most, "byte") + " more";
   return out;
 }
 

@@ -24,12 +24,6 @@ void append(link& to, link& from) noexcept {
   }
 }
 
-std::size_t length(const link& head) noexcept {
-  std::size_t n = 0;
-  for (const link* l = head.following; l != &head; l = l->following) ++n;
-  return n;
-}
-
 }  // namespace
 
 shuffled_tasks::shuffled_tasks(cosock::detail::engine& loop, std::uint64_t seed) noexcept
@@ -65,8 +59,8 @@ void shuffled_tasks::fire() {
     append(round_, yielded_[0]);
     append(yielded_[0], yielded_[1]);
   }
-  const std::size_t of_round = length(round_);
-  const std::size_t all = of_round + length(arrived_);
+  const std::size_t of_round = cosock::detail::length(round_);
+  const std::size_t all = of_round + cosock::detail::length(arrived_);
   if (all == 0) return;
   std::size_t at = random_.below(all);
   link* chosen = at < of_round ? round_.following : arrived_.following;

@@ -14,6 +14,7 @@
 #include <cosock/time.hpp>
 #include <cosock/when.hpp>
 
+#include "core/text.hpp"
 #include "testing/expect.hpp"
 
 #include <linux/sockios.h>
@@ -40,7 +41,8 @@ struct outcome {
   error_code error;
   bool is(cosock::error e) const { return error == code(e); }
   friend std::ostream& operator<<(std::ostream& out, const outcome& o) {
-    return out << o.bytes << " bytes, " << (o.error ? o.error.message() : "no error");
+    return out << cosock::detail::counted(o.bytes, "byte") << ", "
+               << (o.error ? o.error.message() : "no error");
   }
 };
 

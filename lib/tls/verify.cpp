@@ -5,6 +5,8 @@
 
 #include "tls/verify.hpp"
 
+#include "core/text.hpp"
+
 #include <openssl/ocsp.h>
 
 #include <fcntl.h>
@@ -52,7 +54,7 @@ tls_errc code_of_verification(int error) noexcept {
 /// "3 days", "2 hours", of a positive number of seconds.
 std::string span_text(std::time_t seconds) {
   const auto text = [](std::time_t n, const char* unit) {
-    return std::to_string(n) + " " + unit + (n == 1 ? "" : "s");
+    return detail::counted(static_cast<std::size_t>(n), unit);
   };
   if (seconds >= 2 * 86400) return text(seconds / 86400, "day");
   if (seconds >= 2 * 3600) return text(seconds / 3600, "hour");

@@ -133,6 +133,18 @@ BOOST_AUTO_TEST_CASE(a_transfer_error_tells_the_bytes) {
   BOOST_TEST(std::string(e.what()).find("after 17 bytes") == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(one_of_something_is_not_plural) {
+  const auto text_of = [](const std::exception& e) {
+    const std::string text = e.what();
+    return text.substr(0, text.find(':'));
+  };
+  BOOST_TEST(text_of(cosock::transfer_error(error::closed, 1)) == "after 1 byte");
+  BOOST_TEST(text_of(cosock::transfer_error(error::closed, 2)) == "after 2 bytes");
+  BOOST_TEST(text_of(cosock::transfer_error(error::closed, 9, 1)) == "after 1 datagram");
+  BOOST_TEST(text_of(cosock::transfer_error(error::closed, 9, 2)) == "after 2 datagrams");
+  BOOST_TEST(text_of(cosock::multiple_errors({of(std::runtime_error("x"))})) == "1 task failed");
+}
+
 BOOST_AUTO_TEST_CASE(multiple_errors_keep_all_and_name_all) {
   const cosock::multiple_errors e(
       {of(system_error(error::busy)), of(std::runtime_error("second"))});

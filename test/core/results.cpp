@@ -124,7 +124,7 @@ COROUTINE_TEST_CASE(the_count_of_a_batch_is_kept) {
   } catch (const cosock::transfer_error& e) {
     BOOST_TEST(e.datagrams_transferred() == 1u);
     BOOST_TEST(e.bytes_transferred() == 3u);
-    BOOST_TEST(std::string(e.what()).find("after 1 datagrams: ") == 0u);
+    BOOST_TEST(std::string(e.what()).find("after 1 datagram: ") == 0u);
   }
 }
 

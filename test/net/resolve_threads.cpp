@@ -75,8 +75,13 @@ NETWORK_TEST_CASE(the_threads_are_few_and_what_waits_for_one_is_answered_later) 
   names.wait_until_at_gate(16);
   BOOST_TEST(resolver_threads() == 16u);
   BOOST_TEST(names.asked_in_all() == 16);
+  BOOST_TEST(l.counters().look_ups_running == 16u);
+  BOOST_TEST(l.counters().look_ups_queued == 50u);
+  BOOST_TEST(loop().counters().look_ups_queued == 0u);  // those of another loop
   names.open_gate();
   for (auto& each : look_ups) finish(l, *each);
+  BOOST_TEST(l.counters().look_ups_running == 0u);
+  BOOST_TEST(l.counters().look_ups_queued == 0u);
   for (std::size_t i = 0; i != look_ups.size(); ++i)
     BOOST_TEST(joined(look_ups[i]->result()) ==
                (i < 16 ? "127.0.0.7:80" : "127.1.0." + std::to_string(i - 16) + ":80"));

@@ -55,7 +55,8 @@ COROUTINE_TEST_CASE(one_byte_more_is_an_error_that_names_the_limit) {
     co_await peer->send(std::string(limit + 1, 'x'));
     const auto names_limit = [&](const system_error& e) {
       return e.code() == error::frame_too_long &&
-             contains(e.what(), "more than " + std::to_string(limit) + " bytes");
+             contains(e.what(),
+                      "more than " + std::to_string(limit) + (limit == 1 ? " byte:" : " bytes:"));
     };
     BOOST_CHECK_EXCEPTION(co_await receive_to_end(*stream, limit), system_error, names_limit);
   }

@@ -5,6 +5,8 @@
 #define BOOST_TEST_MODULE network_limits
 #include "network_fixture.hpp"
 
+#include <cosock/testing/virtual_loop.hpp>
+
 #include <functional>
 #include <vector>
 
@@ -159,6 +161,18 @@ BOOST_FIXTURE_TEST_CASE(names_are_found_slowly_not_at_all_or_wrongly, two_far_ho
                                              "server.test"};
   BOOST_TEST(seen == expected, boost::test_tools::per_element());
   BOOST_TEST(slow == 3);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_dump_tells_which_name_is_looked_up, two_hosts) {
+  net.set_name("silent.test", {}, {.answers = false});
+  client.start([]() -> task<> { (void)co_await cosock::resolve("silent.test", 80); });
+  std::string text;
+  try {
+    net.run();
+  } catch (const cosock::testing::stuck& e) {
+    text = e.what();
+  }
+  BOOST_TEST(text.find(": the look-up of silent.test, for ") != text.npos, text);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_real_descriptor_on_a_simulated_host_is_refused, two_hosts) {

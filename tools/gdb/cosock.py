@@ -211,7 +211,7 @@ class CosockTasks(gdb.Command):
         number = 0
         for tasks in all_loops:
             if len(all_loops) > 1:
-                gdb.write(f'loop of {len(tasks)} tasks\n')
+                gdb.write(f'loop of {len(tasks)} task' + 's' * (len(tasks) != 1) + '\n')
             for task in tasks:
                 number += 1
                 gdb.write('\n'.join(task.lines(str(number), 0)) + '\n')

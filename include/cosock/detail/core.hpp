@@ -54,10 +54,19 @@ struct loop_state {
   /// When this turn began, in units of the reactor: how long an operation has waited. See
   /// reactor::age().
   std::uint64_t stamp = 0;
+  /// How many operations have ended: see loop_counters.
+  std::uint64_t completed_at_once = 0;
+  std::uint64_t completed_after_wait = 0;
 
-  /// Takes the share of one operation that completes at once. False if the budget is used up: the
-  /// operation yields first.
-  bool take_turn() noexcept { return budget-- > 0; }
+  /// Takes the share of one operation that completes at once, and counts it. False if the budget is
+  /// used up: the operation yields first.
+  bool take_turn() noexcept {
+    if (budget-- <= 0) return false;
+    ++completed_at_once;
+    return true;
+  }
+  /// After take_turn(): the operation has to wait nevertheless.
+  void has_to_wait() noexcept { --completed_at_once; }
 };
 
 /// Nested starts of tasks before the loop resumes the next one instead, which bounds the stack.
@@ -78,8 +87,9 @@ class wait_report {
   virtual void since(std::uint64_t stamp) = 0;
   /// The operation that waits.
   virtual void operation(const char* name) = 0;
-  /// More about it: the descriptor that it reads from or writes to, or words.
-  virtual void descriptor(int fd, bool reads) = 0;
+  /// More about it: the descriptor that it reads from or writes to, which is known to be a TCP socket or
+  /// not; or words.
+  virtual void descriptor(int fd, bool reads, bool is_tcp) = 0;
   virtual void detail(const char* text, std::size_t size) = 0;
   /// A number and what it counts: 3 "ahead".
   virtual void count(std::size_t number, const char* what) = 0;
@@ -151,6 +161,13 @@ struct link {
     next.previous = this;
   }
 };
+
+/// The number of elements behind the head of a list.
+inline std::size_t length(const link& head) noexcept {
+  std::size_t all = 0;
+  for (const link* l = head.following; l != &head; l = l->following) ++all;
+  return all;
+}
 
 /// An object that has to end before its loop does, such as an open socket. The loop does not own
 /// it.
@@ -266,7 +283,9 @@ class awaited_operation : public operation {
   /// fire() has returned, because the coroutine may destroy this operation.
   void resume() noexcept {
     scope_->pending = nullptr;
-    scope_->loop->next = std::coroutine_handle<>::from_address(awaiting_);
+    loop_state& loop = *scope_->loop;
+    loop.next = std::coroutine_handle<>::from_address(awaiting_);
+    ++loop.completed_after_wait;
     scope_ = nullptr;
   }
 
