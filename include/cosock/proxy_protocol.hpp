@@ -163,6 +163,8 @@ class proxy_handler {
 /// `error::malformed_proxy_header`, `error::timed_out` after the limit, or `error::end_of_stream` in the
 /// middle of a header. One that closes without a byte is a check of the port, and not reported. For a
 /// header without addresses (LOCAL, UNKNOWN, UNSPEC) the handler is called with the peer as the source.
+/// If a proxy resets a connection of its own (LOCAL), which is how it ends a check of the server, the
+/// error of the handler is not reported.
 ///
 /// A peer that is not trusted is served as itself, with no byte taken from its stream, see
 /// untrusted_peer. If its first bytes are those of a header, the connection is closed and reported with

@@ -243,6 +243,10 @@ task<> serve_untrusted(proxy_options options, proxied_connection accepted) {
   co_await accepted.call(accepted.handler, accepted.stream, accepted.connection);
 }
 
+bool is_reset(const boost::system::error_code& e) noexcept {
+  return e == boost::system::errc::connection_reset || e == boost::system::errc::broken_pipe;
+}
+
 /// For the report of an error. Without memory for the name it names the proxy only.
 void name_client(const kept_io_object& kept, const proxy_header& header) noexcept {
   try {
@@ -289,6 +293,12 @@ task<> serve_proxied(const trusted_proxies& trusted, proxy_options options,
   const peer_scope::peer name = {header->source ? &*header->source : accepted.peer, &accepted.kept};
   try {
     co_await for_peer(name, accepted.call(accepted.handler, accepted.stream, accepted.connection));
+  } catch (const boost::system::system_error& e) {
+    // Proxies end their checks of a server with a reset.
+    if (!header->is_local || !is_reset(e.code())) {
+      name_client(accepted.kept, *header);
+      throw;
+    }
   } catch (...) {
     name_client(accepted.kept, *header);
     throw;

@@ -206,6 +206,22 @@ COROUTINE_TEST_CASE(a_check_of_the_port_is_no_error) {
   BOOST_TEST(server.reports.empty());
 }
 
+COROUTINE_TEST_CASE(a_reset_is_no_error_of_a_check_but_of_a_client) {
+  proxy_header check;
+  check.is_local = true;
+  for (const std::string& header : {check.to_bytes(), v1_line}) {
+    tcp_acceptor acceptor(any_port);
+    proxied_server server;
+    co_await server.run(acceptor, [&]() -> task<> {
+      tcp_socket s = co_await cosock::connect(acceptor.local_endpoint());
+      co_await s.send(header);
+      while (server.begun == 0) co_await cosock::yield();
+      s.abort();
+    });
+    BOOST_TEST(server.reports.size() == (header == v1_line ? 1u : 0u));
+  }
+}
+
 COROUTINE_TEST_CASE(the_report_of_a_handler_names_the_client_and_the_proxy) {
   tcp_acceptor acceptor(any_port);
   proxied_server server;
