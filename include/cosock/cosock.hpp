@@ -57,6 +57,8 @@
 #include <cosock/local.hpp>
 #include <cosock/outbox.hpp>
 #include <cosock/progress.hpp>
+#include <cosock/proxy_header.hpp>
+#include <cosock/proxy_protocol.hpp>
 #include <cosock/rate_limit.hpp>
 #include <cosock/reader.hpp>
 #include <cosock/reconnect.hpp>

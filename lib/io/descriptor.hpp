@@ -82,6 +82,8 @@ class descriptor : public io_object, private loop_service, protected io_watch {
 
   /// Of an acceptor that shares its connections with other loops; otherwise null.
   virtual connection_source* source() noexcept { return nullptr; }
+  /// Copies the first bytes that wait in a stream socket, which stay there; as recv(2) with MSG_PEEK.
+  ssize_t look(void* into, std::size_t size) noexcept;
 
   void attach(std::shared_ptr<descriptor_attachment> a) noexcept { attachment_ = std::move(a); }
   const std::shared_ptr<descriptor_attachment>& attachment() const noexcept { return attachment_; }
