@@ -7,11 +7,13 @@
 #include <cosock/local_endpoint.hpp>
 #include <cosock/sync.hpp>
 
+#include <concepts>
 #include <optional>
 
 namespace cosock {
 
 struct tls_facts;
+class proxy_header;
 
 namespace detail {
 struct connection_facts;
@@ -19,6 +21,9 @@ template <class Acceptor, class Handler>
 class serve_run;
 COSOCK_API void ask_local(const kept_io_object& connection, endpoint& into);
 COSOCK_API void ask_local(const kept_io_object& connection, local_endpoint& into);
+/// The addresses of a PROXY header, or null.
+COSOCK_API const endpoint* proxied_source(const proxy_header* header) noexcept;
+COSOCK_API const endpoint* proxied_destination(const proxy_header* header) noexcept;
 }  // namespace detail
 
 /// The addresses of a connection that serve() has accepted, for a handler that takes them as its
@@ -57,6 +62,25 @@ class basic_connection {
   /// (<cosock/tls_facts.hpp>). Null on a connection without TLS.
   [[nodiscard]] const tls_facts* tls() const noexcept { return tls_; }
 
+  /// For a handler inside behind_proxy(): the header that a trusted proxy has sent
+  /// (<cosock/proxy_header.hpp>). Null for a peer that is not trusted, and without behind_proxy().
+  [[nodiscard]] const proxy_header* proxy() const noexcept { return proxy_; }
+  /// The client: the source that a trusted proxy has sent, otherwise peer(). Throws as peer() does.
+  [[nodiscard]] Endpoint source() const
+    requires std::same_as<Endpoint, endpoint>
+  {
+    const endpoint* const sent = detail::proxied_source(proxy_);
+    return sent ? *sent : peer();
+  }
+  /// The address to which the client has connected, as a trusted proxy has sent it, otherwise local().
+  /// Throws as local() does.
+  [[nodiscard]] Endpoint destination() const
+    requires std::same_as<Endpoint, endpoint>
+  {
+    if (const endpoint* const sent = detail::proxied_destination(proxy_)) return *sent;
+    return local();
+  }
+
  private:
   friend struct detail::connection_facts;
   template <class Acceptor, class Handler>
@@ -79,7 +103,8 @@ class basic_connection {
   std::optional<Endpoint> peer_;
   std::optional<Endpoint> local_;
   detail::failure no_peer_;
-  mutable const tls_facts* tls_ = nullptr;  // of the handler that has made the handshake
+  mutable const tls_facts* tls_ = nullptr;       // of the handler that has made the handshake
+  mutable const proxy_header* proxy_ = nullptr;  // of the handler that has received it
 };
 
 /// Access for handlers that wrap others, and add facts for these.
@@ -87,6 +112,14 @@ struct detail::connection_facts {
   template <class Endpoint>
   static const tls_facts*& tls(const basic_connection<Endpoint>& of) noexcept {
     return of.tls_;
+  }
+  template <class Endpoint>
+  static const proxy_header*& proxy(const basic_connection<Endpoint>& of) noexcept {
+    return of.proxy_;
+  }
+  template <class Endpoint>
+  static const kept_io_object& kept(const basic_connection<Endpoint>& of) noexcept {
+    return of.kept_;
   }
 };
 

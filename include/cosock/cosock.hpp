@@ -54,6 +54,8 @@
 #include <cosock/frame.hpp>
 #include <cosock/local.hpp>
 #include <cosock/outbox.hpp>
+#include <cosock/proxy_header.hpp>
+#include <cosock/proxy_protocol.hpp>
 #include <cosock/reader.hpp>
 #include <cosock/reconnect.hpp>
 #include <cosock/serve.hpp>

@@ -46,6 +46,8 @@ enum class error {
   broken_promise,     ///< a promise was destroyed before it had a result (owner_dead)
   address_denied,     ///< an address_filter does not permit the address (permission_denied)
   too_many_descriptors,  ///< a peer passed more descriptors than a reader may hold (message_size)
+  malformed_proxy_header,  ///< a PROXY header is malformed, or missing (bad_message)
+  untrusted_proxy,  ///< a peer that is no trusted proxy was refused (permission_denied)
 };
 
 /// The category of the codes above, called "cosock".

@@ -49,6 +49,8 @@ class category final : public boost::system::error_category {
       case error::broken_promise: return make(errc::owner_dead);
       case error::address_denied: return make(errc::permission_denied);
       case error::too_many_descriptors: return make(errc::message_size);
+      case error::malformed_proxy_header: return make(errc::bad_message);
+      case error::untrusted_proxy: return make(errc::permission_denied);
     }
     return {code, *this};
   }
@@ -77,6 +79,8 @@ class category final : public boost::system::error_category {
       case error::broken_promise: return "the promise was destroyed without a result";
       case error::address_denied: return "the filter does not permit the address";
       case error::too_many_descriptors: return "the peer passed too many descriptors";
+      case error::malformed_proxy_header: return "the PROXY header is malformed or missing";
+      case error::untrusted_proxy: return "the peer is not a trusted proxy";
     }
     return "unknown error";
   }

@@ -78,6 +78,9 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   ssize_t check_read(ssize_t n) const noexcept;
   ssize_t check_write(ssize_t n) const noexcept;
 
+  /// Copies the first bytes that wait in a stream socket, which stay there; as recv(2) with MSG_PEEK.
+  ssize_t look(void* into, std::size_t size) noexcept;
+
   void attach(std::shared_ptr<descriptor_attachment> a) noexcept { attachment_ = std::move(a); }
 
   /// Receives the next message, recvmsg(2) with MSG_TRUNC: returns its real length. Sets `end` at

@@ -31,6 +31,10 @@ void io_object::abandon(failure why) noexcept {
 kept_io_object::kept_io_object(io_object* object, bool keeps) noexcept
     : object_(object && object->leave_to(this) ? object : nullptr), keeps_(keeps) {}
 
+void kept_io_object::set_client(std::string name) const {
+  client_ = std::make_unique<const std::string>(std::move(name));
+}
+
 kept_io_object::~kept_io_object() {
   if (left_)
     left_->close_left();

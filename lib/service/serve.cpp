@@ -209,7 +209,9 @@ void serve_state::handler_failed(const endpoint* peer, const kept_io_object& kep
   ++handle_.counters_.failed;
   std::string source;
   try {
-    source = "connection from " + (peer ? peer->to_string() : local_peer(kept));
+    source = peer ? peer->to_string() : local_peer(kept);
+    if (const std::string* const client = kept.client()) source = *client + " through " + source;
+    source = "connection from " + source;
   } catch (...) {
     source.clear();
   }

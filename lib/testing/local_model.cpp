@@ -181,6 +181,14 @@ ssize_t local_model::receive(msghdr& into, int flags) {
     return in_ended_ ? 0 : -EAGAIN;
   }
   ssize_t result = 0;
+  if ((flags & MSG_PEEK) != 0 && !has_messages()) {
+    std::string all;
+    for (const message& m : queue_) {
+      all += m.data;
+      if (all.size() >= read_ + size_of(into)) break;
+    }
+    return static_cast<ssize_t>(put(all.data() + read_, all.size() - read_, into));
+  }
   if (has_messages()) {
     const message first = std::move(queue_.front());
     queue_.pop_front();

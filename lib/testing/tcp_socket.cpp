@@ -167,12 +167,13 @@ int tcp_model::getpeername(sockaddr* at, socklen_t* size) {
   return 0;
 }
 
-ssize_t tcp_model::receive(msghdr& into, int) {
+ssize_t tcp_model::receive(msghdr& into, int flags) {
   into.msg_controllen = 0;
   into.msg_flags = 0;
   if (phase_ == phase::fresh || phase_ == phase::listening) return -ENOTCONN;
   if (unread() != 0) {
     const std::size_t n = put(in_.data() + in_at_, unread(), into);
+    if ((flags & MSG_PEEK) != 0) return static_cast<ssize_t>(n);
     in_at_ += n;
     if (in_at_ == in_.size()) {
       in_.clear();

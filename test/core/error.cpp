@@ -53,6 +53,8 @@ BOOST_AUTO_TEST_CASE(errors_equal_their_portable_conditions) {
       {error::broken_promise, errc::owner_dead},
       {error::address_denied, errc::permission_denied},
       {error::too_many_descriptors, errc::message_size},
+      {error::malformed_proxy_header, errc::bad_message},
+      {error::untrusted_proxy, errc::permission_denied},
   };
   for (const auto& [e, condition] : table) {
     const boost::system::error_code code = e;

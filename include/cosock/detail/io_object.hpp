@@ -7,6 +7,9 @@
 
 #include <cosock/detail/core.hpp>
 
+#include <memory>
+#include <string>
+
 namespace cosock::detail {
 
 enum io_direction : unsigned char { reading, writing };
@@ -101,6 +104,10 @@ class COSOCK_API kept_io_object {
   io_object*& left() noexcept { return left_; }
 
   bool keeps() const noexcept { return keeps_; }
+
+  /// Who the connection is for, if that is not its peer: for the report of an error. Null: the peer.
+  const std::string* client() const noexcept { return client_.get(); }
+  void set_client(std::string name) const;
   /// Called by the object when its stream is destroyed.
   void leave() noexcept { left_ = std::exchange(object_, nullptr); }
   /// Called by the object when it is closed or released.
@@ -109,6 +116,7 @@ class COSOCK_API kept_io_object {
  private:
   io_object* object_;
   io_object* left_ = nullptr;
+  mutable std::unique_ptr<const std::string> client_;
   bool keeps_;
 };
 
