@@ -8,8 +8,8 @@
 //                      answer is `welcome ADDRESS`, with the address of this server
 //   join ROOM          enters a room; leaves the previous one. The answer is `joined ROOM ID`
 //   resume ROOM ID     enters a room after an interruption, and receives all lines after this ID.
-//                      `gap ROOM ID` comes before `joined ROOM ID` if some may be missing, because a
-//                      room keeps about --keep lines only
+//                      `gap ROOM ID` tells that lines after this ID may be missing, because a room
+//                      keeps about --keep lines only
 //   say NUMBER TEXT    says a line. `ok NUMBER ID`: Redis has it. `retry NUMBER REASON`: nobody knows;
 //                      say it again, with the same number. `refused NUMBER REASON`: it was not said
 //
@@ -35,6 +35,7 @@
 #include <cosock/cosock.hpp>
 #include <cosock/proxy_protocol.hpp>
 
+#include <algorithm>
 #include <map>
 #include <random>
 #include <utility>
@@ -49,6 +50,7 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t max_line = 4096;
 constexpr std::size_t max_rooms = 1000;  // with members on this server
+constexpr std::size_t max_read = 3000;   // lines at once: within the limit of redis_reader
 constexpr cosock::outbox_options outbox_limits{.max_messages = 1024,
                                                .max_bytes = 1 << 20,
                                                .policy = cosock::overflow_policy::close,
@@ -63,6 +65,7 @@ if number == previous then return last[2] end
 if number ~= previous + 1 then return 'expected ' .. previous + 1 end
 local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', 'name', ARGV[3], 'text', ARGV[4])
 redis.call('HSET', KEYS[2], 'number', number, 'id', id)
+redis.call('EXPIRE', KEYS[1], 2592000)
 redis.call('EXPIRE', KEYS[2], 86400)
 return id
 )";
@@ -130,12 +133,14 @@ cosock::task<stream_id> last_id(redis_client& redis, std::string room) {
   const std::string key = "room:" + room;
   const std::string find = redis_command({"XREVRANGE", key, "+", "-", "COUNT", "1"});
   const std::string begin = redis_command({"XADD", key, "0-1", "begin", ""});
+  const std::string expire = redis_command({"EXPIRE", key, "86400"});  // until a line is said
   for (;;) {
     const redis_reply found = co_await redis.call(find);
     if (!found.items.empty()) co_return parse_id(found.items[0].items.at(0).text).value();
     // Fails if another server was faster.
     const auto begun = co_await cosock::as_result(redis.call(begin));
     if (!begun && begun.error() != boost::system::errc::protocol_error) begun.value();
+    if (begun) co_await redis.call(expire);
   }
 }
 
@@ -145,21 +150,46 @@ cosock::task<> wake_reader(cluster_server& server) {
   const std::string wake =
       redis_command({"XADD", server.wake_stream, "MAXLEN", "1", "*", "wake", ""});
   const std::string expire = redis_command({"EXPIRE", server.wake_stream, "3600"});
-  co_await server.redis.call(wake);
-  co_await server.redis.call(expire);
+  // If Redis is away, the reader begins again, too.
+  const auto woken = co_await cosock::as_result(server.redis.call(wake));
+  if (woken.error() == cosock::error::cancelled) woken.value();
+  if (woken) co_await cosock::as_result(server.redis.call(expire));
 }
 
-/// Enters a room: first the lines since `after` from Redis, page by page as fast as the client reads,
-/// then those of the reader.
+/// Sends the lines since the last one of the member from Redis, page by page as fast as the client reads,
+/// until it has those that the reader has delivered. Each page begins with the line before, so that lines
+/// that were removed in the meantime are noticed.
+cosock::task<> catch_up(chat_member& member, const chat_room& room) {
+  while (member.last < room.last) {
+    const std::string from = to_string(member.last);
+    const redis_reply page = co_await range(member.server.redis, member.room, from, "+", "100");
+    bool first = true;
+    for (const redis_reply& entry : page.items) {
+      const stream_id id = parse_id(entry.items.at(0).text).value();
+      if (first && id != member.last) member.tell("gap " + member.room + ' ' + from);
+      if (std::exchange(first, false) && id == member.last) continue;
+      member.last = id;
+      std::string line = said_line(member.room, entry);
+      if (!line.empty()) member.outbox.try_send(std::move(line));
+    }
+    if (page.items.size() < 2) co_return;
+    co_await cosock::with_timeout(member.server.idle_limit, member.outbox.flush());
+  }
+}
+
+/// Whether a line is still in a room.
+cosock::task<bool> has_line(redis_client& redis, std::string room, stream_id id) {
+  const std::string text = to_string(id);
+  const redis_reply found = co_await range(redis, room, text, text, "1");
+  co_return !found.items.empty();
+}
+
+/// Enters a room: first the lines since `after`, then those of the reader.
 cosock::task<> enter(chat_member& member, std::string name, std::optional<stream_id> after) {
   cluster_server& server = member.server;
   member.leave();
   const stream_id newest = co_await last_id(server.redis, name);
-  if (after) {
-    const std::string id = to_string(*after);
-    const redis_reply known = co_await range(server.redis, name, id, id, "1");
-    if (known.items.empty()) member.tell("gap " + name + ' ' + id);
-  }
+  const bool is_known = !after || co_await has_line(server.redis, name, *after);
   if (server.rooms.size() >= max_rooms && !server.rooms.contains(name))
     co_return member.tell("! this server has too many rooms");
   const auto [found, is_new] = server.rooms.try_emplace(name, chat_room{newest});
@@ -168,19 +198,11 @@ cosock::task<> enter(chat_member& member, std::string name, std::optional<stream
   member.room = name;
   member.last = after.value_or(newest);
   member.live = false;
+  // If there are later lines, catch_up() notices the same.
+  if (!is_known && member.last >= room.last) member.tell("gap " + name + ' ' + to_string(*after));
   member.tell("joined " + name + ' ' + to_string(member.last));
   if (is_new) co_await wake_reader(server);
-  while (member.last < room.last) {
-    const redis_reply page =
-        co_await range(server.redis, name, '(' + to_string(member.last), "+", "100");
-    if (page.items.empty()) break;
-    for (const redis_reply& entry : page.items) {
-      member.last = parse_id(entry.items.at(0).text).value();
-      std::string line = said_line(name, entry);
-      if (!line.empty()) member.outbox.try_send(std::move(line));
-    }
-    co_await member.outbox.flush();
-  }
+  co_await catch_up(member, room);
   member.live = true;
 }
 
@@ -231,7 +253,7 @@ cosock::task<> receive_lines(cosock::buffered_reader& reader, chat_member& membe
       const auto handled = co_await cosock::as_result(handle_line(member, printable(**line)));
       if (handled.error() == cosock::error::cancelled) handled.value();
       // The client comes back, perhaps to another server, and resumes.
-      if (!handled) co_return member.tell("! disconnected: redis: " + handled.error().message());
+      if (!handled) co_return member.tell("! disconnected: " + handled.error().message());
     }
   }
 }
@@ -269,7 +291,7 @@ cosock::task<> handle_client(cosock::tcp_socket& client, const cosock::connectio
   co_await cosock::when_any(cosock::with_grace(5s, member.outbox.run()), lines());
 }
 
-/// Gives the lines of a reply of XREAD to the members.
+/// Sends the lines of a reply of XREAD to the members.
 void deliver(cluster_server& server, const redis_reply& reply, stream_id& woken) {
   for (const redis_reply& stream : reply.items) {
     const std::string& key = stream.items.at(0).text;
@@ -290,9 +312,22 @@ void deliver(cluster_server& server, const redis_reply& reply, stream_id& woken)
   }
 }
 
+/// After an outage, a room may have lost lines that no member here has received.
+cosock::task<> check_rooms(cluster_server& server) {
+  std::vector<std::pair<std::string, stream_id>> places;
+  for (const auto& [name, room] : server.rooms) places.emplace_back(name, room.last);
+  for (const auto& [name, id] : places) {
+    if (co_await has_line(server.redis, name, id)) continue;
+    const auto found = server.rooms.find(name);
+    if (found == server.rooms.end()) continue;
+    for (chat_member* member : found->second.members)
+      if (member->live) member->tell("gap " + name + ' ' + to_string(id));
+  }
+}
+
 /// Reads all rooms of this server, on one connection. After an outage it continues with the last IDs.
 cosock::task<> read_rooms(cluster_server& server) {
-  cosock::reconnecting_client client({.base = 50ms, .cap = 1s});
+  cosock::reconnecting_client client({.base = 50ms, .cap = 1s, .on_retry = report_retry});
   stream_id woken;
   const auto connect = [&] {
     return cosock::with_timeout(2s, cosock::connect(server.redis_endpoint));
@@ -302,9 +337,13 @@ cosock::task<> read_rooms(cluster_server& server) {
       cluster_server& server;
       ~reading_ends() { server.reading = false; }
     } const at_end{server};
+    co_await check_rooms(server);
     redis_reader replies(socket, server.redis_endpoint);
     for (;;) {
-      std::vector<std::string> words = {"XREAD", "COUNT", "100", "BLOCK", "2000", "STREAMS"};
+      const std::size_t count =
+          std::clamp<std::size_t>(max_read / (server.rooms.size() + 1), 1, 100);
+      std::vector<std::string> words = {"XREAD", "COUNT", std::to_string(count),
+                                        "BLOCK", "2000",  "STREAMS"};
       words.push_back(server.wake_stream);
       for (const auto& [name, room] : server.rooms) words.push_back("room:" + name);
       words.push_back(to_string(woken));
@@ -370,7 +409,7 @@ int main(int argc, char** argv) {
   const cosock::endpoint endpoint = endpoint_option(
       argc, argv,
       {address_option("--redis-host", redis_host), port_option("--redis-port", redis_port),
-       address_option("--proxy", proxy), number_option("--keep", keep, 1, 1'000'000),
+       address_option("--proxy", proxy), number_option("--keep", keep, 1000, 1'000'000),
        seconds_option("--idle", idle_limit)});
   cluster_server server({redis_host, redis_port});
   server.keep = std::to_string(keep);

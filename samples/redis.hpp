@@ -8,6 +8,7 @@
 #include <cosock/cosock.hpp>
 
 #include <charconv>
+#include <cstdio>
 #include <deque>
 #include <initializer_list>
 #include <string>
@@ -30,6 +31,13 @@ struct redis_reply {
                                            const std::string& reason) {
   throw boost::system::system_error(boost::system::errc::make_error_code(code),
                                     "redis at " + server.to_string() + ": " + reason);
+}
+
+/// Prints why a connection to Redis has ended, once for each outage.
+inline void report_retry(const cosock::retry_event& event) {
+  if (event.attempt != 1) return;
+  const std::string text(event.text);
+  std::fprintf(stderr, "connects to redis again: %s\n", text.c_str());
 }
 
 /// Returns a command as Redis expects it: a list of strings, each with its length.
@@ -148,8 +156,9 @@ class redis_client {
 
   /// Keeps the connection, until it is cancelled.
   cosock::task<> run() {
-    cosock::reconnecting_client client(
-        {.base = std::chrono::milliseconds(50), .cap = std::chrono::seconds(1)});
+    cosock::reconnecting_client client({.base = std::chrono::milliseconds(50),
+                                        .cap = std::chrono::seconds(1),
+                                        .on_retry = report_retry});
     const auto connect = [this] {
       return cosock::with_timeout(time_limit, cosock::connect(server_));
     };
