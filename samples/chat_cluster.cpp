@@ -364,7 +364,7 @@ cosock::task<> read_rooms(cluster_server& server) {
 
 /// Tells the members when Redis goes away, and when it is back.
 cosock::task<> report_redis(cluster_server& server) {
-  for (bool known = false;;) {
+  for (bool known = true;;) {
     co_await cosock::sleep_for(100ms);
     const bool ready = server.redis.is_ready() && server.reading;
     if (ready == known) continue;

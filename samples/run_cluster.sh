@@ -133,8 +133,7 @@ pids+=($check)
 killed=
 while read -r line; do
   if [ "$line" = half ]; then
-    kill -KILL $one_pid
-    wait $one_pid 2>/dev/null
+    { kill -KILL $one_pid; wait $one_pid; } 2>/dev/null
     killed=yes
     echo "KILL     server one (SIGKILL)"
   else
@@ -170,8 +169,7 @@ hears() { # PATTERN: sets $heard
   die "gus does not hear $1"
 }
 hears '^joined tea'
-kill -KILL $redis_pid
-wait $redis_pid 2>/dev/null
+{ kill -KILL $redis_pid; wait $redis_pid; } 2>/dev/null
 hears '^\* redis is away'
 echo "say 1 hello" >&5
 hears '^retry 1 '
