@@ -91,6 +91,9 @@ option seconds_option(const char* name, std::chrono::milliseconds& time) {
 option port_option(const char* name, std::uint16_t& port) {
   return {name, "PORT", set_port, &port};
 }
+option address_option(const char* name, cosock::address& address) {
+  return {name, "ADDR", set_host, &address};
+}
 
 void read_options(int argc, char** argv, std::initializer_list<option> options) {
   read(argc, argv, options);
@@ -100,7 +103,7 @@ cosock::endpoint endpoint_option(int argc, char** argv,
                                  std::initializer_list<option> further_options) {
   cosock::address host = cosock::address::loopback_v4();
   std::uint16_t port = 7000;
-  std::vector<option> options = {{"--host", "ADDR", set_host, &host}, port_option("--port", port)};
+  std::vector<option> options = {address_option("--host", host), port_option("--port", port)};
   options.insert(options.end(), further_options.begin(), further_options.end());
   read(argc, argv, options);
   return {host, port};

@@ -30,6 +30,9 @@ option seconds_option(const char* name, std::chrono::milliseconds& time);
 /// An option whose value is a port.
 option port_option(const char* name, std::uint16_t& port);
 
+/// An option whose value is an address.
+option address_option(const char* name, cosock::address& address);
+
 /// Reads the command line. Prints the usage and exits with status 2 if an argument is invalid.
 void read_options(int argc, char** argv, std::initializer_list<option> options);
 

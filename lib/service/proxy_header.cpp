@@ -10,6 +10,8 @@
 #include "core/text.hpp"
 #include "service/proxy_header.hpp"
 
+#include <cosock/connection.hpp>
+
 #include <utility>
 
 namespace cosock {
