@@ -86,7 +86,7 @@ std::unique_ptr<first_byte_watch> serve_state::watch_first_byte(const byte_strea
 
 /// Memory may be missing: the peer is not reported then.
 void serve_state::count_peer(std::uint64_t serve_counters::*which, const address* peer,
-                             const std::string& what, const failure& why) noexcept {
+                             const char* what, const failure& why) noexcept {
   ++(handle_.counters_.*which);
   if (!peer) return;
   try {
@@ -103,27 +103,36 @@ void serve_state::count_peer(std::uint64_t serve_counters::*which, const address
   }
 }
 
-bool peer_place::enter(const address& peer) noexcept {
-  leave();
-  if (!server_->limits_peers()) return true;
-  const std::uint64_t key = peer_table::key_of(peer);
-  const std::size_t most = *server_->options_.max_per_peer;
+bool serve_state::enter_peer(const address& peer, std::optional<std::uint64_t>& key) noexcept {
+  if (!limits_peers()) return true;
+  const std::uint64_t own = peer_table::key_of(peer);
   try {
-    if (server_->guards_->peers.enter(key, most)) {
-      key_ = key;
+    if (guards_->peers.enter(own, *options_.max_per_peer)) {
+      key = own;
       return true;
     }
   } catch (...) {
     // No memory to count it: refused.
   }
-  server_->count_peer(&serve_counters::refused, &peer,
-                      "more than max_per_peer, " + std::to_string(most),
-                      system_failure(ECONNREFUSED));
+  count_peer(&serve_counters::refused, &peer, "more than max_per_peer",
+             system_failure(ECONNREFUSED));
   return false;
 }
 
+void serve_state::leave_peer(std::uint64_t key) noexcept { guards_->peers.leave(key); }
+
+void serve_state::found_silent(const endpoint* peer) noexcept {
+  count_peer(&serve_counters::silent, peer ? &peer->address() : nullptr,
+             "no byte within first_byte", own_failure(error::timed_out));
+}
+
+bool peer_place::enter(const address& peer) noexcept {
+  leave();
+  return server_->enter_peer(peer, key_);
+}
+
 void peer_place::leave() noexcept {
-  if (key_) server_->guards_->peers.leave(*std::exchange(key_, std::nullopt));
+  if (key_) server_->leave_peer(*std::exchange(key_, std::nullopt));
 }
 
 bool count_for(peer_place& place, const address& source) noexcept { return place.enter(source); }
@@ -147,8 +156,7 @@ void first_byte_watch::expire() noexcept {
   // A connection that was released, and is only counted here, may receive elsewhere.
   if (counter_->all_in() != 0 || counter_->shares == 1) return;
   ended_ = true;
-  server_.count_peer(&serve_counters::silent, peer_ ? &peer_->address() : nullptr,
-                     "no byte within first_byte", own_failure(error::timed_out));
+  server_.found_silent(peer_);
   handler_->cancel();
 }
 

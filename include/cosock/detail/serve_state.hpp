@@ -21,7 +21,6 @@
 #include <exception>
 #include <memory>
 #include <optional>
-#include <string>
 #include <string_view>
 #include <utility>
 
@@ -41,6 +40,11 @@ class COSOCK_API serve_state {
   task<> run();
   void stop() noexcept;
   void count_bytes() noexcept;
+  /// For peer_place: counts a connection of this peer, and stores its key. False if it is refused.
+  bool enter_peer(const address& peer, std::optional<std::uint64_t>& key) noexcept;
+  void leave_peer(std::uint64_t key) noexcept;
+  /// For first_byte_watch: counts and reports a connection without a byte.
+  void found_silent(const endpoint* peer) noexcept;
 
  protected:
   serve_state(server_handle& handle, const serve_options& options);
@@ -104,16 +108,14 @@ class COSOCK_API serve_state {
   bool keeps() const noexcept;
 
  private:
-  friend class peer_place;
-  friend class first_byte_watch;
   struct guards;
   struct COSOCK_API guards_deleter {
     void operator()(guards*) const noexcept;
   };
   void open_guards();
   std::unique_ptr<first_byte_watch> watch_first_byte(const byte_stream& connection);
-  void count_peer(std::uint64_t serve_counters::*which, const address* peer,
-                  const std::string& what, const failure& why) noexcept;
+  void count_peer(std::uint64_t serve_counters::*which, const address* peer, const char* what,
+                  const failure& why) noexcept;
   class stop_on_cancellation;
   task<> accept_and_drain();
   void report_cut() noexcept;
