@@ -1,26 +1,22 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// serve(): accepting, limits, drain, counters and reports, without the types of acceptor and
-// handler, which are in detail/serve_state.hpp. It runs on the loop of the task that awaits
+// serve(): accepting, limits, drain and counters, without the types of acceptor and handler, which
+// are in detail/serve_state.hpp. Reports are in serve_reports.cpp. It runs on the loop of the task that awaits
 // serve(), and owns no socket.
 
 #include <cosock/serve.hpp>
 
 #include "core/deadline.hpp"
 #include "core/failure.hpp"
-#include "core/print.hpp"
 #include "core/scheduler.hpp"
 #include "core/standard_numbers.hpp"
-#include "core/text.hpp"
 #include "io/byte_counter.hpp"
-#include "io/descriptor.hpp"
 
 #include <cosock/time.hpp>
 
 #include <dirent.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <limits>
@@ -113,26 +109,7 @@ class kept_stream final : public byte_stream {
   }
 };
 
-/// The process at the other end of a local connection that is still open.
-std::string local_peer(const detail::kept_io_object& kept) {
-  const auto* const connection = dynamic_cast<const detail::descriptor*>(kept.current());
-  ucred peer = {};
-  socklen_t size = sizeof peer;
-  if (!connection ||
-      detail::system::getsockopt(connection->fd(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||
-      peer.pid == 0)
-    return "an unknown peer";
-  return "process " + std::to_string(peer.pid) + " of user " + std::to_string(peer.uid);
-}
-
 }  // namespace
-
-void error_observer::operator()(const std::exception_ptr& error, std::string_view source) const {
-  if (*this)
-    observer::operator()(error, source);
-  else
-    detail::print_error(error, source);
-}
 
 void server_handle::stop() noexcept {
   if (std::exchange(stopping_, true)) return;
@@ -206,33 +183,7 @@ void serve_state::connection_ended() noexcept {
   room_.set();
 }
 
-void peer_scope::describe(wait_report& to) const {
-  const std::string name =
-      peer_.address ? peer_.address->to_string() : local_peer(*peer_.connection);
-  to.name(name.data(), name.size());
-  to.scope(inner_);
-}
-
 event& serve_state::draining() noexcept { return handle_.draining_; }
-
-/// Memory for the text of a source may be missing: the error is reported without it.
-void serve_state::handler_failed(const endpoint* peer, const kept_io_object& kept) noexcept {
-  const std::exception_ptr e = std::current_exception();
-  if (is_cancelled(failure_of(e))) {
-    if (connections_.is_cancelled()) ++handle_.counters_.cut;
-    return;
-  }
-  ++handle_.counters_.failed;
-  std::string source;
-  try {
-    source = peer ? peer->to_string() : local_peer(kept);
-    if (const std::string* const client = kept.client()) source = *client + " through " + source;
-    source = "connection from " + source;
-  } catch (...) {
-    source.clear();
-  }
-  report(e, source);
-}
 
 bool serve_state::keeps() const noexcept { return options_.finish_timeout.count() > 0; }
 
@@ -253,38 +204,6 @@ task<> serve_state::finish(byte_stream& connection, kept_io_object& kept) {
   } else {
     co_await connection.finish(how);
   }
-}
-
-/// The limit keeps a peer from flooding a log by connections that fail.
-void serve_state::report(const std::exception_ptr& e, std::string_view source) noexcept {
-  if (options_.max_reports) {
-    const std::int64_t now = current_time();
-    if (second_ == 0 || now - second_ >= 1'000'000'000) {
-      second_ = now;
-      reports_ = 0;
-    }
-    if (reports_ >= *options_.max_reports) {
-      ++left_out_;
-      ++handle_.counters_.unreported;
-      return;
-    }
-    report_rest();
-    ++reports_;
-  }
-  options_.on_error(e, source);
-}
-
-/// Reports the number of errors that were suppressed.
-void serve_state::report_rest() noexcept {
-  if (left_out_ == 0 || options_.max_reports == 0u) return;
-  std::exception_ptr sum;
-  try {
-    throw std::runtime_error("errors of connections that were not reported: " +
-                             std::to_string(std::exchange(left_out_, 0)));
-  } catch (...) {
-    sum = std::current_exception();
-  }
-  options_.on_error(sum);
 }
 
 bool serve_state::has_room() const noexcept { return handle_.counters_.active < max_connections_; }
@@ -362,18 +281,6 @@ task<> serve_state::accept_and_drain() {
   if (failed) std::rethrow_exception(failed);
 }
 
-/// Reports that the drain time was too short for some.
-void serve_state::report_cut() noexcept {
-  const std::uint64_t n = handle_.counters_.cut;
-  try {
-    raise_as(own_failure(error::timed_out),
-             "drain: " + std::to_string(n) + (n == 1 ? " connection was" : " connections were") +
-                 " cut: " + text_of(passed_limit::of_duration(options_.drain.count())));
-  } catch (...) {
-    report(std::current_exception());
-  }
-}
-
 task<> serve_state::accept_all(nursery& handlers) {
   if (options_.backlog) set_backlog(*options_.backlog);
   accepted();
@@ -406,23 +313,6 @@ task<> serve_state::accept_all(nursery& handlers) {
       raise(cancelled_failure());
     delay_ = std::min(2 * delay_, last_delay);
   }
-}
-
-/// For a catch block around accept(). Reports each error number once: it may occur at each attempt.
-void serve_state::accept_failed(int error) noexcept {
-  ++handle_.counters_.accept_errors;
-  const auto number = static_cast<std::size_t>(error);
-  if (number < reported_.size() && reported_[number]) return;
-  if (number < reported_.size()) reported_.set(number);
-  std::exception_ptr e = std::current_exception();
-  try {
-    raise(system_failure(error), "accept");
-  } catch (const boost::system::system_error&) {
-    e = std::current_exception();
-  } catch (...) {
-    // No memory for the text: the original exception is reported.
-  }
-  report(e);
 }
 
 }  // namespace detail
