@@ -149,8 +149,8 @@ constexpr proxy_extent measure_v1(std::string_view first) noexcept {
     return {state::complete, i + 2, nullptr};
   }
   if (line.size() < proxy_header::max_v1_size) {
-    // "PROXY UNKNOWN" with CR LF is the shortest line.
-    const std::size_t least = line.size() + 2 < 15 ? 15 : line.size() + 2;
+    // The signature with CR LF is the shortest line, although parse() refuses it.
+    const std::size_t least = line.size() + 2 < 8 ? 8 : line.size() + 2;
     return {state::incomplete, least, nullptr};
   }
   return {state::malformed, 0, "a line of version 1 ends with CR LF within 107 bytes"};
@@ -172,7 +172,7 @@ constexpr proxy_extent measure_v2(std::string_view first) noexcept {
 
 constexpr proxy_extent proxy_header::measure(std::string_view first) noexcept {
   using state = proxy_extent::state;
-  if (first.empty()) return {state::incomplete, 15, nullptr};
+  if (first.empty()) return {state::incomplete, 8, nullptr};
   if (detail::agree(first, detail::proxy_v2_signature)) {
     if (first.size() >= detail::proxy_v2_signature.size()) return detail::measure_v2(first);
     return {state::incomplete, detail::proxy_v2_fixed_size, nullptr};
