@@ -45,9 +45,9 @@ enum class error {
   slow_consumer,      ///< the peer does not read, and its connection was closed (no_buffer_space)
   broken_promise,     ///< a promise was destroyed before it had a result (owner_dead)
   address_denied,     ///< an address_filter does not permit the address (permission_denied)
-  too_many_descriptors,  ///< a peer passed more descriptors than a reader may hold (message_size)
+  too_many_descriptors,    ///< a peer passed more descriptors than a reader may hold (message_size)
   malformed_proxy_header,  ///< a PROXY header is malformed, or missing (bad_message)
-  untrusted_proxy,  ///< a peer that is no trusted proxy was refused (permission_denied)
+  untrusted_proxy,         ///< a peer that is no trusted proxy was refused (permission_denied)
 };
 
 /// The category of the codes above, called "cosock".

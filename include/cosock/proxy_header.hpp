@@ -19,8 +19,8 @@ enum class proxy_version : unsigned char { v1 = 1, v2 };
 
 /// A type-length-value of version 2 (section 2.2).
 struct proxy_tlv {
-  std::uint8_t type = 0;
-  std::string value;
+  std::uint8_t type = 0;  ///< its number
+  std::string value;      ///< its bytes
   friend bool operator==(const proxy_tlv&, const proxy_tlv&) = default;
 };
 
@@ -34,29 +34,30 @@ struct proxy_tls {
   bool is_verified = false;  ///< the proxy has verified the certificate
   std::string version;       ///< such as TLSv1.3
   std::string common_name;   ///< of the certificate of the client
-  std::string cipher;
+  std::string cipher;        ///< such as TLS_AES_128_GCM_SHA256
   std::string signature_algorithm;  ///< of the certificate of the proxy, and its key
-  std::string key_algorithm;
-  std::vector<proxy_tlv> others;  ///< TLVs of other types inside of this one
+  std::string key_algorithm;        ///< such as RSA2048
+  std::vector<proxy_tlv> others;    ///< TLVs of other types inside of this one
   friend bool operator==(const proxy_tls&, const proxy_tls&) = default;
 };
 
 /// How first bytes relate to a header; see proxy_header::measure().
 struct proxy_extent {
+  /// What the bytes are.
   enum class state : unsigned char {
     complete,    ///< a header of `size` bytes begins here, and all of it has arrived
     incomplete,  ///< more bytes decide, or belong to the header, which has at least `size` bytes
     none,        ///< no header begins here
     malformed    ///< one begins here, and is refused because of `fault`
   };
-  state found = state::none;
-  std::size_t size = 0;
-  const char* fault = nullptr;
+  state found = state::none;    ///< what the bytes are
+  std::size_t size = 0;         ///< bytes of the header; see state
+  const char* fault = nullptr;  ///< what is wrong; null unless malformed
 };
 
 /// How send_proxy_header() writes a header.
 struct proxy_format {
-  proxy_version version = proxy_version::v2;
+  proxy_version version = proxy_version::v2;  ///< of the header
   /// Version 2: add a CRC-32C checksum, which receivers verify.
   bool checksum = false;
 };
@@ -149,8 +150,8 @@ constexpr proxy_extent measure_v1(std::string_view first) noexcept {
     return {state::complete, i + 2, nullptr};
   }
   if (line.size() < proxy_header::max_v1_size) {
-    // "PROXY UNKNOWN" with CR LF is the shortest line.
-    const std::size_t least = line.size() + 2 < 15 ? 15 : line.size() + 2;
+    // The signature with CR LF is the shortest line, although parse() refuses it.
+    const std::size_t least = line.size() + 2 < 8 ? 8 : line.size() + 2;
     return {state::incomplete, least, nullptr};
   }
   return {state::malformed, 0, "a line of version 1 ends with CR LF within 107 bytes"};
@@ -172,7 +173,7 @@ constexpr proxy_extent measure_v2(std::string_view first) noexcept {
 
 constexpr proxy_extent proxy_header::measure(std::string_view first) noexcept {
   using state = proxy_extent::state;
-  if (first.empty()) return {state::incomplete, 15, nullptr};
+  if (first.empty()) return {state::incomplete, 8, nullptr};
   if (detail::agree(first, detail::proxy_v2_signature)) {
     if (first.size() >= detail::proxy_v2_signature.size()) return detail::measure_v2(first);
     return {state::incomplete, detail::proxy_v2_fixed_size, nullptr};

@@ -34,7 +34,9 @@ class COSOCK_API trusted_proxies {
   void add(std::string_view range);
   void add(const address_range& range);
 
+  /// Whether a peer with this address is trusted.
   [[nodiscard]] bool contains(const address& peer) const noexcept;
+  /// Whether peers of local sockets are trusted.
   [[nodiscard]] bool contains(const local_endpoint& peer) const noexcept;
 
  private:

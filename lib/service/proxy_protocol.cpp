@@ -162,9 +162,8 @@ proxy_header take(byte_stream& from, std::size_t size) {
   return proxy_header::parse({into, size});
 }
 
-/// Throws what is wrong with the first bytes, or takes the header.
-proxy_header finish(byte_stream& from, const sight& seen, const std::string& peer,
-                    std::size_t max_size) {
+/// Throws what is wrong with the first bytes.
+[[noreturn]] void refuse_sight(const sight& seen, const std::string& peer, std::size_t max_size) {
   if (seen.lost) raise(seen.lost, peer + ": waiting for the PROXY header");
   switch (seen.extent.found) {
     case state::none:
@@ -180,13 +179,20 @@ proxy_header finish(byte_stream& from, const sight& seen, const std::string& pee
     refuse(error::malformed_proxy_header, peer,
            "PROXY header: it has " + std::to_string(seen.extent.size) +
                " bytes, where proxy_options::max_size is " + std::to_string(max_size));
-  if (seen.ended)
-    refuse(error::end_of_stream, peer,
-           "the connection ended after " + std::to_string(seen.bytes) + " bytes of a PROXY header");
+  refuse(error::end_of_stream, peer,
+         "the connection ended after " + std::to_string(seen.bytes) + " bytes of a PROXY header");
+}
+
+/// Throws what is wrong with the first bytes, or takes the header. `name`: makes the name of the peer,
+/// which only errors need.
+template <class Name>
+proxy_header finish(byte_stream& from, const sight& seen, std::size_t max_size, Name name) {
+  if (seen.lost || seen.extent.found != state::complete || seen.extent.size > max_size)
+    refuse_sight(seen, name(), max_size);
   try {
     return take(from, seen.extent.size);
   } catch (const boost::system::system_error& e) {
-    raise_as(to_failure(e.code()), peer + ": " + e.what());
+    raise_as(to_failure(e.code()), name() + ": " + e.what());
   }
 }
 
@@ -213,7 +219,7 @@ task<proxy_header> receive_header(byte_stream& from, std::string peer, proxy_opt
     if (in_time.error() == error::timed_out) refuse_late(seen, peer, in_time.error());
     in_time.value();  // throws
   }
-  co_return finish(from, seen, peer, options.max_size);
+  co_return finish(from, seen, options.max_size, [&peer] { return peer; });
 }
 
 /// For a peer that is not trusted: returns if it is to be served.
@@ -280,7 +286,8 @@ task<> serve_proxied(const trusted_proxies& trusted, proxy_options options,
   std::optional<proxy_header> header;
   try {
     if (!in_time) refuse_late(seen, name_of(accepted), in_time.error());
-    header.emplace(finish(accepted.stream, seen, name_of(accepted), options.max_size));
+    header.emplace(
+        finish(accepted.stream, seen, options.max_size, [&accepted] { return name_of(accepted); }));
   } catch (...) {
     accepted.stream.close();
     throw;
