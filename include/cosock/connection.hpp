@@ -60,8 +60,8 @@ class basic_connection {
   /// Whether draining() would not wait.
   [[nodiscard]] bool is_draining() const noexcept { return draining_.is_set(); }
 
-  /// For a handler that learns later where the connection comes from, from the header of a proxy for
-  /// example: counts it for this address in serve_options::max_per_peer, and no longer for the address of
+  /// For a handler that learns later where the connection comes from, for example from a header of HTTP
+  /// (behind_proxy() does it by itself): counts it for this address in serve_options::max_per_peer, and no longer for the address of
   /// the peer. Returns false if the address has as many connections as it may have: the connection is
   /// counted in serve_counters::refused and in the count of no address then, and the handler should end. Returns true
   /// if max_per_peer is not set. Call it on the loop of the server.
@@ -129,6 +129,10 @@ struct detail::connection_facts {
   template <class Endpoint>
   static const proxy_header*& proxy(const basic_connection<Endpoint>& of) noexcept {
     return of.proxy_;
+  }
+  template <class Endpoint>
+  static peer_place& place(const basic_connection<Endpoint>& of) noexcept {
+    return of.place_;
   }
   template <class Endpoint>
   static const kept_io_object& kept(const basic_connection<Endpoint>& of) noexcept {

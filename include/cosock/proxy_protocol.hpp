@@ -85,6 +85,7 @@ struct proxied_connection {
   const proxy_header** facts;  // where the handler finds them
   const endpoint* peer;        // null: a local socket
   const local_endpoint* local_peer;
+  peer_place& place;
   task<> (*call)(const void* handler, byte_stream& stream, const void* connection);
   const void* handler;
   const void* connection;
@@ -126,8 +127,12 @@ class proxy_handler {
     return serve_proxied(
         trusted_, options_,
         {stream, connection_facts::kept(connection), &connection_facts::proxy(connection), peer,
-         local_peer, call<Stream, info>, &handler_, &connection});
+         local_peer, connection_facts::place(connection), call<Stream, info>, &handler_,
+         &connection});
   }
+
+  /// For serve(): whether connections of this peer count for the source in their header.
+  bool is_proxy(const address& peer) const noexcept { return trusted_.contains(peer); }
 
  private:
   template <class Stream, class Info>
@@ -171,6 +176,9 @@ class proxy_handler {
 /// A peer that is not trusted is served as itself, with no byte taken from its stream, see
 /// untrusted_peer. If its first bytes are those of a header, the connection is closed and reported with
 /// `error::untrusted_proxy`, because otherwise it could choose its own source.
+///
+/// For serve_options::max_per_peer a connection of a trusted peer counts for the source in its header, from
+/// then on; one too many is closed without a call of the handler. One without a source does not count.
 ///
 /// `trusted` must outlive serve(). Source: section 2 of the specification, see proxy_header.
 template <class Handler>

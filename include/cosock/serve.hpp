@@ -63,8 +63,9 @@ struct serve_options {
   /// of the first 64 bits of an IPv6 address. Others are closed when they are accepted. Not set: no
   /// limit. 0 throws std::invalid_argument. For streams without addresses, as for `filter`.
   std::optional<std::size_t> max_per_peer = std::nullopt;
-  /// Peers that `max_per_peer` does not count, such as proxies. A handler that knows the source of such a
-  /// connection calls connection::count_for(). The ranges outlive the call of serve().
+  /// Peers that `max_per_peer` does not count. Proxies that behind_proxy() trusts need not be here. A
+  /// handler that learns the source of a connection otherwise calls connection::count_for(). The ranges outlive the call
+  /// of serve().
   std::span<const address_range> not_counted = {};
   /// The largest number of connections that are accepted in a second, of which 50 ms at once. The others
   /// wait in the backlog. Not set: no limit. 0 throws std::invalid_argument.

@@ -292,6 +292,10 @@ task<> serve_proxied(const trusted_proxies& trusted, proxy_options options,
     accepted.stream.close();
     throw;
   }
+  if (header->source && !accepted.place.enter(header->source->address())) {
+    accepted.stream.close();
+    co_return;
+  }
   struct publication {
     const proxy_header** place;
     ~publication() { *place = nullptr; }

@@ -7,6 +7,7 @@
 
 #include <cosock/proxy_header.hpp>
 
+#include <optional>
 #include <vector>
 
 // behind_proxy() in a simulated network: its limits of time, and links that tear headers apart.
@@ -28,6 +29,7 @@ const std::string line = "PROXY TCP4 192.0.2.1 198.51.100.2 4660 443\r\n";
 struct server_program {
   trusted_proxies trusted{"10.0.0.2", "2001:db8::2", "unix"};
   cosock::proxy_options options;
+  std::optional<std::size_t> max_per_peer;
   std::vector<std::string> sources;
   std::vector<std::string> data;
   std::vector<std::string> reports;
@@ -45,6 +47,7 @@ struct server_program {
       cosock::tcp_acceptor acceptor(cosock::endpoint(cosock::address::any_v6(), 7));
       cosock::serve_options serving;
       serving.on_error = report;
+      if (max_per_peer) serving.max_per_peer = *max_per_peer;
       co_await cosock::serve(acceptor, cosock::behind_proxy(trusted, handler, options), serving);
     };
   }
@@ -66,6 +69,42 @@ task<std::string> send_and_wait(cosock::endpoint at, std::string bytes, std::int
 }
 
 }  // namespace
+
+BOOST_FIXTURE_TEST_CASE(connections_count_for_the_source_in_their_header, two_far_hosts) {
+  server_program behind;
+  behind.max_per_peer = 2;
+  server.start(behind.program());
+  run_client([&]() -> task<> {
+    cosock::event end;
+    bool open[4] = {};
+    const auto hold = [&](std::string source, int i) -> task<> {
+      tcp_socket s = co_await cosock::connect(at(7));
+      const std::string header = "PROXY TCP4 " + source + " 198.51.100.2 4660 443\r\n";
+      co_await s.send(header);
+      co_await cosock::when_any(s.wait_readable(), end.wait());
+      open[i] = end.is_set();
+    };
+    co_await cosock::with_nursery([&](cosock::nursery& n) -> task<> {
+      n.start(hold, "192.0.2.1", 0);
+      co_await cosock::sleep_for(1s);
+      n.start(hold, "192.0.2.1", 1);
+      co_await cosock::sleep_for(1s);
+      n.start(hold, "192.0.2.1", 2);  // one too many
+      co_await cosock::sleep_for(1s);
+      n.start(hold, "192.0.2.9", 3);
+      co_await cosock::sleep_for(1s);
+      end.set();
+    });
+    BOOST_TEST(open[0]);
+    BOOST_TEST(open[1]);
+    BOOST_TEST(!open[2]);
+    BOOST_TEST(open[3]);
+  });
+  BOOST_TEST(behind.sources.size() == 3u);  // the handler was not called for the one too many
+  BOOST_TEST_REQUIRE(behind.reports.size() == 1u);
+  BOOST_TEST(behind.reports[0].starts_with("connections from 192.0.2.1: more than max_per_peer"),
+             behind.reports[0]);
+}
 
 BOOST_FIXTURE_TEST_CASE(a_trusted_peer_that_is_silent_is_closed_at_the_limit, two_far_hosts) {
   server_program behind;

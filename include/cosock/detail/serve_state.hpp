@@ -299,6 +299,8 @@ class serve_run final : public serve_connections<connection_of<Acceptor>> {
       try {
         const endpoint peer = accepted.remote_endpoint();
         if (this->has_filter() && !this->admits(peer)) return false;
+        if constexpr (requires { handler_.is_proxy(peer.address()); })
+          if (handler_.is_proxy(peer.address())) return true;  // counted when its header is there
         return !this->is_counted(peer.address()) || place.enter(peer.address());
       } catch (...) {
         this->denied();
