@@ -18,12 +18,12 @@ LAYERS = ["core", "loop", "io", "net", "protocol", "service", "tls", "asio", "te
 HEADERS = {
     "core": "awaitable broadcast buffer channel clock duration finally nursery observer version when "
             "detail/config detail/core detail/described_scope detail/duration detail/task_group detail/ring detail/size "
-            "detail/slots detail/timer",
+            "detail/slots detail/temporary_lambda detail/timer",
     "loop": "detail/asio_build loop_counters watch",
     "io": "descriptor_handle rate_limit stream detail/fd_kind detail/forwarding_object detail/io_object detail/stream_operation",
     "net": "connection credentials local_endpoint receive_result socket tcp_options detail/datagram detail/local detail/message",
     "service": "detail/peer_place detail/shared_acceptor detail/reconnect detail/serve_state",
-    "tls": "tls tls_facts",
+    "tls": "tls tls_facts tls_stream",
     "testing": "testing/allocation_failures testing/check_report testing/network_options testing/task_order testing/detail/fault_hook",
     "asio": "detail/asio_async_stream detail/asio_loop_executor detail/asio_operation detail/asio_sockets "
             "detail/asio_spawn detail/asio_stream",

@@ -3,6 +3,7 @@
 
 #include <cosock/cosock.hpp>
 #include <cosock/tls.hpp>
+#include <cosock/tls_error.hpp>
 
 #include <csignal>
 #include <string>

@@ -128,8 +128,9 @@ class COSOCK_API byte_stream {
   /// was closed without waiting for it (see below). Errors: `error::timed_out` if the limit passes
   /// before all data is sent; those of send(), shutdown_send() and receive(). The stream is closed
   /// then. `error::busy` while an operation is pending, and the stream stays open; `error::closed`;
-  /// both come before a cancellation. Cancelled: closed at once, as by close(). The stream must
-  /// outlive the `co_await`.
+  /// both come before a cancellation. A tls_stream returns false if the peer has gone, instead of
+  /// the errors of the operations. Cancelled: closed at once, as by close(). The stream must outlive
+  /// the `co_await`.
   ///
   /// A stream without half close (descriptor_stream) is closed when its data is sent. A connection
   /// that close() would reset (tcp_socket::set_linger() of zero) is closed at once.

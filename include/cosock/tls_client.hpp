@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cosock/connect.hpp>
-#include <cosock/tls_error.hpp>
+#include <cosock/tls_facts.hpp>
 #include <cosock/tls_identity.hpp>
 #include <cosock/tls_stream.hpp>
 

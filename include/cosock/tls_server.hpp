@@ -2,9 +2,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <cosock/detail/serve_state.hpp>
+#include <cosock/connection.hpp>
+#include <cosock/detail/temporary_lambda.hpp>
 #include <cosock/duration.hpp>
-#include <cosock/tls_error.hpp>
+#include <cosock/tls_facts.hpp>
 #include <cosock/tls_identity.hpp>
 #include <cosock/tls_stream.hpp>
 
@@ -58,7 +59,7 @@ class COSOCK_API tls_server_context {
   void set_unknown_name(tls_unknown_name behavior);
 
   /// Asks clients for certificates, which must be issued by an authority that was added
-  /// with add_client_roots(). tls_stream::peer_certificate() and connection::tls() return the certificate.
+  /// with add_client_roots(). tls_stream::facts() and connection::tls() return the certificate.
   void set_client_certificates(tls_client_certificates asks);
   /// The authorities of clients (PEM). The system's are not trusted.
   void add_client_roots(std::string_view pem);

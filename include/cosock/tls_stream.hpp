@@ -4,13 +4,13 @@
 
 #include <cosock/finish.hpp>
 #include <cosock/stream.hpp>
-#include <cosock/tls_facts.hpp>
 
 #include <memory>
-#include <optional>
 #include <string>
 
 namespace cosock {
+
+struct tls_facts;
 
 namespace detail {
 class tls_object;
@@ -32,9 +32,14 @@ struct tls_access;
 ///
 /// shutdown_send() sends close_notify; receiving continues. close() sends close_notify if the transport
 /// takes it at once, and closes the transport; it does not wait. After a receive has failed it sends none,
-/// so that data which was not sent for that reason is not taken for complete. A record that is left then is
-/// cut: after send_some(), or a send that was cancelled, finish() sends it. The destructor does the
-/// same, and destroys the transport.
+/// so that data which was not sent for that reason is not taken for complete. What is left of a record,
+/// after send_some() or a send that was cancelled, close() sends if the transport takes it at once.
+/// If not, the record is cut, and the peer reports tls_errc::truncated; finish() waits and sends it.
+/// The destructor does the same as close(), and destroys the transport.
+///
+/// finish() sends what is left and close_notify, then waits for the close_notify of the peer. A peer that
+/// has gone, or ends the connection without close_notify, is no error: finish() returns false. It
+/// throws `error::timed_out` if what is left could not be sent within the limit.
 ///
 /// wait_peer_closed() fails with operation_not_supported. Renegotiation by a peer that uses TLS 1.2 is
 /// refused. After a violation of the protocol both directions fail with its code; after an error of the
@@ -51,17 +56,8 @@ class COSOCK_API tls_stream final : public byte_stream {
   void shutdown_send() override;
   void close() noexcept override;
 
-  /// Ends the connection in order, as byte_stream::finish(): sends what is left and close_notify, then
-  /// waits for the close_notify of the peer. A peer that has gone, or ends the connection without
-  /// close_notify, is no error: returns false.
-  task<bool> finish() { return finish(finish_options()); }
-  task<bool> finish(finish_options how);
-  template <class Rep, class Period>
-  task<bool> finish(std::chrono::duration<Rep, Period> timeout) {
-    return finish(finish_options{.timeout = timeout});
-  }
-
-  /// The results of the handshake, with the certificate of the peer. This and the functions below throw
+  /// The results of the handshake, with the certificate of the peer; needs <cosock/tls_facts.hpp>, which
+  /// <cosock/tls.hpp> includes. This and the functions below throw
   /// `error::closed` on a stream that was closed or moved from.
   [[nodiscard]] tls_facts facts() const;
   /// The application protocol that both sides have agreed on (ALPN); empty if they have not.

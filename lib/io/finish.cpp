@@ -58,6 +58,11 @@ task<bool> discard(byte_stream& from, std::size_t max_discard) {
   co_return false;
 }
 
+/// The errors of this side. All others mean that the peer has gone.
+bool is_own(const boost::system::error_code& code) noexcept {
+  return code == error::busy || code == error::closed || code == error::cancelled;
+}
+
 task<bool> finish_in_order(byte_stream& stream, std::size_t max_discard, bool& sent) {
   // By reference: the stream may be closed or moved from while this waits.
   detail::io_object* const& object = detail::stream_access::object_of(stream);
@@ -77,6 +82,8 @@ task<bool> byte_stream::finish(finish_options how) {
   if (!is_open()) detail::raise(detail::closed_failure());
   if (object_->is_busy()) detail::raise(detail::own_failure(error::busy));
   const bool ended = object_->input_ended;  // `closing` sets it
+  // Asked now: the stream may be closed or moved from while this waits.
+  const bool forgives = object_->forgives_lost_peer();
   // The stream stays open after the errors above, and is closed after a cancellation.
   const closing at_end{*this};
   co_await detail::checkpoint();
@@ -91,7 +98,7 @@ task<bool> byte_stream::finish(finish_options how) {
     co_return co_await with_timeout(how.timeout, finish_in_order(*this, how.max_discard, sent));
   } catch (const boost::system::system_error& e) {
     // If all data is sent, a peer that does not end its direction is no error.
-    if (!sent || e.code() != error::timed_out) throw;
+    if (e.code() == error::timed_out ? !sent : !forgives || is_own(e.code())) throw;
   }
   co_return ended;
 }

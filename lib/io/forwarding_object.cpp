@@ -78,6 +78,11 @@ bool forwarding_object::may_finish() noexcept {
   return stream && stream->may_finish();
 }
 
+bool forwarding_object::forgives_lost_peer() const noexcept {
+  const io_object* const stream = open_below(reading);
+  return stream && stream->forgives_lost_peer();
+}
+
 void forwarding_object::describe(wait_report& to, io_direction direction) const {
   if (const io_object* const o = below(direction)) o->describe(to, direction);
 }

@@ -34,6 +34,7 @@ enum : unsigned {
   owns = 128,
   bytes = 256,
   delivers_cancelled_after_close = 512,
+  ends_after_close = 1024,
 };
 }
 

@@ -27,6 +27,7 @@ unsigned promised(const stream_traits& t) {
          (t.tells_of_close ? needs::tells_of_close : 0u) |
          (t.delivers_after_close ? needs::delivers_after_close : 0u) |
          (t.delivers_cancelled_after_close ? needs::delivers_cancelled_after_close : 0u) |
+         (t.ends_after_close ? needs::ends_after_close : 0u) |
          (t.stays_in_loop ? needs::stays_in_loop : 0u) | (t.owns ? needs::owns : 0u) |
          (t.bytes ? needs::bytes : 0u);
 }

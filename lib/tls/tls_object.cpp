@@ -247,7 +247,8 @@ void tls_object::count_into(byte_counter& counter) noexcept {
 /// Not after the other direction was cut or lost: what this side has sent may be incomplete for that
 /// reason, and must not look as if it were complete.
 void tls_object::say_goodbye() noexcept {
-  if (!connected_ || shut_ || failed_ || in_failed_ || !flush() || out_failed_) return;
+  // What is left of earlier records first, if it can leave at once: an alert or close_notify too.
+  if (!flush() || !connected_ || shut_ || failed_ || in_failed_ || out_failed_) return;
   shut_ = true;
   clear_openssl_errors();
   SSL_shutdown(ssl_.get());

@@ -82,6 +82,7 @@ class tls_object final : public io_object, private loop_service {
   bool is_ready(io_direction) noexcept override;
   bool is_flushed(failure&) noexcept override;
   bool may_finish() noexcept override;
+  bool forgives_lost_peer() const noexcept override { return true; }
   void count_into(byte_counter&) noexcept override;
 
   // For the BIO, and for transport_watch.

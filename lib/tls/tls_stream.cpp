@@ -6,6 +6,8 @@
 
 #include <cosock/tls_stream.hpp>
 
+#include <cosock/tls_facts.hpp>
+
 #include "tls/certificate.hpp"
 #include "tls/tls_object.hpp"
 
@@ -38,18 +40,6 @@ void tls_stream::shutdown_send() {
 
 void tls_stream::close() noexcept {
   if (secured_) secured_->close(false);
-}
-
-task<bool> tls_stream::finish(finish_options how) {
-  try {
-    co_return co_await byte_stream::finish(how);
-  } catch (const boost::system::system_error& e) {
-    // The errors of this side, as the contract of byte_stream has them; all others mean that the peer
-    // has gone.
-    for (const error own : {error::busy, error::closed, error::cancelled, error::timed_out})
-      if (e.code() == own) throw;
-    co_return false;
-  }
 }
 
 const detail::tls_object& tls_stream::open() const {

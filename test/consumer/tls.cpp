@@ -6,6 +6,7 @@
 
 #include <cosock/cosock.hpp>
 #include <cosock/tls.hpp>
+#include <cosock/tls_error.hpp>
 
 #include <cstdio>
 

@@ -10,6 +10,7 @@
 
 #include <cosock/nursery.hpp>
 #include <cosock/tls.hpp>
+#include <cosock/tls_error.hpp>
 #include <cosock/when.hpp>
 
 using cosock::task;

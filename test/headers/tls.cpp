@@ -3,9 +3,11 @@
 
 // The same as library.cpp for cosock-tls.
 
+#include <cosock/finish.hpp>
 #include <cosock/run.hpp>
 #include <cosock/serve.hpp>
 #include <cosock/tls.hpp>
+#include <cosock/tls_error.hpp>
 
 #include <memory>
 #include <string>

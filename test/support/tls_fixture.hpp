@@ -4,8 +4,10 @@
 
 // A TLS server for localhost and a client that trusts it, over every kind of stream.
 
+#include <cosock/finish.hpp>
 #include <cosock/local.hpp>
 #include <cosock/tls.hpp>
+#include <cosock/tls_error.hpp>
 #include <cosock/when.hpp>
 
 #include "authority.hpp"

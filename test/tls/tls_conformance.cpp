@@ -1,7 +1,8 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// Every promise of byte_stream, held by TLS over TCP, local sockets and memory, and by TLS over TLS.
+// Every promise of byte_stream, held by TLS over TCP, local sockets, memory and lockstep, and by TLS over
+// TLS.
 
 #include <cosock/tls.hpp>
 
@@ -55,16 +56,30 @@ task<stream_pair> over_memory() {
   co_return co_await secured(std::move(ends.first), std::move(ends.second));
 }
 
+/// A send of the transport completes only when the peer receives, so one of TLS does too.
+task<stream_pair> over_lockstep() {
+  auto [one, other] = cosock::testing::lockstep_pair();
+  co_return co_await secured(std::make_unique<test::memory_stream>(std::move(one)),
+                             std::make_unique<test::memory_stream>(std::move(other)));
+}
+
 task<stream_pair> over_tls() {
   stream_pair below = co_await over_tcp();
   co_return co_await secured(std::move(below.first), std::move(below.second));
 }
 
-// A record that the transport has not taken is cut by close(): see tls_stream.
+// A cancelled send reports a record that the transport has taken in part: what is encrypted cannot be taken
+// back, and a caller that sends those bytes again would send them twice. If the peer does not receive
+// before close(), which does not wait, the rest has no place to go: the record is cut. A socket hands such
+// a rest to the system.
 const stream_traits traits{.delivers_cancelled_after_close = false};
 const register_suite tcp("tls_over_tcp", over_tcp, traits);
 const register_suite local("tls_over_local", over_local, traits);
 const register_suite memory("tls_over_memory", over_memory, traits);
+// close() does not wait, so close_notify has nowhere to go while nobody receives.
+const stream_traits in_lockstep{
+    .buffers = false, .delivers_cancelled_after_close = false, .ends_after_close = false};
+const register_suite lockstep("tls_over_lockstep", over_lockstep, in_lockstep);
 const register_suite nested("tls_over_tls", over_tls, traits);
 
 }  // namespace

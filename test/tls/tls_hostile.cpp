@@ -234,6 +234,51 @@ COROUTINE_TEST_CASE(an_end_without_close_notify_is_no_end) {
   BOOST_TEST(co_await raw.read() == "sending goes on");
 }
 
+/// For code that takes every kind of stream.
+COROUTINE_TEST_CASE(finish_through_the_base_forgives_a_peer_that_has_gone) {
+  for (const bool reset : {false, true}) {
+    against_raw c = co_await our_client(test::make_raw_context(&test::localhost()));
+    if (reset)
+      c.wire->abort();
+    else
+      c.wire->close();
+    cosock::byte_stream& any = c.ours;
+    BOOST_TEST(!co_await any.finish(1s));
+    BOOST_TEST(!any.is_open());
+    BOOST_CHECK_EXCEPTION(co_await any.finish(), boost::system::system_error,
+                          is(cosock::error::closed));
+  }
+  against_raw c = co_await our_client(test::make_raw_context(&test::localhost()), 5000);
+  const std::string large(16'000, 'x');
+  co_await c.ours.send_some(large);
+  cosock::byte_stream& any = c.ours;
+  BOOST_CHECK_EXCEPTION(co_await any.finish(5ms), boost::system::system_error,
+                        is(cosock::error::timed_out));
+}
+
+/// The transport has room again, but the loop has not told the stream yet.
+COROUTINE_TEST_CASE(close_sends_what_is_left_of_a_record_if_there_is_room) {
+  for (const bool shut : {true, false}) {
+    against_raw c = co_await our_client(test::make_raw_context(&test::localhost()), 10'000);
+    const std::string large(16'000, 'x');
+    BOOST_TEST(co_await c.ours.send_some(large) == large.size());
+    if (shut) c.ours.shutdown_send();
+    std::string wire;
+    char block[10'000];
+    wire.append(block, co_await c.wire->receive(block));
+    c.ours.close();
+    while (const std::size_t n = co_await c.wire->receive(block)) wire.append(block, n);
+    // Each record has five bytes before it, of which the last two are its length.
+    std::size_t at = 0;
+    int records = 0;
+    for (; at + 5 <= wire.size(); ++records)
+      at += 5u + static_cast<unsigned char>(wire[at + 3]) * 256u +
+            static_cast<unsigned char>(wire[at + 4]);
+    BOOST_TEST(at == wire.size());
+    BOOST_TEST(records >= 2);  // the data and close_notify
+  }
+}
+
 /// Somebody who cuts one direction must not make the other one look complete.
 COROUTINE_TEST_CASE(a_stream_that_was_cut_says_no_goodbye) {
   char into[100];

@@ -20,6 +20,7 @@ class COSOCK_API forwarding_object : public io_object {
   bool is_ready(io_direction) noexcept override;
   bool is_flushed(failure&) noexcept override;
   bool may_finish() noexcept override;
+  bool forgives_lost_peer() const noexcept override;
   bool is_busy() const noexcept override;
   void describe(wait_report&, io_direction) const override;
 

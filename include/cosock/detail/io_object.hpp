@@ -65,6 +65,8 @@ class COSOCK_API io_object {
   virtual bool is_flushed(failure&) noexcept { return true; }
   /// Whether closing in order can help. False if the connection is lost, or a reset is wanted.
   virtual bool may_finish() noexcept { return !input_ended; }
+  /// Whether finish() returns false if the peer has gone, instead of throwing the error.
+  virtual bool forgives_lost_peer() const noexcept { return false; }
   /// From now on a stream that is destroyed leaves its object to the keeper instead of closing it;
   /// null ends that. False if the object does not support it.
   virtual bool leave_to(kept_io_object*) noexcept { return false; }

@@ -48,6 +48,8 @@ struct stream_traits {
   bool delivers_after_close = true;
   /// The same for the bytes that a cancelled send reports, if the peer did not receive then.
   bool delivers_cancelled_after_close = true;
+  /// After close() the peer receives the end of the stream, also if it did not receive at that moment.
+  bool ends_after_close = true;
   /// close() leaves no work that is done later.
   bool closes_at_once = true;
   /// No other thread takes part: four turns of the loop are enough for all that can happen.
