@@ -165,7 +165,7 @@ constexpr proxy_extent measure_v2(std::string_view first) noexcept {
   if (first.size() > 12 && (byte(12) & 15) > 1)
     return {state::malformed, 0, "the command is 0 (LOCAL) or 1 (PROXY)"};
   if (first.size() < proxy_v2_fixed_size) return {state::incomplete, proxy_v2_fixed_size, nullptr};
-  const std::size_t size = proxy_v2_fixed_size + (byte(14) << 8 | byte(15));
+  const std::size_t size = proxy_v2_fixed_size + std::size_t{byte(14)} * 256 + byte(15);
   return {first.size() < size ? state::incomplete : state::complete, size, nullptr};
 }
 

@@ -91,7 +91,7 @@ struct proxied_connection {
   const void* connection;
 };
 
-COSOCK_API void check(const proxy_options& options);
+COSOCK_API void check_options(const proxy_options& options);
 /// Receives the header, and calls the handler.
 COSOCK_API task<> serve_proxied(const trusted_proxies& trusted, proxy_options options,
                                 proxied_connection accepted);
@@ -102,7 +102,7 @@ class proxy_handler {
  public:
   proxy_handler(const trusted_proxies& trusted, Handler handler, proxy_options options)
       : trusted_(trusted), handler_(std::move(handler)), options_(options) {
-    check(options);
+    check_options(options);
   }
 
   template <class Stream, class Endpoint>

@@ -52,7 +52,7 @@ bool trusted_proxies::contains(const local_endpoint&) const noexcept { return lo
 
 namespace detail {
 
-void check(const proxy_options& options) {
+void check_options(const proxy_options& options) {
   constexpr std::size_t least = 16 + 216;
   if (options.max_size < least || options.max_size > proxy_header::max_v2_size)
     throw std::invalid_argument("cosock: proxy_options::max_size is " +
@@ -210,7 +210,7 @@ std::string name_of(const proxied_connection& accepted) {
 }
 
 task<proxy_header> receive_header(byte_stream& from, std::string peer, proxy_options options) {
-  check(options);
+  check_options(options);
   sight seen;
   const auto in_time = co_await as_result(with_timeout(
       options.timeout,
