@@ -78,9 +78,10 @@ double measure(cosock::spread how, unsigned loops, unsigned clients, double seco
     while (std::any_of(threads.begin(), threads.end(), [](std::thread& t) { return t.joinable(); }))
       for (std::thread& t : threads) t.join();
   };
-  cosock::run([](auto& serve, auto& count, unsigned loops) -> cosock::task<> {
+  const int status = cosock::run([](auto& serve, auto& count, unsigned loops) -> cosock::task<> {
     co_await cosock::when_any(cosock::run_loops(loops, serve), count());
   }(serve, count, loops));
+  if (status != 0) std::exit(status);
   return static_cast<double>(counted) / seconds;
 }
 
