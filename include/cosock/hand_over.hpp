@@ -18,6 +18,12 @@ namespace cosock {
 namespace detail {
 class descriptor_attachment;
 class hand_over_run;
+
+struct passed_socket {
+  std::string name;
+  unique_descriptor socket;
+  std::shared_ptr<descriptor_attachment> file;  // destroyed before the socket closes
+};
 }  // namespace detail
 
 /// The sockets that hand_over() passes to a new process, with their names. It holds duplicates of the
@@ -57,16 +63,11 @@ class COSOCK_API passed_sockets {
 
  private:
   friend class detail::hand_over_run;
-  struct entry {
-    std::string name;
-    unique_descriptor socket;
-    std::shared_ptr<detail::descriptor_attachment> file;  // destroyed before the socket closes
-  };
   void add(std::string_view name, int descriptor, const detail::io_object* object);
   void add(std::string_view name, int descriptor,
            std::shared_ptr<detail::descriptor_attachment> file);
   void add_shared(std::string_view name, const detail::shared_acceptors_base& sockets);
-  std::vector<entry> sockets_;
+  std::vector<detail::passed_socket> sockets_;
 };
 
 /// How a process hands over.

@@ -27,6 +27,11 @@ enum class inherited_kind : unsigned char {
 template <class T>
 struct inherited_type;
 
+struct inherited_socket {
+  std::string name;
+  unique_descriptor socket;  // released when it is taken
+};
+
 }  // namespace detail
 
 /// The sockets that a service manager (systemd.socket(5)), or the old process of hand_over(), has
@@ -102,16 +107,12 @@ class COSOCK_API inherited_sockets {
   }
 
  private:
-  struct entry {
-    std::string name;
-    unique_descriptor socket;  // released when it is taken
-  };
   [[nodiscard]] std::size_t find(std::string_view name) const;
   void check_kind(std::size_t position, detail::inherited_kind kind) const;
   [[nodiscard]] int release(std::size_t position, detail::inherited_kind kind, bool needs_loop);
   [[nodiscard]] std::vector<unique_descriptor> release_all(std::string_view name,
                                                            detail::inherited_kind kind);
-  std::vector<entry> sockets_;
+  std::vector<detail::inherited_socket> sockets_;
 };
 
 // Implementation

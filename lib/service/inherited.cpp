@@ -128,8 +128,9 @@ const std::string& inherited_sockets::name(std::size_t position) const {
 }
 
 bool inherited_sockets::contains(std::string_view name) const noexcept {
-  return std::any_of(sockets_.begin(), sockets_.end(),
-                     [&](const entry& each) { return each.socket.is_open() && each.name == name; });
+  return std::any_of(sockets_.begin(), sockets_.end(), [&](const detail::inherited_socket& each) {
+    return each.socket.is_open() && each.name == name;
+  });
 }
 
 std::size_t inherited_sockets::find(std::string_view name) const {
@@ -153,7 +154,7 @@ void inherited_sockets::check_kind(std::size_t position, inherited_kind kind) co
     refuse(EINVAL, "inherited socket " + std::to_string(position) + "; accepted: " +
                        (sockets_.empty() ? std::string("none, no socket was inherited")
                                          : "0 to " + std::to_string(sockets_.size() - 1)));
-  const entry& one = sockets_[position];
+  const detail::inherited_socket& one = sockets_[position];
   if (!one.socket.is_open())
     throw std::logic_error("cosock: the inherited socket " + std::to_string(position) + ", " +
                            in_quotes(one.name) + ", was taken before");
@@ -177,7 +178,7 @@ std::vector<unique_descriptor> inherited_sockets::release_all(std::string_view n
   found.reserve(sockets_.size());
   for (std::size_t i = 0; i != sockets_.size(); ++i)
     if (sockets_[i].name == name && sockets_[i].socket.is_open()) check_kind(i, kind);
-  for (entry& each : sockets_)
+  for (detail::inherited_socket& each : sockets_)
     if (each.name == name && each.socket.is_open()) found.push_back(std::move(each.socket));
   return found;
 }
