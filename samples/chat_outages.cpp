@@ -13,11 +13,13 @@
 #include <cosock/testing/network.hpp>
 #include <cosock/testing/seed.hpp>
 
+#include <charconv>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <random>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -137,12 +139,27 @@ result run(std::uint64_t seed, int count, int minutes) {
   return r;
 }
 
+/// The number in an argument, or `otherwise` without it; 0 if it is not a number from 1 to 1000000.
+int number_of(int argc, char** argv, int index, int otherwise) {
+  if (index >= argc) return otherwise;
+  const std::string_view text = argv[index];
+  int number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const bool good = error == std::errc() && end == text.data() + text.size();
+  return good && number >= 1 && number <= 1'000'000 ? number : 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int clients = argc > 1 ? std::atoi(argv[1]) : 20;
-  const int minutes = argc > 2 ? std::atoi(argv[2]) : 1;
-  const int seeds = argc > 3 ? std::atoi(argv[3]) : 1;
+  const int clients = number_of(argc, argv, 1, 20);
+  const int minutes = number_of(argc, argv, 2, 1);
+  const int seeds = number_of(argc, argv, 3, 1);
+  if (argc > 4 || clients == 0 || clients > 250 || minutes == 0 || seeds == 0) {
+    std::fprintf(stderr,
+                 "chat_outages: usage: [clients, 1 to 250 [minutes [seeds, numbers from 1]]]\n");
+    return 2;
+  }
   const std::uint64_t first = cosock::testing::seed_from_environment(1);
   int failed = 0;
   for (std::uint64_t seed = first; seed != first + static_cast<std::uint64_t>(seeds); ++seed) {

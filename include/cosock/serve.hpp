@@ -74,7 +74,7 @@ struct serve_options {
   /// handler is cancelled, and the connection is closed at once. Not for streams that the handler
   /// releases before. Zero or less throws std::invalid_argument.
   time_span first_byte = unlimited;
-  /// `on_error` is told of a peer that exceeds `max_per_peer` or `first_byte` once in this time, with
+  /// `on_error` is called for a peer that exceeds `max_per_peer` or `first_byte` once in this time, with
   /// connection_refused or `error::timed_out`, and the address in what().
   time_span report_period = std::chrono::minutes(1);
 };

@@ -117,7 +117,7 @@ class COSOCK_API network {
 
   /// Sets the addresses of a name, and how it is looked up. It may be the name of a host. Without
   /// addresses it is not found (`error::host_not_found`). With a family in the options, those of the
-  /// other family stay as they are. Throws std::invalid_argument for an address that is none, or not of
+  /// other family stay as they are. Throws std::invalid_argument for a text that is not an address, or not one of
   /// the family.
   void set_name(std::string_view name, std::initializer_list<std::string_view> addresses,
                 const name_options& options = {});
