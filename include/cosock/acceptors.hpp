@@ -64,10 +64,12 @@ class COSOCK_API tcp_acceptors {
   /// loops; without `n`, for as many as usable_cores(), and at least one for each socket. Loops for which
   /// there is no socket share one. Owns the descriptors, also if this throws, and makes them non-blocking
   /// and close-on-exec. Throws as tcp_acceptor::adopt() does; std::invalid_argument for no socket, for
-  /// fewer loops than sockets, or for more than max_loops; system_error as the constructor.
+  /// fewer loops than sockets, or for more than max_loops; system_error as the constructor. With
+  /// spread::even, connections that wait when the last acceptor closes are reset, also if another process has
+  /// the sockets (hand_over.hpp).
   [[nodiscard]] static tcp_acceptors adopt(std::vector<unique_descriptor> sockets,
                                            std::optional<unsigned> n = std::nullopt,
-                                           spread how = spread::even);
+                                           spread how = spread::kernel);
 
   /// Returns the acceptor with this index, for the loop that runs on this thread. Each can be taken
   /// once. Throws std::logic_error if no loop runs, or if `index` is not below size() or was taken

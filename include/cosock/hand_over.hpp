@@ -46,7 +46,8 @@ class COSOCK_API passed_sockets {
   void add(std::string_view name, const descriptor_handle<Interface>& socket) {
     add(name, socket.native_handle(), socket.object_);
   }
-  /// Adds each acceptor that was not taken yet. Throws as above; std::logic_error if all were taken.
+  /// Adds each acceptor that was not taken yet. Without loss only with spread::kernel or spread::cpu:
+  /// spread::even takes connections out of the queues that the new process serves. Throws as above; std::logic_error if all were taken.
   void add(std::string_view name, const tcp_acceptors& sockets);
   /// Adds the one socket of these acceptors, of which the first must not be taken yet. Throws as above.
   template <class Socket>
