@@ -86,6 +86,17 @@ step basic_accept_operation::open(new_connection& made) noexcept {
   return step::done;
 }
 
+new_connection accept_tcp(int listening) noexcept {
+  system_address peer;
+  new_connection accepted;
+  accepted.fd = system::accept4(listening, peer.get(), &peer.size);
+  if (accepted.fd < 0) return accepted;
+  const int yes = 1;
+  system::setsockopt(accepted.fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  accepted.peer = peer.to_endpoint();
+  return accepted;
+}
+
 step basic_accept_operation::attempt() {
   auto& from = static_cast<descriptor&>(*object_);  // not target_: the acceptor may have been moved
   connection_source* const source = from.source();
@@ -93,14 +104,13 @@ step basic_accept_operation::attempt() {
     new_connection next;
     if (source) next = source->take_passed();
     if (next.fd >= 0) return open(next);
-    system_address peer;
-    next.fd = system::accept4(from.fd(), peer.get(), &peer.size);
+    if (kind_ == fd_kind::tcp) {
+      next = accept_tcp(from.fd());
+    } else {
+      system_address peer;
+      next.fd = system::accept4(from.fd(), peer.get(), &peer.size);
+    }
     if (next.fd >= 0) {
-      const int yes = 1;
-      if (kind_ == fd_kind::tcp) {
-        system::setsockopt(next.fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-        next.peer = peer.to_endpoint();
-      }
       if (!source || source->keep(next)) return open(next);
       if (--from.loop->budget > 0) continue;
       from.maybe_ready[reading] = true;

@@ -38,6 +38,10 @@ struct new_connection {
   connection_count* count = nullptr;  // which includes it
 };
 
+/// Accepts a TCP connection from a listening socket, with Nagle's algorithm off. Without descriptor if
+/// that fails; errno says why.
+new_connection accept_tcp(int listening) noexcept;
+
 /// The connections that other loops pass to an acceptor, and the decision about its own.
 class connection_source {
  public:

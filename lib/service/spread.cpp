@@ -6,11 +6,6 @@
 
 #include "service/spread.hpp"
 
-#include "net/sockaddr.hpp"
-
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-
 namespace cosock::detail {
 
 spread_group::spread_group(unsigned n) : slots_(n), untaken_(n) {
@@ -209,17 +204,12 @@ void spread_listener::deal_backlog() noexcept {
       own_->has_backlog = true;
       return;
     }
-    system_address name;
-    new_connection what;
-    what.fd = system::accept4(fd(), name.get(), &name.size);
+    new_connection what = accept_tcp(fd());
     if (what.fd < 0) {
       if (errno == EINTR || errno == ECONNABORTED) continue;
       own_->has_backlog = errno != EAGAIN;
       return;
     }
-    const int yes = 1;
-    system::setsockopt(what.fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    what.peer = name.to_endpoint();
     if (!group_->deal(what)) system::close(what.fd);
   }
 }
