@@ -3,6 +3,7 @@
 #include <cosock/hand_over.hpp>
 
 #define BOOST_TEST_MODULE hand_over
+#include "error_text.hpp"
 #include "manager.hpp"
 #include "support.hpp"
 
@@ -32,14 +33,6 @@ using cosock::tcp_acceptor;
 namespace errc = boost::system::errc;
 
 const cosock::endpoint any_port(cosock::address::loopback_v4(), 0);
-
-template <class... Part>
-auto says(errc::errc_t code, Part... parts) {
-  return [=](const system_error& e) {
-    BOOST_TEST_MESSAGE(e.what());
-    return e.code() == code && (contains(e.what(), parts) && ...);
-  };
-}
 
 // The new process: this program, which does what the variable SUCCESSOR says.
 

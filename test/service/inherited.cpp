@@ -3,6 +3,7 @@
 #include <cosock/inherited.hpp>
 
 #define BOOST_TEST_MODULE inherited
+#include "error_text.hpp"
 #include "inherited_fixture.hpp"
 #include "support.hpp"
 
@@ -19,15 +20,6 @@ using cosock::inherited_sockets;
 using cosock::task;
 using cosock::tcp_acceptor;
 namespace errc = boost::system::errc;
-
-/// An error with this code, whose text has all these parts.
-template <class... Part>
-auto says(errc::errc_t code, Part... parts) {
-  return [=](const system_error& e) {
-    BOOST_TEST_MESSAGE(e.what());
-    return e.code() == code && (contains(e.what(), parts) && ...);
-  };
-}
 
 void on_loop(task<> body) { run_case(std::move(body)); }
 

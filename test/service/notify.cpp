@@ -3,6 +3,7 @@
 #include <cosock/notify.hpp>
 
 #define BOOST_TEST_MODULE notify
+#include "error_text.hpp"
 #include "manager.hpp"
 #include "support.hpp"
 
@@ -15,14 +16,6 @@ using namespace test;
 using boost::system::system_error;
 using cosock::task;
 namespace errc = boost::system::errc;
-
-template <class... Part>
-auto says(errc::errc_t code, Part... parts) {
-  return [=](const system_error& e) {
-    BOOST_TEST_MESSAGE(e.what());
-    return e.code() == code && (contains(e.what(), parts) && ...);
-  };
-}
 
 BOOST_AUTO_TEST_CASE(without_a_manager_nothing_happens) {
   for (const auto& value : {std::optional<std::string>(), std::optional<std::string>("")}) {
