@@ -4,7 +4,7 @@
 
 #include <cosock/detail/timer.hpp>
 
-#include "testing/quoted.hpp"
+#include "testing/literal.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -32,9 +32,9 @@ error_code system_error(int code) { return {code, boost::system::system_category
 
 std::string described(const script_step& step) {
   switch (step.what) {
-    case kind::expect: return "expect " + quoted(step.bytes);
+    case kind::expect: return "expect " + as_literal(step.bytes);
     case kind::expect_end: return "expect the end";
-    case kind::send: return "send " + quoted(step.bytes);
+    case kind::send: return "send " + as_literal(step.bytes);
     case kind::wait: return "wait";
     case kind::end: return "end";
     case kind::fail: return "fail";
@@ -177,7 +177,7 @@ class script_player final : cosock::detail::timer {
     if (next_ == steps_.size()) return;
     std::string why = "the script was not played to its end: " + where() + " was not reached";
     if (matched_ != 0)
-      why += "; came " + quoted(std::string_view(steps_[next_].bytes).substr(0, matched_));
+      why += "; came " + as_literal(std::string_view(steps_[next_].bytes).substr(0, matched_));
     throw script_error(why);
   }
   const std::string& text() const noexcept { return text_; }
@@ -203,7 +203,7 @@ class script_player final : cosock::detail::timer {
     if (next_ != steps_.size()) came.assign(steps_[next_].bytes, 0, matched_ - sent);
     for (const const_buffer& buffer : from)
       came.append(static_cast<const char*>(buffer.data()), buffer.size());
-    mismatch("came " + quoted(came));
+    mismatch("came " + as_literal(came));
   } catch (...) {
     has_mismatch_ = true;
   }

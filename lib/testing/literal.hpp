@@ -14,7 +14,7 @@
 namespace cosock::testing::detail {
 
 /// The bytes in quotation marks; only the first of many.
-inline std::string quoted(std::string_view bytes) {
+inline std::string as_literal(std::string_view bytes) {
   constexpr std::size_t most = 60;
   std::string out = "\"";
   for (const char c : bytes.substr(0, most)) {
