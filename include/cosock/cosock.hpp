@@ -29,6 +29,7 @@
 #include <cosock/duration.hpp>
 #include <cosock/finally.hpp>
 #include <cosock/nursery.hpp>
+#include <cosock/threads.hpp>
 #include <cosock/time.hpp>
 #include <cosock/when.hpp>
 

@@ -21,6 +21,8 @@ struct loop_counters {
   std::size_t timers = 0;            ///< sleeps and time limits that run
   std::size_t look_ups_running = 0;  ///< look-ups of this loop that threads are doing
   std::size_t look_ups_queued = 0;   ///< look-ups of this loop that wait for a thread
+  std::size_t calls_running = 0;     ///< calls of on_threads() on this loop that threads are doing
+  std::size_t calls_queued = 0;      ///< calls of on_threads() on this loop that wait for a thread
 
   // Since the loop was made. An operation that fails, or that is cancelled, has completed too:
 

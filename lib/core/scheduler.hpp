@@ -192,6 +192,7 @@ class scheduler : public loop_state {
   embedded_loop_hook* embedded_ = nullptr;  // null: not an embedded loop
   int background_ = 0;                      // services that have work to do without any task
   int pending_look_ups = 0;                 // threads will post their answers
+  int pending_calls = 0;                    // and the results of the program's calls
   std::size_t tasks = 0;                    // children of all groups
   unsigned siblings = 1;                    // loops that do the same work, this one included
   simulated_host* host = nullptr;           // null: its sockets are those of the system

@@ -18,8 +18,11 @@ loop_counters engine::counters() const noexcept {
   all.descriptors = watched();
   all.timers = timers();
   const auto look_ups = static_cast<std::size_t>(pending_look_ups);
-  if (look_ups != 0) all.look_ups_queued = job::queued_look_ups(*handle());
+  if (look_ups != 0) all.look_ups_queued = job_queue::queued(*handle(), false);
   all.look_ups_running = look_ups - std::min(all.look_ups_queued, look_ups);
+  const auto calls = static_cast<std::size_t>(pending_calls);
+  if (calls != 0) all.calls_queued = job_queue::queued(*handle(), true);
+  all.calls_running = calls - std::min(all.calls_queued, calls);
   all.ready_peak = ready_peak();
   all.completed_at_once = completed_at_once;
   all.completed_after_wait = completed_after_wait;

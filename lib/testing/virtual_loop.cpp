@@ -61,8 +61,8 @@ void virtual_reactor::remove(io_watch& w) noexcept {
 }
 
 bool virtual_reactor::is_owed_input() const noexcept {
-  return loop_->pending_look_ups != 0 || (!options_.closed && loop_->outside_waits != 0) ||
-         below_->has_other_work() ||
+  return loop_->pending_look_ups != 0 || loop_->pending_calls != 0 ||
+         (!options_.closed && loop_->outside_waits != 0) || below_->has_other_work() ||
          std::any_of(watches_.begin(), watches_.end(),
                      [](const io_watch* w) { return w->is_awaited(); });
 }

@@ -6,10 +6,10 @@
 #include <cosock/resolve.hpp>
 
 #define BOOST_TEST_MODULE endings_resolve
-#include "core/scheduler.hpp"
 #include "name_server.hpp"
 #include "operation_endings.hpp"
 #include "raw_socket.hpp"
+#include "scheduler_of.hpp"
 #include "scripted_stream.hpp"
 
 #include <cosock/connect.hpp>
@@ -31,25 +31,9 @@ using test::operation_kind;
 using test::waitable;
 using test::way;
 
-/// The loop of the task that awaits it.
-class running_loop final : public cosock::detail::awaiter_of<running_loop> {
- public:
-  cosock::detail::step start(std::coroutine_handle<>, cosock::detail::cancel_node& parent) {
-    loop_ = parent.loop;
-    return cosock::detail::step::done;
-  }
-  cosock::detail::loop_state* result() { return loop_; }
-  cosock::detail::failure fail() noexcept { return {}; }
-
- private:
-  cosock::detail::loop_state* loop_ = nullptr;
-};
-task<cosock::detail::loop_state*> loop_state() { co_return co_await running_loop(); }
-
 /// A name server that keeps its answer until provide().
 struct held_names {
-  explicit held_names(cosock::loop& on)
-      : loop(cosock::detail::scheduler::get(*on.run(loop_state()))) {}
+  explicit held_names(cosock::loop& on) : loop(test::scheduler_of(on)) {}
 
   /// Sends the answer, and blocks the thread until the loop has it, if a task waits for it.
   void open() {

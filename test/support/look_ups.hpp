@@ -7,12 +7,10 @@
 #include <cosock/resolve.hpp>
 
 #include "support.hpp"
-
-#include <dirent.h>
+#include "thread_tools.hpp"
 
 #include <algorithm>
 #include <chrono>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <utility>
@@ -30,23 +28,7 @@ using cosock::task;
 using cosock::task_handle;
 using endpoints = std::vector<endpoint>;
 
-/// The names of this process's threads.
-inline std::vector<std::string> threads() {
-  std::vector<std::string> names;
-  DIR* all = ::opendir("/proc/self/task");
-  while (const dirent* each = ::readdir(all)) {
-    if (each->d_name[0] == '.') continue;
-    std::ifstream file(std::string("/proc/self/task/") + each->d_name + "/comm");
-    std::getline(file, names.emplace_back());
-  }
-  ::closedir(all);
-  return names;
-}
-
-inline std::size_t resolver_threads() {
-  const auto all = threads();
-  return static_cast<std::size_t>(std::count(all.begin(), all.end(), "cosock-resolve"));
-}
+inline std::size_t resolver_threads() { return threads_named("cosock-resolve"); }
 
 inline std::string joined(endpoints all) {
   std::string text;

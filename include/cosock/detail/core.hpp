@@ -142,7 +142,7 @@ inline void wait_report::scope(const cancel_node& inner) {
 /// An element, or the head, of a circular intrusive list. Intrusive, so that queuing needs no
 /// memory and cannot fail; circular, so that an element unlinks itself without the list.
 struct link {
-  link() noexcept {}
+  constexpr link() noexcept {}
   link* previous = nullptr;  // null: in no list, and `following` is not set
   link* following;
 
