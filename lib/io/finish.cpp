@@ -91,7 +91,10 @@ task<bool> byte_stream::finish(finish_options how) {
   // Nothing to send and nothing to wait for.
   if (!object_->needs_close_notify && !object_->may_finish()) {
     detail::failure lost;
-    if (object_->is_flushed(lost)) co_return ended;
+    if (object_->is_flushed(lost)) {
+      if (lost && ended && !forgives) detail::raise(lost);  // the peer waits for what cannot leave
+      co_return ended;
+    }
   }
   bool sent = false;
   try {

@@ -293,14 +293,18 @@ COROUTINE_TEST_CASE(finish_waits_until_the_buffer_is_flushed) {
 }
 
 COROUTINE_TEST_CASE(finish_reports_bytes_that_cannot_be_flushed) {
-  stub_stream::script script;
-  script.flush = [](error_code& code) {
-    code = make_error_code(errc::connection_reset);
-    return true;
-  };
-  stub_stream stream(script);
-  BOOST_CHECK_EXCEPTION(co_await stream.finish(), system_error, is(errc::connection_reset));
-  BOOST_TEST(script.closed == 1);
+  for (const bool input_has_ended : {false, true}) {
+    stub_stream::script script;
+    script.receive = [](std::span<const mutable_buffer>, error_code&) { return std::size_t{0}; };
+    script.flush = [](error_code& code) {
+      code = make_error_code(errc::connection_reset);
+      return true;
+    };
+    stub_stream stream(script);
+    if (input_has_ended) BOOST_TEST(co_await receive_one(stream) == 0u);
+    BOOST_CHECK_EXCEPTION(co_await stream.finish(), system_error, is(errc::connection_reset));
+    BOOST_TEST(script.closed == 1);
+  }
 }
 
 COROUTINE_TEST_CASE(a_reader_and_a_copy_work_on_it) {
