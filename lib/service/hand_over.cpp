@@ -65,7 +65,7 @@ std::vector<std::string> hand_over_run::environment() const {
   std::vector<std::string> made = {
       "LISTEN_FDS=" + std::to_string(sockets_.size()), "LISTEN_FDNAMES=" + names,
       "LISTEN_PID=", "NOTIFY_SOCKET=" + channel_.local_endpoint().to_string(),
-      manager_variable + ("=" + manager_socket())};
+      std::string(manager_variable) + "=" + manager_socket()};
   if (is_watched) made.push_back("WATCHDOG_PID=");
 
   std::vector<std::string_view> replaced(std::begin(listen_variables), std::end(listen_variables));

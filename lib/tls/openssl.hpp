@@ -11,6 +11,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <ctime>
 #include <memory>
 #include <new>
 #include <string>
@@ -38,6 +39,15 @@ using memory_ptr = std::unique_ptr<T, openssl_free<&free_memory>>;
 using key_ptr = std::unique_ptr<EVP_PKEY, openssl_free<&EVP_PKEY_free>>;
 using session_ptr = std::unique_ptr<SSL_SESSION, openssl_free<&SSL_SESSION_free>>;
 using ssl_ptr = std::unique_ptr<SSL, openssl_free<&SSL_free>>;
+
+/// When the session was made, as time(2) returns it.
+inline std::time_t time_of(const SSL_SESSION* session) noexcept {
+#if OPENSSL_VERSION_NUMBER >= 0x30400000L
+  return SSL_SESSION_get_time_ex(session);  // the other is deprecated
+#else
+  return SSL_SESSION_get_time(session);
+#endif
+}
 using ssl_context_ptr = std::unique_ptr<SSL_CTX, openssl_free<&SSL_CTX_free>>;
 using store_ptr = std::unique_ptr<X509_STORE, openssl_free<&X509_STORE_free>>;
 

@@ -19,14 +19,14 @@ void session_cache::put(const std::string& server, session_ptr&& session) {
 }
 
 session_ptr session_cache::take(const std::string& server) {
-  const auto now = static_cast<long>(std::time(nullptr));
+  const std::time_t now = std::time(nullptr);
   std::list<entry> removed;
   const std::lock_guard lock(mutex_);
   for (auto at = entries_.begin(); at != entries_.end();) {
     const auto it = at++;
     if (it->server != server) continue;
     SSL_SESSION* const session = it->session.get();
-    if (SSL_SESSION_get_time(session) + SSL_SESSION_get_timeout(session) <= now ||
+    if (time_of(session) + SSL_SESSION_get_timeout(session) <= now ||
         SSL_SESSION_is_resumable(session) != 1) {
       removed.splice(removed.end(), entries_, it);
       continue;
