@@ -153,20 +153,21 @@ void single(int rounds) {
 
 // 64 calls at a time.
 
+constexpr int outstanding_tasks = 64;
+constexpr int outstanding_calls = 5000;
+
 void outstanding(int rounds) {
-  constexpr int tasks = 64;
-  constexpr int calls = 5000;
   std::vector<double> all;
   for (int round = 0; round != rounds; ++round) {
     cosock::loop loop;
     const double before = cpu_seconds();
     loop.run([]() -> task<> {
       co_await cosock::with_nursery([](cosock::nursery& in) -> task<> {
-        for (int i = 0; i != tasks; ++i) in.start(call_one_by_one, calls);
+        for (int i = 0; i != outstanding_tasks; ++i) in.start(call_one_by_one, outstanding_calls);
         co_return;
       });
     }());
-    all.push_back((cpu_seconds() - before) / (tasks * calls));
+    all.push_back((cpu_seconds() - before) / (outstanding_tasks * outstanding_calls));
     std::printf("CPU time of a call %.2f us\n", all.back() * 1e6);
   }
   std::printf("median %.2f us\n", median(all) * 1e6);

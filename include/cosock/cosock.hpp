@@ -52,6 +52,7 @@
 #include <cosock/descriptor_stream.hpp>
 #include <cosock/descriptors.hpp>
 #include <cosock/duplex_stream.hpp>
+#include <cosock/file.hpp>
 #include <cosock/finish.hpp>
 #include <cosock/frame.hpp>
 #include <cosock/limited_stream.hpp>

@@ -63,6 +63,8 @@ class COSOCK_API job : public std::enable_shared_from_this<job>,
   /// If the job waits for a thread, it is not run, and the waiter is not called. False if a thread runs
   /// it, or has run it.
   bool withdraw() noexcept;
+  /// The waiter is not called any more; the job is run nevertheless.
+  void detach() noexcept { waiter_ = nullptr; }
   /// Withdraws the job, or waits until it has run, here. The waiter is not called.
   void withdraw_or_wait() noexcept;
 
