@@ -9,6 +9,8 @@
 
 #include "core/scoped_value.hpp"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <stdexcept>
@@ -49,14 +51,21 @@ step awaited_operation::yield() noexcept {
 // Messages
 
 bool loop_handle::post(loop_message& m) noexcept {
-  const std::lock_guard lock(mutex_);
-  if (!scheduler_) return false;
-  m.next_message_ = nullptr;
-  (first_ ? last_->next_message_ : first_) = &m;
-  last_ = &m;
-  has_messages_.store(true, std::memory_order_relaxed);
-  // With the mutex held, so that the loop cannot be destroyed meanwhile.
-  scheduler_->reactor_.wake();
+  reactor* woken;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!scheduler_) return false;
+    m.next_message_ = nullptr;
+    (first_ ? last_->next_message_ : first_) = &m;
+    last_ = &m;
+    has_messages_.store(true, std::memory_order_relaxed);
+    woken = &scheduler_->reactor_;
+    wakes_.fetch_add(1, std::memory_order_relaxed);
+  }
+  // Without the mutex, which the loop takes as soon as it is awake. The loop is not destroyed meanwhile:
+  // detach_handle() waits.
+  woken->wake();
+  wakes_.fetch_sub(1, std::memory_order_release);
   return true;
 }
 
@@ -104,8 +113,11 @@ scheduler::scheduler(reactor& io, std::shared_ptr<loop_handle> handle)
 }
 
 void scheduler::detach_handle() noexcept {
-  const std::lock_guard lock(handle_->mutex_);
-  handle_->scheduler_ = nullptr;
+  {
+    const std::lock_guard lock(handle_->mutex_);
+    handle_->scheduler_ = nullptr;
+  }
+  while (handle_->wakes_.load(std::memory_order_acquire) != 0) ::sched_yield();  // for moments
 }
 
 void scheduler::end_services() noexcept {

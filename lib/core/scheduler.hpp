@@ -43,6 +43,7 @@ class loop_handle {
   // Saves the mutex in turns without messages. Relaxed: the mutex orders the messages themselves,
   // and wake() makes the loop look again.
   std::atomic<bool> has_messages_ = false;
+  std::atomic<int> wakes_ = 0;  // calls of post() that are about to wake the loop
 };
 
 /// The owner of a loop that runs inside a context of the program.

@@ -213,6 +213,7 @@ class worker_threads {
   std::shared_ptr<job> wait_for_job(std::unique_lock<std::mutex>& lock) noexcept {
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
     for (;;) {
+      coming_ = false;  // this one looks now
       if (std::shared_ptr<job> found = next()) {
         call_thread();
         return found;
@@ -220,15 +221,16 @@ class worker_threads {
       ++idle_;
       const std::cv_status status = wake_.wait_until(lock, end);
       --idle_;
-      coming_ = false;  // this one looks now
-      if (status == std::cv_status::timeout && startable() == 0) return nullptr;
+      if (status == std::cv_status::timeout && startable() == 0) {
+        coming_ = false;
+        return nullptr;
+      }
     }
   }
 
   void work() noexcept {
     const char* name = nullptr;
     std::unique_lock lock(mutex_);
-    coming_ = false;
     while (std::shared_ptr<job> running = wait_for_job(lock)) {
       while (running) {
         lock.unlock();
@@ -238,6 +240,7 @@ class worker_threads {
         lock.lock();
         note_end(*running);
         std::shared_ptr<job> ended = std::exchange(running, next());
+        if (!running) coming_ = true;  // to look again, before it waits
         // Without the mutex: the job may be destroyed here, and posting takes the lock of the loop's
         // handle.
         lock.unlock();
