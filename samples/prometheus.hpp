@@ -151,6 +151,10 @@ inline std::string to_prometheus(const std::vector<loop_figures>& loops) {
            [](figures f) { return f.counters.look_ups_running; });
   text.add("cosock_look_ups_queued", "gauge", "Look-ups that wait for a thread.",
            [](figures f) { return f.counters.look_ups_queued; });
+  text.add("cosock_calls_running", "gauge", "Calls of on_threads() that threads are doing.",
+           [](figures f) { return f.counters.calls_running; });
+  text.add("cosock_calls_queued", "gauge", "Calls of on_threads() that wait for a thread.",
+           [](figures f) { return f.counters.calls_queued; });
   text.add("cosock_immediate_operations_total", "counter", "Operations that did not wait.",
            [](figures f) { return f.counters.completed_at_once; });
   text.add("cosock_waiting_operations_total", "counter", "Operations that waited, or yielded.",

@@ -3,9 +3,16 @@
 
 #include <cosock/cosock.hpp>
 
+#include <sys/mman.h>
+
 #include <array>
 #include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <iterator>
+#include <sstream>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include "check.hpp"
@@ -44,26 +51,73 @@ task<> values_from_thread() {
 //! [mailbox]
 
 //! [blocking]
-/// Runs a function that blocks, on a thread of its own.
-template <class F>
-task<std::invoke_result_t<F>> run_on_thread(F work) {
-  cosock::mailbox<std::invoke_result_t<F>> result(1);
-  const std::jthread thread([&work, sender = result.make_sender()] {
-    if (!sender.try_send(work())) std::terminate();  // the mailbox has room for one value
-  });
-  auto value = co_await cosock::shielded(result.receive());  // the thread uses this frame
-  co_return *std::move(value);
+std::size_t count_words(const std::string& text) {
+  std::istringstream words(text);
+  return static_cast<std::size_t>(std::distance(std::istream_iterator<std::string>(words), {}));
 }
 
-task<> compute_on_thread() {
-  const auto sum = [] {
-    long total = 0;
-    for (long i = 0; i != 1000; ++i) total += i;
-    return total;
-  };
-  check(co_await run_on_thread(sum) == 499500);
+task<> count_on_a_thread(std::string text) {
+  const std::size_t words = co_await cosock::on_threads([&] { return count_words(text); });
+  check(words == 3);
 }
 //! [blocking]
+
+//! [abandoned]
+task<> ask_for_a_moment(std::string question) {
+  // Owns the question: nobody waits for the thread if the time is over.
+  const auto ask = [question = std::move(question)] {
+    std::this_thread::sleep_for(200ms);  // a library that blocks
+    return question.size();
+  };
+  const auto answer = co_await cosock::as_result(
+      cosock::with_timeout(1ms, cosock::on_threads(ask, cosock::abandon)));
+  check(answer.error() == cosock::error::timed_out);
+}
+//! [abandoned]
+
+//! [pool]
+class store {
+ public:
+  task<std::string> find(std::string key) {
+    const auto query = [&] { return "value of " + key; };
+    co_return co_await connections_.run(query);
+  }
+
+ private:
+  cosock::thread_pool connections_{4, {.max_queued = 64}};  // 4 queries at a time
+};
+//! [pool]
+
+//! [files]
+// The next start of the program finds the old settings or the new ones, never a part.
+task<> save_settings(std::string path, std::string settings) {
+  co_await cosock::write_file(path, settings);
+  check(co_await cosock::read_file(path) == settings);
+}
+
+// Sends a file of any size to a client.
+task<> send_file(cosock::byte_stream& client, std::string path) {
+  cosock::file_stream file = co_await cosock::open_file(path);
+  co_await cosock::copy(file, client);
+}
+//! [files]
+
+task<> blocking_work() {
+  co_await count_on_a_thread("one two three");
+  co_await ask_for_a_moment("why");
+  store values;
+  check(co_await values.find("x") == "value of x");
+
+  const std::string path = "/proc/self/fd/" + std::to_string(::memfd_create("settings", 0));
+  cosock::file_stream settings = co_await cosock::open_file(path, cosock::file_mode::write);
+  co_await settings.send("colour = blue\n");
+  co_await settings.finish();
+  auto [here, there] = cosock::local_pair();
+  co_await send_file(here, path);
+  char received[14];
+  co_await there.receive_exactly(received);
+  check(std::string_view(received, 14) == "colour = blue\n");
+}
 
 //! [loops]
 task<> echo(cosock::tcp_socket& client) {
@@ -113,6 +167,13 @@ task<> loops_exchange_values() {
 }
 //! [between]
 
+task<> saved_settings() {
+  std::string folder = (std::filesystem::temp_directory_path() / "guide-XXXXXX").string();
+  check(::mkdtemp(folder.data()) != nullptr);
+  co_await save_settings(folder + "/settings", "colour = blue\n");
+  check(std::filesystem::remove_all(folder) == 2);
+}
+
 task<> server_on_every_core() {
   const auto result = co_await cosock::as_result(cosock::with_timeout(
       50ms, serve_on_every_core({cosock::address::loopback_v4(), 0})));
@@ -122,7 +183,8 @@ task<> server_on_every_core() {
 task<> run_examples() {
   co_await cancelled_by_thread();
   co_await values_from_thread();
-  co_await compute_on_thread();
+  co_await blocking_work();
+  co_await saved_settings();
   co_await count_on_loops(3);
   co_await loops_exchange_values();
   co_await server_on_every_core();

@@ -109,40 +109,43 @@ auto make_abandoned_call(Where&& queue, F&& f) {
 struct abandon_t {
   explicit constexpr abandon_t() noexcept = default;
 };
-/// Chooses the overloads of on_threads() and thread_pool::run() whose calls are abandoned when they are
-/// cancelled.
+/// Chooses the overloads of on_threads() and thread_pool::run() whose calls are abandoned when they
+/// are cancelled.
 inline constexpr abandon_t abandon{};
 
-/// Calls `f` on a thread of the process, while the loop goes on: for a library that blocks, a file, or a
-/// long computation. `f` takes no arguments. `co_await` returns what `f` returns, or throws what it throws.
+/// Calls `f` on a thread of the process, while the loop goes on: for a library that blocks, a file,
+/// or a long computation. `f` takes no arguments. `co_await` returns what `f` returns, or throws
+/// what it throws.
 ///
-/// Calls of all loops together run on at most 64 threads; others wait in order of their start. Throws
-/// no_buffer_space if more than 4096 wait; the error of a thread that cannot be started if there is no other,
-/// for example resource_unavailable_try_again (pthread_create(3)); std::bad_alloc, from the call. One allocation a call.
-/// A thread ends after 10 s without work. Signals are blocked on it.
+/// Calls of all loops together run on at most 64 threads; others wait in order of their start.
+/// Throws no_buffer_space if more than 4096 wait; the error of a thread that cannot be started if
+/// there is no other, for example resource_unavailable_try_again (pthread_create(3));
+/// std::bad_alloc, from the call. One allocation a call. A thread ends after 10 s without work.
+/// Signals are blocked on it.
 ///
-/// If the operation is cancelled while `f` runs, it waits for `f` nevertheless, and its result counts:
-/// so `f` may refer to local variables of the task. A time limit around it does not shorten it. If it
-/// is cancelled before a thread has taken the call, `f` is not run, and it throws `error::cancelled`.
-/// If the task is destroyed, with its loop for example, that waits for `f` too. So `f` must not wait
-/// for the loop.
+/// If the operation is cancelled while `f` runs, it waits for `f` nevertheless, and its result
+/// counts: so `f` may refer to local variables of the task. A time limit around it does not shorten
+/// it. If it is cancelled before a thread has taken the call, `f` is not run, and it throws
+/// `error::cancelled`. If the task is destroyed, with its loop for example, that waits for `f` too.
+/// So `f` must not wait for the loop.
 ///
-/// A temporary is moved; an object with a name is used where it is, and must live until the call ends. A mailbox and
-/// loop::post() are what `f` may use of the loop; sockets and events are not.
+/// A temporary is moved; an object with a name is used where it is, and must live until the call
+/// ends. Of the loop, `f` may use loop::post() and the senders of a mailbox, and nothing else.
 ///
-/// GCC 12 copies temporaries in a co_await expression bit by bit: a lambda whose captures have a
-/// destructor needs a name there, which the compiler demands.
+/// GCC 12 destroys captures of a lambda twice that is written in a co_await expression, so there
+/// the compiler demands that such a lambda is a variable, and that its name is passed.
 template <class F>
 auto on_threads(F&& f) {
   return detail::make_call(detail::job_kind::call, std::forward<F>(f));
 }
 
-/// The same for a call that owns all that it uses. If it is cancelled, it throws `error::cancelled` at
-/// once; `f` is not run if no thread has taken it, or else runs to its end, on one of at most 128
-/// threads, and nobody receives its result. `f` and its result are destroyed on its thread then. The
-/// process may end meanwhile: neither exit() nor a return from main() waits for it.
+/// The same for a call that owns all that it uses. If it is cancelled, it throws `error::cancelled`
+/// at once; `f` is not run if no thread has taken it, or else runs to its end, on one of at most
+/// 128 threads, and nobody receives its result. `f` and its result are destroyed on its thread
+/// then. The process may end meanwhile: neither exit() nor a return from main() waits for it.
 ///
-/// `f` is copied, or moved from a temporary. Capture by value only.
+/// `f` is copied, or moved from a temporary; of a lambda with captures, GCC 12 accepts a copy only.
+/// Capture by value only.
 template <class F>
 auto on_threads(F&& f, abandon_t) {
   return detail::make_abandoned_call(detail::job_kind::call, std::forward<F>(f));
@@ -168,22 +171,24 @@ struct thread_pool_counters {
   std::uint64_t refused = 0;    ///< calls that failed because the queue was full
 };
 
-/// A share of the threads of the process, with bounds of its own, for work that must not take threads
-/// from other work, or that must not run on more than a few: a database, a disk, a computation. Any
-/// thread, and any loop, may use it. May be destroyed while calls are pending: they go on.
+/// A share of the threads of the process, with bounds of its own, for work that must not take
+/// threads from other work, or that must not run on more than a few: a database, a disk, a
+/// computation. Any thread, and any loop, may use it. May be destroyed while calls are pending:
+/// they go on.
 ///
 /// The threads are those of on_threads(), of look-ups and of blocking descriptors. They are started
 /// when needed, and an idle pool holds none. A child process that is forked has an empty pool.
 class COSOCK_API thread_pool {
  public:
-  /// Runs at most `max_threads` calls at a time, abandoned ones included. Throws std::invalid_argument
-  /// for 0, or more than 1024.
+  /// Runs at most `max_threads` calls at a time, abandoned ones included. Throws
+  /// std::invalid_argument for 0, or more than 1024.
   explicit thread_pool(std::size_t max_threads, thread_pool_options options = {});
   thread_pool(const thread_pool&) = delete;
   thread_pool& operator=(const thread_pool&) = delete;
   ~thread_pool();
 
-  /// As on_threads(), with the bounds of this pool: throws no_buffer_space if `max_queued` calls wait.
+  /// As on_threads(), with the bounds of this pool: throws no_buffer_space if `max_queued` calls
+  /// wait.
   template <class F>
   auto run(F&& f) {
     return detail::make_call(queue_, std::forward<F>(f));

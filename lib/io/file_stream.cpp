@@ -4,10 +4,11 @@
 // file_stream: a custom_stream whose bytes come from, and go to, calls on threads. The other functions of
 // file.hpp are in files.cpp.
 
-#include "io/file_state.hpp"
+#include <cosock/file.hpp>
 
 #include "core/failure.hpp"
 #include "core/scheduler.hpp"
+#include "io/file_state.hpp"
 
 #include <cosock/threads.hpp>
 

@@ -4,12 +4,13 @@
 // open_file(), read_file() and write_file(): each is a call on a thread, which throws errors that name the
 // path.
 
-#include "io/file_state.hpp"
+#include <cosock/file.hpp>
 
 #include "core/failure.hpp"
 #include "core/random.hpp"
 #include "core/standard_numbers.hpp"
 #include "core/text.hpp"
+#include "io/file_state.hpp"
 
 #include <cosock/threads.hpp>
 

@@ -3,8 +3,8 @@
 #pragma once
 
 // Threads of this process for work that would block a loop: name look-ups, reads and writes of
-// blocking descriptors, and functions of the program. No loop waits for a thread when it ends, unless
-// a task of it does.
+// blocking descriptors, files, and functions of the program. When a loop ends, it waits for those calls
+// only that may use the frame of a task.
 
 #include <cosock/detail/job.hpp>
 

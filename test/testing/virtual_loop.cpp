@@ -7,6 +7,7 @@
 
 #include <cosock/asio.hpp>
 #include <cosock/channel.hpp>
+#include <cosock/file.hpp>
 #include <cosock/local.hpp>
 #include <cosock/mailbox.hpp>
 #include <cosock/nursery.hpp>
@@ -14,6 +15,8 @@
 #include <cosock/signal.hpp>
 #include <cosock/sync.hpp>
 #include <cosock/tcp.hpp>
+#include <cosock/threads.hpp>
+#include <cosock/when.hpp>
 
 #include <boost/asio/steady_timer.hpp>
 
@@ -231,6 +234,22 @@ BOOST_AUTO_TEST_CASE(a_look_up_is_owed) {
     // A service is looked up by a thread.
     const auto found = co_await with_timeout(10s, cosock::resolve("127.0.0.1", "http"));
     BOOST_TEST(found.front().port() == 80);
+  }());
+  BOOST_TEST((loop.elapsed() < 10s));
+}
+
+BOOST_AUTO_TEST_CASE(a_call_on_a_thread_and_a_file_are_owed) {
+  const test::alarm_clock guard;
+  virtual_loop loop;
+  loop.run([]() -> task<> {
+    const auto sleeps = [] { std::this_thread::sleep_for(20ms); };
+    co_await with_timeout(10s, cosock::on_threads(sleeps));
+    co_await with_timeout(10s, cosock::on_threads(sleeps, cosock::abandon));
+    cosock::thread_pool pool(1);
+    co_await with_timeout(10s, cosock::when_all(pool.run(sleeps), pool.run(sleeps)));
+    cosock::file_stream file = co_await with_timeout(10s, cosock::open_file("/proc/self/status"));
+    char bytes[100];
+    co_await with_timeout(10s, file.receive_exactly(bytes));
   }());
   BOOST_TEST((loop.elapsed() < 10s));
 }

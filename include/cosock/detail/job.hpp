@@ -17,8 +17,8 @@ class loop_handle;
 class scheduler;
 class worker_threads;
 
-/// The kind of blocking work. Each kind has a queue with bounds of its own: jobs of one kind never wait
-/// for threads that jobs of another kind occupy.
+/// The kind of blocking work. Each kind has a queue with bounds of its own: jobs of one kind never
+/// wait for threads that jobs of another kind occupy.
 enum class job_kind : unsigned char {
   look_up,        ///< asks a name server, perhaps a silent one
   look_up_v6,     ///< the same for IPv6 addresses alone, which some servers never answer
@@ -57,11 +57,11 @@ class COSOCK_API job : public std::enable_shared_from_this<job>,
 
   // On the loop, after submit(). They do nothing after job_completed().
 
-  /// The waiter is not called any more. A job that waits for a thread is not run; a running job goes on
-  /// to its end, and counts as abandoned.
+  /// The waiter is not called any more. A job that waits for a thread is not run; a running job
+  /// goes on to its end, and counts as abandoned.
   void abandon() noexcept;
-  /// If the job waits for a thread, it is not run, and the waiter is not called. False if a thread runs
-  /// it, or has run it.
+  /// If the job waits for a thread, it is not run, and the waiter is not called. False if a thread
+  /// runs it, or has run it.
   bool withdraw() noexcept;
   /// The waiter is not called any more; the job is run nevertheless.
   void detach() noexcept { waiter_ = nullptr; }
@@ -128,7 +128,8 @@ class COSOCK_API job_wait : public awaited_operation, private job_waiter {
   /// Before start() only.
   job_wait(job_wait&& other) noexcept
       : awaited_operation(), job_(std::move(other.job_)), how_(other.how_) {}
-  /// If the job runs, and is not to be abandoned, waits for its end here: it uses what the frame owns.
+  /// If the job runs, and is not to be abandoned, waits for its end here: it uses what the frame
+  /// owns.
   ~job_wait();
 
   std::shared_ptr<job> job_;
