@@ -139,10 +139,11 @@ auto on_threads(F&& f) {
   return detail::make_call(detail::job_kind::call, std::forward<F>(f));
 }
 
-/// The same for a call that owns all that it uses. If it is cancelled, it throws `error::cancelled`
-/// at once; `f` is not run if no thread has taken it, or else runs to its end, on one of at most
-/// 128 threads, and nobody receives its result. `f` and its result are destroyed on its thread
-/// then. The process may end meanwhile: neither exit() nor a return from main() waits for it.
+/// The same for a call that owns all that it uses. If it is cancelled, it throws `error::cancelled` at
+/// once; `f` is not run if no thread has taken it, or else runs to its end, on one of at most 128
+/// threads, and nobody receives its result. Its thread destroys `f` and the result then, or the loop
+/// does if `f` had just ended. The process may end meanwhile: neither exit() nor a return from main()
+/// waits for it.
 ///
 /// `f` is copied, or moved from a temporary; of a lambda with captures, GCC 12 accepts a copy only.
 /// Capture by value only.

@@ -239,12 +239,16 @@ class worker_threads {
         running->run();
         lock.lock();
         note_end(*running);
+        const bool is_wanted = !running->abandoned();
         std::shared_ptr<job> ended = std::exchange(running, next());
-        if (!running) coming_ = true;  // to look again, before it waits
-        // Without the mutex: the job may be destroyed here, and posting takes the lock of the loop's
-        // handle.
+        // It looks again soon. Not if it destroys the job, whose destructor may take its time.
+        if (!running && is_wanted) coming_ = true;
+        // Without the mutex, because posting takes the lock of the loop's handle.
         lock.unlock();
-        job::hand_back(std::move(ended));
+        if (is_wanted)
+          job::hand_back(std::move(ended));
+        else
+          ended.reset();
         lock.lock();
       }
     }
@@ -348,7 +352,6 @@ void job::describe(wait_report& to) const {
 }
 
 void job::hand_back(std::shared_ptr<job> done) noexcept {
-  if (done->abandoned()) return;
   const std::shared_ptr<loop_handle> back = done->back_;
   job& message = *done;
   message.self_ = std::move(done);
