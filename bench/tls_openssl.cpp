@@ -3,33 +3,23 @@
 //
 // The floor of TLS: OpenSSL on the sockets of a bare epoll loop. See tls_measure.hpp.
 
-#include "tls_certificate.hpp"
 #include "tls_measure.hpp"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/ssl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cstdio>
-#include <cstdlib>
-#include <vector>
-
 namespace {
 
 void check(bool good, const char* what) {
-  if (good) return;
-  std::fprintf(stderr, "tls_openssl: %s\n", what);
-  std::exit(1);
+  if (!good) tls::fail(what);
 }
 
-SSL_SESSION* kept = nullptr;
-
-SSL_CTX* make_context(const tls_certificate_pem& pem, bool server) {
+SSL_CTX* make_context(const tls::certificate_pem& pem, bool server) {
   SSL_CTX* const made = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
   SSL_CTX_set_min_proto_version(made, TLS1_2_VERSION);
   SSL_CTX_set_mode(made, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
@@ -46,26 +36,26 @@ SSL_CTX* make_context(const tls_certificate_pem& pem, bool server) {
   } else {
     X509_STORE_add_cert(SSL_CTX_get_cert_store(made), certificate);
     SSL_CTX_set_verify(made, SSL_VERIFY_PEER, nullptr);
-    SSL_CTX_set_session_cache_mode(made, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-    SSL_CTX_sess_set_new_cb(made, [](SSL*, SSL_SESSION* session) {
-      SSL_SESSION_free(kept);
-      kept = session;
-      return 1;
-    });
+    tls::keep_sessions(made);
   }
   X509_free(certificate);
   BIO_free(text);
   return made;
 }
 
-struct pair {
+struct ends {
   SSL* client;
   SSL* server;
 };
 
+/// Reads what is there. False if it would block.
+bool read_some(SSL* ssl, std::vector<char>& into, std::size_t& got) {
+  return SSL_read_ex(ssl, into.data(), into.size(), &got) == 1;
+}
+
 class driver {
  public:
-  explicit driver(const tls_certificate_pem& pem)
+  explicit driver(const tls::certificate_pem& pem)
       : client_(make_context(pem, false)), server_(make_context(pem, true)) {
     listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in at = {};
@@ -77,9 +67,78 @@ class driver {
     getsockname(listener_, reinterpret_cast<sockaddr*>(&at_), &size);
   }
 
+  ends connect(bool resume) {
+    const int one = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    check(::connect(one, reinterpret_cast<sockaddr*>(&at_), sizeof at_) == 0, "connect");
+    const int other = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    ends p{SSL_new(client_), SSL_new(server_)};
+    set_up(p.client, one);
+    set_up(p.server, other);
+    SSL_set1_host(p.client, "localhost");
+    SSL_set_tlsext_host_name(p.client, "localhost");
+    SSL_set_connect_state(p.client);
+    SSL_set_accept_state(p.server);
+    if (resume && tls::kept_session) SSL_set_session(p.client, tls::kept_session);
+    run(
+        p, [&] { return shake(p.client); }, [&] { return shake(p.server); });
+    return p;
+  }
+  static bool is_resumed(const ends& p) { return SSL_session_reused(p.client) == 1; }
+  static void close(const ends& p) {
+    for (SSL* const one : {p.client, p.server}) {
+      const int fd = SSL_get_fd(one);
+      SSL_shutdown(one);
+      SSL_free(one);
+      ::close(fd);
+    }
+  }
+  void round_trips(const ends& p, int count) {
+    std::vector<char> in(64);
+    std::vector<char> out(64);
+    int asked = 0;
+    int answered = 0;
+    std::size_t n;
+    SSL_write_ex(p.client, out.data(), out.size(), &n);
+    run(
+        p,
+        [&] {
+          while (asked != count && read_some(p.client, in, n))
+            if (++asked != count) SSL_write_ex(p.client, out.data(), out.size(), &n);
+          return asked == count;
+        },
+        [&] {
+          while (answered != count && read_some(p.server, in, n)) {
+            ++answered;
+            SSL_write_ex(p.server, in.data(), n, &n);
+          }
+          return answered == count;
+        });
+  }
+  void bulk(const ends& p, int mebibytes) {
+    const std::vector<char> out(256 << 10);
+    std::vector<char> in(256 << 10);
+    const std::size_t all = static_cast<std::size_t>(mebibytes) << 20;
+    std::size_t sent = 0;
+    std::size_t received = 0;
+    std::size_t n;
+    run(
+        p,
+        [&] {
+          while (sent != all && SSL_write_ex(p.client, out.data() + sent % out.size(),
+                                             out.size() - sent % out.size(), &n) == 1)
+            sent += n;
+          return sent == all;
+        },
+        [&] {
+          while (received != all && read_some(p.server, in, n)) received += n;
+          return received == all;
+        });
+  }
+
+ private:
   /// Runs both functions, each as often as its end is ready, until both return true.
   template <class Client, class Server>
-  void run(const pair& p, Client client, Server server) {
+  void run(const ends& p, Client client, Server server) {
     bool client_done = client();
     bool server_done = server();
     epoll_event events[8];
@@ -96,32 +155,6 @@ class driver {
     }
   }
 
-  pair connect(bool resume) {
-    const int one = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    check(::connect(one, reinterpret_cast<sockaddr*>(&at_), sizeof at_) == 0, "connect");
-    const int other = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    pair p{SSL_new(client_), SSL_new(server_)};
-    set_up(p.client, one);
-    set_up(p.server, other);
-    SSL_set1_host(p.client, "localhost");
-    SSL_set_tlsext_host_name(p.client, "localhost");
-    SSL_set_connect_state(p.client);
-    SSL_set_accept_state(p.server);
-    if (resume && kept) SSL_set_session(p.client, kept);
-    run(
-        p, [&] { return shake(p.client); }, [&] { return shake(p.server); });
-    return p;
-  }
-  void close(const pair& p) {
-    for (SSL* const one : {p.client, p.server}) {
-      const int fd = SSL_get_fd(one);
-      SSL_shutdown(one);
-      SSL_free(one);
-      ::close(fd);
-    }
-  }
-
- private:
   void set_up(SSL* ssl, int fd) {
     const int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -147,80 +180,6 @@ class driver {
   sockaddr_in at_ = {};
 };
 
-/// Reads what is there. False if it would block.
-bool read_some(SSL* ssl, std::vector<char>& into, std::size_t& got) {
-  return SSL_read_ex(ssl, into.data(), into.size(), &got) == 1;
-}
-
-void round_trips(driver& d, const pair& p, int count) {
-  std::vector<char> in(64);
-  std::vector<char> out(64);
-  int asked = 0;
-  int answered = 0;
-  std::size_t n;
-  SSL_write_ex(p.client, out.data(), out.size(), &n);
-  d.run(
-      p,
-      [&] {
-        while (asked != count && read_some(p.client, in, n))
-          if (++asked != count) SSL_write_ex(p.client, out.data(), out.size(), &n);
-        return asked == count;
-      },
-      [&] {
-        while (answered != count && read_some(p.server, in, n)) {
-          ++answered;
-          SSL_write_ex(p.server, in.data(), n, &n);
-        }
-        return answered == count;
-      });
-}
-
-void bulk(driver& d, const pair& p, int mebibytes) {
-  const std::vector<char> out(256 << 10);
-  std::vector<char> in(256 << 10);
-  const std::size_t all = static_cast<std::size_t>(mebibytes) << 20;
-  std::size_t sent = 0;
-  std::size_t received = 0;
-  std::size_t n;
-  d.run(
-      p,
-      [&] {
-        while (sent != all && SSL_write_ex(p.client, out.data() + sent % out.size(),
-                                           out.size() - sent % out.size(), &n) == 1)
-          sent += n;
-        return sent == all;
-      },
-      [&] {
-        while (received != all && read_some(p.server, in, n)) received += n;
-        return received == all;
-      });
-}
-
 }  // namespace
 
-int main(int argc, char** argv) {
-  const tls_task what = tls_arguments(argc, argv);
-  driver d(make_tls_certificate());
-  if (what.what == "handshakes" || what.what == "resumed") {
-    const tls_rate rate;
-    for (int i = 0; i != what.count; ++i) {
-      const pair p = d.connect(what.what == "resumed");
-      if (what.what == "resumed") round_trips(d, p, 1);
-      d.close(p);
-    }
-    rate.print(what.count);
-    return 0;
-  }
-  const pair first = d.connect(false);
-  if (what.what == "round-trips") {
-    round_trips(d, first, what.count);
-  } else if (what.what == "bulk") {
-    const tls_rate rate;
-    bulk(d, first, what.count);
-    rate.print(what.count);
-  } else {
-    const std::size_t before = bytes_in_use();
-    for (int i = 0; i != what.count; ++i) round_trips(d, d.connect(false), 1);
-    std::printf("%zu\n", (bytes_in_use() - before) / (2 * static_cast<std::size_t>(what.count)));
-  }
-}
+int main(int argc, char** argv) { return tls::main<driver>(argc, argv); }

@@ -35,8 +35,9 @@ enum class tls_unknown_name : unsigned char {
 };
 
 /// The certificates of a TLS server, and its demands on clients. By default it speaks TLS 1.2 and 1.3,
-/// asks for no client certificates, and lets clients resume their sessions: with keys that all loops
-/// share, that change each hour, and that stay when certificates are replaced.
+/// asks for no client certificates, and lets clients resume their sessions: with tickets, whose keys all
+/// loops share, change each hour, and stay when certificates are replaced. Tickets of TLS 1.3 are sent with
+/// the first data, or before close_notify if there was none.
 ///
 /// One context serves any number of connections, on all loops and threads, and must outlive the
 /// calls of serve() and tls_accept(), not the streams. The functions may be called at any time and on any

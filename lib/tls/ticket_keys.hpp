@@ -5,6 +5,8 @@
 // The keys with which a server encrypts sessions into tickets. One set for all loops, which stays when
 // certificates are reloaded: a ticket of one loop is good on all others.
 
+#include <cosock/clock.hpp>
+
 #include "tls/openssl.hpp"
 
 #include <array>
@@ -28,7 +30,6 @@ class ticket_keys {
   static constexpr std::chrono::seconds lifetime = std::chrono::hours(2);
 
  private:
-  using clock = std::chrono::steady_clock;
   struct key {
     std::array<unsigned char, 16> name;
     std::array<unsigned char, 32> cipher;

@@ -183,10 +183,9 @@ step tls_object::send(stream_operation& op) noexcept {
     const void* chunk = nullptr;
     const std::size_t size = take_chunk(op, joined, chunk);
     if (size == 0) return step::done;  // it waited for the rest of its last record
-    const bool sends_tickets = std::exchange(owes_tickets_, false);
-    // Two for connections side by side; one in the place of a ticket that was used.
+    const bool sends_tickets = owes_tickets_;
     if (sends_tickets) [[unlikely]]
-      for (int i = SSL_session_reused(ssl_.get()); i < 2; ++i) SSL_new_session_ticket(ssl_.get());
+      add_tickets();
     std::size_t written = 0;
     const int result = SSL_write_ex(ssl_.get(), chunk, size, &written);
     if (sends_tickets) [[unlikely]]
@@ -212,17 +211,36 @@ void tls_object::count_message() noexcept {
   if (connected_) ++messages_;
 }
 
+/// Two for connections side by side; one in the place of a ticket that was used.
+void tls_object::add_tickets() noexcept {
+  owes_tickets_ = false;
+  for (int i = SSL_session_reused(ssl_.get()); i < 2; ++i) SSL_new_session_ticket(ssl_.get());
+}
+
 // Ending
+
+/// A server that has sent no data has sent no tickets either.
+void tls_object::send_goodbye() noexcept {
+  shut_ = true;
+  needs_close_notify = false;
+  clear_openssl_errors();
+  if (owes_tickets_) {
+    add_tickets();
+    SSL_do_handshake(ssl_.get());
+  }
+  SSL_shutdown(ssl_.get());
+}
 
 void tls_object::end_sending() {
   if (!loop) raise(closed_stream());
   if (waiter[writing]) raise({static_cast<int>(error::busy), &cosock_category()});
   if (shut_) return;
-  shut_ = true;
-  needs_close_notify = false;
-  if (failed_) return;
-  clear_openssl_errors();
-  SSL_shutdown(ssl_.get());
+  if (failed_) {
+    shut_ = true;
+    needs_close_notify = false;
+    return;
+  }
+  send_goodbye();
   keep_flushing();
 }
 
@@ -249,9 +267,7 @@ void tls_object::count_into(byte_counter& counter) noexcept {
 void tls_object::say_goodbye() noexcept {
   // What is left of earlier records first, if it can leave at once: an alert or close_notify too.
   if (!flush() || !connected_ || shut_ || failed_ || in_failed_ || out_failed_) return;
-  shut_ = true;
-  clear_openssl_errors();
-  SSL_shutdown(ssl_.get());
+  send_goodbye();
 }
 
 /// A connection that is closed with unread input is reset, and the peer may lose data that it has not

@@ -67,8 +67,8 @@ class tls_object final : public io_object, private loop_service {
   void attach(std::unique_ptr<tls_session_state> state);
 
   /// The handshake: waits as long as it takes. Throws tls_error, or the errors of the transport.
-  /// `server`: tickets are sent with the first data, so that they never fill a transport that nobody
-  /// reads, or reach a peer that has closed. Cancelled: only destruction is possible.
+  /// `server`: tickets are sent with the first data, or before close_notify, so that they never fill a transport
+  /// that nobody reads, or reach a peer that has closed. Cancelled: only destruction is possible.
   task<> handshake(bool accept_truncation);
 
   void end_sending();
@@ -117,6 +117,10 @@ class tls_object final : public io_object, private loop_service {
   /// Writes what is left. False if some is still left.
   bool flush() noexcept;
   void keep_flushing() noexcept;
+  void add_tickets() noexcept;
+  /// Writes close_notify.
+  void send_goodbye() noexcept;
+  /// The same if it can leave now and may.
   void say_goodbye() noexcept;
   void discard_waiting_input() noexcept;
 

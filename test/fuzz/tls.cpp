@@ -18,6 +18,13 @@ using cosock::tls_stream;
 
 namespace {
 
+#ifdef PLANTED_FAULT
+// The positive control: a stream that takes a connection which was cut for one that has ended.
+constexpr bool accept_truncation = true;
+#else
+constexpr bool accept_truncation = false;
+#endif
+
 const test::issued_certificate& root() {
   static const test::issued_certificate made = test::make_authority("root");
   return made;
@@ -80,7 +87,8 @@ task<> talk(tls_stream stream, std::string says, std::string hears) {
 
 task<> as_client(std::unique_ptr<cosock::byte_stream> wire, std::string says, std::string hears) {
   try {
-    tls_stream stream = co_await cosock::tls_over(client(), std::move(wire), "localhost");
+    tls_stream stream = co_await cosock::tls_over(client(), std::move(wire), "localhost",
+                                                  {.accept_truncation = accept_truncation});
     co_await talk(std::move(stream), std::move(says), std::move(hears));
   } catch (const boost::system::system_error&) {
     // What it is depends on the place of the change.
@@ -89,7 +97,8 @@ task<> as_client(std::unique_ptr<cosock::byte_stream> wire, std::string says, st
 
 task<> as_server(std::unique_ptr<cosock::byte_stream> wire, std::string says, std::string hears) {
   try {
-    tls_stream stream = co_await cosock::tls_accept(server(), std::move(wire));
+    tls_stream stream = co_await cosock::tls_accept(server(), std::move(wire),
+                                                    {.accept_truncation = accept_truncation});
     co_await talk(std::move(stream), std::move(says), std::move(hears));
   } catch (const boost::system::system_error&) {
   }

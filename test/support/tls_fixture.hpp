@@ -37,6 +37,16 @@ struct trusting_client {
   trusting_client() { context.add_roots(root().pem()); }
 };
 
+/// The contexts of tests that need no others.
+inline const cosock::tls_client_context& client_context() {
+  static const trusting_client made;
+  return made.context;
+}
+inline const cosock::tls_server_context& server_context() {
+  static const cosock::tls_server_context made(identity_of(localhost()));
+  return made;
+}
+
 struct tls_pair {
   cosock::tls_stream client;
   cosock::tls_stream server;

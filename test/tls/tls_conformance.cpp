@@ -18,21 +18,15 @@ using cosock::byte_stream;
 using cosock::task;
 using cosock::tcp_socket;
 using cosock::tls_stream;
+using test::client_context;
 using test::register_suite;
+using test::server_context;
 using test::stream_pair;
 using test::stream_traits;
 
-const cosock::tls_client_context& client() {
-  static const test::trusting_client made;
-  return made.context;
-}
-const cosock::tls_server_context& server() {
-  static const cosock::tls_server_context made(test::identity_of(test::localhost()));
-  return made;
-}
-
 task<stream_pair> secured(std::unique_ptr<byte_stream> one, std::unique_ptr<byte_stream> other) {
-  auto made = co_await test::shake_hands(client(), server(), std::move(one), std::move(other));
+  auto made = co_await test::shake_hands(client_context(), server_context(), std::move(one),
+                                         std::move(other));
   co_return stream_pair(std::make_unique<tls_stream>(std::move(made.client)),
                         std::make_unique<tls_stream>(std::move(made.server)));
 }

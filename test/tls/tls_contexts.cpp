@@ -7,15 +7,12 @@
 #include <cosock/tls.hpp>
 
 #define BOOST_TEST_MODULE tls_contexts
+#include "temporary_file.hpp"
 #include "tls_fixture.hpp"
 
 #include <cosock/cosock.hpp>
 
 #include <openssl/pkcs12.h>
-#include <unistd.h>
-
-#include <cstdio>
-#include <fstream>
 
 namespace {
 
@@ -31,24 +28,8 @@ using test::contains;
 using test::issued_certificate;
 using test::make_certificate;
 using test::refusal;
+using test::temporary_file;
 using test::tls_pair;
-
-/// A file that is removed at the end.
-class file {
- public:
-  explicit file(const std::string& content = {}) { write(content); }
-  ~file() { ::unlink(path_.c_str()); }
-  void write(const std::string& content) const { std::ofstream(path_) << content; }
-  std::string read() const {
-    std::ifstream from(path_);
-    return {std::istreambuf_iterator<char>(from), {}};
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_ = "tls_contexts_" + std::to_string(::getpid()) + '_' + std::to_string(++count_);
-  static inline int count_ = 0;
-};
 
 issued_certificate for_name(const std::string& name) {
   return make_certificate({.subject = name, .names = "DNS:" + name}, &test::root());
@@ -244,8 +225,8 @@ COROUTINE_TEST_CASE(a_resumed_client_keeps_its_certificate) {
 
 COROUTINE_TEST_CASE(reload_reads_the_files_and_keeps_the_old_ones_if_they_are_bad) {
   const issued_certificate old = for_name("old");
-  const file chain(old.pem());
-  const file key(old.key_pem());
+  const temporary_file chain(old.pem());
+  const temporary_file key(old.key_pem());
   tls_server_context server(tls_identity::from_files(chain.path(), key.path()));
   tls_client_context any(cosock::tls_roots::none);
   any.dangerously_disable_verification();
@@ -312,7 +293,7 @@ COROUTINE_TEST_CASE(archives_of_pkcs12) {
   const std::string data = issued_certificate::text([&](BIO* to) { i2d_PKCS12_bio(to, archive); });
   PKCS12_free(archive);
   sk_X509_free(chain);
-  const file stored(data);
+  const temporary_file stored(data);
   const test::trusting_client trusting;
   const tls_server_context memory(tls_identity::from_pkcs12(data, "secret"));
   const tls_server_context on_disk(tls_identity::from_pkcs12_file(stored.path(), "secret"));
@@ -326,7 +307,7 @@ COROUTINE_TEST_CASE(archives_of_pkcs12) {
 }
 
 COROUTINE_TEST_CASE(a_key_log_is_written_only_if_asked_for) {
-  const file log;
+  const temporary_file log;
   test::trusting_client trusting;
   tls_server_context server(test::identity_of(test::localhost()));
   BOOST_TEST(co_await resumes(trusting.context, server) == false);

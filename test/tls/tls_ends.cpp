@@ -20,18 +20,11 @@ namespace {
 using cosock::task;
 using cosock::tls_errc;
 using cosock::tls_stream;
+using test::client_context;
 using test::is;
+using test::server_context;
 using test::tls_pair;
 using namespace std::chrono_literals;
-
-const cosock::tls_client_context& client() {
-  static const test::trusting_client made;
-  return made.context;
-}
-const cosock::tls_server_context& server() {
-  static const cosock::tls_server_context made(test::identity_of(test::localhost()));
-  return made;
-}
 
 BOOST_AUTO_TEST_CASE(streams_outlive_their_loop) {
   const test::alarm_clock guard;
@@ -40,7 +33,7 @@ BOOST_AUTO_TEST_CASE(streams_outlive_their_loop) {
   {
     cosock::loop loop;
     loop.run([](tls_stream& one, tls_stream& two) -> task<> {
-      tls_pair made = co_await test::tls_over_memory(client(), server());
+      tls_pair made = co_await test::tls_over_memory(client_context(), server_context());
       one = std::move(made.client);
       two = std::move(made.server);
     }(kept, other));
@@ -56,13 +49,13 @@ BOOST_AUTO_TEST_CASE(a_loop_ends_while_handshakes_and_operations_wait) {
   const test::alarm_clock guard;
   cosock::loop loop;
   const auto one = loop.start([]() -> task<> {
-    tls_pair made = co_await test::tls_over_memory(client(), server());
+    tls_pair made = co_await test::tls_over_memory(client_context(), server_context());
     char byte[1];
     co_await cosock::when_all(made.client.receive(byte), made.server.receive(byte));
   }());
   const auto other = loop.start([]() -> task<> {
     auto ends = co_await test::make_memory_pair();
-    co_await cosock::tls_accept(server(), std::move(ends.first));
+    co_await cosock::tls_accept(server_context(), std::move(ends.first));
   }());
   while (loop.poll()) {
   }
@@ -73,9 +66,10 @@ COROUTINE_TEST_CASE(a_handshake_has_a_limit_and_can_be_cancelled) {
     auto ends = co_await test::make_memory_pair();
     try {
       if (as_server)
-        co_await cosock::tls_accept(server(), std::move(ends.first), {.timeout = 5ms});
+        co_await cosock::tls_accept(server_context(), std::move(ends.first), {.timeout = 5ms});
       else
-        co_await cosock::tls_over(client(), std::move(ends.first), "localhost", {.timeout = 5ms});
+        co_await cosock::tls_over(client_context(), std::move(ends.first), "localhost",
+                                  {.timeout = 5ms});
       BOOST_ERROR("a handshake with nobody");
     } catch (const cosock::tls_error& e) {
       BOOST_TEST((e.code() == cosock::error::timed_out), e.what());
@@ -85,22 +79,24 @@ COROUTINE_TEST_CASE(a_handshake_has_a_limit_and_can_be_cancelled) {
     auto more = co_await test::make_memory_pair();
     cosock::cancel_scope scope;
     scope.cancel();
-    BOOST_CHECK_EXCEPTION(co_await scope.run(cosock::tls_accept(server(), std::move(more.first))),
-                          boost::system::system_error, is(cosock::error::cancelled));
+    BOOST_CHECK_EXCEPTION(
+        co_await scope.run(cosock::tls_accept(server_context(), std::move(more.first))),
+        boost::system::system_error, is(cosock::error::cancelled));
   }
 }
 
 COROUTINE_TEST_CASE(connecting_has_one_limit_for_everything) {
   cosock::tcp_acceptor silent(cosock::endpoint(cosock::address::loopback_v4(), 0));
   BOOST_CHECK_EXCEPTION(
-      co_await cosock::tls_connect(client(), "127.0.0.1", silent.local_endpoint().port(),
+      co_await cosock::tls_connect(client_context(), "127.0.0.1", silent.local_endpoint().port(),
                                    {.timeout = 10ms}),
       boost::system::system_error, is(cosock::error::timed_out));
 }
 
 COROUTINE_TEST_CASE(data_that_was_sent_arrives_although_the_stream_is_closed) {
   for (const bool destroyed : {true, false}) {
-    tls_pair made = co_await test::tls_over_memory(client(), server(), "localhost", 200'000);
+    tls_pair made =
+        co_await test::tls_over_memory(client_context(), server_context(), "localhost", 200'000);
     const std::string large(100'000, 'x');
     co_await made.client.send(large);
     if (destroyed)
@@ -115,7 +111,7 @@ COROUTINE_TEST_CASE(data_that_was_sent_arrives_although_the_stream_is_closed) {
 }
 
 COROUTINE_TEST_CASE(finish_waits_for_the_peer_and_forgives_one_that_has_gone) {
-  tls_pair made = co_await test::tls_over_memory(client(), server());
+  tls_pair made = co_await test::tls_over_memory(client_context(), server_context());
   const auto both = co_await cosock::when_all(made.client.finish(), made.server.finish(1s));
   BOOST_TEST(std::get<0>(both));
   BOOST_TEST(std::get<1>(both));
@@ -131,7 +127,7 @@ COROUTINE_TEST_CASE(unread_tickets_reset_nobody) {
     auto [one, other] =
         co_await cosock::when_all(cosock::connect(acceptor.local_endpoint()), acceptor.accept());
     tls_pair made = co_await test::shake_hands(
-        client(), server(), std::make_unique<cosock::tcp_socket>(std::move(one)),
+        client_context(), server_context(), std::make_unique<cosock::tcp_socket>(std::move(one)),
         std::make_unique<cosock::tcp_socket>(std::move(other)));
     co_await made.server.send("tickets, and data that the client does not read");
     co_await made.client.send("the last words");
@@ -144,7 +140,7 @@ COROUTINE_TEST_CASE(unread_tickets_reset_nobody) {
 
 /// The buffers of a record are OpenSSL's, and it has them allocated by malloc.
 COROUTINE_TEST_CASE(a_message_costs_no_allocation_of_ours) {
-  tls_pair made = co_await test::tls_over_memory(client(), server());
+  tls_pair made = co_await test::tls_over_memory(client_context(), server_context());
   char block[64] = {};
   constexpr long many = 1'000'000;
   for (int i = 0; i != 103; ++i) {
@@ -161,14 +157,14 @@ COROUTINE_TEST_CASE(a_message_costs_no_allocation_of_ours) {
 /// OpenSSL's allocations are not among those that fail.
 BOOST_AUTO_TEST_CASE(a_connection_without_memory_is_an_error) {
   const test::alarm_clock guard;
-  static_cast<void>(client());
-  static_cast<void>(server());
+  static_cast<void>(client_context());
+  static_cast<void>(server_context());
   const auto talk = []() -> task<> {
     auto [one, other] = cosock::local_pair();
     auto one_owned = std::make_unique<cosock::local_stream_socket>(std::move(one));
     auto other_owned = std::make_unique<cosock::local_stream_socket>(std::move(other));
-    tls_pair made = co_await test::shake_hands(client(), server(), std::move(one_owned),
-                                               std::move(other_owned));
+    tls_pair made = co_await test::shake_hands(client_context(), server_context(),
+                                               std::move(one_owned), std::move(other_owned));
     char byte[1];
     co_await made.client.send("?");
     co_await made.server.receive(byte);
@@ -205,7 +201,7 @@ BOOST_AUTO_TEST_CASE(sessions_are_resumed_over_all_loops_during_reloads) {
   });
   const auto session = [&]() -> task<> {
     for (int i = 0; i != 30; ++i) {
-      tls_pair made = co_await test::tls_over_memory(client(), shared);
+      tls_pair made = co_await test::tls_over_memory(client_context(), shared);
       char byte[1];
       co_await made.server.send("!");
       co_await made.client.receive(byte);

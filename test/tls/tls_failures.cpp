@@ -17,19 +17,12 @@ namespace {
 using cosock::task;
 using cosock::tls_stream;
 using cosock::testing::fault_points;
-
-const cosock::tls_client_context& client() {
-  static const test::trusting_client made;
-  return made.context;
-}
-const cosock::tls_server_context& server() {
-  static const cosock::tls_server_context made(test::identity_of(test::localhost()));
-  return made;
-}
+using test::client_context;
+using test::server_context;
 
 task<> as_client(std::unique_ptr<cosock::byte_stream> wire) {
   tls_stream ours =
-      co_await cosock::tls_over(client(), std::move(wire), "localhost", {.resume = false});
+      co_await cosock::tls_over(client_context(), std::move(wire), "localhost", {.resume = false});
   char into[10];
   co_await ours.send("a question");
   co_await ours.receive_exactly(into);
@@ -37,7 +30,7 @@ task<> as_client(std::unique_ptr<cosock::byte_stream> wire) {
 }
 
 task<> as_server(std::unique_ptr<cosock::byte_stream> wire) {
-  tls_stream ours = co_await cosock::tls_accept(server(), std::move(wire));
+  tls_stream ours = co_await cosock::tls_accept(server_context(), std::move(wire));
   char into[10];
   co_await ours.receive_exactly(into);
   co_await ours.send("the answer");
@@ -47,8 +40,8 @@ task<> as_server(std::unique_ptr<cosock::byte_stream> wire) {
 /// The transport of one side fails; the other side sees what a peer sees then.
 void fail_one_side(bool of_server) {
   const test::alarm_clock guard;
-  static_cast<void>(client());
-  static_cast<void>(server());
+  static_cast<void>(client_context());
+  static_cast<void>(server_context());
   const auto body = [of_server](fault_points& points) -> task<> {
     auto [one, other] = cosock::testing::memory_pair();
     std::unique_ptr<cosock::byte_stream> ours;

@@ -17,19 +17,12 @@ namespace {
 using cosock::task;
 using cosock::tls_errc;
 using cosock::tls_stream;
+using test::client_context;
 using test::contains;
 using test::is;
 using test::raw_tls;
+using test::server_context;
 using namespace std::chrono_literals;
-
-const cosock::tls_client_context& client() {
-  static const test::trusting_client made;
-  return made.context;
-}
-const cosock::tls_server_context& server() {
-  static const cosock::tls_server_context made(test::identity_of(test::localhost()));
-  return made;
-}
 
 /// A connection of one of our sides with a raw peer.
 struct against_raw {
@@ -43,8 +36,8 @@ task<against_raw> our_server(test::raw_context context, std::size_t room = 50'00
   against_raw made;
   made.wire = std::move(ends.second);
   made.raw = std::make_unique<raw_tls>(*made.wire, std::move(context), raw_tls::client);
-  auto [ours, none] = co_await cosock::when_all(cosock::tls_accept(server(), std::move(ends.first)),
-                                                made.raw->handshake());
+  auto [ours, none] = co_await cosock::when_all(
+      cosock::tls_accept(server_context(), std::move(ends.first)), made.raw->handshake());
   made.ours = std::move(ours);
   co_return made;
 }
@@ -55,7 +48,7 @@ task<against_raw> our_client(test::raw_context context, std::size_t room = 50'00
   made.wire = std::move(ends.second);
   made.raw = std::make_unique<raw_tls>(*made.wire, std::move(context), raw_tls::server);
   auto [ours, none] = co_await cosock::when_all(
-      cosock::tls_over(client(), std::move(ends.first), "localhost", {.resume = false}),
+      cosock::tls_over(client_context(), std::move(ends.first), "localhost", {.resume = false}),
       made.raw->handshake());
   made.ours = std::move(ours);
   co_return made;
@@ -69,9 +62,9 @@ task<test::thrown> failed_handshake(bool as_server, Peer peer) {
   const auto ours = [&]() -> task<> {
     try {
       if (as_server)
-        co_await cosock::tls_accept(server(), std::move(ends.first));
+        co_await cosock::tls_accept(server_context(), std::move(ends.first));
       else
-        co_await cosock::tls_over(client(), std::move(ends.first), "localhost");
+        co_await cosock::tls_over(client_context(), std::move(ends.first), "localhost");
     } catch (...) {
       told.error = std::current_exception();
     }
@@ -183,9 +176,10 @@ task<bool> cut_after(std::size_t bytes, bool of_server) {
   const auto ours = [&](bool as_server) -> task<> {
     try {
       if (as_server)
-        co_await cosock::tls_accept(server(), std::move(other.second));
+        co_await cosock::tls_accept(server_context(), std::move(other.second));
       else
-        co_await cosock::tls_over(client(), std::move(one.first), "localhost", {.resume = false});
+        co_await cosock::tls_over(client_context(), std::move(one.first), "localhost",
+                                  {.resume = false});
       if (as_server != of_server) completed = true;
     } catch (...) {
       if (as_server != of_server) told.error = std::current_exception();
@@ -225,9 +219,10 @@ COROUTINE_TEST_CASE(an_end_without_close_notify_is_no_end) {
   }
   auto ends = co_await test::make_memory_pair(50'000);
   raw_tls raw(*ends.second, test::make_raw_context(&test::localhost()), raw_tls::server);
-  auto [ours, none] = co_await cosock::when_all(
-      cosock::tls_over(client(), std::move(ends.first), "localhost", {.accept_truncation = true}),
-      raw.handshake());
+  auto [ours, none] =
+      co_await cosock::when_all(cosock::tls_over(client_context(), std::move(ends.first),
+                                                 "localhost", {.accept_truncation = true}),
+                                raw.handshake());
   ends.second->shutdown_send();
   for (int i = 0; i != 3; ++i) BOOST_TEST(co_await ours.receive(into) == 0u);
   co_await ours.send("sending goes on");
@@ -444,8 +439,8 @@ COROUTINE_TEST_CASE(a_reset_is_reported_as_one) {
   auto [plain, accepted] =
       co_await cosock::when_all(cosock::connect(acceptor.local_endpoint()), acceptor.accept());
   raw_tls raw(plain, test::make_raw_context(), raw_tls::client);
-  auto [ours, none] =
-      co_await cosock::when_all(cosock::tls_accept(server(), std::move(accepted)), raw.handshake());
+  auto [ours, none] = co_await cosock::when_all(
+      cosock::tls_accept(server_context(), std::move(accepted)), raw.handshake());
   co_await raw.write("last words");
   plain.abort();
   char into[100];

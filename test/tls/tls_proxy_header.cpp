@@ -5,7 +5,7 @@
 
 #include <cosock/proxy_protocol.hpp>
 
-#define BOOST_TEST_MODULE tls_proxy
+#define BOOST_TEST_MODULE tls_proxy_header
 #include "tls_fixture.hpp"
 
 #include "proxy_fixture.hpp"
