@@ -90,9 +90,37 @@ void outages() {
   //! [outages]
 }
 
+//! [multicast]
+// Servers announce themselves to a group, and clients listen to it.
+cosock::task<> announce() {
+  cosock::udp_socket s(cosock::endpoint::parse("0.0.0.0:0"));
+  for (;; co_await cosock::sleep_for(1s))
+    co_await s.send_to("a server is here", cosock::endpoint::parse("239.1.2.3:5000"));
+}
+cosock::task<> discover(cosock::address& found) {
+  cosock::udp_socket s(cosock::endpoint::parse("0.0.0.0:5000"));
+  s.join(cosock::address::parse("239.1.2.3"));
+  char text[100];
+  found = (co_await s.receive_from(text)).from.address();
+}
+
+void near_and_far() {
+  cosock::address near;
+  cosock::address far;
+  testing::network net;
+  net.host("10.0.0.1").start([] { return announce(); });
+  net.host("10.0.0.2").start([&] { return discover(near); });
+  net.host("10.0.1.1").start([&] { return discover(far); });  // on another subnet
+  net.run_for(10s);
+  check(near == cosock::address::parse("10.0.0.1"));
+  check(far == cosock::address());
+}
+//! [multicast]
+
 }  // namespace
 
 int main() {
   first_test();
   outages();
+  near_and_far();
 }

@@ -4,6 +4,7 @@
 #include <cosock/cosock.hpp>
 #include <cosock/testing/check_stream.hpp>
 #include <cosock/testing/faulty.hpp>
+#include <cosock/testing/faulty_datagram.hpp>
 #include <cosock/testing/for_each_failure.hpp>
 #include <cosock/testing/memory_listener.hpp>
 #include <cosock/testing/memory_stream.hpp>
@@ -110,6 +111,34 @@ COROUTINE_TEST_CASE(greets_over_slow_and_short_transfers) {
   }
 }
 //! [faulty]
+
+//! [faulty_datagrams]
+// The code under test: asks until it is answered.
+cosock::task<std::string> ask(cosock::datagram_socket& socket, const cosock::endpoint& server) {
+  for (;;) {
+    co_await socket.send_to("who are you?", server);
+    char name[100];
+    const auto got = co_await cosock::as_result(cosock::with_timeout(1s, socket.receive(name)));
+    if (got) co_return std::string(name, got->size);
+  }
+}
+
+COROUTINE_TEST_CASE(asks_again_when_the_first_question_is_lost) {
+  cosock::udp_socket server({cosock::address::loopback_v4(), 0});
+  cosock::udp_socket client({cosock::address::loopback_v4(), 0});
+  const testing::datagram_fault lost[] = {{.at = 0, .dropped = true}};
+  testing::faulty_datagram_socket lossy(client, {.send = {.list = lost}});
+  const auto answer = [&]() -> cosock::task<> {
+    char question[100];
+    const auto got = co_await server.receive_from(question);
+    co_await server.send_to("Ada", got.from);
+  };
+  const auto [name, nothing] =
+      co_await cosock::when_all(ask(lossy, server.local_endpoint()), answer());
+  BOOST_TEST(name == "Ada");
+  BOOST_TEST(lossy.datagrams_sent() == 2u);
+}
+//! [faulty_datagrams]
 
 //! [failures]
 BOOST_AUTO_TEST_CASE(every_operation_fails_once) {

@@ -68,6 +68,7 @@ template <class Endpoint>
 class outgoing_send_operation;
 template <class Endpoint>
 class datagram_send_batch_operation;
+struct datagram_access;
 template <class C, class T>
 concept array_of = requires(const C& c) {
   { std::span(c) } -> std::convertible_to<std::span<const T>>;
@@ -169,6 +170,9 @@ class COSOCK_API basic_datagram_socket {
   basic_datagram_socket(const basic_datagram_socket&) = default;
   basic_datagram_socket& operator=(const basic_datagram_socket&) = default;
   detail::io_object* object_;
+
+ private:
+  friend struct detail::datagram_access;
 };
 
 /// Memory for the datagrams of receive_batch, and a forward range of them. The constructor

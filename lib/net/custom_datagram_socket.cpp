@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <utility>
 
 namespace cosock::detail {
 
@@ -35,6 +36,8 @@ class custom_datagram_object final : public custom_base {
   step transfer_datagrams(datagram_operation& op) override {
     const scoped_value calling(calling_, std::optional(op.direction()));
     maybe_ready[op.direction()] = false;  // before the call, which may notify
+    if (op.direction() == reading && error_later_)
+      return failed(op, std::exchange(error_later_, boost::system::error_code()));
     switch (op.requested()) {
       case datagram_operation::kind::receive: return receive(op);
       case datagram_operation::kind::receive_batch: return receive_batch(op);
@@ -99,8 +102,10 @@ class custom_datagram_object final : public custom_base {
       into.slot_array()[i] = {static_cast<const char*>(buffer.data()), size, length, size};
     }
     if (code && into.messages == 0) return failed(op, code);
-    // An error after some datagrams is met again by the next receive.
-    if (!would_block(code)) maybe_ready[reading] = true;
+    if (!would_block(code)) {
+      maybe_ready[reading] = true;
+      error_later_ = code;
+    }
     loop->budget -= static_cast<int>(into.messages / 4);
     return step::done;
   }
@@ -133,6 +138,7 @@ class custom_datagram_object final : public custom_base {
   void on_closed() noexcept override { source_->closed(); }
 
   datagram_source* source_;
+  boost::system::error_code error_later_;  // met after a part of a batch
 };
 
 custom_datagram_handle::custom_datagram_handle(cosock::loop* loop, datagram_source& source)

@@ -6,6 +6,7 @@
 #include <cosock/error.hpp>
 
 #include "testing/random.hpp"
+#include "testing/relay.hpp"
 
 #include <algorithm>
 #include <stdexcept>
@@ -29,33 +30,6 @@ void check_piece(const direction_faults& faults, const char* direction) {
                                 ".piece is 0; it is at least 1, or std::nullopt");
 }
 
-/// Waits in the stream below, without a coroutine: tells the stream above when it is ready.
-class relay final : public cosock::detail::io_operation {
- public:
-  explicit relay(faulty_state& state) noexcept : state_(state) {}
-  ~relay() { stop(); }
-
-  /// Waits from now on. False if another operation waits there.
-  bool wait(cosock::detail::io_object& below, io_direction direction) {
-    if (object_) return true;
-    if (below.waiter[direction]) return false;
-    object_ = &below;
-    direction_ = direction;
-    below.waiter[direction] = this;
-    below.arm(direction);
-    return true;
-  }
-  void stop() noexcept {
-    leave();
-    unlink();
-  }
-  void fire() override;
-
- private:
-  cosock::detail::step attempt() override { return cosock::detail::step::done; }
-  faulty_state& state_;
-};
-
 /// Makes the delayed transfers of one direction possible.
 class delay_timer final : public cosock::detail::timer {
  public:
@@ -72,7 +46,7 @@ class delay_timer final : public cosock::detail::timer {
 }  // namespace
 
 /// The state of a faulty stream, which stays where it is when that is moved.
-class faulty_state {
+class faulty_state final : private relay_target {
  public:
   faulty_state(faulty& stream, byte_stream* below, std::unique_ptr<byte_stream> owned,
                const fault_plan& plan)
@@ -142,7 +116,7 @@ class faulty_state {
       return true;
     cosock::detail::io_object* const object = below();
     if (!object || !object->loop || object->is_ready(direction)) return delayed(direction);
-    return !relays_[direction].wait(*object, direction);
+    return !relays_[direction].wait(*object);
   }
 
   bool is_flushed(error_code& code) noexcept {
@@ -154,7 +128,7 @@ class faulty_state {
       if (why) code = cosock::detail::to_error_code(why);
       return true;
     }
-    return !relays_[writing].wait(*object, writing);
+    return !relays_[writing].wait(*object);
   }
 
   void shutdown_send(error_code& code) noexcept {
@@ -176,6 +150,8 @@ class faulty_state {
   byte_stream& stream_below() noexcept { return *below_; }
 
  private:
+  void below_is_ready(io_direction direction) noexcept override { notify(direction); }
+
   const direction_faults& of(io_direction direction) const noexcept {
     return direction == reading ? plan_.receive : plan_.send;
   }
@@ -186,7 +162,7 @@ class faulty_state {
   std::size_t wait(io_direction direction, error_code& code) noexcept {
     cosock::detail::io_object* const object = below();
     code = system_error(EAGAIN);
-    if (!relays_[direction].wait(*object, direction)) code = make_error_code(error::busy);
+    if (!relays_[direction].wait_after_attempt(*object)) code = make_error_code(error::busy);
     return 0;
   }
 
@@ -241,7 +217,7 @@ class faulty_state {
     if (!object || !object->loop) return true;
     // A receive is delayed from the arrival of the bytes on.
     if (direction == reading && !object->is_ready(reading)) {
-      relays_[reading].wait(*object, reading);
+      relays_[reading].wait(*object);
       return false;
     }
     if (timer.is_running()) return false;
@@ -264,17 +240,12 @@ class faulty_state {
   bool yielded_[2] = {};  // it has had to wait for a turn
   error_code failed_[2];  // by the hook
   // Behind `owned_`: they leave the stream below before it is destroyed.
-  relay relays_[2] = {relay(*this), relay(*this)};
+  relay relays_[2] = {relay(*this, reading), relay(*this, writing)};
   delay_timer delays_[2] = {delay_timer(*this, reading), delay_timer(*this, writing)};
 };
 
 namespace {
 
-void relay::fire() {
-  const io_direction direction = direction_;
-  leave();
-  state_.notify(direction);
-}
 void delay_timer::expire() noexcept {
   has_passed = true;
   state_.notify(direction_);

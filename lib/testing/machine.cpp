@@ -39,6 +39,12 @@ bool overlap(const model_socket& a, const name& an, const model_socket& b,
   return an.ip == bn.ip;
 }
 
+/// Whether the address that the socket is bound to, which may be any, is this one.
+bool is_bound_for(const model_socket& s, const name& to) noexcept {
+  if (!s.own.is_any()) return s.own.ip == to.ip;
+  return s.own.is_v4() ? to.is_v4() : !to.is_v4() || s.option(IPPROTO_IPV6, IPV6_V6ONLY) == 0;
+}
+
 }  // namespace
 
 machine::machine(simulation& in, unsigned index, std::vector<address> addresses,
@@ -201,6 +207,12 @@ bool machine::is_own(const name& n) const noexcept {
                      [&n](const address& a) { return bytes_of(a) == n.ip; });
 }
 
+bool machine::is_near(const name& n) const noexcept {
+  return std::any_of(addresses.begin(), addresses.end(), [&n](const address& a) {
+    return name{bytes_of(a), 0}.is_near(n);
+  });
+}
+
 bool machine::source_for(const name& to, name& into) const noexcept {
   if (is_own(to)) {
     into = to.is_loopback() ? loopback_name(to.is_v4()) : name{to.ip, 0};
@@ -306,22 +318,38 @@ void machine::receive_tcp(packet& p) {
   tcp_model::refuse(*this, p);
 }
 
+bool machine::has_joined(const ip_bytes& group) const noexcept {
+  return std::any_of(descriptors_.begin(), descriptors_.end(), [&](const auto& s) {
+    return s && s->type == SOCK_DGRAM && s->family != AF_UNIX &&
+           static_cast<const udp_model&>(*s).has_joined(group);
+  });
+}
+
+/// To each socket that wants it; nobody is told if there is none.
+void machine::receive_for_group(const packet& p) {
+  const auto users = udp_ports.find(p.to.port);
+  if (users == udp_ports.end() || !has_joined(p.to.ip)) return;
+  for (model_socket* const s : users->second) {
+    auto* const candidate = static_cast<udp_model*>(s);
+    if (!is_bound_for(*s, p.to) || !candidate->wants(p.to, p.from)) continue;
+    packet copy = p;
+    candidate->arrived(copy);
+  }
+}
+
 void machine::receive_udp(packet& p) {
+  if (p.to.is_multicast()) return receive_for_group(p);
   udp_model* best = nullptr;
   const auto users = udp_ports.find(p.to.port);
   if (users != udp_ports.end()) {
     int best_score = -1;
     for (model_socket* const s : users->second) {
       auto* const candidate = static_cast<udp_model*>(s);
-      const bool any =
-          s->own.is_any() &&
-          (s->own.is_v4() ? p.to.is_v4()
-                          : !p.to.is_v4() || s->option(IPPROTO_IPV6, IPV6_V6ONLY) == 0);
-      if ((!any && s->own.ip != p.to.ip) || !candidate->accepts(p.from)) continue;
+      if (!is_bound_for(*s, p.to) || !candidate->accepts(p.from)) continue;
       sockaddr_storage unused;
       socklen_t size = sizeof unused;
       const bool connected = s->getpeername(reinterpret_cast<sockaddr*>(&unused), &size) == 0;
-      const int score = (connected ? 2 : 0) + (any ? 0 : 1);
+      const int score = (connected ? 2 : 0) + (s->own.is_any() ? 0 : 1);
       if (score <= best_score) continue;
       best = candidate;
       best_score = score;

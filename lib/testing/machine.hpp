@@ -62,6 +62,10 @@ class machine final : public cosock::detail::simulated_host {
   void send(packet p);
   /// Whether this address is one of this host, loopback included.
   bool is_own(const name& n) const noexcept;
+  /// Whether a socket of this host has joined the group.
+  bool has_joined(const ip_bytes& group) const noexcept;
+  /// Whether it has an address on the subnet of this one.
+  bool is_near(const name& n) const noexcept;
   /// The own address for packets to this one. False if there is none of its family.
   bool source_for(const name& to, name& into) const noexcept;
 
@@ -111,6 +115,7 @@ class machine final : public cosock::detail::simulated_host {
  private:
   void receive_tcp(packet& p);
   void receive_udp(packet& p);
+  void receive_for_group(const packet& p);
   void receive_unreachable(packet& p);
   tcp_model* listener_for(const name& at) const noexcept;
 

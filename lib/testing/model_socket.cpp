@@ -41,11 +41,15 @@ constexpr known_option known_options[] = {
     {IPPROTO_IP, IP_TOS, 0, 0, 255},
     {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 0, 0, 1},
     {IPPROTO_IP, IP_MULTICAST_ALL, 1, 0, 1},
+    {IPPROTO_IP, IP_MULTICAST_TTL, 1, 0, 255},
+    {IPPROTO_IP, IP_MULTICAST_LOOP, 1, 0, 1},
     {IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_WANT, 0, 5},
     {IPPROTO_IPV6, IPV6_V6ONLY, 0, 0, 1},
     {IPPROTO_IPV6, IPV6_UNICAST_HOPS, 64, -1, 255},
     {IPPROTO_IPV6, IPV6_TCLASS, 0, -1, 255},
     {IPPROTO_IPV6, IPV6_MULTICAST_ALL, 1, 0, 1},
+    {IPPROTO_IPV6, IPV6_MULTICAST_HOPS, 1, 0, 255},
+    {IPPROTO_IPV6, IPV6_MULTICAST_LOOP, 1, 0, 1},
     {IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_WANT, 0, 5},
 };
 
@@ -99,6 +103,7 @@ int model_socket::getsockopt(int level, int name, void* value, socklen_t* size) 
 
 int model_socket::setsockopt(int level, int name, const void* value, socklen_t size) {
   if (size < sizeof(int)) return -EINVAL;
+  if (const std::optional<int> result = set_structure(level, name, value, size)) return *result;
   int number;
   std::memcpy(&number, value, sizeof number);
   if (level == SOL_SOCKET && name == SO_LINGER) {

@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 
 namespace cosock::testing::detail {
@@ -83,6 +84,8 @@ class model_socket : public timed, public std::enable_shared_from_this<model_soc
   int error = 0;          // SO_ERROR
 
  protected:
+  /// An option that is no number: 0 or a negative errno; empty for any other option.
+  virtual std::optional<int> set_structure(int, int, const void*, socklen_t) { return {}; }
   /// An option that is set, 0 or a negative errno.
   virtual int apply(int, int, int) { return 0; }
 

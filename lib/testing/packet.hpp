@@ -50,6 +50,20 @@ struct name {
     return ip[15] == 1;
   }
   bool is_multicast() const noexcept { return is_v4() ? (ip[12] & 0xf0) == 0xe0 : ip[0] == 0xff; }
+  /// A group whose datagrams stay on the host (RFC 4291).
+  bool is_group_of_host() const noexcept {
+    return is_multicast() && !is_v4() && (ip[1] & 0x0f) <= 1;
+  }
+  /// A group whose datagrams stay on the subnet (RFC 5771, RFC 4291).
+  bool is_group_of_subnet() const noexcept {
+    if (!is_multicast()) return false;
+    return is_v4() ? ip[12] == 224 && ip[13] == 0 && ip[14] == 0 : (ip[1] & 0x0f) <= 2;
+  }
+  /// Whether addresses are of one subnet: /24 or /64.
+  bool is_near(const name& other) const noexcept {
+    return is_v4() == other.is_v4() &&
+           std::memcmp(ip.data(), other.ip.data(), is_v4() ? 15 : 8) == 0;
+  }
 
   friend bool operator==(const name&, const name&) = default;
   friend auto operator<=>(const name&, const name&) = default;
@@ -116,6 +130,8 @@ struct packet {
   unsigned char flags = 0;
   int error = 0;         // of an unreachable: an errno
   bool was_tcp = false;  // an unreachable: what was not delivered
+  int hops = 64;         // to a group: 0 stays on the host, 1 on the subnet
+  bool loops = true;     // to a group: members on the own host receive it
   name from;
   name to;
   std::uint64_t sequence = 0;

@@ -91,7 +91,26 @@ one_way& simulation::way(machine& from, machine& to) {
   return *made;
 }
 
+/// To the members: on this host at once, on other hosts over their links. Routers forward what may leave
+/// the subnet, and nobody answers.
+void simulation::transmit_to_group(machine& from, const packet& p) {
+  if (p.loops && from.has_joined(p.to.ip))
+    events.add(now, arrival::key(from, from), std::make_unique<arrival>(from, p));
+  if (p.hops == 0 || p.from.is_loopback() || p.to.is_group_of_host()) return;
+  const bool stays = p.hops == 1 || p.to.is_group_of_subnet();
+  for (const auto& each : machines) {
+    machine& to = *each;
+    if (&to == &from || !to.has_joined(p.to.ip) || (stays && !to.is_near(p.from))) continue;
+    one_way& over = way(from, to);
+    if (over.state == outage::none)
+      deliver(p, from, to, over);
+    else
+      to.record(traced::loss, from.index);
+  }
+}
+
 void simulation::transmit(machine& from, packet p) {
+  if (p.to.is_multicast()) return transmit_to_group(from, p);
   if (from.is_own(p.to)) {
     events.add(now, arrival::key(from, from), std::make_unique<arrival>(from, std::move(p)));
     return;

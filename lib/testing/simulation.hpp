@@ -90,6 +90,7 @@ class simulation final : public cosock::detail::simulated_calls {
 
   model_socket* socket_of(int fd) const noexcept;
   void transmit(machine& from, packet p);
+  void transmit_to_group(machine& from, const packet& p);
   void deliver(packet p, machine& from, machine& to, one_way& over);
 
   int bind(int fd, const sockaddr* at, socklen_t size) noexcept override;

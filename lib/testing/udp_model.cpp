@@ -5,13 +5,17 @@
 #include "testing/machine.hpp"
 #include "testing/simulation.hpp"
 
+#include <cstring>
+
 namespace cosock::testing::detail {
 
 namespace {
 
 using cosock::detail::io_watch;
 
-constexpr std::size_t largest = 65507;
+/// Of one datagram: the length of a packet has 16 bits, which count the header of IPv4 too.
+constexpr std::size_t largest_v4 = 65507;
+constexpr std::size_t largest_v6 = 65527;
 /// What the system counts for a datagram besides its bytes.
 constexpr std::size_t overhead = 768;
 
@@ -21,8 +25,8 @@ int udp_model::bind(const sockaddr* at, socklen_t size) {
   name wanted;
   if (!read_name(at, size, family, wanted)) return -EAFNOSUPPORT;
   if (is_bound) return -EINVAL;
-  if (wanted.is_multicast()) return -EOPNOTSUPP;
-  if (!wanted.is_any() && !host.is_own(wanted)) return -EADDRNOTAVAIL;
+  if (!wanted.is_v4() && wanted.is_group_of_subnet()) return -EINVAL;  // needs an interface
+  if (!wanted.is_any() && !wanted.is_multicast() && !host.is_own(wanted)) return -EADDRNOTAVAIL;
   own = wanted;
   chose_port_ = own.port == 0;
   return -host.bind(host.udp_ports, *this, own);
@@ -49,7 +53,6 @@ int udp_model::connect(const sockaddr* to, socklen_t size) {
   }
   name wanted;
   if (!read_name(to, size, family, wanted)) return -EAFNOSUPPORT;
-  if (wanted.is_multicast()) return -ENETUNREACH;
   if (wanted.is_any()) wanted = name{loopback_name(wanted.is_v4()).ip, wanted.port};
   name source;
   if (!host.source_for(wanted, source)) return -ENETUNREACH;
@@ -66,6 +69,7 @@ void udp_model::close() {
   watch = nullptr;
   if (is_bound) machine::unbind(host.udp_ports, *this, own.port);
   is_bound = false;
+  groups_.clear();
 }
 
 int udp_model::getsockname(sockaddr* at, socklen_t* size) {
@@ -105,9 +109,8 @@ ssize_t udp_model::send(const msghdr& from) {
     return -EDESTADDRREQ;
   }
   const std::size_t size = size_of(from);
-  if (size > largest) return -EMSGSIZE;
+  if (size > (to.is_v4() ? largest_v4 : largest_v6)) return -EMSGSIZE;
   if (to.port == 0) return -EINVAL;
-  if (to.is_multicast()) return -ENETUNREACH;
   if (to.is_any()) to.ip = loopback_name(to.is_v4()).ip;
   if (!own.is_any() && is_bound && own.is_v4() != to.is_v4()) return -ENETUNREACH;
   name source;
@@ -115,8 +118,14 @@ ssize_t udp_model::send(const msghdr& from) {
   if (const int failed = bind_if_needed(to)) return failed;
   packet p;
   p.type = packet::kind::udp;
-  p.from = own.is_any() ? name{source.ip, own.port} : own;
+  p.from = own.is_any() || own.is_multicast() ? name{source.ip, own.port} : own;
   p.to = to;
+  if (to.is_multicast()) {
+    p.hops = to.is_v4() ? option(IPPROTO_IP, IP_MULTICAST_TTL)
+                        : option(IPPROTO_IPV6, IPV6_MULTICAST_HOPS);
+    p.loops = (to.is_v4() ? option(IPPROTO_IP, IP_MULTICAST_LOOP)
+                          : option(IPPROTO_IPV6, IPV6_MULTICAST_LOOP)) != 0;
+  }
   take(from, size, p.data);
   host.send(std::move(p));
   return static_cast<ssize_t>(size);
@@ -127,6 +136,62 @@ short udp_model::state() const noexcept {
   if (!queue_.empty()) now |= POLLIN;
   if (error) now |= POLLERR | POLLIN;
   return static_cast<short>(now);
+}
+
+bool udp_model::wants(const name& group, const name& from) const noexcept {
+  const bool others = group.is_v4() ? option(IPPROTO_IP, IP_MULTICAST_ALL) != 0
+                                    : option(IPPROTO_IPV6, IPV6_MULTICAST_ALL) != 0;
+  return accepts(from) && groups_.wants(group.ip, from.ip, others);
+}
+
+std::optional<int> udp_model::set_structure(int level, int option, const void* value,
+                                            socklen_t size) {
+  const int of_family = level == IPPROTO_IP ? AF_INET : AF_INET6;
+  const bool is_ip = level == IPPROTO_IP || (level == IPPROTO_IPV6 && family == AF_INET6);
+  if (!is_ip) return {};
+  if (level == IPPROTO_IP ? option == IP_MULTICAST_IF : option == IPV6_MULTICAST_IF) {
+    // The system chooses among the interfaces of a host, which has one.
+    ip_mreqn request = {};
+    const std::size_t needed = level == IPPROTO_IP ? sizeof request : sizeof(int);
+    if (size < needed) return -EINVAL;
+    std::memcpy(level == IPPROTO_IP ? static_cast<void*>(&request) : &request.imr_ifindex, value,
+                needed);
+    return request.imr_ifindex == 0 ? 0 : -ENODEV;
+  }
+  if (option == MCAST_JOIN_GROUP || option == MCAST_LEAVE_GROUP) {
+    group_req request;
+    if (size < sizeof request) return -EINVAL;
+    std::memcpy(&request, value, sizeof request);
+    if (request.gr_interface != 0) return -ENODEV;
+    return change_membership(option, request.gr_group, nullptr, of_family);
+  }
+  if (option == MCAST_JOIN_SOURCE_GROUP || option == MCAST_LEAVE_SOURCE_GROUP) {
+    group_source_req request;
+    if (size < sizeof request) return -EINVAL;
+    std::memcpy(&request, value, sizeof request);
+    if (request.gsr_interface != 0) return -ENODEV;
+    return change_membership(option, request.gsr_group, &request.gsr_source, of_family);
+  }
+  return {};
+}
+
+int udp_model::change_membership(int option, const sockaddr_storage& to,
+                                 const sockaddr_storage* from, int of_family) {
+  name group;
+  name sender;
+  const auto read = [of_family](const sockaddr_storage& storage, name& into) {
+    return read_name(reinterpret_cast<const sockaddr*>(&storage), sizeof storage, of_family, into);
+  };
+  if (!read(to, group) || (from && !read(*from, sender))) return -EADDRNOTAVAIL;
+  if (!group.is_multicast()) return -EINVAL;
+  name unused;
+  if (!host.source_for(group, unused)) return -ENODEV;
+  switch (option) {
+    case MCAST_JOIN_GROUP: return groups_.join(group.ip);
+    case MCAST_LEAVE_GROUP: return groups_.leave(group.ip);
+    case MCAST_JOIN_SOURCE_GROUP: return groups_.join(group.ip, sender.ip);
+    default: return groups_.leave(group.ip, sender.ip);
+  }
 }
 
 void udp_model::arrived(packet& p) {

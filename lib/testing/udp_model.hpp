@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// A simulated UDP socket, as udp(7) describes it. Multicast and broadcast are not modelled.
+// A simulated UDP socket, as udp(7) describes it. Broadcast is not modelled.
 
+#include "testing/group_memberships.hpp"
 #include "testing/model_socket.hpp"
 
 #include <deque>
@@ -31,6 +32,9 @@ class udp_model final : public model_socket {
 
   /// Whether datagrams from this sender are for this socket.
   bool accepts(const name& from) const noexcept { return !peer_ || *peer_ == from; }
+  /// Whether datagrams of this sender to this group are for this socket.
+  bool wants(const name& group, const name& from) const noexcept;
+  bool has_joined(const ip_bytes& group) const noexcept { return groups_.contains(group); }
   void arrived(packet&);
   /// No socket has the port of the peer, or a router answers.
   void unreachable(const name& to, int why);
@@ -41,10 +45,14 @@ class udp_model final : public model_socket {
     std::string data;
   };
   int bind_if_needed(const name& to);
+  std::optional<int> set_structure(int level, int option, const void*, socklen_t) override;
+  int change_membership(int option, const sockaddr_storage& group, const sockaddr_storage* sender,
+                        int of_family);
 
   std::optional<name> peer_;
   bool chose_address_ = false;  // connect() has, not the program
   bool chose_port_ = false;     // the system has
+  group_memberships groups_;
   std::deque<datagram> queue_;
   std::size_t queued_bytes_ = 0;
 };

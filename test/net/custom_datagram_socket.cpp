@@ -62,6 +62,7 @@ class host final : public cosock::custom_datagram_socket<Endpoint> {
 
   std::optional<Endpoint> connected = std::nullopt;
   int closed = 0;
+  error_code fails_once;  // when no datagram is left
 
  private:
   struct datagram {
@@ -78,6 +79,10 @@ class host final : public cosock::custom_datagram_socket<Endpoint> {
   std::size_t do_receive(std::span<const mutable_buffer> into, Endpoint& from, packet_info& info,
                          error_code& code) noexcept override {
     if (queue_.empty()) {
+      if (fails_once) {
+        code = std::exchange(fails_once, error_code());
+        return 0;
+      }
       code = make_error_code(errc::operation_would_block);
       return 0;
     }
@@ -215,6 +220,18 @@ COROUTINE_TEST_CASE(an_error_in_a_batch_counts_the_datagrams_before_it) {
   const std::array<const_buffer, 2> both = {const_buffer("a", 1), const_buffer("b", 1)};
   BOOST_CHECK_EXCEPTION(co_await f.one.send_batch(both), system_error,
                         is(errc::destination_address_required));
+}
+
+COROUTINE_TEST_CASE(an_error_after_the_datagrams_of_a_batch_is_that_of_the_next_receive) {
+  fixture f;
+  for (const char* text : {"a", "b"}) co_await f.one.send_to(std::string_view(text), at(2));
+  f.other.fails_once = make_error_code(errc::connection_refused);
+  cosock::datagram_batch batch(8, 8);
+  BOOST_TEST(co_await f.other.receive_batch(batch) == 2u);
+  co_await f.one.send_to("c", at(2));
+  BOOST_CHECK_EXCEPTION(co_await f.other.receive_batch(batch), system_error,
+                        is(errc::connection_refused));
+  BOOST_TEST(co_await f.other.receive_batch(batch) == 1u);
 }
 
 COROUTINE_TEST_CASE(a_socket_may_move_while_an_operation_waits) {

@@ -6,6 +6,7 @@
 #include "datagram_kinds.hpp"
 #include "support.hpp"
 
+#include <cosock/testing/faulty_datagram.hpp>
 #include <cosock/testing/memory_datagram.hpp>
 
 #include <array>
@@ -25,6 +26,7 @@ using cosock::testing::datagram_check_names;
 using cosock::testing::datagram_maker;
 using cosock::testing::datagram_pair;
 using cosock::testing::datagram_traits;
+using cosock::testing::faulty_datagram_socket;
 using cosock::testing::memory_datagram_pair;
 using test::is;
 using namespace std::chrono_literals;
@@ -55,6 +57,27 @@ auto pair_of() -> task<datagram_pair<typename Kind::socket::endpoint_type>> {
   Kind::make_room(other);
   co_return std::pair(std::move(one), std::move(other));
 }
+/// The same behind a faulty socket without a fault.
+template <class Kind>
+auto faulty_pair_of() -> task<datagram_pair<typename Kind::socket::endpoint_type>> {
+  using endpoint = typename Kind::socket::endpoint_type;
+  const auto wrap = [] {
+    auto socket = Kind::make();
+    Kind::make_room(socket);
+    const endpoint at = socket.local_endpoint();
+    return std::pair(std::make_unique<faulty_datagram_socket<endpoint>>(std::move(socket)), at);
+  };
+  auto [one, one_at] = wrap();
+  auto [other, other_at] = wrap();
+  co_return datagram_pair<endpoint>(std::move(one), std::move(other), one_at, other_at);
+}
+template <class Kind>
+bool register_faulty(const char* name) {
+  using endpoint = typename Kind::socket::endpoint_type;
+  // A custom_datagram_socket takes so many buffers.
+  register_checks<endpoint>(name, datagram_maker<endpoint>(faulty_pair_of<Kind>), {.buffers = 64});
+  return true;
+}
 template <class Kind>
 bool register_kind(const char* name) {
   using endpoint = typename Kind::socket::endpoint_type;
@@ -70,6 +93,9 @@ const bool registered[] = {
     register_kind<udp_no_offload>("udp_without_offload"),
     register_kind<local_abstract>("local_abstract"),
     register_kind<local_path>("local_path"),
+    register_faulty<udp_v4>("faulty_udp_v4"),
+    register_faulty<udp_offload>("faulty_udp_with_offload"),
+    register_faulty<local_abstract>("faulty_local"),
 };
 const bool registered_memory = [] {
   const auto make = []() -> task<datagram_pair<cosock::endpoint>> {

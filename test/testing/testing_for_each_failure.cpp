@@ -9,6 +9,7 @@
 #include <cosock/reader.hpp>
 #include <cosock/sync.hpp>
 #include <cosock/testing/allocation_failures.hpp>
+#include <cosock/testing/faulty.hpp>
 #include <cosock/testing/memory_stream.hpp>
 #include <cosock/when.hpp>
 
@@ -86,6 +87,19 @@ BOOST_AUTO_TEST_CASE(each_operation_fails_once_in_each_way) {
   BOOST_TEST(runs.ends == runs.operations);
   BOOST_TEST(runs.cancellations >= 3u);
   BOOST_TEST(runs.allocations >= 5u);
+}
+
+/// An operation that may fail becomes ready during its first attempt, which the stream above must not miss.
+BOOST_AUTO_TEST_CASE(operations_fail_below_a_faulty_stream_too) {
+  const test::alarm_clock guard;
+  const failure_counts runs = for_each_failure([](fault_points& points) -> task<> {
+    auto [a, b] = memory_pair();
+    cosock::testing::faulty server(points.wrap(std::move(a)), {.send = {.piece = 3}});
+    co_await b.send("what?\n");
+    co_await answer(server);
+  });
+  BOOST_TEST(runs.operations > 2u);
+  BOOST_TEST(runs.errors == runs.operations);
 }
 
 BOOST_AUTO_TEST_CASE(a_fault_is_reported_with_its_step_and_how_to_repeat_it) {

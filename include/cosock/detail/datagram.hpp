@@ -10,6 +10,14 @@
 namespace cosock {
 namespace detail {
 
+/// Access to the object of a socket, for operations of the library.
+struct datagram_access {
+  template <class Endpoint>
+  static io_object* object_of(const basic_datagram_socket<Endpoint>& s) noexcept {
+    return s.object_;
+  }
+};
+
 template <>
 struct COSOCK_API sockaddr_traits<endpoint> {
   static const sockaddr_codec codec;

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <cosock/custom_stream.hpp>
+#include <cosock/stream.hpp>
 
 #include <cstddef>
 #include <memory>
@@ -13,7 +13,8 @@ namespace cosock::testing {
 
 namespace detail {
 class memory_connection;
-}
+class memory_end;
+}  // namespace detail
 
 /// How memory_pair() connects two streams.
 struct memory_options {
@@ -30,13 +31,17 @@ struct memory_options {
 ///
 /// Belongs to one loop. May be moved while operations are pending. Sending and receiving allocate
 /// nothing.
-class COSOCK_API memory_stream final : public custom_stream {
+class COSOCK_API memory_stream final : public byte_stream {
  public:
   memory_stream(memory_stream&& other) noexcept;
   /// Closes this stream before.
   memory_stream& operator=(memory_stream&& other) noexcept;
   ~memory_stream() override;
 
+  /// Ends the sending direction, as byte_stream::shutdown_send().
+  void shutdown_send() override;
+  /// Closes the stream, as byte_stream::close(): the peer receives what was sent before, then the end.
+  void close() noexcept override;
   /// Closes the stream with a reset: the peer receives what was sent before, then connection_reset.
   void abort() noexcept;
   /// The bytes that were received from the peer and wait for receive(); 0 if the stream is closed.
@@ -44,19 +49,9 @@ class COSOCK_API memory_stream final : public custom_stream {
 
  private:
   friend class detail::memory_connection;
-  memory_stream(std::shared_ptr<detail::memory_connection> connection, int side);
+  explicit memory_stream(std::shared_ptr<detail::memory_end> end) noexcept;
 
-  std::size_t do_receive(std::span<const mutable_buffer> into,
-                         boost::system::error_code& error) noexcept override;
-  std::size_t do_send(std::span<const const_buffer> from,
-                      boost::system::error_code& error) noexcept override;
-  void do_shutdown_send(boost::system::error_code& error) noexcept override;
-  bool can_receive() noexcept override;
-  bool can_send() noexcept override;
-  void on_close() noexcept override;
-
-  std::shared_ptr<detail::memory_connection> connection_;  // null: moved from
-  int side_;
+  std::shared_ptr<detail::memory_end> end_;  // null: moved from
 };
 
 /// Returns two connected streams on the running loop. Throws std::invalid_argument for a `room` or
