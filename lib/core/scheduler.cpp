@@ -51,13 +51,23 @@ step awaited_operation::yield() noexcept {
 bool loop_handle::post(loop_message& m) noexcept {
   const std::lock_guard lock(mutex_);
   if (!scheduler_) return false;
-  m.next_message_ = nullptr;
-  (first_ ? last_->next_message_ : first_) = &m;
-  last_ = &m;
-  has_messages_.store(true, std::memory_order_relaxed);
+  loop_message* before = newest_.load(std::memory_order_relaxed);
+  do m.next_message_ = before;
+  while (!newest_.compare_exchange_weak(before, &m, std::memory_order_release,
+                                        std::memory_order_relaxed));
   // With the mutex held, so that the loop cannot be destroyed meanwhile.
   scheduler_->reactor_.wake();
   return true;
+}
+
+loop_message* loop_handle::take_messages() noexcept {
+  loop_message* newest = newest_.exchange(nullptr, std::memory_order_acquire);
+  loop_message* first = nullptr;
+  while (newest) {
+    loop_message* const before = std::exchange(newest->next_message_, first);
+    first = std::exchange(newest, before);
+  }
+  return first;
 }
 
 bool loop_handle::is_of(const loop_state& loop) const noexcept {
@@ -67,13 +77,11 @@ bool loop_handle::is_of(const loop_state& loop) const noexcept {
 
 /// Returns the number of messages. If a message throws, those behind it stay for the next turn.
 int scheduler::deliver_messages() {
-  if (handle_->has_messages_.load(std::memory_order_relaxed)) {
-    const std::lock_guard lock(handle_->mutex_);
-    handle_->has_messages_.store(false, std::memory_order_relaxed);
+  if (handle_->has_messages()) {
     // Behind those that an exception left here.
     loop_message** end = &messages_;
     while (*end) end = &(*end)->next_message_;
-    *end = std::exchange(handle_->first_, nullptr);
+    *end = handle_->take_messages();
   }
   int delivered = 0;
   while (loop_message* const first = messages_) {
@@ -117,11 +125,11 @@ void scheduler::end_services() noexcept {
   }
 }
 
-/// No lock: after detach_handle() no thread posts.
+/// After detach_handle(): no thread posts.
 void scheduler::discard_messages() noexcept {
-  for (loop_message** list : {&messages_, &handle_->first_}) {
-    while (loop_message* const first = *list) {
-      *list = first->next_message_;
+  for (loop_message* list : {std::exchange(messages_, nullptr), handle_->take_messages()}) {
+    while (loop_message* const first = list) {
+      list = first->next_message_;
       first->discard();
     }
   }

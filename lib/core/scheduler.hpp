@@ -38,11 +38,13 @@ class loop_handle {
   scheduler* scheduler_ = nullptr;  // null: the loop is gone
 
  private:
-  loop_message* first_ = nullptr;
-  loop_message* last_ = nullptr;
-  // Saves the mutex in turns without messages. Relaxed: the mutex orders the messages themselves,
-  // and wake() makes the loop look again.
-  std::atomic<bool> has_messages_ = false;
+  /// For the loop, without the mutex: a sender that has woken it may hold the mutex still. In the order in
+  /// which they were posted.
+  loop_message* take_messages() noexcept;
+  // Relaxed: wake() makes the loop look again.
+  bool has_messages() const noexcept { return newest_.load(std::memory_order_relaxed); }
+  // Each points to the one that was posted before.
+  std::atomic<loop_message*> newest_ = nullptr;
 };
 
 /// The owner of a loop that runs inside a context of the program.
@@ -132,7 +134,7 @@ class scheduler : public loop_state {
   /// Whether the next turn would not wait.
   bool has_ready() const noexcept {
     return ready_queue_.following != &ready_queue_ || next_turn_.following != &next_turn_ ||
-           timers_due_ || handle_->has_messages_.load(std::memory_order_relaxed);
+           timers_due_ || handle_->has_messages();
   }
   /// The time at which the next timer needs a turn; INT64_MAX if no turn is needed. Timers that are
   /// due already count as ready, not as a deadline.
