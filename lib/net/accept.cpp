@@ -97,6 +97,24 @@ new_connection accept_tcp(int listening) noexcept {
   return accepted;
 }
 
+bool is_worth_another_accept(int error) noexcept {
+  switch (error) {
+    case EINTR:
+    case ECONNABORTED:
+    case ECONNRESET:
+    case EPROTO:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+    case ETIMEDOUT: return true;
+    default: return false;
+  }
+}
+
 step basic_accept_operation::attempt() {
   auto& from = static_cast<descriptor&>(*object_);  // not target_: the acceptor may have been moved
   connection_source* const source = from.source();
@@ -116,26 +134,17 @@ step basic_accept_operation::attempt() {
       from.maybe_ready[reading] = true;
       return step::pending;
     }
-    switch (errno) {
-      case EAGAIN: from.maybe_ready[reading] = false; return step::pending;
-      // The connection was lost in the backlog; accept(2) says to try again.
-      case EINTR:
-      case ECONNABORTED:
-      case ECONNRESET:
-      case EPROTO:
-      case ENETDOWN:
-      case ENOPROTOOPT:
-      case EHOSTDOWN:
-      case ENONET:
-      case EHOSTUNREACH:
-      case EOPNOTSUPP:
-      case ENETUNREACH:
-      case ETIMEDOUT:
-        if (--from.loop->budget > 0) continue;
-        from.maybe_ready[reading] = true;  // tries again in the next turn: there may be many
-        return step::pending;
-      default: failure_ = system_failure(errno); return step::done;
+    if (errno == EAGAIN) {
+      from.maybe_ready[reading] = false;
+      return step::pending;
     }
+    if (!is_worth_another_accept(errno)) {
+      failure_ = system_failure(errno);
+      return step::done;
+    }
+    if (--from.loop->budget > 0) continue;
+    from.maybe_ready[reading] = true;  // tries again in the next turn: there may be many
+    return step::pending;
   }
 }
 

@@ -42,6 +42,10 @@ struct new_connection {
 /// that fails; errno says why.
 new_connection accept_tcp(int listening) noexcept;
 
+/// Whether this error of accept(2) is about one connection, which was lost in the backlog, or a signal:
+/// the next call may succeed.
+bool is_worth_another_accept(int error) noexcept;
+
 /// The connections that other loops pass to an acceptor, and the decision about its own.
 class connection_source {
  public:

@@ -206,7 +206,7 @@ void spread_listener::deal_backlog() noexcept {
     }
     new_connection what = accept_tcp(fd());
     if (what.fd < 0) {
-      if (errno == EINTR || errno == ECONNABORTED) continue;
+      if (is_worth_another_accept(errno)) continue;
       own_->has_backlog = errno != EAGAIN;
       return;
     }
