@@ -122,6 +122,10 @@ step basic_accept_operation::attempt() {
     new_connection next;
     if (source) next = source->take_passed();
     if (next.fd >= 0) return open(next);
+    if (source && !source->has_backlog) {
+      from.maybe_ready[reading] = false;
+      return step::pending;
+    }
     if (kind_ == fd_kind::tcp) {
       next = accept_tcp(from.fd());
     } else {
@@ -136,6 +140,7 @@ step basic_accept_operation::attempt() {
     }
     if (errno == EAGAIN) {
       from.maybe_ready[reading] = false;
+      if (source) source->has_backlog = false;
       return step::pending;
     }
     if (!is_worth_another_accept(errno)) {

@@ -57,6 +57,10 @@ class connection_source {
   /// another loop.
   virtual bool keep(new_connection&) noexcept = 0;
 
+  /// Whether the socket of the acceptor may have a connection. If not, accept() takes only those that
+  /// were passed, without a system call.
+  bool has_backlog = true;
+
  protected:
   ~connection_source() = default;
 };

@@ -41,11 +41,12 @@ class spread_group : public std::enable_shared_from_this<spread_group> {
   /// acceptor is not open.
   template <class Release>
   bool pass_to(unsigned index, const endpoint& peer, Release release) {
-    const std::lock_guard lock(mutex_);
+    access locked(*this);
     if (!slots_[index].loop) return false;
     slots_[index].passed.emplace_back();  // first, because it may throw
     slots_[index].passed.back() = {release(), peer, slots_[index].count};
-    return was_passed(slots_[index]);
+    was_passed(slots_[index], locked);
+    return true;
   }
 
  private:
@@ -63,13 +64,31 @@ class spread_group : public std::enable_shared_from_this<spread_group> {
     std::atomic<bool> accepts = false;
     bool has_backlog = false;              // no loop accepted when it looked
     std::shared_ptr<spread_group> keeper;  // while the message is on its way
+    // Between wake() and the end of the access.
+    std::shared_ptr<loop_handle> woken;
+    slot* next_woken = nullptr;
+  };
+  /// Holds the mutex. Messages are sent after it is unlocked, so that a loop that wakes up at once does
+  /// not have to wait for it.
+  class access {
+   public:
+    explicit access(spread_group& group) noexcept : group_(group), lock_(group.mutex_) {}
+    ~access();
+    access(const access&) = delete;
+    /// Sends the message of the slot, unless it is on its way.
+    void wake(slot&) noexcept;
+
+   private:
+    spread_group& group_;
+    std::unique_lock<std::mutex> lock_;
+    slot* woken_ = nullptr;
   };
 
+  // With the mutex:
   slot* fewest() noexcept;
-  bool was_passed(slot&) noexcept;
-  bool wake(slot&) noexcept;
-  bool deal(new_connection&) noexcept;
-  void deal_passed(slot&) noexcept;
+  void was_passed(slot&, access&) noexcept;
+  bool deal(new_connection&, access&) noexcept;
+  void deal_passed(slot&, access&) noexcept;
   void close_homeless() noexcept;
 
   std::mutex mutex_;
