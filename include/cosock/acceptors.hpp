@@ -69,7 +69,7 @@ class COSOCK_API tcp_acceptors {
   /// the sockets (hand_over.hpp).
   [[nodiscard]] static tcp_acceptors adopt(std::vector<unique_descriptor> sockets,
                                            std::optional<unsigned> n = std::nullopt,
-                                           spread how = spread::kernel);
+                                           spread how = spread::even);
 
   /// Returns the acceptor with this index, for the loop that runs on this thread. Each can be taken
   /// once. Throws std::logic_error if no loop runs, or if `index` is not below size() or was taken

@@ -53,15 +53,35 @@ step basic_accept_operation::start(std::coroutine_handle<> awaiting, cancel_node
   return launch(target_, reading);
 }
 
-bool basic_accept_operation::accept_now() {
+void basic_accept_operation::require_no_other() const {
   if (!target_ || !target_->loop) raise(closed_failure());
   if (target_->waiter[reading]) raise(own_failure(error::busy));
+}
+
+bool basic_accept_operation::accept_now() {
+  require_no_other();
   begin_accept(target_);
+  // Asks the system, also if the loop has not seen the event.
+  if (connection_source* const source = descriptor_of(target_)->source())
+    source->has_backlog = true;
   object_ = target_;
   const step reached = attempt();
   object_ = nullptr;
   if (failure_) raise(failure_);
   return reached == step::done;
+}
+
+bool basic_accept_operation::accept_rest() {
+  require_no_other();
+  connection_source* const source = descriptor_of(target_)->source();
+  if (!source) return false;
+  new_connection next = source->take_rest();
+  if (next.fd < 0) return false;
+  object_ = target_;
+  open(next);
+  object_ = nullptr;
+  if (failure_) raise(failure_);
+  return true;
 }
 
 step basic_accept_operation::open(new_connection& made) noexcept {

@@ -53,6 +53,9 @@ class connection_source {
   virtual void begin_accept() noexcept = 0;
   /// A connection that another loop has passed; without descriptor if there is none.
   virtual new_connection take_passed() noexcept = 0;
+  /// The same, for an acceptor that is about to close: no loop passes a connection from now on, until an
+  /// accept begins.
+  virtual new_connection take_rest() noexcept = 0;
   /// Whether a connection that was accepted stays here; it is counted then. False: it was passed to
   /// another loop.
   virtual bool keep(new_connection&) noexcept = 0;

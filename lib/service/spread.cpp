@@ -136,6 +136,7 @@ void spread_listener::begin_accept() noexcept {
     return;
   spread_group::access locked(*group_);
   own_->accepts = true;
+  own_->is_ending = false;
   if (group_->has_homeless_ || own_->has_passed) maybe_ready[reading] = true;
   for (spread_group::slot& s : group_->slots_)
     if (std::exchange(s.has_backlog, false)) {
@@ -146,24 +147,39 @@ void spread_listener::begin_accept() noexcept {
     }
 }
 
+new_connection spread_group::take_passed(slot& to) noexcept {
+  if (to.passed.empty()) return {};
+  const new_connection taken = to.passed.front();
+  to.passed.pop_front();
+  to.has_passed = !to.passed.empty();
+  return taken;
+}
+
+new_connection spread_group::take_homeless(slot& to) noexcept {
+  if (homeless_.empty()) return {};
+  new_connection taken = homeless_.front();
+  homeless_.pop_front();
+  has_homeless_ = !homeless_.empty();
+  taken.count = to.count;
+  taken.count->add();
+  return taken;
+}
+
 new_connection spread_listener::take_passed() noexcept {
-  new_connection taken;
   if (!own_->has_passed.load(std::memory_order_relaxed) &&
       !group_->has_homeless_.load(std::memory_order_relaxed))
-    return taken;
+    return {};
   const std::lock_guard lock(group_->mutex_);
-  if (!own_->passed.empty()) {
-    taken = own_->passed.front();
-    own_->passed.pop_front();
-    own_->has_passed = !own_->passed.empty();
-  } else if (!group_->homeless_.empty()) {
-    taken = group_->homeless_.front();
-    group_->homeless_.pop_front();
-    group_->has_homeless_ = !group_->homeless_.empty();
-    taken.count = own_->count;
-    taken.count->add();
-  }
-  return taken;
+  const new_connection taken = group_->take_passed(*own_);
+  return taken.fd >= 0 ? taken : group_->take_homeless(*own_);
+}
+
+new_connection spread_listener::take_rest() noexcept {
+  const std::lock_guard lock(group_->mutex_);
+  own_->accepts = false;
+  own_->is_ending = true;
+  const new_connection taken = group_->take_passed(*own_);
+  return taken.fd >= 0 || group_->fewest() ? taken : group_->take_homeless(*own_);
 }
 
 /// Without the mutex if it stays: two loops that decide at the same time may be wrong by one.
