@@ -4,7 +4,11 @@
 // Connections a second of a server on several loops, with spread::kernel and spread::even in turn, in
 // one process: blocking clients connect, send a byte, receive it and close.
 //
-//   accept_rate LOOPS CLIENTS SECONDS ROUNDS      prints one line a round, and the median ratio
+//   accept_rate LOOPS CLIENTS SECONDS ROUNDS [even|kernel]
+//
+// Prints one line a round, and the median ratios: of the rates, and of the processor times of a
+// connection, which vary less on a machine that does other work too. With a name, measures that spread
+// alone.
 
 #include <cosock/acceptors.hpp>
 #include <cosock/loops.hpp>
@@ -14,6 +18,7 @@
 #include <cosock/when.hpp>
 
 #include <arpa/inet.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,6 +27,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -56,11 +62,27 @@ void connect_until(const std::atomic<bool>& stop, std::uint16_t port,
   }
 }
 
-double measure(cosock::spread how, unsigned loops, unsigned clients, double seconds) {
+/// Of this process, with its clients.
+double processor_seconds() {
+  rusage used;
+  ::getrusage(RUSAGE_SELF, &used);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
+  return seconds(used.ru_utime) + seconds(used.ru_stime);
+}
+
+struct result {
+  double rate;          // connections a second
+  double microseconds;  // of processor time, for one connection
+};
+
+result measure(cosock::spread how, unsigned loops, unsigned clients, double seconds) {
   cosock::tcp_acceptors acceptors({cosock::address::loopback_v4(), 0}, loops, {}, how);
   std::atomic<bool> stop = false;
   std::atomic<std::uint64_t> connections = 0;
   std::uint64_t counted = 0;
+  double used = 0;
   const auto serve = [&](unsigned index) -> cosock::task<> {
     cosock::tcp_acceptor acceptor = acceptors.acceptor(index);
     co_await cosock::serve(acceptor, echo_byte, {.max_reports = 0});
@@ -72,8 +94,10 @@ double measure(cosock::spread how, unsigned loops, unsigned clients, double seco
           [&] { connect_until(stop, acceptors.local_endpoint().port(), connections); });
     co_await cosock::sleep_for(std::chrono::milliseconds(200));
     const std::uint64_t before = connections;
+    const double used_before = processor_seconds();
     co_await cosock::sleep_for(std::chrono::duration<double>(seconds));
     counted = connections - before;
+    used = processor_seconds() - used_before;
     stop = true;
     while (std::any_of(threads.begin(), threads.end(), [](std::thread& t) { return t.joinable(); }))
       for (std::thread& t : threads) t.join();
@@ -82,24 +106,44 @@ double measure(cosock::spread how, unsigned loops, unsigned clients, double seco
     co_await cosock::when_any(cosock::run_loops(loops, serve), count());
   }(serve, count, loops));
   if (status != 0) std::exit(status);
-  return static_cast<double>(counted) / seconds;
+  const auto n = static_cast<double>(counted);
+  return {n / seconds, used * 1e6 / n};
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
 }
 
 int main(int argc, char** argv) {
-  if (argc != 5) return cosock::usage_error("usage: accept_rate LOOPS CLIENTS SECONDS ROUNDS");
+  if (argc != 5 && argc != 6)
+    return cosock::usage_error("usage: accept_rate LOOPS CLIENTS SECONDS ROUNDS [even|kernel]");
   const auto loops = static_cast<unsigned>(std::atoi(argv[1]));
   const auto clients = static_cast<unsigned>(std::atoi(argv[2]));
-  std::vector<double> ratios;
-  for (int round = 0; round != std::atoi(argv[4]); ++round) {
-    double rate[2];
+  const double seconds = std::atof(argv[3]);
+  const int rounds = std::atoi(argv[4]);
+  if (argc == 6) {
+    const bool even = argv[5] == std::string_view("even");
+    for (int round = 0; round != rounds; ++round) {
+      const result got =
+          measure(even ? cosock::spread::even : cosock::spread::kernel, loops, clients, seconds);
+      std::printf("%s %.0f/s %.1f us\n", argv[5], got.rate, got.microseconds);
+    }
+    return 0;
+  }
+  std::vector<double> rates, times;
+  for (int round = 0; round != rounds; ++round) {
+    result got[2];
     for (int i = 0; i != 2; ++i) {
       const bool even = (i ^ round) & 1;  // each is first in turn
-      rate[even] = measure(even ? cosock::spread::even : cosock::spread::kernel, loops, clients,
-                           std::atof(argv[3]));
+      got[even] =
+          measure(even ? cosock::spread::even : cosock::spread::kernel, loops, clients, seconds);
     }
-    ratios.push_back(rate[1] / rate[0]);
-    std::printf("kernel %.0f/s  even %.0f/s  ratio %.3f\n", rate[0], rate[1], ratios.back());
+    rates.push_back(got[1].rate / got[0].rate);
+    times.push_back(got[0].microseconds / got[1].microseconds);
+    std::printf("kernel %.0f/s %.1f us  even %.0f/s %.1f us  ratio %.3f, of times %.3f\n",
+                got[0].rate, got[0].microseconds, got[1].rate, got[1].microseconds, rates.back(),
+                times.back());
   }
-  std::sort(ratios.begin(), ratios.end());
-  std::printf("median ratio %.3f\n", ratios[ratios.size() / 2]);
+  std::printf("median ratio %.3f, of times %.3f\n", median(rates), median(times));
 }

@@ -42,9 +42,7 @@ cosock::task<> echo(cosock::tcp_socket& client) {
 /// The sockets that were passed to this process, or new ones.
 cosock::tcp_acceptors open_sockets(const settings& how) {
   cosock::inherited_sockets inherited;
-  // Connections that nobody has accepted stay in the queues, for the next process.
-  if (inherited.is_empty())
-    return cosock::tcp_acceptors(how.endpoint, how.loops, {}, cosock::spread::kernel);
+  if (inherited.is_empty()) return cosock::tcp_acceptors(how.endpoint, how.loops);
   return inherited.take<cosock::tcp_acceptors>(inherited.name(0), how.loops);
 }
 

@@ -48,6 +48,12 @@ enum class spread : unsigned char {
 /// its socket go to the others, and if no loop accepts, they wait. The same happens to the connections that
 /// wait at an acceptor when it closes, or when its loop ends. With the other kinds of spread, a loop that does not
 /// accept keeps its connections waiting, and those that wait at an acceptor when it closes are reset.
+///
+/// When the last acceptor closes, two kinds of connections may be left. Those that a loop has passed to
+/// another one are closed, unless they are accepted before: tcp_acceptor::accept_rest(), which serve()
+/// calls. Those in the queues of the system are reset, unless another process has the sockets, for example after
+/// hand_over(): they stay for it. So a hand-over to a new process loses no connection if each loop serves with
+/// serve(), or calls accept_rest().
 class COSOCK_API tcp_acceptors {
  public:
   /// Binds `n` sockets; without `n`, as many as usable_cores(). With port 0 the system picks one port
@@ -64,12 +70,10 @@ class COSOCK_API tcp_acceptors {
   /// loops; without `n`, for as many as usable_cores(), and at least one for each socket. Loops for which
   /// there is no socket share one. Owns the descriptors, also if this throws, and makes them non-blocking
   /// and close-on-exec. Throws as tcp_acceptor::adopt() does; std::invalid_argument for no socket, for
-  /// fewer loops than sockets, or for more than max_loops; system_error as the constructor. With
-  /// spread::even, connections that wait when the last acceptor closes are reset, also if another process has
-  /// the sockets (hand_over.hpp).
+  /// fewer loops than sockets, or for more than max_loops; system_error as the constructor.
   [[nodiscard]] static tcp_acceptors adopt(std::vector<unique_descriptor> sockets,
                                            std::optional<unsigned> n = std::nullopt,
-                                           spread how = spread::kernel);
+                                           spread how = spread::even);
 
   /// Returns the acceptor with this index, for the loop that runs on this thread. Each can be taken
   /// once. Throws std::logic_error if no loop runs, or if `index` is not below size() or was taken
@@ -92,8 +96,9 @@ class COSOCK_API tcp_acceptors {
   /// not accept, one of the others does.
   ///
   /// Returns true if the connection is on its way; false, and leaves the socket unchanged, if it is closed or
-  /// if that acceptor is closed or was not taken. Throws std::logic_error if `index` is not below size(),
-  /// or if the spread is not spread::even; system_error for a socket whose peer is not known.
+  /// if that acceptor is closed, ends (tcp_acceptor::accept_rest()), or was not taken. Throws
+  /// std::logic_error if `index` is not below size(), or if the spread is not spread::even; system_error
+  /// for a socket whose peer is not known.
   [[nodiscard]] bool move_to(unsigned index, tcp_socket& socket);
 
  private:

@@ -46,8 +46,7 @@ class COSOCK_API passed_sockets {
   void add(std::string_view name, const descriptor_handle<Interface>& socket) {
     add(name, socket.native_handle(), socket.object_);
   }
-  /// Adds each acceptor that was not taken yet. Without loss only with spread::kernel or spread::cpu:
-  /// spread::even takes connections out of the queues that the new process serves. Throws as above; std::logic_error if all were taken.
+  /// Adds each acceptor that was not taken yet. Throws as above; std::logic_error if all were taken.
   void add(std::string_view name, const tcp_acceptors& sockets);
   /// Adds the one socket of these acceptors, of which the first must not be taken yet. Throws as above.
   template <class Socket>
@@ -80,7 +79,8 @@ struct hand_over_options {
 
 /// Starts a new process that takes over the sockets, and waits until it is ready to serve. Returns its
 /// process id. From then on both processes serve, so the caller stops its own acceptors, and its
-/// connections have their drain (server_handle::stop()): no connection is refused or reset. The new
+/// connections have their drain (server_handle::stop()): no connection is refused or reset. A program that
+/// accepts without serve() calls tcp_acceptor::accept_rest() before it closes acceptors of several loops. The new
 /// process has the same open sockets, not only the same ports, so connections that wait in a backlog
 /// are served too. It takes them with inherited_sockets (inherited.hpp), and says with notify_ready()
 /// (notify.hpp) that it is ready. Other implementations of sd_listen_fds(3) and sd_notify(3) can do the

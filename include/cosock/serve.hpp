@@ -163,7 +163,8 @@ task<> serve_alone(Acceptor& acceptor, Handler handler, serve_options options) {
 ///
 /// server_handle::stop(), or the cancellation of the scope, stops the server: the acceptor closes
 /// at once, the handlers may continue for `drain`, and are then cancelled and awaited. After stop()
-/// it returns; after a cancellation it throws `error::cancelled`.
+/// it returns; after a cancellation it throws `error::cancelled`. Connections that other loops have passed to
+/// the acceptor are served too (tcp_acceptor::accept_rest()), also beyond `max_connections`.
 ///
 /// An error of accept() that concerns one connection (ECONNABORTED, EPROTO, ECONNRESET, ETIMEDOUT
 /// and the other network errors of accept(2)) is skipped. After a temporary error, for example if
@@ -178,7 +179,7 @@ task<> serve_alone(Acceptor& acceptor, Handler handler, serve_options options) {
 ///
 /// `acceptor` must outlive the `co_await`. It may have any type with accept() and close() as in
 /// tcp_acceptor, and with set_backlog() if the option `backlog` is used (std::logic_error
-/// otherwise).
+/// otherwise). If it has accept_rest() as in tcp_acceptor, that is called before close().
 template <class Acceptor, class Handler>
 task<> serve(Acceptor& acceptor, Handler&& handler, server_handle& handle,
              serve_options options = {}) {

@@ -123,6 +123,18 @@ class COSOCK_API tcp_acceptor final : public basic_acceptor<endpoint> {
     return detail::try_accept<tcp_socket>(object_);
   }
 
+  /// Ends accepting in order, before the acceptor is closed: returns a connection that other loops have
+  /// passed to this one (tcp_acceptors, spread::even) and no accept() has returned; empty if there is no
+  /// other. Takes none from the queue of the system. From the first call on, until accept() or try_accept() is
+  /// called, other loops pass no connection to this one. So a program calls it until it is empty, and serves
+  /// what it returns: serve() does. For other acceptors it is always empty. Errors as for
+  /// try_accept(). No cancellation point.
+  [[nodiscard]] std::optional<tcp_socket> accept_rest() {
+    detail::accept_operation<tcp_socket> op(object_);
+    if (!op.accept_rest()) return std::nullopt;
+    return op.result();
+  }
+
  private:
   friend class tcp_acceptors;
   using basic_acceptor::basic_acceptor;

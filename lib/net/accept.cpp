@@ -53,15 +53,35 @@ step basic_accept_operation::start(std::coroutine_handle<> awaiting, cancel_node
   return launch(target_, reading);
 }
 
-bool basic_accept_operation::accept_now() {
+void basic_accept_operation::require_no_other() const {
   if (!target_ || !target_->loop) raise(closed_failure());
   if (target_->waiter[reading]) raise(own_failure(error::busy));
+}
+
+bool basic_accept_operation::accept_now() {
+  require_no_other();
   begin_accept(target_);
+  // Asks the system, also if the loop has not seen the event.
+  if (connection_source* const source = descriptor_of(target_)->source())
+    source->has_backlog = true;
   object_ = target_;
   const step reached = attempt();
   object_ = nullptr;
   if (failure_) raise(failure_);
   return reached == step::done;
+}
+
+bool basic_accept_operation::accept_rest() {
+  require_no_other();
+  connection_source* const source = descriptor_of(target_)->source();
+  if (!source) return false;
+  new_connection next = source->take_rest();
+  if (next.fd < 0) return false;
+  object_ = target_;
+  open(next);
+  object_ = nullptr;
+  if (failure_) raise(failure_);
+  return true;
 }
 
 step basic_accept_operation::open(new_connection& made) noexcept {
@@ -97,6 +117,24 @@ new_connection accept_tcp(int listening) noexcept {
   return accepted;
 }
 
+bool is_worth_another_accept(int error) noexcept {
+  switch (error) {
+    case EINTR:
+    case ECONNABORTED:
+    case ECONNRESET:
+    case EPROTO:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+    case ETIMEDOUT: return true;
+    default: return false;
+  }
+}
+
 step basic_accept_operation::attempt() {
   auto& from = static_cast<descriptor&>(*object_);  // not target_: the acceptor may have been moved
   connection_source* const source = from.source();
@@ -104,6 +142,10 @@ step basic_accept_operation::attempt() {
     new_connection next;
     if (source) next = source->take_passed();
     if (next.fd >= 0) return open(next);
+    if (source && !source->has_backlog) {
+      from.maybe_ready[reading] = false;
+      return step::pending;
+    }
     if (kind_ == fd_kind::tcp) {
       next = accept_tcp(from.fd());
     } else {
@@ -116,26 +158,18 @@ step basic_accept_operation::attempt() {
       from.maybe_ready[reading] = true;
       return step::pending;
     }
-    switch (errno) {
-      case EAGAIN: from.maybe_ready[reading] = false; return step::pending;
-      // The connection was lost in the backlog; accept(2) says to try again.
-      case EINTR:
-      case ECONNABORTED:
-      case ECONNRESET:
-      case EPROTO:
-      case ENETDOWN:
-      case ENOPROTOOPT:
-      case EHOSTDOWN:
-      case ENONET:
-      case EHOSTUNREACH:
-      case EOPNOTSUPP:
-      case ENETUNREACH:
-      case ETIMEDOUT:
-        if (--from.loop->budget > 0) continue;
-        from.maybe_ready[reading] = true;  // tries again in the next turn: there may be many
-        return step::pending;
-      default: failure_ = system_failure(errno); return step::done;
+    if (errno == EAGAIN) {
+      from.maybe_ready[reading] = false;
+      if (source) source->has_backlog = false;
+      return step::pending;
     }
+    if (!is_worth_another_accept(errno)) {
+      failure_ = system_failure(errno);
+      return step::done;
+    }
+    if (--from.loop->budget > 0) continue;
+    from.maybe_ready[reading] = true;  // tries again in the next turn: there may be many
+    return step::pending;
   }
 }
 

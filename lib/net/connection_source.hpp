@@ -42,6 +42,10 @@ struct new_connection {
 /// that fails; errno says why.
 new_connection accept_tcp(int listening) noexcept;
 
+/// Whether this error of accept(2) is about one connection, which was lost in the backlog, or a signal:
+/// the next call may succeed.
+bool is_worth_another_accept(int error) noexcept;
+
 /// The connections that other loops pass to an acceptor, and the decision about its own.
 class connection_source {
  public:
@@ -49,9 +53,16 @@ class connection_source {
   virtual void begin_accept() noexcept = 0;
   /// A connection that another loop has passed; without descriptor if there is none.
   virtual new_connection take_passed() noexcept = 0;
+  /// The same, for an acceptor that is about to close: no loop passes a connection from now on, until an
+  /// accept begins.
+  virtual new_connection take_rest() noexcept = 0;
   /// Whether a connection that was accepted stays here; it is counted then. False: it was passed to
   /// another loop.
   virtual bool keep(new_connection&) noexcept = 0;
+
+  /// Whether the socket of the acceptor may have a connection. If not, accept() takes only those that
+  /// were passed, without a system call.
+  bool has_backlog = true;
 
  protected:
   ~connection_source() = default;

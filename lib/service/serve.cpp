@@ -257,18 +257,21 @@ task<> serve_state::accept_and_drain() {
   std::exception_ptr failed;  // the acceptor
   try {
     co_await connections_.run(with_nursery([&](nursery& handlers) -> task<> {
-      try {
+      {
         // Before the drain, however accepting ends: clients must not wait in a backlog that is not
         // served.
         struct closing {
           serve_state& server;
           ~closing() { server.close(); }
         } const at_end{*this};
-        co_await accepting_.run(accept_all(handlers));
-      } catch (...) {
-        const bool stopped =
-            accepting_.is_cancelled() && is_cancelled(failure_of(std::current_exception()));
-        if (!stopped) failed = std::current_exception();
+        try {
+          co_await accepting_.run(accept_all(handlers));
+        } catch (...) {
+          const bool stopped =
+              accepting_.is_cancelled() && is_cancelled(failure_of(std::current_exception()));
+          if (!stopped) failed = std::current_exception();
+        }
+        accept_all_rest(handlers);
       }
       handle_.draining_.set();
       // The body of the nursery ends here; the nursery waits for the handlers until this deadline.
@@ -279,6 +282,20 @@ task<> serve_state::accept_and_drain() {
   }
   if (handle_.counters_.cut != 0 && options_.drain.count() > 0) report_cut();
   if (failed) std::rethrow_exception(failed);
+}
+
+/// Connections beyond max_connections are served too: they have their descriptors already.
+void serve_state::accept_all_rest(nursery& handlers) noexcept {
+  for (bool some = true; some;) {
+    try {
+      some = accept_rest(handlers);
+    } catch (const boost::system::system_error& e) {
+      some = kind_of_accept_error(e.code()) != accept_error_kind::acceptor;
+      if (some) accept_failed(e.code().value());
+    } catch (...) {
+      accept_failed(ENOMEM);
+    }
+  }
 }
 
 task<> serve_state::accept_all(nursery& handlers) {

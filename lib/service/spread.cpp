@@ -37,7 +37,7 @@ void spread_group::close_rest() noexcept {
   close_homeless();
 }
 
-/// With the mutex. The loop that accepts and has the fewest connections; null if no loop accepts.
+/// The loop that accepts and has the fewest connections; null if no loop accepts.
 spread_group::slot* spread_group::fewest() noexcept {
   slot* best = nullptr;
   for (slot& s : slots_)
@@ -45,28 +45,36 @@ spread_group::slot* spread_group::fewest() noexcept {
   return best;
 }
 
-/// With the mutex: sends the message of the slot. False if its loop is ending.
-bool spread_group::wake(slot& to) noexcept {
-  if (to.keeper) return true;
-  to.keeper = shared_from_this();
-  if (to.loop->post(to)) return true;
-  to.keeper.reset();
-  to.accepts = false;
-  return false;
+void spread_group::access::wake(slot& to) noexcept {
+  if (to.keeper) return;
+  to.keeper = group_.shared_from_this();
+  to.woken = to.loop;
+  to.next_woken = std::exchange(woken_, &to);
 }
 
-/// With the mutex, after a connection was queued. If the loop is ending, its listener deals the queue
-/// when it closes.
-bool spread_group::was_passed(slot& to) noexcept {
+spread_group::access::~access() {
+  lock_.unlock();
+  while (slot* const to = woken_) {
+    // Before the message is sent: when it has arrived, another thread may send it again.
+    woken_ = to->next_woken;
+    const std::shared_ptr<loop_handle> loop = std::move(to->woken);
+    if (loop->post(*to)) continue;
+    // The loop is ending. Its listener deals the queue when it closes.
+    const std::lock_guard lock(group_.mutex_);
+    to->keeper.reset();
+    to->accepts = false;
+  }
+}
+
+/// After a connection was queued.
+void spread_group::was_passed(slot& to, access& locked) noexcept {
   to.count->add();
   to.has_passed = true;
-  wake(to);
-  return true;
+  locked.wake(to);
 }
 
-/// With the mutex: passes the connection to the loop with the fewest. False if there is none, or no
-/// memory.
-bool spread_group::deal(new_connection& what) noexcept {
+/// Passes the connection to the loop with the fewest. False if there is none, or no memory.
+bool spread_group::deal(new_connection& what, access& locked) noexcept {
   slot* const to = fewest();
   if (!to) return false;
   try {
@@ -74,15 +82,16 @@ bool spread_group::deal(new_connection& what) noexcept {
   } catch (...) {
     return false;
   }
-  return was_passed(*to);
+  was_passed(*to, locked);
+  return true;
 }
 
-/// With the mutex: the loop of this slot does not accept them.
-void spread_group::deal_passed(slot& from) noexcept {
+/// The loop of this slot does not accept them.
+void spread_group::deal_passed(slot& from, access& locked) noexcept {
   for (; !from.passed.empty(); from.passed.pop_front()) {
     new_connection& what = from.passed.front();
     what.count->drop();
-    if (deal(what)) continue;
+    if (deal(what, locked)) continue;
     what.count = nullptr;
     try {
       homeless_.push_back(what);
@@ -125,36 +134,52 @@ void spread_listener::begin_accept() noexcept {
   if (own_->accepts.load(std::memory_order_relaxed) &&
       !group_->has_homeless_.load(std::memory_order_relaxed))
     return;
-  const std::lock_guard lock(group_->mutex_);
+  spread_group::access locked(*group_);
   own_->accepts = true;
+  own_->is_ending = false;
   if (group_->has_homeless_ || own_->has_passed) maybe_ready[reading] = true;
   for (spread_group::slot& s : group_->slots_)
     if (std::exchange(s.has_backlog, false)) {
       if (&s == own_)
-        maybe_ready[reading] = true;
+        has_backlog = maybe_ready[reading] = true;
       else if (s.loop)
-        group_->wake(s);
+        locked.wake(s);
     }
 }
 
+new_connection spread_group::take_passed(slot& to) noexcept {
+  if (to.passed.empty()) return {};
+  const new_connection taken = to.passed.front();
+  to.passed.pop_front();
+  to.has_passed = !to.passed.empty();
+  return taken;
+}
+
+new_connection spread_group::take_homeless(slot& to) noexcept {
+  if (homeless_.empty()) return {};
+  new_connection taken = homeless_.front();
+  homeless_.pop_front();
+  has_homeless_ = !homeless_.empty();
+  taken.count = to.count;
+  taken.count->add();
+  return taken;
+}
+
 new_connection spread_listener::take_passed() noexcept {
-  new_connection taken;
   if (!own_->has_passed.load(std::memory_order_relaxed) &&
       !group_->has_homeless_.load(std::memory_order_relaxed))
-    return taken;
+    return {};
   const std::lock_guard lock(group_->mutex_);
-  if (!own_->passed.empty()) {
-    taken = own_->passed.front();
-    own_->passed.pop_front();
-    own_->has_passed = !own_->passed.empty();
-  } else if (!group_->homeless_.empty()) {
-    taken = group_->homeless_.front();
-    group_->homeless_.pop_front();
-    group_->has_homeless_ = !group_->homeless_.empty();
-    taken.count = own_->count;
-    taken.count->add();
-  }
-  return taken;
+  const new_connection taken = group_->take_passed(*own_);
+  return taken.fd >= 0 ? taken : group_->take_homeless(*own_);
+}
+
+new_connection spread_listener::take_rest() noexcept {
+  const std::lock_guard lock(group_->mutex_);
+  own_->accepts = false;
+  own_->is_ending = true;
+  const new_connection taken = group_->take_passed(*own_);
+  return taken.fd >= 0 || group_->fewest() ? taken : group_->take_homeless(*own_);
 }
 
 /// Without the mutex if it stays: two loops that decide at the same time may be wrong by one.
@@ -162,9 +187,9 @@ bool spread_listener::keep(new_connection& what) noexcept {
   const unsigned own = own_->count->get();
   for (const spread_group::slot& s : group_->slots_) {
     if (!s.accepts.load(std::memory_order_relaxed) || s.count->get() >= own) continue;
-    const std::lock_guard lock(group_->mutex_);
+    spread_group::access locked(*group_);
     const spread_group::slot* const to = group_->fewest();
-    if (to && to->count->get() < own_->count->get() && group_->deal(what)) return false;
+    if (to && to->count->get() < own_->count->get() && group_->deal(what, locked)) return false;
     break;
   }
   what.count = own_->count;
@@ -173,10 +198,11 @@ bool spread_listener::keep(new_connection& what) noexcept {
 }
 
 void spread_listener::on_events(unsigned events) noexcept {
+  has_backlog = true;
   descriptor::on_events(events);
   if (waiter[reading] || !group_) return;
-  const std::lock_guard lock(group_->mutex_);
-  group_->wake(*own_);
+  spread_group::access locked(*group_);
+  locked.wake(*own_);
 }
 
 void spread_listener::look() noexcept {
@@ -185,13 +211,13 @@ void spread_listener::look() noexcept {
   // A loop that accepts connection after connection has no accept pending for a moment.
   const bool gives_up = std::exchange(second_look_, !second_look_);
   {
-    const std::lock_guard lock(group_->mutex_);
+    spread_group::access locked(*group_);
     if (!gives_up) {
-      group_->wake(*own_);
+      locked.wake(*own_);
       return;
     }
     own_->accepts = false;
-    group_->deal_passed(*own_);
+    group_->deal_passed(*own_, locked);
   }
   deal_backlog();
 }
@@ -199,30 +225,30 @@ void spread_listener::look() noexcept {
 /// Passes the connections that wait in the socket to the loops that accept.
 void spread_listener::deal_backlog() noexcept {
   for (;;) {
-    const std::lock_guard lock(group_->mutex_);
+    spread_group::access locked(*group_);
     if (!group_->fewest()) {
       own_->has_backlog = true;
       return;
     }
     new_connection what = accept_tcp(fd());
     if (what.fd < 0) {
-      if (errno == EINTR || errno == ECONNABORTED) continue;
+      if (is_worth_another_accept(errno)) continue;
       own_->has_backlog = errno != EAGAIN;
       return;
     }
-    if (!group_->deal(what)) system::close(what.fd);
+    if (!group_->deal(what, locked)) system::close(what.fd);
   }
 }
 
 void spread_listener::on_detach() noexcept {
   if (!group_) return;
   {
-    const std::lock_guard lock(group_->mutex_);
+    spread_group::access locked(*group_);
     own_->listener = nullptr;
     own_->accepts = false;
     own_->has_backlog = false;
     own_->loop.reset();
-    group_->deal_passed(*own_);
+    group_->deal_passed(*own_, locked);
     bool others = group_->untaken_ != 0;
     for (const spread_group::slot& s : group_->slots_) others = others || s.loop;
     if (!others) group_->close_homeless();

@@ -25,6 +25,10 @@ class spread_listener;
 /// the end of its next turn to accept. After that all its connections, also those of its socket, go
 /// to other loops, and it gets no more until it accepts again. If no loop accepts, passed connections
 /// wait in `homeless_`, and those in the sockets stay there.
+///
+/// An acceptor that takes the rest before it closes gets what was passed to its loop, and, if no
+/// other loop accepts, what is homeless. Nothing can reach it afterwards, so if all acceptors do, no connection is
+/// lost that was taken from the sockets.
 class spread_group : public std::enable_shared_from_this<spread_group> {
  public:
   explicit spread_group(unsigned n);
@@ -41,11 +45,12 @@ class spread_group : public std::enable_shared_from_this<spread_group> {
   /// acceptor is not open.
   template <class Release>
   bool pass_to(unsigned index, const endpoint& peer, Release release) {
-    const std::lock_guard lock(mutex_);
-    if (!slots_[index].loop) return false;
+    access locked(*this);
+    if (!slots_[index].loop || slots_[index].is_ending) return false;
     slots_[index].passed.emplace_back();  // first, because it may throw
     slots_[index].passed.back() = {release(), peer, slots_[index].count};
-    return was_passed(slots_[index]);
+    was_passed(slots_[index], locked);
+    return true;
   }
 
  private:
@@ -62,14 +67,35 @@ class spread_group : public std::enable_shared_from_this<spread_group> {
     std::atomic<bool> has_passed = false;
     std::atomic<bool> accepts = false;
     bool has_backlog = false;              // no loop accepted when it looked
+    bool is_ending = false;                // takes the rest, and no accept has begun since
     std::shared_ptr<spread_group> keeper;  // while the message is on its way
+    // Between wake() and the end of the access.
+    std::shared_ptr<loop_handle> woken;
+    slot* next_woken = nullptr;
+  };
+  /// Holds the mutex. Messages are sent after it is unlocked, so that a loop that wakes up at once does
+  /// not have to wait for it.
+  class access {
+   public:
+    explicit access(spread_group& group) noexcept : group_(group), lock_(group.mutex_) {}
+    ~access();
+    access(const access&) = delete;
+    /// Sends the message of the slot, unless it is on its way.
+    void wake(slot&) noexcept;
+
+   private:
+    spread_group& group_;
+    std::unique_lock<std::mutex> lock_;
+    slot* woken_ = nullptr;
   };
 
+  // With the mutex:
   slot* fewest() noexcept;
-  bool was_passed(slot&) noexcept;
-  bool wake(slot&) noexcept;
-  bool deal(new_connection&) noexcept;
-  void deal_passed(slot&) noexcept;
+  void was_passed(slot&, access&) noexcept;
+  bool deal(new_connection&, access&) noexcept;
+  void deal_passed(slot&, access&) noexcept;
+  new_connection take_passed(slot&) noexcept;
+  new_connection take_homeless(slot&) noexcept;
   void close_homeless() noexcept;
 
   std::mutex mutex_;
@@ -96,6 +122,7 @@ class spread_listener final : public descriptor, private connection_source {
   ~spread_listener() override = default;
   void begin_accept() noexcept override;
   new_connection take_passed() noexcept override;
+  new_connection take_rest() noexcept override;
   bool keep(new_connection&) noexcept override;
   void on_events(unsigned) noexcept override;
   void on_detach() noexcept override;

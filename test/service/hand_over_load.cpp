@@ -166,10 +166,10 @@ task<int> run_all(std::string program, std::string loops, int hand_overs) {
   const bool in_order = servers.end();
   std::sort(times.begin(), times.end());
   std::printf(
-      "%d hand-overs, %s listeners: %d connections in %.1f s, %d refused, %d reset, %d others "
+      "%d hand-overs, %s %s: %d connections in %.1f s, %d refused, %d reset, %d others "
       "lost; a hand-over takes %.1f ms (median)%s\n",
-      hand_overs, loops.c_str(), all.connections, took, all.refused, all.reset, all.other,
-      times.empty() ? 0 : times[times.size() / 2],
+      hand_overs, loops.c_str(), loops == "1" ? "listener" : "listeners", all.connections, took,
+      all.refused, all.reset, all.other, times.empty() ? 0 : times[times.size() / 2],
       in_order ? "" : "; a server did not end in order");
   co_return all.lost() == 0 && in_order ? 0 : 1;
 }

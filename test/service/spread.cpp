@@ -14,8 +14,10 @@
 #include <cosock/when.hpp>
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 namespace {
@@ -289,6 +291,121 @@ COROUTINE_TEST_CASE(the_last_acceptor_closes_what_nobody_accepts) {
   char byte = 0;
   const auto end = co_await as_result(two.client.receive(cosock::buffer(&byte, 1)));
   BOOST_TEST((!end || *end == 0));
+}
+
+COROUTINE_TEST_CASE(the_rest_is_what_was_passed) {
+  pair two;
+  co_await two.connect();
+  BOOST_TEST(two.acceptors.move_to(1, two.server));
+  std::optional<tcp_socket> rest = two.second.accept_rest();
+  BOOST_REQUIRE(rest.has_value());
+  BOOST_TEST(!two.second.accept_rest().has_value());
+  BOOST_TEST(two.count(1) == 1u);
+  // Nothing is passed to it from now on, until it accepts.
+  BOOST_TEST(!two.acceptors.move_to(1, *rest));
+  BOOST_TEST(rest->is_open());
+  co_await two.check(*std::move(rest));
+}
+
+COROUTINE_TEST_CASE(the_queue_of_the_system_is_not_part_of_the_rest) {
+  pair two;
+  const tcp_socket client = co_await cosock::connect(two.acceptors.local_endpoint());
+  BOOST_TEST(!two.first.accept_rest().has_value());
+  BOOST_TEST(!two.second.accept_rest().has_value());
+  auto accepted = two.first.try_accept();
+  if (!accepted) accepted = two.second.try_accept();
+  BOOST_REQUIRE(accepted.has_value());
+  BOOST_TEST(accepted->remote_endpoint() == client.local_endpoint());
+}
+
+COROUTINE_TEST_CASE(the_rest_of_the_last_loop_is_what_nobody_accepted) {
+  pair two;
+  co_await two.connect();
+  BOOST_TEST(two.acceptors.move_to(1, two.server));
+  two.second.close();
+  std::optional<tcp_socket> rest = two.first.accept_rest();
+  BOOST_REQUIRE(rest.has_value());
+  BOOST_TEST(two.count(0) == 1u);
+  co_await two.check(*std::move(rest));
+}
+
+COROUTINE_TEST_CASE(a_plain_acceptor_has_no_rest) {
+  tcp_acceptor plain(any_port);
+  const tcp_socket client = co_await cosock::connect(plain.local_endpoint());
+  BOOST_TEST(!plain.accept_rest().has_value());
+  BOOST_TEST(plain.try_accept().has_value());
+  plain.close();
+  BOOST_CHECK_THROW(static_cast<void>(plain.accept_rest()), boost::system::system_error);
+}
+
+/// A server that has a connection already, and that stops when another one was passed to it, before
+/// its accept() returns that.
+task<> stop_with_a_passed_connection(cosock::serve_options options) {
+  pair two;
+  cosock::server_handle handle;
+  const auto echo = [](tcp_socket& client) -> task<> {
+    char byte;
+    while (co_await client.receive(cosock::buffer(&byte, 1)) != 0)
+      co_await client.send(cosock::buffer(&byte, 1));
+  };
+  const auto ask = [](tcp_socket& client) -> task<> {
+    co_await client.send("x");
+    char byte = 0;
+    co_await client.receive_exactly(cosock::buffer(&byte, 1));
+    BOOST_TEST(byte == 'x');
+  };
+  co_await two.connect();
+  tcp_socket early_client = std::move(two.client), early_server = std::move(two.server);
+  co_await two.connect();
+  const auto body = [&]() -> task<> {
+    BOOST_TEST(two.acceptors.move_to(1, early_server));
+    co_await ask(early_client);
+    BOOST_TEST(two.acceptors.move_to(1, two.server));
+    handle.stop();
+    two.first.close();
+    co_await ask(two.client);
+    co_await ask(early_client);
+    BOOST_TEST(handle.counters().accepted == 2u);
+    BOOST_TEST(!two.second.is_open());
+    two.client.close();
+    early_client.close();
+  };
+  co_await cosock::when_all(cosock::serve(two.second, echo, handle, options), body());
+}
+
+COROUTINE_TEST_CASE(a_server_that_stops_serves_what_was_passed_to_it) {
+  co_await stop_with_a_passed_connection({});
+}
+
+COROUTINE_TEST_CASE(a_server_that_is_full_serves_what_was_passed_to_it_when_it_stops) {
+  co_await stop_with_a_passed_connection({.max_connections = 1});
+}
+
+COROUTINE_TEST_CASE(connections_in_the_queues_stay_for_another_process) {
+  std::vector<cosock::unique_descriptor> kept;
+  std::vector<tcp_socket> clients, accepted;
+  {
+    pair two;
+    for (const int fd : {two.first.native_handle(), two.second.native_handle()})
+      kept.push_back(cosock::unique_descriptor::adopt(::dup(fd)));
+    for (int i = 0; i != 16; ++i)
+      clients.push_back(co_await cosock::connect(two.acceptors.local_endpoint()));
+    two.first.close();
+    two.second.close();
+  }
+  // As the other process would.
+  auto acceptors = tcp_acceptors::adopt(std::move(kept), 2);
+  tcp_acceptor first = acceptors.acceptor(0), second = acceptors.acceptor(1);
+  const auto accept_all = [&](tcp_acceptor& from) -> task<> {
+    while (accepted.size() != clients.size()) accepted.push_back(co_await from.accept());
+  };
+  co_await cosock::when_any(accept_all(first), accept_all(second));
+  BOOST_TEST(accepted.size() == clients.size());
+  for (tcp_socket& client : clients) co_await client.send("x");
+  for (tcp_socket& server : accepted) {
+    char byte = 0;
+    co_await server.receive_exactly(cosock::buffer(&byte, 1));
+  }
 }
 
 COROUTINE_TEST_CASE(a_closed_acceptor_takes_no_connection) {

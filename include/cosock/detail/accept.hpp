@@ -27,6 +27,8 @@ class COSOCK_API basic_accept_operation : public io_operation {
   void describe_operation(wait_report& to) const override { to.operation("accept()"); }
   /// Accepts without waiting. False if there is no connection; throws the errors of accept().
   bool accept_now();
+  /// Accepts what other loops have passed, and only that; see tcp_acceptor::accept_rest().
+  bool accept_rest();
 
  protected:
   basic_accept_operation(io_object* const& target, fd_kind kind, endpoint* peer = nullptr) noexcept
@@ -47,6 +49,7 @@ class COSOCK_API basic_accept_operation : public io_operation {
   step attempt() override;
   void discard() noexcept;
   step open(new_connection&) noexcept;
+  void require_no_other() const;
   io_object* const& target_;
   endpoint* peer_;
   io_object* accepted_ = nullptr;

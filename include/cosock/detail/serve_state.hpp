@@ -79,6 +79,9 @@ class COSOCK_API serve_state {
   /// Accepts connections and starts their handlers. Returns when max_connections is reached; throws
   /// the errors of accept().
   virtual task<> accept_some(nursery& handlers) = 0;
+  /// Starts the handlers of the connections that the acceptor has already, and accepts no other. False
+  /// if there is no further. Throws the errors of accept().
+  virtual bool accept_rest(nursery& handlers) = 0;
   virtual void close() noexcept = 0;
   virtual void set_backlog(int connections) = 0;
   [[noreturn]] static void refuse_backlog();
@@ -123,6 +126,7 @@ class COSOCK_API serve_state {
   task<> accept_all(nursery& handlers);
   void accept_failed(int error) noexcept;
   void connection_ended() noexcept;
+  void accept_all_rest(nursery& handlers) noexcept;
   /// Calls the observer, unless the limit of reports for this second is reached.
   void report(const std::exception_ptr&, std::string_view source = {}) noexcept;
   void report_rest() noexcept;
@@ -285,13 +289,24 @@ class serve_run final : public serve_connections<connection_of<Acceptor>> {
     while (this->has_room()) {
       if (this->is_paced()) co_await this->pace();
       connection accepted = co_await acceptor_.accept();
-      peer_place place(*this);
-      if (is_permitted(accepted, place)) {
-        connection_guard counted(*this, accepted, std::move(place));
-        this->start(handlers, std::move(counted), std::move(accepted));
-      }
+      start_if_permitted(handlers, accepted);
       this->accepted();
     }
+  }
+  bool accept_rest(nursery& handlers) override {
+    if constexpr (requires { acceptor_.accept_rest(); }) {
+      auto accepted = acceptor_.accept_rest();
+      if (accepted) start_if_permitted(handlers, *accepted);
+      return accepted.has_value();
+    } else {
+      return false;
+    }
+  }
+  void start_if_permitted(nursery& handlers, connection& accepted) {
+    peer_place place(*this);
+    if (!is_permitted(accepted, place)) return;
+    connection_guard counted(*this, accepted, std::move(place));
+    this->start(handlers, std::move(counted), std::move(accepted));
   }
   bool is_permitted([[maybe_unused]] const connection& accepted,
                     [[maybe_unused]] peer_place& place) {
