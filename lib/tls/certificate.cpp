@@ -132,7 +132,27 @@ void check_key(const key_and_chain& made, const std::string& origin) {
                      "the private key does not belong to the first certificate");
 }
 
+/// Whether peers of security level 2 refuse the signature. That of a root does not matter to them.
+bool has_weak_signature(X509* certificate) noexcept {
+  int bits = 0;
+  return !(X509_get_extension_flags(certificate) & EXFLAG_SS) &&
+         X509_get_signature_info(certificate, nullptr, nullptr, &bits, nullptr) == 1 && bits < 112;
+}
+
 }  // namespace
+
+void use_identity(SSL_CTX* context, const key_and_chain& shown, const std::string& origin) {
+  clear_openssl_errors();
+  if (SSL_CTX_use_cert_and_key(context, shown.certificate.get(), shown.key.get(), shown.chain.get(),
+                               1) != 1)
+    raise_unreadable(tls_errc::weak_certificate, origin, "OpenSSL refuses the certificate");
+  // OpenSSL 3.0 looks at the signatures itself, 3.5 does not.
+  bool is_weak = has_weak_signature(shown.certificate.get());
+  for (int i = 0; i < sk_X509_num(shown.chain.get()); ++i)
+    is_weak |= has_weak_signature(sk_X509_value(shown.chain.get(), i));
+  if (is_weak)
+    raise_unreadable(tls_errc::weak_certificate, origin, "the signature of a certificate is weak");
+}
 
 key_and_chain read_identity(std::string_view chain, std::string_view key,
                             const std::string& password, const std::string& origin) {

@@ -37,6 +37,9 @@ key_and_chain read_identity(std::string_view chain, std::string_view key,
 key_and_chain read_pkcs12(std::string_view data, const std::string& password,
                           const std::string& origin);
 
+/// Makes the context show the certificate. Throws tls_errc::weak_certificate.
+void use_identity(SSL_CTX* context, const key_and_chain& shown, const std::string& origin);
+
 tls_certificate describe_certificate(X509* certificate);
 /// "CN=example.org,O=Example".
 std::string name_text(const X509_NAME* name);

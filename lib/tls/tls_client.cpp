@@ -120,11 +120,7 @@ class tls_client_settings {
     if (!protocols.empty())
       SSL_CTX_set_alpn_protos(context, reinterpret_cast<const unsigned char*>(protocols.data()),
                               static_cast<unsigned int>(protocols.size()));
-    if (identity &&
-        SSL_CTX_use_cert_and_key(context, identity->parts.certificate.get(),
-                                 identity->parts.key.get(), identity->parts.chain.get(), 1) != 1)
-      raise_unreadable(tls_errc::weak_certificate, "certificate of the client",
-                       "OpenSSL refuses it");
+    if (identity) use_identity(context, identity->parts, "certificate of the client");
     SSL_CTX_set_tlsext_status_type(context, TLSEXT_STATUSTYPE_ocsp);
     SSL_CTX_set_tlsext_status_cb(context, on_ocsp_response);
     // A resumed session has no response: its certificate was verified when the session began.

@@ -262,12 +262,7 @@ class tls_server_settings {
   }
 
   static void use(SSL_CTX* context, const loaded_identity& one) {
-    clear_openssl_errors();
-    if (SSL_CTX_use_cert_and_key(context, one.parts.certificate.get(), one.parts.key.get(),
-                                 one.parts.chain.get(), 1) != 1)
-      raise_unreadable(tls_errc::weak_certificate,
-                       name_text(X509_get_subject_name(one.parts.certificate.get())),
-                       "OpenSSL refuses the certificate");
+    use_identity(context, one.parts, name_text(X509_get_subject_name(one.parts.certificate.get())));
   }
   /// So that a certificate that OpenSSL refuses is an error of the program, not of its clients.
   static void use_for_test(const loaded_identity& one) {
