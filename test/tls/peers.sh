@@ -2,10 +2,12 @@
 # Copyright the cosock authors
 # SPDX-License-Identifier: BSL-1.0
 #
-# peers.sh PEER FOLDER: has the samples in FOLDER talk TLS with another implementation, as server and as
-# client. Status 77: the program of the peer is not there.
+# peers.sh PEER FOLDER: has the samples in FOLDER, and tls_peer, talk TLS with another implementation, as server
+# and as client; see peers/PEER.sh. Status 77: the program of the peer is not there.
 set -u
 peer=$1
+script=$(dirname "$(realpath "$0")")/peers/$peer.sh
+[ -r "$script" ] || { echo "peers.sh: unknown peer: $peer" >&2; exit 2; }
 cd "$2" || exit 1
 work=$(mktemp -d)
 processes=()
@@ -25,7 +27,8 @@ needs() {
 PATH=$PATH:/usr/sbin
 needs openssl
 
-# An authority, a certificate of a server for localhost and 127.0.0.1, and one of a client.
+# An authority, a certificate of a server for localhost and 127.0.0.1, one of a client, and one that the client
+# has signed itself.
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=authority -days 1 \
   -keyout "$work/root.key" -out "$work/root" 2>"$work/err" || die "$(cat "$work/err")"
 issue() {
@@ -36,6 +39,9 @@ issue() {
     -extfile "$work/extensions" -out "$work/$1" 2>"$work/err" || die "$(cat "$work/err")"
 }
 issue server DNS:localhost,IP:127.0.0.1 serverAuth
+issue client email:client@example.org clientAuth
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=stranger -days 1 \
+  -keyout "$work/stranger.key" -out "$work/stranger" 2>"$work/err" || die "$(cat "$work/err")"
 export SSL_CERT_FILE=$work/root
 
 # start NAME COMMAND...: starts one of our servers; sets $port.
@@ -49,6 +55,52 @@ start() {
   port=${line##*:}
 }
 start_echo() { start echo ./tls_echo_server "$work/server" "$work/server.key" --port 0; }
+
+# start_peer [OPTION VALUE]...: starts tls_peer as a server; sets $port. What it prints is in $log.
+peers=0
+start_peer() {
+  log=$work/peer-$((++peers)).log
+  : >"$log"
+  ./tls_peer server certificate "$work/server" key "$work/server.key" "$@" >"$log" 2>&1 &
+  processes+=($!)
+  prints 'listening on: '
+  port=$(sed -n 's/^listening on: //p' "$log")
+}
+
+# prints PATTERN [TIMES]: waits until the server that start_peer has started has printed it.
+prints() {
+  for ((i = 0; i != 1000; ++i)); do
+    [ "$(grep -c -- "$1" "$log")" -lt "${2-1}" ] || return 0
+    sleep 0.01
+  done
+  die "not printed: $1: $(cat "$log")"
+}
+
+# come PATTERN [OPTION VALUE]...: tls_peer connects to $port, and prints the pattern.
+come() {
+  local pattern=$1
+  shift
+  timeout 20 ./tls_peer client "$port" roots "$work/root" "$@" >"$work/come" 2>&1
+  grep -q -- "$pattern" "$work/come" || die "tls_peer $*: not printed: $pattern: $(cat "$work/come")"
+}
+
+# comes_back [OPTION VALUE]...: tls_peer connects to $port three times, and resumes its session.
+comes_back() {
+  come 'agreed: .* resumed' times 3 "$@"
+  [ "$(grep -c 'agreed: .* resumed' "$work/come")" = 2 ] || die "not resumed: $(cat "$work/come")"
+}
+# shellcheck disable=SC2034
+as_client=(certificate "$work/client" key "$work/client.key")
+# shellcheck disable=SC2034
+as_stranger=(certificate "$work/stranger" key "$work/stranger.key")
+
+# refuses PATTERN COMMAND...: the command fails, and prints the pattern.
+refuses() {
+  local pattern=$1
+  shift
+  timeout 20 "$@" </dev/null >"$work/refused" 2>&1 && die "not refused: $*: $(cat "$work/refused")"
+  grep -qi -- "$pattern" "$work/refused" || die "$*: not printed: $pattern: $(cat "$work/refused")"
+}
 
 # free_port: sets $port to one that nobody uses now, for servers that cannot pick one.
 free_port() {
@@ -71,6 +123,9 @@ get_page() {
     die "https_get: $(cat "$work/err")"
   grep -q -- "$1" "$work/page" || die "the page is: $(cat "$work/page")"
 }
+
+# Prints the page of a plain web server, whose address follows.
+fetch=(python3 -c 'import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=20).read())')
 
 # echoes COMMAND...: the command, a client, has its input sent back.
 echoes() {
@@ -97,202 +152,5 @@ start_web() {
   start proxy ./tls_proxy "$work/server" "$work/server.key" 127.0.0.1 "$plain" --port 0
 }
 
-case $peer in
-openssl)
-  start_echo
-  client=(openssl s_client -quiet -no_ign_eof -CAfile "$work/root" -verify_return_error
-    -verify_hostname localhost -connect "127.0.0.1:$port")
-  for version in -tls1_2 -tls1_3; do echoes "${client[@]}" $version; done
-  # Resumption, with a ticket that travels with the first data.
-  for version in -tls1_2 -tls1_3; do
-    echoes "${client[@]}" $version -sess_out "$work/session"
-    [ -s "$work/session" ] || die "no ticket"
-    echo 2000 | timeout 20 openssl s_client -no_ign_eof -CAfile "$work/root" $version \
-      -connect "127.0.0.1:$port" -sess_in "$work/session" >"$work/out" 2>&1
-    grep -q '^Reused, ' "$work/out" || die "not resumed: $(cat "$work/out")"
-  done
-  # New keys: the command K of s_client asks for them, k only tells.
-  { printf 'first\n'; sleep 0.3; printf 'K\n'; sleep 0.3; printf 'k\n'; sleep 0.3; printf 'second\n'
-    sleep 0.5; } | timeout 20 openssl s_client -CAfile "$work/root" -connect "127.0.0.1:$port" >"$work/out" 2>&1
-  grep -q '^KEYUPDATE' "$work/out" || die "no new keys: $(cat "$work/out")"
-  grep -q '^second$' "$work/out" || die "nothing after new keys: $(cat "$work/out")"
-  for version in -tls1_2 -tls1_3; do
-    free_port
-    openssl s_server -quiet -www -accept "127.0.0.1:$port" -cert "$work/server" -key "$work/server.key" \
-      $version >"$work/s_server.log" 2>&1 &
-    processes+=($!)
-    listens "$port"
-    get_page '^HTTP/1.0 200 ok'
-    get_page '^HTTP/1.0 200 ok' 127.0.0.1
-  done
-  ;;
-gnutls)
-  needs gnutls-cli gnutls-serv python3
-  start_echo
-  for priority in NORMAL:-VERS-ALL:+VERS-TLS1.2 NORMAL:-VERS-ALL:+VERS-TLS1.3; do
-    echoes gnutls-cli --logfile="$work/gnutls.log" --x509cafile="$work/root" --priority="$priority" \
-      --port="$port" localhost
-  done
-  free_port
-  gnutls-serv --http --port="$port" --x509certfile="$work/server" --x509keyfile="$work/server.key" \
-    >"$work/gnutls-serv.log" 2>&1 &
-  processes+=($!)
-  listens "$port"
-  get_page 'HTTP/1.0 200 OK'
-  ;;
-curl)
-  needs curl python3
-  start_web
-  for version in '--tlsv1.2 --tls-max 1.2' '--tlsv1.3'; do
-    # Two requests, the second one over a connection of its own.
-    # shellcheck disable=SC2086
-    timeout 20 curl -sS --cacert "$work/root" $version "https://localhost:$port/index.html" --next -sS \
-      --cacert "$work/root" "https://127.0.0.1:$port/" >"$work/page" 2>"$work/err" || die "$(cat "$work/err")"
-    [ "$(grep -c '^the page$' "$work/page")" = 2 ] || die "the pages are: $(cat "$work/page")"
-  done
-  ;;
-python)
-  needs python3
-  start_echo
-  python3 - "$work" "$port" <<'END' || die "Python's client"
-import socket, ssl, sys
-work, port = sys.argv[1], int(sys.argv[2])
-context = ssl.create_default_context(cafile=work + '/root')
-session = None
-for n in range(3):
-    with context.wrap_socket(socket.create_connection(('127.0.0.1', port)), server_hostname='localhost',
-                             session=session) as s:
-        s.sendall(b'x' * 100000)
-        got = b''
-        while len(got) != 100000:
-            got += s.recv(65536)
-        assert s.session_reused == (n != 0), n
-        session = s.session
-        s.unwrap()  # both send close_notify
-END
-  free_port
-  python3 - "$work" "$port" >"$work/python.log" 2>&1 <<'END' &
-import http.server, ssl, sys
-work, port = sys.argv[1], int(sys.argv[2])
-class page(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b'the page of python')
-    def finish(self):
-        super().finish()
-        self.connection.unwrap()
-server = http.server.HTTPServer(('127.0.0.1', port), page)
-context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-context.load_cert_chain(work + '/server', work + '/server.key')
-server.socket = context.wrap_socket(server.socket, server_side=True)
-server.serve_forever()
-END
-  processes+=($!)
-  listens "$port"
-  get_page 'the page of python'
-  ;;
-nginx)
-  needs nginx python3
-  start_web
-  ours=$port
-  free_port
-  tls=$port
-  free_port
-  # It serves the page itself, and forwards from a plain port to our server.
-  cat >"$work/nginx.conf" <<END
-daemon off; master_process off; pid $work/nginx.pid; error_log $work/nginx.log;
-events {}
-http {
-  access_log off; client_body_temp_path $work/t1; proxy_temp_path $work/t2; fastcgi_temp_path $work/t3;
-  uwsgi_temp_path $work/t4; scgi_temp_path $work/t5;
-  server { listen 127.0.0.1:$tls ssl; ssl_certificate $work/server; ssl_certificate_key $work/server.key;
-    ssl_protocols TLSv1.2 TLSv1.3; root $work/web; }
-  server { listen 127.0.0.1:$port; location / { proxy_pass https://127.0.0.1:$ours; proxy_ssl_verify on;
-    proxy_ssl_trusted_certificate $work/root; proxy_ssl_name localhost; proxy_ssl_server_name on; } }
-}
-END
-  nginx -c "$work/nginx.conf" -e "$work/nginx.log" >"$work/nginx.out" 2>&1 &
-  processes+=($!)
-  listens "$port"
-  python3 -c 'import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=20).read())' \
-    "http://127.0.0.1:$port/" | grep -q 'the page' || die "nginx as the client: $(cat "$work/nginx.log")"
-  port=$tls
-  get_page '^the page'
-  ;;
-haproxy)
-  needs haproxy python3
-  start_web
-  ours=$port
-  free_port
-  tls=$port
-  free_port
-  cat "$work/server" "$work/server.key" >"$work/both"
-  cat >"$work/haproxy.cfg" <<END
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 20s
-  timeout server 20s
-listen secure
-  bind 127.0.0.1:$tls ssl crt $work/both
-  server plain 127.0.0.1:$plain
-listen plain
-  bind 127.0.0.1:$port
-  server secure 127.0.0.1:$ours ssl verify required ca-file $work/root sni str(localhost) verifyhost localhost
-END
-  haproxy -db -f "$work/haproxy.cfg" >"$work/haproxy.log" 2>&1 &
-  processes+=($!)
-  listens "$port"
-  python3 -c 'import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=20).read())' \
-    "http://127.0.0.1:$port/" | grep -q 'the page' || die "haproxy as the client: $(cat "$work/haproxy.log")"
-  port=$tls
-  get_page '^the page'
-  ;;
-stunnel)
-  needs stunnel4 python3
-  start_web
-  ours=$port
-  free_port
-  tls=$port
-  free_port
-  cat >"$work/stunnel.conf" <<END
-foreground = yes
-pid =
-[server]
-accept = 127.0.0.1:$tls
-connect = 127.0.0.1:$plain
-cert = $work/server
-key = $work/server.key
-[client]
-client = yes
-accept = 127.0.0.1:$port
-connect = 127.0.0.1:$ours
-CAfile = $work/root
-verifyChain = yes
-checkHost = localhost
-END
-  stunnel4 "$work/stunnel.conf" >"$work/stunnel.log" 2>&1 &
-  processes+=($!)
-  listens "$port"
-  listens "$tls"
-  python3 -c 'import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=20).read())' \
-    "http://127.0.0.1:$port/" | grep -q 'the page' || die "stunnel as the client: $(cat "$work/stunnel.log")"
-  port=$tls
-  get_page '^the page'
-  ;;
-sslscan)
-  needs sslscan
-  start_echo
-  timeout 100 sslscan --no-colour "127.0.0.1:$port" >"$work/scan" 2>&1 || die "$(cat "$work/scan")"
-  for expected in 'SSLv2 *disabled' 'SSLv3 *disabled' 'TLSv1.0 *disabled' 'TLSv1.1 *disabled' \
-    'TLSv1.2 *enabled' 'TLSv1.3 *enabled' 'Session renegotiation not supported' \
-    'Compression disabled\|does not support compression' 'not vulnerable to heartbleed'; do
-    grep -q -- "$expected" "$work/scan" || die "not $expected: $(cat "$work/scan")"
-  done
-  ! grep -E '(Preferred|Accepted) .*(CBC|RC4|3DES|NULL|EXP|anon| AES[0-9]+-SHA)' "$work/scan" ||
-    die "a weak cipher suite"
-  ! grep -E '(Preferred|Accepted) +TLSv1.2 ' "$work/scan" | grep -vE ' ECDHE-' || die "no forward secrecy"
-  ;;
-*) die "unknown peer: $peer" ;;
-esac
+# shellcheck disable=SC1090
+. "$script"

@@ -27,7 +27,7 @@ using test::client_context;
 using test::raw_tls;
 
 constexpr unsigned loops = 4;
-constexpr int visits = 200;
+constexpr int visits = 100;
 const endpoint any_port(cosock::address::loopback_v4(), 0);
 
 using handler = task<>(tls_stream&);
