@@ -8,7 +8,8 @@
 //
 // Prints one line a round, and the median ratios: of the rates, and of the processor times of a
 // connection, which vary less on a machine that does other work too. With a name, measures that spread
-// alone.
+// alone, and prints the number of all connections, also those before and after the measured time: for
+// counters of instructions and system calls.
 
 #include <cosock/acceptors.hpp>
 #include <cosock/loops.hpp>
@@ -75,6 +76,7 @@ double processor_seconds() {
 struct result {
   double rate;          // connections a second
   double microseconds;  // of processor time, for one connection
+  std::uint64_t all;    // connections, with those that were not measured
 };
 
 result measure(cosock::spread how, unsigned loops, unsigned clients, double seconds) {
@@ -107,7 +109,7 @@ result measure(cosock::spread how, unsigned loops, unsigned clients, double seco
   }(serve, count, loops));
   if (status != 0) std::exit(status);
   const auto n = static_cast<double>(counted);
-  return {n / seconds, used * 1e6 / n};
+  return {n / seconds, used * 1e6 / n, connections};
 }
 
 double median(std::vector<double> values) {
@@ -127,7 +129,8 @@ int main(int argc, char** argv) {
     for (int round = 0; round != rounds; ++round) {
       const result got =
           measure(even ? cosock::spread::even : cosock::spread::kernel, loops, clients, seconds);
-      std::printf("%s %.0f/s %.1f us\n", argv[5], got.rate, got.microseconds);
+      std::printf("%s %.0f/s %.1f us, %llu connections\n", argv[5], got.rate, got.microseconds,
+                  static_cast<unsigned long long>(got.all));
     }
     return 0;
   }
