@@ -27,6 +27,12 @@ constexpr unsigned ports = 60999 - first_port + 1;
 /// The part of a number that a host adds: 65536 descriptors for each of 16384 hosts.
 constexpr int numbers_of_host = 1 << 16;
 
+/// Of the loopback interface; a packet of IPv4 is never larger than the first one.
+constexpr std::size_t loopback_mtu_v4 = 65535;
+constexpr std::size_t loopback_mtu_v6 = 65536;
+/// How long a path MTU is remembered, in nanoseconds, as net.ipv4.route.mtu_expires.
+constexpr std::int64_t mtu_expires = 600'000'000'000;
+
 /// Whether two sockets may not have these names at once.
 bool overlap(const model_socket& a, const name& an, const model_socket& b,
              const name& bn) noexcept {
@@ -149,6 +155,7 @@ void machine::crash() noexcept {
   udp_ports.clear();
   local_names.clear();
   blocked_senders.clear();
+  path_mtus_.clear();
 }
 
 // Events
@@ -211,6 +218,17 @@ bool machine::is_near(const name& n) const noexcept {
   return std::any_of(addresses.begin(), addresses.end(), [&n](const address& a) {
     return name{bytes_of(a), 0}.is_near(n);
   });
+}
+
+std::size_t machine::interface_mtu(const name& to) const noexcept {
+  if (!is_own(to)) return in.options.link.mtu;
+  return to.is_v4() ? loopback_mtu_v4 : loopback_mtu_v6;
+}
+
+std::size_t machine::known_mtu(const name& to) const noexcept {
+  const auto told = path_mtus_.find(to.ip);
+  if (told == path_mtus_.end() || told->second.expires <= in.now) return interface_mtu(to);
+  return std::min(told->second.bytes, interface_mtu(to));
 }
 
 bool machine::source_for(const name& to, name& into) const noexcept {
@@ -371,6 +389,7 @@ void machine::receive_unreachable(packet& p) {
     const std::shared_ptr<tcp_model> connection = found->second;
     return connection->unreachable(p.error);
   }
+  if (p.error == EMSGSIZE) path_mtus_[p.from.ip] = {p.mtu, in.now + mtu_expires};
   const auto users = udp_ports.find(p.to.port);
   if (users == udp_ports.end()) return;
   for (model_socket* const s : users->second)

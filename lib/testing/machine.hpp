@@ -66,6 +66,10 @@ class machine final : public cosock::detail::simulated_host {
   bool has_joined(const ip_bytes& group) const noexcept;
   /// Whether it has an address on the subnet of this one.
   bool is_near(const name& n) const noexcept;
+  /// The largest packet to this address that the interface takes, and the largest that is known to pass
+  /// the whole way.
+  std::size_t interface_mtu(const name& to) const noexcept;
+  std::size_t known_mtu(const name& to) const noexcept;
   /// The own address for packets to this one. False if there is none of its family.
   bool source_for(const name& to, name& into) const noexcept;
 
@@ -119,6 +123,11 @@ class machine final : public cosock::detail::simulated_host {
   void receive_unreachable(packet& p);
   tcp_model* listener_for(const name& at) const noexcept;
 
+  struct path_mtu {
+    std::size_t bytes;
+    std::int64_t expires;
+  };
+  std::map<ip_bytes, path_mtu> path_mtus_;  // that routers have told
   std::vector<std::shared_ptr<model_socket>> descriptors_;
   std::priority_queue<int, std::vector<int>, std::greater<int>> free_;
   int open_ = 0;

@@ -97,6 +97,8 @@ int model_socket::getsockopt(int level, int name, void* value, socklen_t* size) 
       }
     }
   if (family == AF_UNIX && level != SOL_SOCKET) return -EOPNOTSUPP;
+  if (const std::optional<int> computed = computed_option(level, name))
+    return *computed < 0 ? *computed : give(*computed, value, size);
   if (!find_option(level, name)) return -ENOPROTOOPT;
   return give(option(level, name), value, size);
 }

@@ -86,6 +86,8 @@ class model_socket : public timed, public std::enable_shared_from_this<model_soc
  protected:
   /// An option that is no number: 0 or a negative errno; empty for any other option.
   virtual std::optional<int> set_structure(int, int, const void*, socklen_t) { return {}; }
+  /// An option that is not stored: its value or a negative errno; empty for any other option.
+  virtual std::optional<int> computed_option(int, int) const { return {}; }
   /// An option that is set, 0 or a negative errno.
   virtual int apply(int, int, int) { return 0; }
 

@@ -44,6 +44,9 @@ const link_options& checked(const link_options& o) {
   if (o.bandwidth && *o.bandwidth == 0)
     throw std::invalid_argument(
         "cosock: link_options::bandwidth 0 is not positive; std::nullopt means no limit");
+  if (o.mtu < 1280 || o.mtu > 65535)
+    throw std::invalid_argument("cosock: link_options::mtu " + std::to_string(o.mtu) +
+                                " is not from 1280 to 65535");
   return o;
 }
 const network_options& checked(const network_options& o) {

@@ -130,8 +130,11 @@ struct packet {
   unsigned char flags = 0;
   int error = 0;         // of an unreachable: an errno
   bool was_tcp = false;  // an unreachable: what was not delivered
-  int hops = 64;         // to a group: 0 stays on the host, 1 on the subnet
-  bool loops = true;     // to a group: members on the own host receive it
+  std::size_t mtu = 0;   // of an unreachable: for EMSGSIZE, the largest packet that passes
+  // Of what may not be fragmented on the way: it passes no link with a smaller MTU.
+  std::size_t whole_bytes = 0;
+  int hops = 64;      // to a group: 0 stays on the host, 1 on the subnet
+  bool loops = true;  // to a group: members on the own host receive it
   name from;
   name to;
   std::uint64_t sequence = 0;

@@ -102,7 +102,7 @@ void simulation::transmit_to_group(machine& from, const packet& p) {
     machine& to = *each;
     if (&to == &from || !to.has_joined(p.to.ip) || (stays && !to.is_near(p.from))) continue;
     one_way& over = way(from, to);
-    if (over.state == outage::none)
+    if (over.state == outage::none && p.whole_bytes <= over.options.mtu)
       deliver(p, from, to, over);
     else
       to.record(traced::loss, from.index);
@@ -115,11 +115,12 @@ void simulation::transmit(machine& from, packet p) {
     events.add(now, arrival::key(from, from), std::make_unique<arrival>(from, std::move(p)));
     return;
   }
-  const auto answer = [&](std::int64_t after) {
+  const auto answer = [&](std::int64_t after, int error = EHOSTUNREACH, std::size_t mtu = 0) {
     if (p.type == packet::kind::unreachable) return;
     packet refused;
     refused.type = packet::kind::unreachable;
-    refused.error = EHOSTUNREACH;
+    refused.error = error;
+    refused.mtu = mtu;
     refused.was_tcp = p.type == packet::kind::tcp;
     refused.from = p.to;
     refused.to = p.from;
@@ -134,6 +135,10 @@ void simulation::transmit(machine& from, packet p) {
     return;
   }
   if (over.state == outage::unreachable) return answer(over.options.latency.count());
+  if (p.whole_bytes > over.options.mtu) {
+    to->record(traced::loss, from.index);
+    return answer(over.options.latency.count(), EMSGSIZE, over.options.mtu);
+  }
   deliver(std::move(p), from, *to, over);
 }
 

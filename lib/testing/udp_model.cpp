@@ -5,6 +5,7 @@
 #include "testing/machine.hpp"
 #include "testing/simulation.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace cosock::testing::detail {
@@ -117,6 +118,7 @@ ssize_t udp_model::send(const msghdr& from) {
   if (!host.source_for(to, source)) return -ENETUNREACH;
   if (const int failed = bind_if_needed(to)) return failed;
   packet p;
+  if (!fits(to, size, p.whole_bytes)) return -EMSGSIZE;
   p.type = packet::kind::udp;
   p.from = own.is_any() || own.is_multicast() ? name{source.ip, own.port} : own;
   p.to = to;
@@ -129,6 +131,33 @@ ssize_t udp_model::send(const msghdr& from) {
   take(from, size, p.data);
   host.send(std::move(p));
   return static_cast<ssize_t>(size);
+}
+
+int udp_model::mtu_mode(const name& to) const noexcept {
+  return to.is_v4() ? option(IPPROTO_IP, IP_MTU_DISCOVER) : option(IPPROTO_IPV6, IPV6_MTU_DISCOVER);
+}
+
+bool udp_model::fits(const name& to, std::size_t size, std::size_t& whole_bytes) const {
+  const std::size_t packet_size = size + (to.is_v4() ? 28 : 48);
+  const std::size_t known = host.known_mtu(to);
+  const std::size_t largest = host.interface_mtu(to);
+  const int mode = mtu_mode(to);
+  if (mode == IP_PMTUDISC_DO || mode == IP_PMTUDISC_PROBE) {
+    whole_bytes = packet_size;
+    return packet_size <= (mode == IP_PMTUDISC_DO ? known : largest);
+  }
+  // This host fragments. Routers do that for IPv4 only, and not if the whole fits as far as this host knows.
+  if (!to.is_v4())
+    whole_bytes = std::min(packet_size, known);
+  else if (mode == IP_PMTUDISC_WANT && packet_size <= known)
+    whole_bytes = packet_size;
+  return true;
+}
+
+std::optional<int> udp_model::computed_option(int level, int option) const {
+  if (!(level == IPPROTO_IP && option == IP_MTU) && !(level == IPPROTO_IPV6 && option == IPV6_MTU))
+    return {};
+  return peer_ ? static_cast<int>(host.known_mtu(*peer_)) : -ENOTCONN;
 }
 
 short udp_model::state() const noexcept {
@@ -203,8 +232,11 @@ void udp_model::arrived(packet& p) {
 }
 
 void udp_model::unreachable(const name& to, int why) {
-  // The system does not tell sockets that are not connected, and takes no answer of a router for final.
-  if (!peer_ || *peer_ != to || why != ECONNREFUSED) return;
+  // The system does not tell sockets that are not connected, and takes no answer of a router for final,
+  // except that a datagram was too large.
+  if (!peer_ || *peer_ != to) return;
+  const bool too_large = why == EMSGSIZE && mtu_mode(to) != IP_PMTUDISC_DONT;
+  if (why != ECONNREFUSED && !too_large) return;
   error = why;
   notify(io_watch::readable | io_watch::writable | io_watch::exceptional);
 }

@@ -45,6 +45,10 @@ class udp_model final : public model_socket {
     std::string data;
   };
   int bind_if_needed(const name& to);
+  int mtu_mode(const name& to) const noexcept;
+  /// Whether a datagram of this size may be sent, and what of it may not be fragmented on the way.
+  bool fits(const name& to, std::size_t size, std::size_t& whole_bytes) const;
+  std::optional<int> computed_option(int level, int option) const override;
   std::optional<int> set_structure(int level, int option, const void*, socklen_t) override;
   int change_membership(int option, const sockaddr_storage& group, const sockaddr_storage* sender,
                         int of_family);

@@ -67,6 +67,72 @@ BOOST_FIXTURE_TEST_CASE(a_datagram_that_does_not_fit_is_truncated, two_far_hosts
   BOOST_TEST(got.length == 10u);
 }
 
+BOOST_FIXTURE_TEST_CASE(a_path_mtu_is_forgotten_after_ten_minutes, two_far_hosts) {
+  server.start(udp_echo_server);
+  net.link(server, client, {.latency = 10ms, .mtu = 1300});
+  std::vector<int> mtus;
+  std::vector<std::string> ends;
+  run_client([&]() -> task<> {
+    udp_socket s = co_await cosock::connect_udp(at(7));
+    s.set_mtu_discovery(cosock::mtu_discovery::dont_fragment);
+    const std::string large(1472, 'x');
+    char into[2000];
+    for (const auto pause : {0min, 1min, 10min}) {
+      co_await cosock::sleep_for(pause);
+      mtus.push_back(s.path_mtu());
+      ends.push_back(co_await outcome(s.send(large)));
+      // The router is near: its answer takes as long as a way.
+      ends.push_back(co_await outcome(cosock::with_timeout(1s, s.receive(into))));
+    }
+  });
+  BOOST_TEST((mtus == std::vector<int>{1500, 1300, 1500}));
+  const std::string too_large = text(errc::message_size);
+  BOOST_TEST(ends[0] == "success");
+  BOOST_TEST(ends[1] == too_large);
+  BOOST_TEST(ends[2] == too_large);  // the host knows
+  BOOST_TEST(ends[4] == "success");
+  BOOST_TEST(ends[5] == too_large);
+}
+
+BOOST_FIXTURE_TEST_CASE(streams_and_groups_hear_nothing_of_the_mtu, two_far_hosts) {
+  net.link(server, client, {.mtu = 1300});
+  const address group = address::parse("239.7.7.1");
+  std::vector<std::size_t> sizes;
+  server.start([&]() -> task<> {
+    udp_socket s(endpoint(address::any_v4(), 7));
+    s.join(group);
+    char into[2000];
+    for (;;) sizes.push_back((co_await s.receive(into)).size);
+  });
+  server.start(test::echo_server);
+  std::string echoed;
+  run_client([&]() -> task<> {
+    co_await cosock::sleep_for(1s);
+    udp_socket s(endpoint(address::any_v4(), 0));
+    s.set_mtu_discovery(cosock::mtu_discovery::dont_fragment);
+    for (const std::size_t size : {1400, 1272}) {
+      const std::string data(size, 'x');
+      co_await s.send_to(data, endpoint(group, 7));
+    }
+    const std::string too_large(1473, 'x');
+    BOOST_TEST(co_await outcome(s.send_to(too_large, endpoint(group, 7))) ==
+               text(errc::message_size));
+    cosock::tcp_socket stream = co_await cosock::connect(at(7));
+    const std::string all(10'000, 'x');
+    co_await stream.send(all);
+    stream.shutdown_send();
+    echoed = co_await test::all_of(stream);
+  });
+  BOOST_TEST((sizes == std::vector<std::size_t>{1272}));
+  BOOST_TEST(echoed.size() == 10'000u);
+}
+
+BOOST_AUTO_TEST_CASE(an_mtu_is_one_that_both_families_can_have) {
+  for (const std::size_t bad : {0, 1279, 65536})
+    BOOST_CHECK_THROW(cosock::testing::network({.link = {.mtu = bad}}), std::invalid_argument);
+  const cosock::testing::network smallest({.link = {.mtu = 1280}});
+}
+
 BOOST_FIXTURE_TEST_CASE(batches_move_whole, two_far_hosts) {
   server.start(udp_echo_server);
   std::size_t received = 0;

@@ -22,6 +22,10 @@ struct link_options {
   std::optional<std::uint64_t> bandwidth = std::nullopt;
   /// Bytes that wait for a link with a bandwidth. A packet that does not fit is lost.
   std::size_t queue = 256 * 1024;
+  /// The largest packet that need not be fragmented, in bytes with headers, 1280 to 65535. It matters for
+  /// UDP only: see udp_socket::set_mtu_discovery(). The interfaces of all hosts have the MTU of
+  /// network_options::link; a smaller one of a pair of hosts is that of a network behind a router.
+  std::size_t mtu = 1500;
   /// The probability that a packet is lost, from 0 to 1.
   double loss = 0;
   /// The probability that a packet arrives twice, from 0 to 1.
