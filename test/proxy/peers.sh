@@ -159,6 +159,8 @@ END
 nginx)
   needs nginx
   nginx_modules=/usr/lib/nginx/modules
+  [ -e $nginx_modules/ngx_stream_module.so ] || nginx -V 2>&1 | grep -q -e '--with-stream ' ||
+    { echo "skipped: needs nginx with its module for TCP"; exit 77; }
   start --trust 127.0.0.1 --untrusted refuse
   read -r stream web both < <(free_ports 3)
   load=
