@@ -133,10 +133,12 @@ class COSOCK_API faulty_datagram_socket final : public custom_datagram_socket<En
   std::unique_ptr<detail::faulty_datagram_state<Endpoint>> state_;
 };
 
+/// A socket with the addresses of the one that it takes over.
 template <class Socket>
   requires(!std::is_reference_v<Socket>)
 faulty_datagram_socket(Socket&&, const datagram_fault_plan& = {})
     -> faulty_datagram_socket<typename Socket::endpoint_type>;
+/// The same for a socket on the heap.
 template <class Socket>
 faulty_datagram_socket(std::unique_ptr<Socket>, const datagram_fault_plan& = {})
     -> faulty_datagram_socket<typename Socket::endpoint_type>;
