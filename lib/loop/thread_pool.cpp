@@ -44,7 +44,10 @@ bool keep_loaded() noexcept {
 /// another. So many short jobs need few threads, and long ones soon have all that they may have.
 class worker_threads {
  public:
-  worker_threads() noexcept { make_circular(queues_); }
+  worker_threads() noexcept {
+    make_circular(queues_);
+    make_circular(running_);
+  }
 
   /// The threads of this process. Never destroyed: threads may be using it at exit. A child that is
   /// forked has none of its parent's threads, so it gets an object of its own.
@@ -102,6 +105,7 @@ class worker_threads {
     }
     added.self_ = added.shared_from_this();
     added.insert_before(queue.waiting_);
+    added.queued_ = true;
     if (++now.queued > free) now.queued_peak = std::max(now.queued_peak, now.queued - free);
     if (!queue.linked()) queue.insert_before(queues_);
     if (!needs_thread()) return {};
@@ -125,7 +129,7 @@ class worker_threads {
   [[nodiscard]] std::shared_ptr<job> abandon(job& abandoned) noexcept {
     const std::lock_guard lock(mutex_);
     if (abandoned.abandoned_.exchange(true, std::memory_order_relaxed)) return {};
-    if (abandoned.link::linked()) return remove(abandoned);
+    if (abandoned.queued_) return remove(abandoned);
     if (abandoned.running_) {
       ++abandoned.queue_->now_.abandoned;
       call_thread();  // another job may begin in its place
@@ -136,7 +140,7 @@ class worker_threads {
   /// The same for a job that no thread has taken; null for any other.
   [[nodiscard]] std::shared_ptr<job> withdraw(job& withdrawn) noexcept {
     const std::lock_guard lock(mutex_);
-    return withdrawn.link::linked() ? remove(withdrawn) : nullptr;
+    return withdrawn.queued_ ? remove(withdrawn) : nullptr;
   }
 
   void wait_for(job& awaited) noexcept {
@@ -147,13 +151,14 @@ class worker_threads {
 
   bool is_queued(const job& asked) noexcept {
     const std::lock_guard lock(mutex_);
-    return asked.link::linked();
+    return asked.queued_;
   }
 
  private:
   std::shared_ptr<job> remove(job& removed) noexcept {
     job_queue& queue = *removed.queue_;
     removed.link::unlink();
+    removed.queued_ = false;
     if (--queue.now_.queued == 0) queue.unlink();
     return std::move(removed.self_);
   }
@@ -176,7 +181,9 @@ class worker_threads {
       job& first = static_cast<job&>(*queue.waiting_.following);
       ++queue.now_.running;
       first.running_ = true;
-      return remove(first);
+      std::shared_ptr<job> taken = remove(first);
+      first.insert_before(running_);
+      return taken;
     }
     return nullptr;
   }
@@ -259,6 +266,7 @@ class worker_threads {
     --now.running;
     ++now.completed;
     if (ended.abandoned()) --now.abandoned;
+    ended.link::unlink();
     ended.running_ = false;
     ended.has_run_ = true;
     if (ended.is_waited_for_) ended_.notify_all();
@@ -272,6 +280,8 @@ class worker_threads {
   std::condition_variable wake_;
   std::condition_variable ended_;  // a job that withdraw_or_wait() waits for
   link queues_;                    // those in which a job waits
+  // The jobs that threads run. In a child that was forked, which has no such threads, they are no leak.
+  link running_;
   std::size_t idle_ = 0;
   bool coming_ = false;  // a thread is on its way, and will look for a job
 };

@@ -100,6 +100,7 @@ class COSOCK_API job : public std::enable_shared_from_this<job>,
   const bool is_call_;
   std::atomic<bool> abandoned_ = false;
   // Guarded by the mutex of the threads, as is the link:
+  bool queued_ = false;
   bool running_ = false;
   bool has_run_ = false;
   bool is_waited_for_ = false;         // by withdraw_or_wait()
