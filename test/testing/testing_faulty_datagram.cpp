@@ -165,7 +165,9 @@ BOOST_AUTO_TEST_CASE(the_last_datagram_is_held_back_for_the_limit_only) {
     loop.run([](bool sends) -> task<> {
       auto [one, other] = memory_datagram_pair();
       datagram_fault_plan plan;
-      (sends ? plan.send : plan.receive) = {.reordering = 1, .hold_limit = 10s};
+      auto& faults = sends ? plan.send : plan.receive;
+      faults.reordering = 1;
+      faults.hold_limit = 10s;
       faulty_datagram_socket late(std::move(one), plan);
       cosock::datagram_socket& from = sends ? static_cast<cosock::datagram_socket&>(late) : other;
       cosock::datagram_socket& to = sends ? static_cast<cosock::datagram_socket&>(other) : late;
