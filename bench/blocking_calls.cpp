@@ -62,7 +62,7 @@ double median(std::vector<double> of) {
 
 constexpr int single_calls = 20000;
 
-/// A thread that increments a number when it is told to, and says so.
+/// A thread that increments a number on request, and reports it.
 class bare_thread {
  public:
   bare_thread() : thread_([this] { work(); }) {

@@ -346,7 +346,7 @@ void file_stream::seek(std::uint64_t position) {
   if (position > LLONG_MAX)
     detail::raise_as(
         detail::system_failure(EINVAL),
-        "seek: " + std::to_string(position) + " is no position; accepted: 0 to 2^63 - 1");
+        "seek: " + std::to_string(position) + " is not a position; accepted: 0 to 2^63 - 1");
   state_->seek(position);
 }
 

@@ -275,7 +275,7 @@ COROUTINE_TEST_CASE(a_position_that_no_file_has_is_refused) {
   file_stream file = co_await open_file(folder / "f", file_mode::write);
   BOOST_CHECK_EXCEPTION(file.seek(std::uint64_t{1} << 63), system_error, [](const system_error& e) {
     return e.code() == boost::system::errc::invalid_argument &&
-           contains(e.what(), "9223372036854775808 is no position; accepted: 0 to 2^63 - 1");
+           contains(e.what(), "9223372036854775808 is not a position; accepted: 0 to 2^63 - 1");
   });
   file.seek((std::uint64_t{1} << 63) - 1);
   co_await file.send("x");
