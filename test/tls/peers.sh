@@ -30,6 +30,7 @@ needs openssl
 # An authority, a certificate of a server for localhost and 127.0.0.1, one of a client, and one that the client
 # has signed itself.
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=authority -days 1 \
+  -addext keyUsage=critical,keyCertSign,cRLSign \
   -keyout "$work/root.key" -out "$work/root" 2>"$work/err" || die "$(cat "$work/err")"
 issue() {
   openssl req -newkey "${4:-ec}" ${5:--pkeyopt ec_paramgen_curve:prime256v1} -nodes -subj "/CN=$1" \
