@@ -31,14 +31,6 @@ namespace {
 constexpr std::size_t first_read = 16 << 10;
 constexpr std::size_t most_ahead = 256 << 10;
 
-boost::system::error_code would_block() noexcept {
-  return make_error_code(boost::system::errc::operation_would_block);
-}
-
-boost::system::error_code system_code(int error_number) noexcept {
-  return {error_number, boost::system::system_category()};
-}
-
 bool can_read(file_mode mode) noexcept {
   return mode == file_mode::read || mode == file_mode::update;
 }
@@ -167,18 +159,16 @@ void file_state::forget_read() noexcept {
 
 failure file_state::start_read() noexcept {
   try {
-    if (!read_ || read_->room < next_size_) {
-      auto larger = std::make_shared<read_call>(file_);
-      larger->data.reset(new char[next_size_]);
-      larger->room = next_size_;
-      read_ = std::move(larger);
-    } else {
-      // A job is run once, so a new one takes its memory over.
-      auto next = std::make_shared<read_call>(file_);
+    // A job is run once, so the next one takes the memory over.
+    auto next = std::make_shared<read_call>(file_);
+    if (read_ && read_->room >= next_size_) {
       next->data = std::move(read_->data);
       next->room = read_->room;
-      read_ = std::move(next);
+    } else {
+      next->data.reset(new char[next_size_]);
+      next->room = next_size_;
     }
+    read_ = std::move(next);
   } catch (const std::bad_alloc&) {
     return system_failure(ENOMEM);
   }
@@ -193,11 +183,8 @@ void file_state::completed(const waiter& of) noexcept {
     if (!std::exchange(is_stale_, false)) {
       begin_ = 0;
       end_ = read_->moved;
-      ended_ = read_->moved == 0;
-      if (read_->error != 0) {
-        read_failed_ = system_failure(read_->error);
-        ended_ = false;
-      }
+      ended_ = read_->moved == 0 && read_->error == 0;
+      if (read_->error != 0) read_failed_ = system_failure(read_->error);
     }
   } else {
     stream_->notify_writable();
@@ -208,11 +195,11 @@ void file_state::completed(const waiter& of) noexcept {
 std::size_t file_state::receive(std::span<const mutable_buffer> into,
                                 boost::system::error_code& error) noexcept {
   if (!can_read(mode_)) {
-    error = system_code(EBADF);
+    error = to_error_code(system_failure(EBADF));
     return 0;
   }
   if (!can_receive()) {
-    error = would_block();
+    error = to_error_code(system_failure(EAGAIN));
     return 0;
   }
   if (read_failed_) {
@@ -247,20 +234,20 @@ bool file_state::can_receive() noexcept {
 std::size_t file_state::send(std::span<const const_buffer> from,
                              boost::system::error_code& error) noexcept {
   if (mode_ == file_mode::read) {
-    error = system_code(EBADF);
+    error = to_error_code(system_failure(EBADF));
     return 0;
   }
   const bool appends = mode_ == file_mode::append;
   std::unique_lock lock(writes_->mutex);
   std::string& waiting = writes_->waiting;
   if (writes_->error != 0) {
-    error = system_code(writes_->error);
+    error = to_error_code(system_failure(writes_->error));
     return 0;
   }
   const bool follows = appends || waiting.empty() || writes_->offset + waiting.size() == position_;
   if (waiting.size() >= most_ahead || !follows) {
     // The thread has not taken them yet. It tells when it has written all.
-    error = would_block();
+    error = to_error_code(system_failure(EAGAIN));
     return 0;
   }
   const std::size_t before = waiting.size();
@@ -272,7 +259,7 @@ std::size_t file_state::send(std::span<const const_buffer> from,
     }
   } catch (const std::bad_alloc&) {
     waiting.resize(before);
-    error = system_code(ENOMEM);
+    error = to_error_code(system_failure(ENOMEM));
     return 0;
   }
   const std::size_t all = waiting.size() - before;
@@ -311,7 +298,7 @@ bool file_state::can_send() noexcept {
 bool file_state::is_written(boost::system::error_code& error) noexcept {
   if (writer_.is_pending()) return false;
   const std::lock_guard lock(writes_->mutex);
-  if (writes_->error != 0) error = system_code(writes_->error);
+  if (writes_->error != 0) error = to_error_code(system_failure(writes_->error));
   return true;
 }
 
