@@ -35,6 +35,17 @@ inline cosock::task<> echo_server() {
   co_await cosock::serve(acceptor, echo);
 }
 
+/// The message of the system_error that the function throws; "success" if it throws none.
+template <class F>
+std::string attempt(F f) {
+  try {
+    f();
+    return "success";
+  } catch (const boost::system::system_error& e) {
+    return e.code().message();
+  }
+}
+
 /// The error that the operation ends with; "success" if it ends without one.
 template <class Operation>
 cosock::task<std::string> outcome(Operation operation) {

@@ -19,6 +19,7 @@ using cosock::endpoint;
 using cosock::task;
 using cosock::udp_socket;
 using cosock::testing::network;
+using test::attempt;
 using test::outcome;
 using test::text;
 using namespace std::chrono_literals;
@@ -27,16 +28,6 @@ namespace errc = boost::system::errc;
 const address group_v4 = address::parse("239.7.7.1");
 const address group_v6 = address::parse("ff15::7:1");
 constexpr std::uint16_t port = 7001;
-
-template <class F>
-std::string attempt(F f) {
-  try {
-    f();
-    return "success";
-  } catch (const boost::system::system_error& e) {
-    return e.code().message();
-  }
-}
 
 /// Adds what arrives to the text, as long as the host runs.
 task<> listen(std::string& heard, address group) {

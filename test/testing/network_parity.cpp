@@ -23,6 +23,7 @@ using cosock::tcp_acceptor;
 using cosock::tcp_socket;
 using cosock::udp_socket;
 using test::all_of;
+using test::attempt;
 using test::outcome;
 using namespace std::chrono_literals;
 
@@ -34,16 +35,6 @@ void note(std::string& seen, const std::string& what) { seen += what + "; "; }
 
 /// Lets everything arrive that was sent.
 auto a_while() { return cosock::sleep_for(2ms); }
-
-template <class F>
-std::string attempt(F f) {
-  try {
-    f();
-    return "success";
-  } catch (const boost::system::system_error& e) {
-    return e.code().message();
-  }
-}
 
 /// What a receive of up to 100 bytes sees.
 task<std::string> received(cosock::byte_stream& from) {

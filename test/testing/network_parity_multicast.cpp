@@ -23,6 +23,7 @@ using cosock::as_result;
 using cosock::endpoint;
 using cosock::task;
 using cosock::udp_socket;
+using test::attempt;
 using test::group;
 using test::heard_by;
 using test::outcome;
@@ -35,16 +36,6 @@ address client_at(bool v6) { return address::parse(v6 ? "2001:db8::2" : "10.0.0.
 
 udp_socket member(bool v6) {
   return udp_socket(endpoint(test::any(v6), port), {.reuse_address = true});
-}
-
-template <class F>
-std::string attempt(F f) {
-  try {
-    f();
-    return "success";
-  } catch (const boost::system::system_error& e) {
-    return e.code().message();
-  }
 }
 
 /// Does what the other host asks for, on two sockets of one port: the first is 0.
