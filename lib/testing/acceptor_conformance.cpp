@@ -52,10 +52,10 @@ task<> accepts_a_connection(acceptor_setting& in) {
 task<> an_accept_waits_for_a_connection(acceptor_setting& in) {
   accepted server;
   accepted client;
-  beside accept;
+  pending_op accept;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, accept, [&] { return accept_into(in.acceptor, server); });
-    co_await settle();
+    co_await let_others_run();
     EXPECT(!accept.done);
     client = co_await in.acceptor.connect();
   });
@@ -117,14 +117,14 @@ task<> a_cancelled_accept_loses_no_connection(acceptor_setting& in) {
     accepted server;
     accepted client;
     cancel_scope scope;
-    beside accept;
+    pending_op accept;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, accept, [&] { return scope.run(accept_into(in.acceptor, server)); });
       if (round % 2) co_await cosock::yield();
       if (round % 5 == 1) scope.cancel();
       client = co_await in.acceptor.connect();
       if (round % 5 == 2) co_await cosock::yield();
-      if (round % 5 == 3) co_await settle();
+      if (round % 5 == 3) co_await let_others_run();
       scope.cancel();
     });
     if (accept.result.error) REQUIRE(accept.result.is(error::cancelled));
@@ -146,10 +146,10 @@ task<> a_limit_ends_an_accept(acceptor_setting& in) {
 task<> a_second_accept_is_refused(acceptor_setting& in) {
   accepted server;
   accepted client;
-  beside accept;
+  pending_op accept;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, accept, [&] { return accept_into(in.acceptor, server); });
-    co_await settle();
+    co_await let_others_run();
     const outcome o = co_await outcome_of(in.acceptor.accept());
     EXPECT(o.is(error::busy));
     EXPECT(!accept.done);
@@ -161,10 +161,10 @@ task<> a_second_accept_is_refused(acceptor_setting& in) {
 
 task<> close_wakes_an_accept(acceptor_setting& in) {
   accepted server;
-  beside accept;
+  pending_op accept;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, accept, [&] { return accept_into(in.acceptor, server); });
-    co_await settle();
+    co_await let_others_run();
     EXPECT(!accept.done);
     in.acceptor.close();
   });

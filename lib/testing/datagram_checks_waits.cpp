@@ -60,11 +60,11 @@ DATAGRAM_CHECK(receives_wait_for_a_datagram) {
   for (const datagram_call call : receiving_calls) {
     WITH_INFO(call);
     std::string got;
-    beside read;
+    pending_op read;
     co_await look(in.b);
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, read, [&] { return make_call(call, in.b, got); });
-      co_await settle();
+      co_await let_others_run();
       EXPECT(!read.done);
       co_await in.a.send_to("late", in.b_at);
     });
@@ -104,11 +104,11 @@ DATAGRAM_CHECK(a_cancelled_receive_takes_nothing) {
     WITH_INFO(call);
     std::string got;
     cancel_scope scope;
-    beside read;
+    pending_op read;
     co_await look(in.b);
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, read, [&] { return scope.run(make_call(call, in.b, got)); });
-      co_await settle();
+      co_await let_others_run();
       EXPECT(!read.done);
       scope.cancel();
     });
@@ -119,7 +119,7 @@ DATAGRAM_CHECK(a_cancelled_receive_takes_nothing) {
 }
 
 /// Datagram and cancellation in the same turn of the loop, in every order: each is received once.
-DATAGRAM_CHECK(cancel_race_ledger) {
+DATAGRAM_CHECK(cancel_race_loses_nothing) {
   int sent = 0;
   int received = 0;
   const auto take = [&](const std::string& got) {
@@ -129,7 +129,7 @@ DATAGRAM_CHECK(cancel_race_ledger) {
   for (int round = 0; round != 1000; ++round) {
     std::string got;
     cancel_scope scope;
-    beside read;
+    pending_op read;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, read, [&] { return scope.run(make_call(receiving_calls[round % 3], in.b, got)); });
       if (round % 2) co_await cosock::yield();
@@ -166,11 +166,11 @@ DATAGRAM_CHECK(a_second_receiver_is_refused) {
       WITH_INFO(first << " then " << second);
       std::string got;
       std::string other;
-      beside read;
+      pending_op read;
       co_await look(in.b);
       co_await cosock::with_nursery([&](nursery& n) -> task<> {
         start(n, read, [&] { return make_call(first, in.b, got); });
-        co_await settle();
+        co_await let_others_run();
         EXPECT(co_await error_of(make_call(second, in.b, other)) == error::busy);
         EXPECT(!read.done);
         co_await in.a.send_to("one", in.b_at);
@@ -183,10 +183,10 @@ DATAGRAM_CHECK(a_second_receiver_is_refused) {
 
 DATAGRAM_CHECK(close_wakes_a_receiver) {
   std::string got;
-  beside read;
+  pending_op read;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, read, [&] { return make_call(datagram_call::receive, in.b, got); });
-    co_await settle();
+    co_await let_others_run();
     EXPECT(!read.done);
     in.b.close();
   });
@@ -195,10 +195,10 @@ DATAGRAM_CHECK(close_wakes_a_receiver) {
 
 DATAGRAM_CHECK(a_destroyed_socket_ends_a_receive) {
   std::string got;
-  beside read;
+  pending_op read;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, read, [&] { return make_call(datagram_call::receive, *in.pair.second, got); });
-    co_await settle();
+    co_await let_others_run();
     EXPECT(!read.done);
     in.pair.second.reset();
   });
@@ -245,7 +245,7 @@ std::span<const datagram_check_entry<Endpoint>> datagram_wait_checks() {
       {"waits_for_readiness_end_early_never_late", &waits_for_readiness_end_early_never_late},
       {"cancelled_before_start_nothing_happens", &cancelled_before_start_nothing_happens},
       {"a_cancelled_receive_takes_nothing", &a_cancelled_receive_takes_nothing},
-      {"cancel_race_ledger", &cancel_race_ledger},
+      {"cancel_race_loses_nothing", &cancel_race_loses_nothing},
       {"a_limit_ends_a_receive_and_the_socket_stays_usable",
        &a_limit_ends_a_receive_and_the_socket_stays_usable},
       {"a_second_receiver_is_refused", &a_second_receiver_is_refused},

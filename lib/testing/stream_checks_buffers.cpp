@@ -19,7 +19,7 @@ namespace cosock::testing::detail {
 STREAM_CHECK(send_empty) {
   const std::vector<std::string> none;
   const std::vector<std::string> blank(3);
-  beside read;
+  pending_op read;
   char into[8];
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, read, [&] { return b.receive(into); });
@@ -29,7 +29,7 @@ STREAM_CHECK(send_empty) {
     EXPECT(co_await a.send(none) == 0u);
     EXPECT(co_await a.send(blank) == 0u);
     EXPECT(co_await a.send_some(blank) == 0u);
-    co_await settle();
+    co_await let_others_run();
     EXPECT(!read.done);
     n.cancel();
   });
@@ -78,15 +78,15 @@ STREAM_CHECK(buffer_kinds) {
 }
 
 STREAM_CHECK(read_exactly_split_everywhere) {
-  ledger l;
+  byte_pattern l;
   constexpr std::size_t size = 24;
   char into[size];
   for (std::size_t split = 0; split <= size; ++split) {
-    beside read;
+    pending_op read;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, read, [&] { return b.receive_exactly(into); });
       co_await send(a, l, split);
-      co_await settle();
+      co_await let_others_run();
       EXPECT(read.done == (split == size));
       co_await send(a, l, size - split);
     });
@@ -95,7 +95,7 @@ STREAM_CHECK(read_exactly_split_everywhere) {
   }
   for (std::size_t cut = 0; cut != size; ++cut) {
     const stream_pair pair = co_await of.make_pair();
-    ledger short_one;
+    byte_pattern short_one;
     co_await send(*pair.first, short_one, cut);
     pair.first->close();
     const outcome o = co_await outcome_of(pair.second->receive_exactly(into));
@@ -106,7 +106,7 @@ STREAM_CHECK(read_exactly_split_everywhere) {
 }
 
 STREAM_CHECK(scatter_gather) {
-  ledger l;
+  byte_pattern l;
   for (const std::size_t count : {0, 1, 1024, 1025, 2000}) {
     for (const std::size_t each : {1, 3, 4000}) {
       WITH_INFO(count << " buffers of up to " << each);
@@ -152,7 +152,7 @@ STREAM_CHECK(zero_byte_read) {
     EXPECT(co_await b.receive(blank) == 0u);
     EXPECT(co_await b.receive_exactly(blank) == 0u);
     if (round == 0) co_await a.send("data");
-    co_await settle();
+    co_await let_others_run();
   }
   char into[8];
   EXPECT(co_await b.receive(into) == 4u);
@@ -163,7 +163,7 @@ STREAM_CHECK(zero_byte_read) {
 
 /// A gather that was stopped half way says where.
 STREAM_CHECK(write_vector_partial) {
-  ledger l;
+  byte_pattern l;
   co_await clog(a, l);
   for (int round = 0; round != 5; ++round) {
     std::vector<const_buffer> from;
@@ -174,12 +174,12 @@ STREAM_CHECK(write_vector_partial) {
       size += n;
     }
     cancel_scope scope;
-    beside write;
+    pending_op write;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, write, [&] { return scope.run(a.send(from)); });
-      co_await settle();
+      co_await let_others_run();
       co_await drain(b, l);  // makes room
-      co_await settle();
+      co_await let_others_run();
       scope.cancel();
     });
     EXPECT(write.result.bytes <= size);
@@ -193,7 +193,7 @@ STREAM_CHECK(write_vector_partial) {
 }
 
 STREAM_CHECK(send_some_sends_what_fits) {
-  ledger l;
+  byte_pattern l;
   const std::size_t n = co_await a.send_some(l.next(huge));
   l.sent(n);
   EXPECT(n > 0u);

@@ -15,8 +15,8 @@
 namespace cosock::testing::detail {
 
 STREAM_CHECK(cancel_before_start) {
-  ledger to_a;
-  ledger to_b;
+  byte_pattern to_a;
+  byte_pattern to_b;
   co_await send(b, to_a, 100);
   for (const operation which : all_operations)
     for (const std::size_t size : {0, 10}) {
@@ -33,17 +33,17 @@ STREAM_CHECK(cancel_before_start) {
 }
 
 STREAM_CHECK(cancel_while_pending) {
-  [[maybe_unused]] ledger to_a;
-  ledger to_b;
+  [[maybe_unused]] byte_pattern to_a;
+  byte_pattern to_b;
   co_await clog(a, to_b);
   for (const operation which : all_operations) {
     WITH_INFO(which);
     char into[10];
     cancel_scope scope;
-    beside op;
+    pending_op op;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, op, [&] { return scope.run(perform(which, a, into, to_b, 1000)); });
-      co_await settle();
+      co_await let_others_run();
       EXPECT(!op.done);
       scope.cancel();
       EXPECT(!op.done);
@@ -57,15 +57,15 @@ STREAM_CHECK(cancel_while_pending) {
 
 /// What a receive_exactly had taken when it was cancelled is reported, and the rest is still there.
 STREAM_CHECK(cancelled_receive_exactly_keeps_its_part) {
-  ledger l;
+  byte_pattern l;
   for (const std::size_t part : {0, 1, 7, 99}) {
     char into[100];
     cancel_scope scope;
-    beside read;
+    pending_op read;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, read, [&] { return scope.run(a.receive_exactly(into)); });
       co_await send(b, l, part);
-      co_await settle();
+      co_await let_others_run();
       EXPECT(!read.done);
       scope.cancel();
     });
@@ -84,10 +84,10 @@ STREAM_CHECK(cancel_after_completion_keeps_result) {
     scope.cancel();
     co_return n;
   };
-  beside read;
+  pending_op read;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, read, [&] { return scope.run(receive()); });
-    co_await settle();
+    co_await let_others_run();
     co_await b.send("kept");
   });
   EXPECT(!read.result.error);
@@ -107,8 +107,8 @@ STREAM_CHECK(cancel_after_completion_keeps_result) {
 }
 
 /// Data and cancellation arrive in the same turn of the loop, in every order: no byte is lost.
-STREAM_CHECK(cancel_race_ledger) {
-  ledger l;
+STREAM_CHECK(cancel_race_loses_nothing) {
+  byte_pattern l;
   const stream_pair side = co_await of.make_pair();
   int cancelled = 0;
   int completed = 0;
@@ -145,13 +145,13 @@ STREAM_CHECK(cancel_race_ledger) {
           break;
         case 3:  // by a task that learns of it in the same turn, sooner
           n.start(cancel_when_told);
-          co_await settle();
+          co_await let_others_run();
           co_await side.first->send("!");
           co_await send(b, l, size);
           break;
         case 4:  // or later
           n.start(cancel_when_told);
-          co_await settle();
+          co_await let_others_run();
           co_await send(b, l, size);
           co_await side.first->send("!");
           break;
@@ -179,8 +179,8 @@ STREAM_CHECK(cancel_race_ledger) {
 }
 
 /// The same for sends: what is reported as sent is what arrives.
-STREAM_CHECK(cancel_race_ledger_of_sends) {
-  ledger l;
+STREAM_CHECK(cancel_race_of_sends_loses_nothing) {
+  byte_pattern l;
   co_await clog(a, l);
   const std::size_t capacity = l.on_the_way();
   for (int round = 0; round != 300; ++round) {
@@ -196,7 +196,7 @@ STREAM_CHECK(cancel_race_ledger_of_sends) {
           co_await b.receive(cosock::buffer(into, std::min(into.size(), l.on_the_way())));
       REQUIRE(l.received(into.data(), n1));
       if (round % 3 == 1) co_await cosock::yield();
-      if (round % 3 == 2) co_await settle();
+      if (round % 3 == 2) co_await let_others_run();
       scope.cancel();
     });
     if (sent.error) REQUIRE(sent.is(cosock::error::cancelled));
@@ -214,17 +214,17 @@ STREAM_CHECK(step_k_cancel_sweep) {
     WITH_INFO("step " << k);
     REQUIRE(k < 1000);
     const stream_pair pair = co_await of.make_pair();
-    ledger there;
-    ledger back;
+    byte_pattern there;
+    byte_pattern back;
     cancel_scope scope;
-    const auto say = [](byte_stream& s, ledger& l, std::size_t size) -> task<> {
+    const auto say = [](byte_stream& s, byte_pattern& l, std::size_t size) -> task<> {
       const const_buffer bytes = l.next(size);
       l.sent(size);  // first, or the receiver may see bytes that nobody has sent
       const outcome o = co_await outcome_of(s.send(bytes));
       l.in -= size - o.bytes;
       if (o.error) throw boost::system::system_error(o.error);
     };
-    const auto hear = [](byte_stream& s, ledger& l, std::size_t size) -> task<> {
+    const auto hear = [](byte_stream& s, byte_pattern& l, std::size_t size) -> task<> {
       std::vector<char> into(size);
       const outcome o = co_await outcome_of(s.receive_exactly(into));
       REQUIRE(l.received(into.data(), o.bytes));
@@ -273,7 +273,7 @@ STREAM_CHECK(step_k_cancel_sweep) {
 STREAM_CHECK(shielded_cleanup) {
   char into[8];
   cancel_scope scope;
-  beside read;
+  pending_op read;
   bool refused = false;
   const auto work = [&]() -> task<> {
     try {
@@ -285,7 +285,7 @@ STREAM_CHECK(shielded_cleanup) {
   };
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, read, [&] { return scope.run(work()); });
-    co_await settle();
+    co_await let_others_run();
     scope.cancel();
   });
   EXPECT(refused);
@@ -296,8 +296,8 @@ STREAM_CHECK(shielded_cleanup) {
 /// Two receives race, data for both is there: no byte is lost.
 STREAM_CHECK(race_returns_all_completed) {
   const stream_pair other = co_await of.make_pair();
-  ledger one;
-  ledger two;
+  byte_pattern one;
+  byte_pattern two;
   int both = 0;
   for (int round = 0; round != 1000; ++round) {
     char into_one[100];
@@ -353,8 +353,8 @@ std::span<const stream_check_entry> cancel_checks() {
       {"cancelled_receive_exactly_keeps_its_part", &cancelled_receive_exactly_keeps_its_part, 0},
       {"cancel_after_completion_keeps_result", &cancel_after_completion_keeps_result,
        needs::buffers | needs::stays_in_loop},
-      {"cancel_race_ledger", &cancel_race_ledger, needs::buffers | needs::bytes},
-      {"cancel_race_ledger_of_sends", &cancel_race_ledger_of_sends,
+      {"cancel_race_loses_nothing", &cancel_race_loses_nothing, needs::buffers | needs::bytes},
+      {"cancel_race_of_sends_loses_nothing", &cancel_race_of_sends_loses_nothing,
        needs::buffers | needs::bytes | needs::bounded},
       {"step_k_cancel_sweep", &step_k_cancel_sweep, needs::bytes | needs::stays_in_loop},
       {"shielded_cleanup", &shielded_cleanup, needs::buffers},

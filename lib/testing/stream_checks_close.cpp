@@ -21,7 +21,7 @@ STREAM_CHECK(broken_is_sticky) {
   for (int i = 0; i != 3; ++i) {
     for (const operation which : {operation::send, operation::send_some}) {
       WITH_INFO(which);
-      ledger l;
+      byte_pattern l;
       const outcome o = co_await perform(which, a, {}, l, 10);
       EXPECT(is_broken(o.error));
       EXPECT(o.bytes == 0u);
@@ -35,7 +35,7 @@ STREAM_CHECK(broken_is_sticky) {
 
 STREAM_CHECK(receive_after_own_close) {
   char into[8];
-  ledger l;
+  byte_pattern l;
   co_await b.send("data");
   a.close();
   EXPECT(!a.is_open());
@@ -51,7 +51,7 @@ STREAM_CHECK(receive_after_own_close) {
 }
 
 STREAM_CHECK(send_after_own_close) {
-  ledger l;
+  byte_pattern l;
   a.close();
   for (int i = 0; i != 2; ++i)
     for (const operation which : sending)
@@ -74,13 +74,13 @@ STREAM_CHECK(close_twice) {
 }
 
 STREAM_CHECK(send_then_close_delivers_all) {
-  ledger small;
+  byte_pattern small;
   co_await send(a, small, 1000);
   a.close();
   co_await drain_to_end(b, small);
 
   const stream_pair other = co_await of.make_pair();
-  ledger large;
+  byte_pattern large;
   const auto write = [&]() -> task<> {
     co_await send(*other.first, large, 8 << 20);
     other.first->close();
@@ -93,12 +93,12 @@ STREAM_CHECK(close_wakes_receiver) {
   for (const operation which : receiving) {
     WITH_INFO(which);
     const stream_pair pair = co_await of.make_pair();
-    ledger l;
+    byte_pattern l;
     char into[8];
-    beside read;
+    pending_op read;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, read, [&] { return perform(which, *pair.first, into, l, 0); });
-      co_await settle();
+      co_await let_others_run();
       EXPECT(!read.done);
       pair.first->close();
     });
@@ -110,12 +110,12 @@ STREAM_CHECK(close_wakes_sender) {
   for (const operation which : {operation::send, operation::send_some}) {
     WITH_INFO(which);
     const stream_pair pair = co_await of.make_pair();
-    ledger l;
-    beside write;
+    byte_pattern l;
+    pending_op write;
     co_await clog(*pair.first, l);
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, write, [&] { return perform(which, *pair.first, {}, l, huge); });
-      co_await settle();
+      co_await let_others_run();
       EXPECT(!write.done);
       pair.first->close();
     });
@@ -124,12 +124,12 @@ STREAM_CHECK(close_wakes_sender) {
 }
 
 STREAM_CHECK(close_wakes_wait_writable) {
-  ledger l;
-  beside wait;
+  byte_pattern l;
+  pending_op wait;
   co_await clog(a, l);
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, wait, [&] { return a.wait_writable(); });
-    co_await settle();
+    co_await let_others_run();
     EXPECT(!wait.done);
     a.close();
   });
@@ -137,12 +137,12 @@ STREAM_CHECK(close_wakes_wait_writable) {
 }
 
 STREAM_CHECK(receiver_close_wakes_wait_writable) {
-  ledger l;
-  beside wait;
+  byte_pattern l;
+  pending_op wait;
   co_await clog(a, l);
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, wait, [&] { return a.wait_writable(); });
-    co_await settle();
+    co_await let_others_run();
     EXPECT(!wait.done);
     b.close();
   });
@@ -152,12 +152,12 @@ STREAM_CHECK(receiver_close_wakes_wait_writable) {
 
 /// A receiver that closes ends a pending send.
 STREAM_CHECK(receiver_close_wakes_sender) {
-  ledger l;
-  beside write;
+  byte_pattern l;
+  pending_op write;
   co_await clog(a, l);
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, write, [&] { return a.send(l.next(huge)); });
-    co_await settle();
+    co_await let_others_run();
     EXPECT(!write.done);
     b.close();
   });
@@ -165,15 +165,15 @@ STREAM_CHECK(receiver_close_wakes_sender) {
 }
 
 STREAM_CHECK(close_after_cancelled_op) {
-  ledger l;
+  byte_pattern l;
   char into[8];
   co_await clog(a, l);
   for (const operation which : all_operations) {
     WITH_INFO(which);
-    beside op;
+    pending_op op;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, op, [&] { return perform(which, a, into, l, 1000); });
-      co_await settle();
+      co_await let_others_run();
       n.cancel();
     });
     EXPECT(op.result.is(cosock::error::cancelled));
@@ -187,7 +187,7 @@ STREAM_CHECK(close_after_cancelled_op) {
 /// Of a peer that has gone a receiver sees the end or an error, never data, and it never hangs.
 STREAM_CHECK(forceful_close_receive) {
   char into[8];
-  [[maybe_unused]] ledger l;
+  [[maybe_unused]] byte_pattern l;
   co_await b.send("unread");  // TCP answers this close with a reset
   a.close();
   for (int i = 0; i != 3; ++i) {
@@ -220,12 +220,12 @@ STREAM_CHECK(peer_reset_during_read) {
   for (const operation which : receiving) {
     WITH_INFO(which);
     const stream_pair pair = co_await of.make_pair();
-    ledger l;
+    byte_pattern l;
     char into[8];
-    beside read;
+    pending_op read;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, read, [&] { return perform(which, *pair.first, into, l, 0); });
-      co_await settle();
+      co_await let_others_run();
       EXPECT(!read.done);
       of.reset(*pair.second);
     });
@@ -243,13 +243,13 @@ STREAM_CHECK(peer_reset_during_write) {
   for (const operation which : sending) {
     WITH_INFO(which);
     const stream_pair pair = co_await of.make_pair();
-    ledger l;
+    byte_pattern l;
     char into[8];
-    beside write;
+    pending_op write;
     co_await clog(*pair.first, l);
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, write, [&] { return perform(which, *pair.first, {}, l, huge); });
-      co_await settle();
+      co_await let_others_run();
       EXPECT(!write.done);
       of.reset(*pair.second);
     });
@@ -264,10 +264,10 @@ STREAM_CHECK(peer_reset_during_write) {
 
 STREAM_CHECK(local_reset) {
   char into[8];
-  beside read;
+  pending_op read;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, read, [&] { return a.receive(into); });
-    co_await settle();
+    co_await let_others_run();
     of.reset(a);
   });
   EXPECT(read.result.is(cosock::error::closed));
@@ -278,13 +278,13 @@ STREAM_CHECK(destroyed_while_pending) {
   for (const operation which : all_operations) {
     WITH_INFO(which);
     stream_pair pair = co_await of.make_pair();
-    ledger l;
+    byte_pattern l;
     char into[8];
-    beside op;
+    pending_op op;
     co_await clog(*pair.first, l);
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, op, [&] { return perform(which, *pair.first, into, l, 1000); });
-      co_await settle();
+      co_await let_others_run();
       EXPECT(!op.done);
       pair.first.reset();
     });
@@ -299,7 +299,7 @@ STREAM_CHECK(close_races_with_data) {
   for (int round = 0; round != 100; ++round) {
     const stream_pair pair = co_await of.make_pair();
     char into[8];
-    beside read;
+    pending_op read;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, read, [&] { return pair.first->receive(into); });
       co_await cosock::yield();

@@ -30,7 +30,7 @@ STREAM_CHECK(send_after_eof_fails) {
   a.shutdown_send();
   for (int i = 0; i != 2; ++i) {
     for (const operation which : {operation::send, operation::send_some}) {
-      ledger l;
+      byte_pattern l;
       const outcome o = co_await perform(which, a, {}, l, 8);
       EXPECT(is_broken(o.error));
       EXPECT(o.bytes == 0u);
@@ -54,7 +54,7 @@ STREAM_CHECK(eof_twice_ok) {
 }
 
 STREAM_CHECK(data_after_peer_eof) {
-  ledger l;
+  byte_pattern l;
   char into[8];
   a.shutdown_send();
   EXPECT(co_await b.receive(into) == 0u);
@@ -69,12 +69,12 @@ STREAM_CHECK(data_after_peer_eof) {
 /// The end of one direction does not wake or hurt a receiver in the other.
 STREAM_CHECK(eof_then_reverse_data) {
   char into[8];
-  beside read;
+  pending_op read;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, read, [&] { return a.receive(into); });
-    co_await settle();
+    co_await let_others_run();
     a.shutdown_send();
-    co_await settle();
+    co_await let_others_run();
     EXPECT(!read.done);
     EXPECT(co_await b.receive(into) == 0u);
     co_await b.send("reply");
@@ -90,12 +90,12 @@ STREAM_CHECK(eof_wakes_receiver) {
       if (!all && !of.half_close) continue;
       WITH_INFO(which << (all ? ", closed" : ", shut down"));
       const stream_pair pair = co_await of.make_pair();
-      ledger l;
+      byte_pattern l;
       char into[8];
-      beside read;
+      pending_op read;
       co_await cosock::with_nursery([&](nursery& n) -> task<> {
         start(n, read, [&] { return perform(which, *pair.first, into, l, 0); });
-        co_await settle();
+        co_await let_others_run();
         EXPECT(!read.done);
         if (all)
           pair.second->close();

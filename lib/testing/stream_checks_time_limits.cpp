@@ -26,7 +26,7 @@ STREAM_CHECK(read_timeout) {
 }
 
 STREAM_CHECK(write_timeout) {
-  ledger l;
+  byte_pattern l;
   char into[8];
   for (const auto limit : {0ms, 2ms}) {
     const outcome o = co_await outcome_of(cosock::with_timeout(limit, a.send(l.next(huge))));
@@ -43,8 +43,8 @@ STREAM_CHECK(write_timeout) {
 
 /// A deadline in the past: nothing happens, although it could.
 STREAM_CHECK(past_timeout) {
-  ledger to_a;
-  ledger to_b;
+  byte_pattern to_a;
+  byte_pattern to_b;
   co_await round_trip(a, b);
   co_await send(b, to_a, 1000);
   for (const operation which : all_operations) {
@@ -65,16 +65,16 @@ STREAM_CHECK(past_timeout) {
 
 /// A deadline set to the past while operations wait ends them.
 STREAM_CHECK(present_timeout) {
-  ledger l;
+  byte_pattern l;
   char into[8];
   cancel_scope read_scope;
   cancel_scope write_scope;
-  beside read;
-  beside write;
+  pending_op read;
+  pending_op write;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, read, [&] { return read_scope.run(a.receive(into)); });
     start(n, write, [&] { return write_scope.run(a.send(l.next(huge))); });
-    co_await settle();
+    co_await let_others_run();
     EXPECT(!read.done);
     EXPECT(!write.done);
     read_scope.set_deadline(now() - 1h);
@@ -91,7 +91,7 @@ STREAM_CHECK(present_timeout) {
 }
 
 STREAM_CHECK(future_timeout) {
-  ledger l;
+  byte_pattern l;
   char into[8];
   const auto begun = now();
   const auto [read, write] =
@@ -107,14 +107,14 @@ STREAM_CHECK(future_timeout) {
 
 /// close() ends what waits with `closed`, whatever time is left.
 STREAM_CHECK(close_timeout) {
-  ledger l;
+  byte_pattern l;
   char into[8];
-  beside read;
-  beside write;
+  pending_op read;
+  pending_op write;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, read, [&] { return cosock::with_timeout(1h, a.receive(into)); });
     start(n, write, [&] { return cosock::with_timeout(1h, a.send(l.next(huge))); });
-    co_await settle();
+    co_await let_others_run();
     EXPECT(!read.done);
     EXPECT(!write.done);
     a.close();
@@ -154,7 +154,7 @@ STREAM_CHECK(timeout_extend_while_pending) {
   char into[8];
   cancel_scope scope;
   scope.set_deadline(now() + 20ms);
-  beside read;
+  pending_op read;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, read, [&] { return scope.run(a.receive(into)); });
     co_await cosock::yield();
@@ -172,7 +172,7 @@ STREAM_CHECK(timeout_clear_while_pending) {
   char into[8];
   cancel_scope scope;
   scope.set_deadline(now() + 20ms);
-  beside read;
+  pending_op read;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, read, [&] { return scope.run(a.receive(into)); });
     co_await cosock::yield();
@@ -187,8 +187,8 @@ STREAM_CHECK(timeout_clear_while_pending) {
 
 /// Nothing is attempted, although it would succeed.
 STREAM_CHECK(zero_timeout) {
-  ledger to_a;
-  [[maybe_unused]] ledger to_b;
+  byte_pattern to_a;
+  [[maybe_unused]] byte_pattern to_b;
   co_await send(b, to_a, 100);
   char into[100];
   EXPECT((co_await outcome_of(cosock::with_timeout(0s, a.receive(into))))
@@ -209,7 +209,7 @@ STREAM_CHECK(zero_timeout) {
 }
 
 STREAM_CHECK(negative_timeout) {
-  ledger l;
+  byte_pattern l;
   co_await send(b, l, 100);
   char into[100];
   EXPECT((co_await outcome_of(cosock::with_timeout(-1s, a.receive(into))))
@@ -224,10 +224,10 @@ STREAM_CHECK(negative_timeout) {
 
 STREAM_CHECK(infinite_timeout) {
   using seconds = std::chrono::duration<double>;
-  ledger l;
+  byte_pattern l;
   char into[8];
-  beside reads[4];
-  for (beside& read : reads) {
+  pending_op reads[4];
+  for (pending_op& read : reads) {
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, read, [&] {
         const auto i = &read - reads;
@@ -236,7 +236,7 @@ STREAM_CHECK(infinite_timeout) {
                                     : seconds(1e9);
         return cosock::with_timeout(limit, a.receive(into));
       });
-      co_await settle();
+      co_await let_others_run();
       EXPECT(!read.done);
       co_await send(b, l, 8);
     });

@@ -16,7 +16,7 @@ namespace cosock::testing::detail {
 
 /// 1 MiB in chunks, and the end.
 STREAM_CHECK(basic_io) {
-  ledger l;
+  byte_pattern l;
   const auto write = [&]() -> task<> {
     for (int i = 0; i != 1024; ++i) co_await send(a, l, 1024);
     a.close();
@@ -44,7 +44,7 @@ STREAM_CHECK(ping_pong) {
 
 /// Receives that time out all the time, into memory that is freed at once, lose no byte.
 STREAM_CHECK(racy_read) {
-  ledger l;
+  byte_pattern l;
   constexpr std::size_t total = 256 << 10;
   const auto write = [&]() -> task<> {
     while (l.in < total) {
@@ -74,7 +74,7 @@ STREAM_CHECK(racy_read) {
 
 /// Sends that time out all the time say how far they came.
 STREAM_CHECK(racy_write) {
-  ledger l;
+  byte_pattern l;
   constexpr std::size_t total = 32 << 20;
   int timed_out = 0;
   bool written = false;
@@ -165,14 +165,14 @@ STREAM_CHECK(concurrent_methods) {
 
 STREAM_CHECK(full_duplex_random_chunks) {
   constexpr std::size_t total = 1 << 20;
-  ledger there;
-  ledger back;
-  const auto write = [](byte_stream& to, ledger& l, unsigned seed) -> task<> {
+  byte_pattern there;
+  byte_pattern back;
+  const auto write = [](byte_stream& to, byte_pattern& l, unsigned seed) -> task<> {
     std::mt19937 random(seed);
     while (l.in < total)
       co_await send(to, l, std::min(total - l.in, 1 + random() % (random() % 8 ? 2000 : 200000)));
   };
-  const auto read = [](byte_stream& from, ledger& l, unsigned seed) -> task<> {
+  const auto read = [](byte_stream& from, byte_pattern& l, unsigned seed) -> task<> {
     std::mt19937 random(seed);
     while (l.out < total) {
       std::vector<char> into(1 + random() % (random() % 8 ? 3000 : 100000));
@@ -187,7 +187,7 @@ STREAM_CHECK(full_duplex_random_chunks) {
 
 /// 64 MiB in one send, 4 KiB at a time out.
 STREAM_CHECK(large_write) {
-  ledger l;
+  byte_pattern l;
   const auto write = [&]() -> task<> {
     co_await send(a, l, huge);
     a.close();
@@ -202,9 +202,9 @@ STREAM_CHECK(large_write) {
 
 /// A peer that does not read stops the sender, after a bounded number of bytes.
 STREAM_CHECK(slow_reader_makes_sender_wait) {
-  ledger l;
+  byte_pattern l;
   cancel_scope scope;
-  beside write;
+  pending_op write;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, write, [&] { return scope.run(a.send(l.next(huge))); });
     co_await cosock::sleep_for(10ms);

@@ -8,16 +8,16 @@
 namespace cosock::testing::detail {
 
 STREAM_CHECK(double_receive_busy) {
-  ledger l;
+  byte_pattern l;
   char one[4];
   char two[4];
   for (const operation first : receiving)
     for (const operation second : receiving) {
       WITH_INFO(first << " then " << second);
-      beside read;
+      pending_op read;
       co_await cosock::with_nursery([&](nursery& n) -> task<> {
         start(n, read, [&] { return perform(first, a, one, l, 0); });
-        co_await settle();
+        co_await let_others_run();
         const outcome refused = co_await perform(second, a, two, l, 0);
         EXPECT(refused.is(cosock::error::busy));
         EXPECT(!read.done);
@@ -30,15 +30,15 @@ STREAM_CHECK(double_receive_busy) {
 }
 
 STREAM_CHECK(double_send_busy) {
-  ledger l;
+  byte_pattern l;
   co_await clog(a, l);
   for (const operation first : sending)
     for (const operation second : sending) {
       WITH_INFO(first << " then " << second);
-      beside write;
+      pending_op write;
       co_await cosock::with_nursery([&](nursery& n) -> task<> {
         start(n, write, [&] { return perform(first, a, {}, l, 1000); });
-        co_await settle();
+        co_await let_others_run();
         EXPECT(!write.done);
         const outcome refused = co_await perform(second, a, {}, l, 1000);
         EXPECT(refused.is(cosock::error::busy));
@@ -54,12 +54,12 @@ STREAM_CHECK(double_send_busy) {
 }
 
 STREAM_CHECK(send_and_eof_busy) {
-  ledger l;
-  beside write;
+  byte_pattern l;
+  pending_op write;
   co_await clog(a, l);
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, write, [&] { return a.send(l.next(1 << 20)); });
-    co_await settle();
+    co_await let_others_run();
     EXPECT_ERROR(a.shutdown_send(), cosock::error::busy);
     EXPECT(!write.done);
     co_await drain(b, l);
@@ -72,13 +72,13 @@ STREAM_CHECK(send_and_eof_busy) {
 }
 
 STREAM_CHECK(wait_writable_busy) {
-  ledger l;
+  byte_pattern l;
   co_await clog(a, l);
   cancel_scope scope;
-  beside wait;
+  pending_op wait;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, wait, [&] { return scope.run(a.wait_writable()); });
-    co_await settle();
+    co_await let_others_run();
     EXPECT(!wait.done);
     for (const operation second : sending) {
       WITH_INFO(second);
@@ -93,13 +93,13 @@ STREAM_CHECK(wait_writable_busy) {
 }
 
 STREAM_CHECK(wait_writable_returns_early_never_late) {
-  ledger l;
+  byte_pattern l;
   co_await a.wait_writable();
   co_await clog(a, l);
-  beside wait;
+  pending_op wait;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, wait, [&] { return a.wait_writable(); });
-    co_await settle();
+    co_await let_others_run();
     EXPECT(!wait.done);
     co_await drain(b, l);
     co_await ended(wait);
@@ -115,10 +115,10 @@ STREAM_CHECK(wait_writable_returns_early_never_late) {
 STREAM_CHECK(wait_readable_returns_early_never_late) {
   char into[4];
   for (int round = 0; round != 3; ++round) {
-    beside wait;
+    pending_op wait;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, wait, [&] { return b.wait_readable(); });
-      co_await settle();
+      co_await let_others_run();
       EXPECT(!wait.done);
       co_await a.send("data");
       co_await ended(wait);
@@ -127,10 +127,10 @@ STREAM_CHECK(wait_readable_returns_early_never_late) {
     co_await b.wait_readable();  // it took nothing
     EXPECT(co_await b.receive(into) == 4u);
   }
-  beside wait;
+  pending_op wait;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, wait, [&] { return b.wait_readable(); });
-    co_await settle();
+    co_await let_others_run();
     EXPECT(!wait.done);
     a.close();
     co_return;

@@ -3,7 +3,7 @@
 #pragma once
 
 // What the checks of streams, and the tests of the library, have in common: the outcome of an operation,
-// ledgers of bytes, streams that are full. All inline: tests include it.
+// patterns of bytes, streams that are full. All inline: tests include it.
 
 #include <cosock/stream.hpp>
 #include <cosock/tcp.hpp>
@@ -68,14 +68,14 @@ task<outcome> outcome_of(A of) {
 }
 
 /// An operation that runs beside the test. Make it before the nursery: it is written to at the end.
-struct beside {
+struct pending_op {
   bool done = false;
   outcome result;
 };
 
 /// Starts `make()`, an operation, in the nursery.
 template <class F>
-void start(nursery& in, beside& as, F make) {
+void start(nursery& in, pending_op& as, F make) {
   in.start(
       [&as](F make) -> task<> {
         as.result = co_await outcome_of(make());
@@ -85,11 +85,11 @@ void start(nursery& in, beside& as, F make) {
 }
 
 /// Lets everything happen that can: what is not done after it waits for something.
-inline task<> settle() {
+inline task<> let_others_run() {
   for (int i = 0; i != 4; ++i) co_await cosock::yield();
 }
 /// Waits until the operation has ended; the limit of the case ends a wait in vain.
-inline task<> ended(beside& operation) {
+inline task<> ended(pending_op& operation) {
   while (!operation.done) co_await cosock::yield();
 }
 
@@ -112,7 +112,7 @@ inline const std::vector<char>& pattern() {
 inline thread_local std::size_t largest_send = huge;
 
 /// One direction of a stream, as the bytes of one endless pattern: what went in comes out, in order.
-struct ledger {
+struct byte_pattern {
   std::size_t in = 0;
   std::size_t out = 0;
 
@@ -130,8 +130,8 @@ struct ledger {
   }
 };
 
-/// Sends so many bytes of the ledger's.
-inline task<> send(byte_stream& to, ledger& l, std::size_t size) {
+/// Sends so many bytes of the pattern's.
+inline task<> send(byte_stream& to, byte_pattern& l, std::size_t size) {
   while (size != 0) {
     const std::size_t now = std::min(size, largest_send);
     // First, or the receiver may see bytes that nobody has sent.
@@ -143,7 +143,7 @@ inline task<> send(byte_stream& to, ledger& l, std::size_t size) {
 }
 
 /// Receives all that is on the way.
-inline task<> drain(byte_stream& from, ledger& l) {
+inline task<> drain(byte_stream& from, byte_pattern& l) {
   std::vector<char> into(64 << 10);
   while (l.on_the_way() != 0) {
     const std::size_t n =
@@ -154,7 +154,7 @@ inline task<> drain(byte_stream& from, ledger& l) {
 }
 
 /// Receives to the end of the stream, and checks that nothing is missing.
-inline task<> drain_to_end(byte_stream& from, ledger& l) {
+inline task<> drain_to_end(byte_stream& from, byte_pattern& l) {
   std::vector<char> into(64 << 10);
   while (const std::size_t n = co_await from.receive(into)) REQUIRE(l.received(into.data(), n));
   EXPECT(l.on_the_way() == 0u);
@@ -173,7 +173,7 @@ inline int in_flight(byte_stream& s) {
 }
 
 /// Fills the stream until a sender would have to wait, for as long as nobody reads.
-inline task<> clog(byte_stream& to, ledger& l) {
+inline task<> clog(byte_stream& to, byte_pattern& l) {
   for (;;) {
     const outcome sent = co_await outcome_of(cosock::with_timeout(1ms, to.send(l.next(huge))));
     l.sent(sent);
@@ -230,8 +230,8 @@ inline std::ostream& operator<<(std::ostream& out, operation which) {
   return out << names[static_cast<int>(which)];
 }
 
-/// The operation on so many bytes of the buffer or of the ledger.
-inline task<outcome> perform(operation which, byte_stream& on, mutable_buffer into, ledger& l,
+/// The operation on so many bytes of the buffer or of the pattern.
+inline task<outcome> perform(operation which, byte_stream& on, mutable_buffer into, byte_pattern& l,
                              std::size_t size) {
   switch (which) {
     case operation::receive: return outcome_of(on.receive(into));

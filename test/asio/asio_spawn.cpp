@@ -260,14 +260,14 @@ BOOST_AUTO_TEST_CASE(a_context_that_is_destroyed_destroys_its_tasks) {
     bool destroyed = false;
     bool called = false;
     bool dropped = false;
-    auto tale = std::make_unique<test::tell_tale>(dropped);
+    auto tale = std::make_unique<test::destruction_flag>(dropped);
     {
       asio::io_context context;
       const auto strand = asio::make_strand(context);
       spawn(
           context,
           [&destroyed]() -> task<> {
-            const test::tell_tale in_frame(destroyed);
+            const test::destruction_flag in_frame(destroyed);
             asio::steady_timer own(loop_executor(), 1h);
             cosock::tcp_acceptor acceptor(cosock::endpoint(cosock::address::loopback_v4(), 0));
             co_await cosock::when_any(acceptor.accept(), own.async_wait(use_task), test::forever());
@@ -289,11 +289,11 @@ BOOST_AUTO_TEST_CASE(an_awaitable_that_waits_for_a_task_is_destroyed_with_it) {
     asio::co_spawn(
         context,
         [&]() -> asio::awaitable<void> {
-          const test::tell_tale in_frame(destroyed[0]);
+          const test::destruction_flag in_frame(destroyed[0]);
           co_await spawn(
               context,
               [&]() -> task<> {
-                const test::tell_tale in_frame(destroyed[1]);
+                const test::destruction_flag in_frame(destroyed[1]);
                 co_await test::forever();
               },
               asio::use_awaitable);
@@ -313,7 +313,7 @@ BOOST_AUTO_TEST_CASE(tasks_on_a_loop_of_this_library) {
       const auto n = co_await spawn(loop_executor(), later(5), use_task);
       BOOST_TEST(n == 5);
       spawn(loop_executor(), [&destroyed]() -> task<> {
-        const test::tell_tale in_frame(destroyed);
+        const test::destruction_flag in_frame(destroyed);
         co_await test::forever();
       });
       co_await cosock::sleep_for(1ms);

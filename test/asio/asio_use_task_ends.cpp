@@ -84,13 +84,13 @@ BOOST_AUTO_TEST_CASE(an_operation_that_completes_all_the_same_gives_its_result) 
   auto t = loop.start([](manual& m, cosock::cancel_scope& scope) -> task<std::string> {
     co_return co_await scope.run(m.wait(use_task));
   }(m, scope));
-  test::settle(loop);
+  test::run_until_idle(loop);
   scope.cancel();
-  test::settle(loop);
+  test::run_until_idle(loop);
   BOOST_TEST(!t.done());
   BOOST_TEST((m.asked == asio::cancellation_type::all));
   m.end({}, "result");
-  test::settle(loop);
+  test::run_until_idle(loop);
   BOOST_TEST(t.result() == "result");
 }
 
@@ -102,11 +102,11 @@ BOOST_AUTO_TEST_CASE(completed_and_cancelled_at_once) {
     auto t = loop.start([](manual& m, cosock::cancel_scope& scope) -> task<std::string> {
       co_return co_await scope.run(m.wait(use_task));
     }(m, scope));
-    test::settle(loop);
+    test::run_until_idle(loop);
     if (cancel_first) scope.cancel();
     m.end({}, "result");
     if (!cancel_first) scope.cancel();
-    test::settle(loop);
+    test::run_until_idle(loop);
     BOOST_REQUIRE(t.done());
     if (cancel_first)
       BOOST_CHECK_EXCEPTION(t.result(), system_error, is(cosock::error::cancelled));
@@ -142,10 +142,10 @@ BOOST_AUTO_TEST_CASE(the_loop_is_destroyed_first) {
   {
     cosock::loop loop;
     auto t = loop.start([](manual& m, bool& destroyed) -> task<> {
-      const test::tell_tale tale(destroyed);
+      const test::destruction_flag tale(destroyed);
       co_await m.wait(use_task);
     }(m, destroyed));
-    test::settle(loop);
+    test::run_until_idle(loop);
     BOOST_TEST(m.waits());
   }
   BOOST_TEST(destroyed);
@@ -164,10 +164,10 @@ BOOST_AUTO_TEST_CASE(the_task_is_destroyed_with_an_operation_on_its_loop) {
       co_await cosock::when_any(timer.async_wait(use_task),
                                 asio::async_read(c.one, asio::buffer(into), use_task));
     }());
-    test::settle(loop);
-    test::settle(loop);
+    test::run_until_idle(loop);
+    test::run_until_idle(loop);
   }
-  test::settle(loop);
+  test::run_until_idle(loop);
 }
 
 BOOST_AUTO_TEST_CASE(the_loop_is_destroyed_with_an_operation_on_it) {
@@ -180,7 +180,7 @@ BOOST_AUTO_TEST_CASE(the_loop_is_destroyed_with_an_operation_on_it) {
     co_await cosock::when_any(timer.async_wait(use_task), cosock::await(wait_for_ever()),
                               asio::async_read(c.one, asio::buffer(into), use_task));
   }());
-  test::settle(loop);
+  test::run_until_idle(loop);
 }
 
 BOOST_AUTO_TEST_CASE(the_loop_is_destroyed_with_an_operation_on_another_context) {
@@ -200,10 +200,10 @@ BOOST_AUTO_TEST_CASE(the_context_of_the_operation_is_destroyed_first) {
   auto other = std::make_unique<asio::io_context>();
   auto t = loop.start(
       [](asio::io_context& other) -> task<> { co_await asio::post(other, use_task); }(*other));
-  test::settle(loop);
+  test::run_until_idle(loop);
   other.reset();
   t.cancel();
-  test::settle(loop);
+  test::run_until_idle(loop);
   BOOST_REQUIRE(t.done());
   BOOST_CHECK_THROW(t.result(), system_error);
 }
@@ -212,9 +212,9 @@ BOOST_AUTO_TEST_CASE(a_handler_that_is_dropped_ends_the_wait) {
   cosock::loop loop;
   manual m;
   auto t = loop.start([](manual& m) -> task<> { co_await m.wait(use_task); }(m));
-  test::settle(loop);
+  test::run_until_idle(loop);
   m.drop();
-  test::settle(loop);
+  test::run_until_idle(loop);
   BOOST_REQUIRE(t.done());
   BOOST_CHECK_EXCEPTION(t.result(), system_error, [](const system_error& e) {
     return e.code() == asio::error::operation_aborted;

@@ -37,7 +37,7 @@ void fill_buffer(cosock::loop& on, stream_subject& s) {
   static const auto send = [](cosock::byte_stream& to) -> task<> { co_await to.send_some(zeros); };
   for (;;) {
     auto sending = on.start(send(*s.stream));
-    test::settle(on);
+    test::run_until_idle(on);
     if (!sending.done()) return;
   }
 }

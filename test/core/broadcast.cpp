@@ -23,7 +23,7 @@ using cosock::subscription;
 using cosock::task;
 using cosock::with_nursery;
 using test::is;
-using test::settle;
+using test::run_until_idle;
 
 task<> receive_one(subscription<int>& from) {
   const auto value = co_await from.receive();
@@ -89,10 +89,10 @@ BOOST_AUTO_TEST_CASE(what_is_overwritten_before_a_woken_receiver_runs_is_counted
     co_return value.value();
   };
   auto waits = loop.start(receive());
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(b.send(1));
   BOOST_TEST(b.send(2));
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(waits.result() == 2);
   BOOST_TEST(s.missed() == 1u);
 }
@@ -102,12 +102,12 @@ BOOST_AUTO_TEST_CASE(a_second_receive_of_one_subscription_is_refused) {
   broadcast<int> b(1);
   auto s = b.subscribe();
   auto first = loop.start(receive_one(s));
-  settle(loop);
+  run_until_idle(loop);
   auto second = loop.start(receive_one(s));
-  settle(loop);
+  run_until_idle(loop);
   BOOST_CHECK_EXCEPTION(second.result(), system_error, is(error::busy));
   BOOST_TEST(b.send(1));
-  settle(loop);
+  run_until_idle(loop);
   first.result();
 }
 
@@ -116,17 +116,17 @@ BOOST_AUTO_TEST_CASE(a_subscription_moves_also_while_it_is_received_from) {
   broadcast<int> b(1);
   auto s = b.subscribe();
   auto waits = loop.start(receive_one(s));
-  settle(loop);
+  run_until_idle(loop);
   auto moved = std::move(s);
   BOOST_TEST(b.send(1));
-  settle(loop);
+  run_until_idle(loop);
   waits.result();
   auto again = loop.start(receive_one(moved));
-  settle(loop);
+  run_until_idle(loop);
   auto last = std::move(moved);
   BOOST_TEST(b.send(1));
   auto final = std::move(last);
-  settle(loop);
+  run_until_idle(loop);
   again.result();
   BOOST_CHECK_EXCEPTION(loop.run(receive_one(s)), system_error, is(error::closed));
 }

@@ -34,7 +34,7 @@ using test::give;
 using test::give_later;
 using test::is;
 using test::run_in;
-using test::settle;
+using test::run_until_idle;
 using test::wait_for_ever;
 
 }  // namespace
@@ -173,7 +173,7 @@ namespace {
 struct pending_scope {
   explicit pending_scope(std::optional<std::chrono::nanoseconds> limit = std::nullopt) {
     if (limit) set_limit(*limit);
-    settle(loop);
+    run_until_idle(loop);
     BOOST_TEST(!root.done());
   }
   void set_limit(std::chrono::nanoseconds limit) { scope.set_deadline(loop.now() + limit); }
@@ -199,7 +199,7 @@ BOOST_AUTO_TEST_CASE(a_deadline_set_into_the_past_counts_at_once) {
   p.set_limit(0s);
   BOOST_TEST(p.scope.is_cancelled());
   BOOST_TEST(!p.root.done());
-  settle(p.loop);
+  run_until_idle(p.loop);
   BOOST_TEST(test::ended_with(p.root, error::timed_out));
 }
 
@@ -210,7 +210,7 @@ BOOST_AUTO_TEST_CASE(a_deadline_is_set_later_while_the_scope_runs) {
   BOOST_TEST(!p.root.done());
   BOOST_TEST(!p.scope.is_cancelled());
   p.scope.cancel();
-  settle(p.loop);
+  run_until_idle(p.loop);
   BOOST_TEST(test::ended_with(p.root, error::cancelled));
   BOOST_TEST(!p.scope.timed_out());
 }
@@ -258,7 +258,7 @@ BOOST_AUTO_TEST_CASE(a_scope_is_cancelled_from_another_thread_through_the_loop) 
     cosock::loop loop;
     cancel_scope scope;
     auto root = loop.start(run_in(scope, wait_for_ever()));
-    if (i % 2 == 0) settle(loop);
+    if (i % 2 == 0) run_until_idle(loop);
     std::thread other([&] { loop.post([&scope] { scope.cancel(); }); });
     while (!root.done()) loop.run_some();
     other.join();

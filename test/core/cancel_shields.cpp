@@ -36,7 +36,7 @@ using test::give_later;
 using test::is;
 using test::kind;
 using test::protecting;
-using test::settle;
+using test::run_until_idle;
 
 }  // namespace
 
@@ -69,12 +69,12 @@ BOOST_AUTO_TEST_CASE(what_is_shielded_goes_on_when_it_is_cancelled_while_it_wait
         after = (co_await as_result(cosock::yield())).error();
       };
       auto root = loop.start(body());
-      settle(loop);
+      run_until_idle(loop);
       root.cancel();
-      settle(loop);
+      run_until_idle(loop);
       BOOST_TEST(!root.done());
       e.set();
-      settle(loop);
+      run_until_idle(loop);
       BOOST_REQUIRE(root.done());
       BOOST_CHECK_NO_THROW(root.result());
       BOOST_TEST(after == error::cancelled);

@@ -21,9 +21,9 @@ using boost::system::system_error;
 using cosock::clock;
 using cosock::error;
 using cosock::task;
-using test::counted;
+using test::instance_counter;
 using test::is;
-using test::settle;
+using test::run_until_idle;
 using test::virtual_loop;
 
 }  // namespace
@@ -31,7 +31,7 @@ using test::virtual_loop;
 namespace {
 
 task<> yield_once(bool& passed) {
-  const counted local;
+  const instance_counter local;
   co_await cosock::yield();
   passed = true;
 }
@@ -43,7 +43,7 @@ BOOST_AUTO_TEST_CASE(a_yield_is_cancelled_before_it_starts) {
   cosock::loop loop;
   auto root = loop.start(yield_once(passed));
   root.cancel();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_CHECK_EXCEPTION(root.result(), system_error, is(error::cancelled));
   BOOST_TEST(!passed);
 }
@@ -55,7 +55,7 @@ BOOST_AUTO_TEST_CASE(a_yield_is_cancelled_while_it_waits) {
   loop.run_some();
   BOOST_TEST(!root.done());
   root.cancel();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_CHECK_EXCEPTION(root.result(), system_error, is(error::cancelled));
   BOOST_TEST(!passed);
 }
@@ -71,27 +71,27 @@ BOOST_AUTO_TEST_CASE(a_yield_is_cancelled_in_the_turn_in_which_it_would_go_on) {
   auto first = loop.start(canceller());
   auto yields = loop.start(yield_once(passed));
   second = &yields;
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(first.done());
   BOOST_CHECK_EXCEPTION(yields.result(), system_error, is(error::cancelled));
   BOOST_TEST(!passed);
 }
 
 BOOST_AUTO_TEST_CASE(a_yield_is_destroyed_with_its_task_and_with_its_loop) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   bool passed = false;
   auto loop = std::make_unique<cosock::loop>();
   {
     auto root = loop->start(yield_once(passed));
     loop->run_some();
-    BOOST_TEST(counted::alive == before + 1);
+    BOOST_TEST(instance_counter::alive == before + 1);
   }
-  BOOST_TEST(counted::alive == before);
-  settle(*loop);
+  BOOST_TEST(instance_counter::alive == before);
+  run_until_idle(*loop);
   auto root = loop->start(yield_once(passed));
   loop->run_some();
   loop.reset();
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
   BOOST_TEST(!passed);
 }
 

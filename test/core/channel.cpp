@@ -26,7 +26,7 @@ using cosock::task;
 using cosock::with_nursery;
 using cosock::yield;
 using test::is;
-using test::settle;
+using test::run_until_idle;
 using pointer = std::unique_ptr<int>;
 
 task<> receive_one(channel<int>& c) {
@@ -86,22 +86,22 @@ BOOST_AUTO_TEST_CASE(receivers_and_senders_are_served_in_the_order_in_which_they
     };
     auto a = loop.start(receive(1));
     auto b = loop.start(receive(2));
-    settle(loop);
+    run_until_idle(loop);
     BOOST_TEST(c.try_send(1));
     BOOST_TEST(c.try_send(2));
     BOOST_TEST(c.size() == 0u);
     BOOST_TEST(!c.try_receive());  // nobody is overtaken
-    settle(loop);
+    run_until_idle(loop);
     auto d = loop.start(send_one(c, 3));
     auto e = loop.start(send_one(c, 4));
     auto f = loop.start(send_one(c, 5));
-    settle(loop);
+    run_until_idle(loop);
     BOOST_TEST(!c.try_send(6));
     BOOST_TEST(c.try_receive().value() == 3);
     BOOST_TEST(!c.try_send(6));
     BOOST_TEST(c.try_receive().value() == 4);
     BOOST_TEST(c.try_receive().value() == 5);
-    settle(loop);
+    run_until_idle(loop);
     BOOST_TEST((d.done() && e.done() && f.done()));
     const std::vector<int> expected = {11, 22};
     BOOST_TEST(order == expected, boost::test_tools::per_element());
@@ -113,11 +113,11 @@ BOOST_AUTO_TEST_CASE(a_rendezvous_holds_nothing) {
   channel<int> c(0);
   BOOST_TEST(!c.try_send(1));
   auto sender = loop.start(send_one(c));
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(!sender.done());
   BOOST_TEST(c.size() == 0u);
   auto receiver = loop.start(receive_one(c));
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST((sender.done() && receiver.done()));
 }
 
@@ -127,11 +127,11 @@ BOOST_AUTO_TEST_CASE(what_is_queued_when_the_channel_is_closed_can_be_received) 
   BOOST_TEST(c.try_send(1));
   BOOST_TEST(c.try_send(2));
   auto waits = loop.start(send_one(c, 3));
-  settle(loop);
+  run_until_idle(loop);
   c.close();
   c.close();
   BOOST_TEST(c.is_closed());
-  settle(loop);
+  run_until_idle(loop);
   BOOST_CHECK_EXCEPTION(waits.result(), system_error, is(error::closed));
   BOOST_TEST(!c.try_send(4));
   BOOST_CHECK_EXCEPTION(loop.run(send_one(c)), system_error, is(error::closed));
@@ -154,9 +154,9 @@ BOOST_AUTO_TEST_CASE(closing_wakes_every_receiver) {
   };
   auto a = loop.start(receive_end());
   auto b = loop.start(receive_end());
-  settle(loop);
+  run_until_idle(loop);
   c.close();
-  settle(loop);
+  run_until_idle(loop);
   a.result();
   b.result();
 }
@@ -197,11 +197,11 @@ BOOST_AUTO_TEST_CASE(a_value_handed_to_a_receiver_that_is_cancelled_in_the_same_
   };
   auto first = loop.start(receive());
   auto second = loop.start(receive());
-  settle(loop);
+  run_until_idle(loop);
   first.cancel();
   BOOST_TEST(c.try_send(1));  // to the second
   second.cancel();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_CHECK_EXCEPTION(first.result(), system_error, is(error::cancelled));
   second.result();
   BOOST_TEST(got.size() == 1u);
@@ -270,14 +270,14 @@ COROUTINE_TEST_CASE(a_sender_that_never_has_to_wait_lets_others_run) {
 
 BOOST_AUTO_TEST_CASE(values_are_destroyed_with_the_channel) {
   {
-    channel<test::counted> c(3);
-    BOOST_TEST(c.try_send(test::counted()));
-    BOOST_TEST(c.try_send(test::counted()));
-    BOOST_TEST(test::counted::alive == 2);
+    channel<test::instance_counter> c(3);
+    BOOST_TEST(c.try_send(test::instance_counter()));
+    BOOST_TEST(c.try_send(test::instance_counter()));
+    BOOST_TEST(test::instance_counter::alive == 2);
     static_cast<void>(c.try_receive());
-    BOOST_TEST(test::counted::alive == 1);
+    BOOST_TEST(test::instance_counter::alive == 1);
   }
-  BOOST_TEST(test::counted::alive == 0);
+  BOOST_TEST(test::instance_counter::alive == 0);
 }
 
 COROUTINE_TEST_CASE(sending_and_receiving_allocate_nothing) {

@@ -105,13 +105,13 @@ COROUTINE_TEST_CASE(a_cleanup_that_cannot_be_called_is_an_error_too) {
 
 BOOST_AUTO_TEST_CASE(a_loop_that_is_destroyed_runs_no_cleanup) {
   counter all;
-  auto tell_tale = std::make_shared<int>();
-  const std::weak_ptr<int> alive = tell_tale;
+  auto token = std::make_shared<int>();
+  const std::weak_ptr<int> alive = token;
   auto wait = [](std::shared_ptr<int>) -> task<> { co_await cosock::sleep_for(1h); };
   {
     cosock::loop loop;
     auto cleanup = [&] { return all.run(); };
-    auto root = loop.start(finally(wait(std::move(tell_tale)), cleanup));
+    auto root = loop.start(finally(wait(std::move(token)), cleanup));
     loop.poll();
     BOOST_TEST(!alive.expired());
   }

@@ -27,13 +27,13 @@ using cosock::shielded;
 using cosock::task;
 using cosock::with_nursery;
 using cosock::with_timeout;
-using test::counted;
 using test::fail_when_cancelled;
 using test::forever;
-using test::gate;
+using test::instance_counter;
 using test::is;
+using test::manual_event;
 using test::note;
-using test::settle;
+using test::run_until_idle;
 using test::text;
 using test::wait_for_ever;
 using strings = std::vector<std::string>;
@@ -41,7 +41,7 @@ using strings = std::vector<std::string>;
 }  // namespace
 
 COROUTINE_TEST_CASE(cancel_all_ends_everybody_and_returns_normally) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   bool body_passed = false;
   co_await with_nursery([&](nursery& n) -> task<> {
     n.start(wait_for_ever);
@@ -56,7 +56,7 @@ COROUTINE_TEST_CASE(cancel_all_ends_everybody_and_returns_normally) {
     body_passed = true;
   });
   BOOST_TEST(!body_passed);
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
 }
 
 COROUTINE_TEST_CASE(a_child_cancels_all) {
@@ -99,7 +99,7 @@ COROUTINE_TEST_CASE(an_error_after_cancel_all_is_thrown) {
 }
 
 COROUTINE_TEST_CASE(a_cancellation_from_outside_ends_all_and_is_thrown) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   cancel_scope scope;
   bool seen_inside = false;
   co_await with_nursery([&](nursery& outside) -> task<> {
@@ -117,7 +117,7 @@ COROUTINE_TEST_CASE(a_cancellation_from_outside_ends_all_and_is_thrown) {
     scope.cancel();
   });
   BOOST_TEST(seen_inside);
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
 }
 
 COROUTINE_TEST_CASE(a_nursery_in_a_cancelled_scope_is_cancelled_from_the_start) {
@@ -135,8 +135,8 @@ COROUTINE_TEST_CASE(a_nursery_in_a_cancelled_scope_is_cancelled_from_the_start) 
 
 BOOST_AUTO_TEST_CASE(a_nursery_whose_tasks_all_complete_all_the_same_was_not_cancelled) {
   cosock::loop loop;
-  gate first;
-  gate second;
+  manual_event first;
+  manual_event second;
   const auto work = [&]() -> task<> {
     co_await with_nursery([&](nursery& n) -> task<> {
       n.start([&] { return first.wait(); });
@@ -144,11 +144,11 @@ BOOST_AUTO_TEST_CASE(a_nursery_whose_tasks_all_complete_all_the_same_was_not_can
     });
   };
   auto root = loop.start(work());
-  settle(loop);
-  first.open();
-  second.open();
+  run_until_idle(loop);
+  first.set();
+  second.set();
   root.cancel();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_REQUIRE(root.done());
   BOOST_CHECK_NO_THROW(root.result());
 }
@@ -163,16 +163,16 @@ BOOST_AUTO_TEST_CASE(an_error_comes_before_a_cancellation_from_outside) {
     });
   };
   auto root = loop.start(work());
-  settle(loop);
+  run_until_idle(loop);
   root.cancel();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_REQUIRE(root.done());
   BOOST_CHECK_THROW(root.result(), std::runtime_error);
 }
 
 BOOST_AUTO_TEST_CASE(a_child_that_refuses_to_end_at_once_is_waited_for) {
   cosock::loop loop;
-  gate g;
+  manual_event g;
   bool cleaned_up = false;
   const auto work = [&]() -> task<> {
     co_await with_nursery([&](nursery& n) -> task<> {
@@ -185,13 +185,13 @@ BOOST_AUTO_TEST_CASE(a_child_that_refuses_to_end_at_once_is_waited_for) {
     });
   };
   auto root = loop.start(work());
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(!root.done());
   root.cancel();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(!root.done());
-  g.open();
-  settle(loop);
+  g.set();
+  run_until_idle(loop);
   BOOST_REQUIRE(root.done());
   BOOST_TEST(cleaned_up);
   BOOST_CHECK_THROW(root.result(), std::runtime_error);
@@ -215,7 +215,7 @@ COROUTINE_TEST_CASE(cancelling_an_inner_nursery_leaves_the_outer_one_alone) {
 }
 
 COROUTINE_TEST_CASE(cancelling_an_outer_nursery_reaches_the_inner_ones) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   co_await with_nursery([](nursery& outer) -> task<> {
     outer.start([]() -> task<> {
       co_await with_nursery([](nursery& inner) -> task<> {
@@ -232,5 +232,5 @@ COROUTINE_TEST_CASE(cancelling_an_outer_nursery_reaches_the_inner_ones) {
     for (int i = 0; i != 3; ++i) co_await cosock::yield();
     outer.cancel();
   });
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
 }

@@ -21,9 +21,9 @@ namespace {
 using cosock::nursery;
 using cosock::task;
 using cosock::with_nursery;
-using test::counted;
 using test::forever;
-using test::gate;
+using test::instance_counter;
+using test::manual_event;
 using test::note;
 using strings = std::vector<std::string>;
 
@@ -61,7 +61,7 @@ COROUTINE_TEST_CASE(children_run_in_the_order_of_their_start_when_the_caller_nex
 }
 
 COROUTINE_TEST_CASE(a_nursery_waits_for_children_after_its_body_has_ended) {
-  gate g;
+  manual_event g;
   strings order;
   co_await with_nursery([&](nursery& outer) -> task<> {
     outer.start([&]() -> task<> {
@@ -76,7 +76,7 @@ COROUTINE_TEST_CASE(a_nursery_waits_for_children_after_its_body_has_ended) {
     });
     for (int i = 0; i != 3; ++i) co_await cosock::yield();
     order.push_back("opened");
-    g.open();
+    g.set();
   });
   const strings expected = {"opened", "child", "nursery"};
   BOOST_TEST(order == expected, boost::test_tools::per_element());
@@ -94,8 +94,8 @@ COROUTINE_TEST_CASE(a_nursery_waits_for_its_body_after_its_children_have_ended) 
 }
 
 COROUTINE_TEST_CASE(active_counts_the_body_and_the_children) {
-  gate first;
-  gate second;
+  manual_event first;
+  manual_event second;
   co_await with_nursery([&](nursery& n) -> task<> {
     BOOST_TEST(n.active() == 1u);
     n.start([&] { return first.wait(); });
@@ -103,7 +103,7 @@ COROUTINE_TEST_CASE(active_counts_the_body_and_the_children) {
     BOOST_TEST(n.active() == 3u);
     co_await cosock::yield();
     BOOST_TEST(n.active() == 3u);
-    second.open();
+    second.set();
     BOOST_TEST(n.active() == 3u);
     co_await cosock::yield();
     BOOST_TEST(n.active() == 2u);
@@ -111,7 +111,7 @@ COROUTINE_TEST_CASE(active_counts_the_body_and_the_children) {
       BOOST_TEST(n.active() == 2u);
       co_return;
     });
-    first.open();
+    first.set();
   });
 }
 
@@ -189,7 +189,7 @@ struct callable {
   }
   int* sum;
   int calls = 0;
-  counted alive;
+  instance_counter alive;
 };
 
 struct callable_once {
@@ -255,7 +255,7 @@ COROUTINE_TEST_CASE(a_child_may_be_a_lambda_that_captures) {
 }
 
 COROUTINE_TEST_CASE(a_child_may_be_a_function_object) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   int sum = 0;
   co_await with_nursery([&](nursery& n) -> task<> {
     callable kept(sum);
@@ -268,7 +268,7 @@ COROUTINE_TEST_CASE(a_child_may_be_a_function_object) {
     co_return;
   });
   BOOST_TEST(sum == 11111);
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
 }
 
 COROUTINE_TEST_CASE(the_result_of_a_child_is_dropped) {

@@ -22,10 +22,10 @@ using cosock::multiple_errors;
 using cosock::nursery;
 using cosock::task;
 using cosock::with_nursery;
-using test::counted;
 using test::fail_after_yields;
 using test::forever;
-using test::settle;
+using test::instance_counter;
+using test::run_until_idle;
 using test::text;
 using test::wait_for_ever;
 using strings = std::vector<std::string>;
@@ -47,7 +47,7 @@ struct at_end {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(a_nursery_destroyed_with_its_task_destroys_the_children) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   strings order;
   cosock::loop loop;
   const auto child = [&](strings& local, nursery& n) -> task<> {
@@ -65,19 +65,19 @@ BOOST_AUTO_TEST_CASE(a_nursery_destroyed_with_its_task_destroys_the_children) {
   };
   {
     auto root = loop.start(work());
-    settle(loop);
-    BOOST_TEST(counted::alive == before + 3);
+    run_until_idle(loop);
+    BOOST_TEST(instance_counter::alive == before + 3);
   }
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
   BOOST_TEST((order == strings{"local", "child"}));
-  settle(loop);
+  run_until_idle(loop);
 }
 
 BOOST_AUTO_TEST_CASE(children_that_never_had_a_turn_are_destroyed_with_the_nursery) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   cosock::loop loop;
-  counted argument;
-  const auto child = [](counted) -> task<> { co_await forever(); };
+  instance_counter argument;
+  const auto child = [](instance_counter) -> task<> { co_await forever(); };
   const auto work = [&]() -> task<> {
     co_await with_nursery([&](nursery& n) -> task<> {
       n.start(child, argument);
@@ -91,12 +91,12 @@ BOOST_AUTO_TEST_CASE(children_that_never_had_a_turn_are_destroyed_with_the_nurse
     auto root = loop.start(work());
     loop.run_some();
   }
-  BOOST_TEST(counted::alive == before + 1);
-  settle(loop);
+  BOOST_TEST(instance_counter::alive == before + 1);
+  run_until_idle(loop);
 }
 
 BOOST_AUTO_TEST_CASE(a_child_started_while_the_nursery_is_destroyed_is_destroyed_too) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   cosock::loop loop;
   const auto work = []() -> task<> {
     co_await with_nursery([](nursery& n) -> task<> {
@@ -109,10 +109,10 @@ BOOST_AUTO_TEST_CASE(a_child_started_while_the_nursery_is_destroyed_is_destroyed
   };
   {
     auto root = loop.start(work());
-    settle(loop);
+    run_until_idle(loop);
   }
-  settle(loop);
-  BOOST_TEST(counted::alive == before);
+  run_until_idle(loop);
+  BOOST_TEST(instance_counter::alive == before);
 }
 
 BOOST_AUTO_TEST_CASE(a_nursery_that_was_never_awaited_runs_nothing) {

@@ -27,10 +27,10 @@ using cosock::nursery;
 using cosock::task;
 using cosock::with_nursery;
 using cosock::with_timeout;
-using test::counted;
 using test::fail_after_yields;
 using test::fail_when_cancelled;
 using test::forever;
+using test::instance_counter;
 using test::is;
 using test::text;
 using test::wait_for_ever;
@@ -48,7 +48,7 @@ auto failed_with(strings texts) {
 }  // namespace
 
 COROUTINE_TEST_CASE(the_first_error_cancels_the_others_and_is_thrown) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   BOOST_CHECK_EXCEPTION(co_await with_nursery([](nursery& n) -> task<> {
                           n.start(wait_for_ever);
                           n.start(fail_after_yields, 2, text("second"));
@@ -58,7 +58,7 @@ COROUTINE_TEST_CASE(the_first_error_cancels_the_others_and_is_thrown) {
                         std::runtime_error, [](const std::runtime_error& e) {
                           return e.what() == std::string("second");
                         });
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
 }
 
 COROUTINE_TEST_CASE(an_error_of_any_type_is_thrown) {
@@ -75,7 +75,7 @@ COROUTINE_TEST_CASE(an_error_of_any_type_is_thrown) {
 }
 
 COROUTINE_TEST_CASE(an_error_of_the_body_cancels_the_children) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   BOOST_CHECK_THROW(co_await with_nursery([](nursery& n) -> task<> {
                       n.start(wait_for_ever);
                       throw std::runtime_error("body");
@@ -88,7 +88,7 @@ COROUTINE_TEST_CASE(an_error_of_the_body_cancels_the_children) {
                       throw 42;
                     }),
                     int);
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
 }
 
 COROUTINE_TEST_CASE(a_child_that_was_started_before_the_body_failed_runs_to_its_first_wait) {

@@ -31,9 +31,9 @@ struct traced {
   int value = 7;
 };
 
-struct counted {
-  counted() { alive = 0; }
-  ~counted() { BOOST_TEST(alive == 0); }
+struct instance_check {
+  instance_check() { alive = 0; }
+  ~instance_check() { BOOST_TEST(alive == 0); }
 };
 
 cosock::task<int> by_value(traced t) {
@@ -80,7 +80,7 @@ static_assert(std::is_trivially_destructible_v<cosock::buffered_reader_options>)
 }  // namespace
 
 COROUTINE_TEST_CASE(a_class_with_a_constructor_is_safe_by_value_and_by_reference) {
-  const counted all;
+  const instance_check all;
   BOOST_TEST(co_await by_value(traced()) == 7);
   BOOST_TEST(co_await by_reference(traced()) == 7);
   const int sum = co_await by_value(traced()) + co_await by_reference(traced());
@@ -95,7 +95,7 @@ COROUTINE_TEST_CASE(strings_and_vectors_are_safe) {
 }
 
 COROUTINE_TEST_CASE(tasks_inside_combinators_are_safe) {
-  const counted all;
+  const instance_check all;
   BOOST_TEST(co_await cosock::with_timeout(10s, by_value(traced())) == 7);
   BOOST_TEST(co_await cosock::with_grace(10s, cosock::shielded(by_value(traced()))) == 7);
   auto result = co_await cosock::as_result(cosock::with_timeout(10s, by_value(traced())));
@@ -168,7 +168,7 @@ COROUTINE_TEST_CASE(buffers_made_of_temporaries_are_safe) {
 }
 
 COROUTINE_TEST_CASE(lambdas_that_capture_by_reference_are_safe) {
-  const counted all;
+  const instance_check all;
   int sum = 0;
   traced kept;
   co_await cosock::with_nursery([&](cosock::nursery& n) -> cosock::task<> {
@@ -181,7 +181,7 @@ COROUTINE_TEST_CASE(lambdas_that_capture_by_reference_are_safe) {
 }
 
 COROUTINE_TEST_CASE(children_from_lambdas_that_capture_by_value_are_safe_outside_of_co_await) {
-  const counted all;
+  const instance_check all;
   int sum = 0;
   traced kept;
   co_await cosock::with_nursery([&](cosock::nursery& n) -> cosock::task<> {
@@ -195,7 +195,7 @@ COROUTINE_TEST_CASE(children_from_lambdas_that_capture_by_value_are_safe_outside
 }
 
 COROUTINE_TEST_CASE(a_named_lambda_that_captures_by_value_is_safe_when_moved) {
-  const counted all;
+  const instance_check all;
   int sum = 0;
   {
     traced kept;
@@ -249,7 +249,7 @@ int add(const traced& t, int n) { return t.value + n; }
 }  // namespace
 
 COROUTINE_TEST_CASE(classes_with_constructors_are_safe_in_braces_and_conversions) {
-  const counted all;
+  const instance_check all;
   BOOST_TEST(co_await take(with_constructor(traced())) == 1);
   BOOST_TEST(co_await take(with_constructor{traced(), 2}) == 1);
   BOOST_TEST(co_await look_at(with_constructor{traced(), 2}) == 1);
@@ -265,14 +265,14 @@ COROUTINE_TEST_CASE(classes_with_constructors_are_safe_in_braces_and_conversions
 }
 
 COROUTINE_TEST_CASE(functions_that_hold_references_are_safe) {
-  const counted all;
+  const instance_check all;
   traced kept;
   BOOST_TEST(co_await call_function([&] { return kept.value; }) == 7);
   BOOST_TEST(co_await call([n = 3] { return n; }) == 3);
 }
 
 COROUTINE_TEST_CASE(temporaries_beside_an_await_are_safe) {
-  const counted all;
+  const instance_check all;
   const int before = add(traced(), co_await by_value(traced()));
   BOOST_TEST(before == 14);
   const int after = add(co_await give(), 1);
@@ -294,7 +294,7 @@ COROUTINE_TEST_CASE(temporaries_beside_an_await_are_safe) {
 }
 
 COROUTINE_TEST_CASE(results_of_combinators_are_safe_as_temporaries) {
-  const counted all;
+  const instance_check all;
   BOOST_TEST((co_await cosock::when_any(give(), give())).get<0>()->value == 7);
   BOOST_TEST(std::get<1>(co_await cosock::when_all(give(), give())).value == 7);
   BOOST_TEST((co_await cosock::as_result(give()))->value == 7);
@@ -325,7 +325,7 @@ COROUTINE_TEST_CASE(several_buffers_are_safe_as_an_array) {
 COROUTINE_TEST_CASE(handlers_and_limits_are_safe_where_they_are_used) {
   static_assert(std::is_trivially_destructible_v<cosock::finish_options>);
   static_assert(std::is_trivially_destructible_v<cosock::serve_options>);
-  const counted all;
+  const instance_check all;
   cosock::tcp_acceptor acceptor({cosock::address::loopback_v4(), 0});
   cosock::server_handle handle;
   const auto handler = [kept = traced(), &handle](cosock::tcp_socket s,
@@ -356,7 +356,7 @@ COROUTINE_TEST_CASE(arguments_of_a_new_process_are_safe_as_a_temporary) {
 COROUTINE_TEST_CASE(values_of_promises_and_limits_of_readers_are_safe) {
   static_assert(std::is_trivially_destructible_v<cosock::buffered_reader_options>);
   static_assert(std::is_trivially_destructible_v<cosock::reconnecting_client_options>);
-  const counted all;
+  const instance_check all;
   auto [set, value] = cosock::make_promise<traced>();
   set.set_value(traced());
   BOOST_TEST((co_await value.get()).value == 7);
@@ -403,7 +403,7 @@ cosock::task<int> of_aggregate(aggregate a) {
 }  // namespace
 
 COROUTINE_TEST_CASE(what_gcc_12_destroys_twice_is_right_elsewhere) {
-  const counted all;
+  const instance_check all;
   const traced kept;
   const bool yes = alive > 0;
   BOOST_TEST(co_await of_aggregate({.number = 3}) == 7);

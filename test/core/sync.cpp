@@ -26,7 +26,7 @@ using cosock::task;
 using cosock::with_nursery;
 using cosock::yield;
 using test::is;
-using test::settle;
+using test::run_until_idle;
 
 task<> wait_for(event& e) { co_await e.wait(); }
 task<> hold(semaphore& s, std::size_t count, std::vector<int>& order, int number) {
@@ -42,14 +42,14 @@ BOOST_AUTO_TEST_CASE(an_event_wakes_everybody_and_stays_set) {
   event e;
   auto first = loop.start(wait_for(e));
   auto second = loop.start(wait_for(e));
-  settle(loop);
+  run_until_idle(loop);
   e.set();
   e.set();
   BOOST_TEST(e.is_set());
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST((first.done() && second.done()));
   auto third = loop.start(wait_for(e));
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(third.done());
 }
 
@@ -57,11 +57,11 @@ BOOST_AUTO_TEST_CASE(an_event_that_is_reset_has_woken_those_who_waited) {
   cosock::loop loop;
   event e;
   auto first = loop.start(wait_for(e));
-  settle(loop);
+  run_until_idle(loop);
   e.set();
   e.reset();
   auto second = loop.start(wait_for(e));
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(first.done());
   BOOST_TEST(!second.done());
   BOOST_TEST(!e.is_set());
@@ -73,10 +73,10 @@ BOOST_AUTO_TEST_CASE(a_destroyed_semaphore_ends_those_who_wait_also_with_permits
   std::vector<int> order;
   auto granted = loop.start(hold(*s, 1, order, 1));
   auto waits = loop.start(hold(*s, 1, order, 2));
-  settle(loop);
+  run_until_idle(loop);
   s->release();
   s.reset();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_CHECK_EXCEPTION(granted.result(), system_error, is(error::closed));
   BOOST_CHECK_EXCEPTION(waits.result(), system_error, is(error::closed));
   BOOST_TEST(order.empty());
@@ -126,12 +126,12 @@ BOOST_AUTO_TEST_CASE(what_is_cancelled_at_the_head_lets_those_behind_it_go_on) {
   semaphore s(1);
   std::vector<int> order;
   auto many = loop.start(hold(s, 5, order, 1));
-  settle(loop);
+  run_until_idle(loop);
   auto few = loop.start(hold(s, 1, order, 2));
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(!few.done());
   many.cancel();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(few.done());
   BOOST_CHECK_EXCEPTION(many.result(), system_error, is(error::cancelled));
   BOOST_TEST(s.available() == 1u);
@@ -142,12 +142,12 @@ BOOST_AUTO_TEST_CASE(what_is_destroyed_at_the_head_lets_those_behind_it_go_on) {
   semaphore s(1);
   std::vector<int> order;
   auto* many = new cosock::task_handle<void>(loop.start(hold(s, 5, order, 1)));
-  settle(loop);
+  run_until_idle(loop);
   auto few = loop.start(hold(s, 1, order, 2));
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(!few.done());
   delete many;
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(few.done());
   BOOST_TEST(s.available() == 1u);
 }
@@ -158,13 +158,13 @@ BOOST_AUTO_TEST_CASE(permits_of_a_task_destroyed_before_it_ran_go_to_the_next) {
   std::vector<int> order;
   {
     auto doomed = loop.start(hold(s, 1, order, 1));
-    settle(loop);
+    run_until_idle(loop);
     s.release();
     BOOST_TEST(s.available() == 0u);
   }
   BOOST_TEST(s.available() == 1u);
   auto second = loop.start(hold(s, 1, order, 2));
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(second.done());
   const std::vector<int> expected = {2};
   BOOST_TEST(order == expected, boost::test_tools::per_element());
@@ -181,10 +181,10 @@ BOOST_AUTO_TEST_CASE(trying_never_waits_and_never_overtakes) {
   BOOST_TEST(s.available() == 2u);
   std::vector<int> order;
   auto waits = loop.start(hold(s, 3, order, 1));
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(!s.try_acquire());
   s.release();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(waits.done());
   BOOST_TEST(s.available() == 3u);
 }

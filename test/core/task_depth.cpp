@@ -133,10 +133,10 @@ BOOST_AUTO_TEST_CASE(a_chain_of_100000_tasks_is_cancelled_while_it_waits) {
   on_small_stack([&] {
     cosock::loop loop;
     auto root = loop.start(chain(length, innermost::waits, stack));
-    test::settle(loop);
+    test::run_until_idle(loop);
     BOOST_TEST(!root.done());
     root.cancel();
-    test::settle(loop);
+    test::run_until_idle(loop);
     BOOST_TEST(root.done());
     BOOST_CHECK_EXCEPTION(root.result(), system_error, is(cosock::error::cancelled));
   });

@@ -18,8 +18,8 @@
 namespace {
 
 using cosock::task;
-using test::counted;
 using test::give;
+using test::instance_counter;
 using test::nothing_to_do;
 
 task<> set(bool& flag) {
@@ -27,13 +27,13 @@ task<> set(bool& flag) {
   co_return;
 }
 
-task<> set_after(bool& flag, test::gate& gate) {
-  counted local;
+task<> set_after(bool& flag, test::manual_event& gate) {
+  instance_counter local;
   co_await gate.wait();
   flag = true;
 }
 
-task<> hold(counted) { co_await test::forever(); }
+task<> hold(instance_counter) { co_await test::forever(); }
 
 struct note {
   note(std::vector<std::string>& in, std::string what) : in(in), what(std::move(what)) {}
@@ -103,11 +103,11 @@ BOOST_AUTO_TEST_CASE(running_an_empty_task_is_a_logic_error) {
 }
 
 COROUTINE_TEST_CASE(assigning_a_task_destroys_the_one_that_was_there) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   task<> kept = hold({});
-  BOOST_TEST(counted::alive == before + 1);
+  BOOST_TEST(instance_counter::alive == before + 1);
   kept = nothing_to_do();
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
   co_await std::move(kept);
 }
 
@@ -120,47 +120,47 @@ COROUTINE_TEST_CASE(swapping_tasks_swaps_what_they_do) {
 }
 
 BOOST_AUTO_TEST_CASE(a_task_destroyed_before_its_await_never_runs_and_destroys_its_arguments) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   bool ran = false;
   {
     const task<> never = set(ran);
     const task<> holding = hold({});
-    BOOST_TEST(counted::alive == before + 1);
+    BOOST_TEST(instance_counter::alive == before + 1);
   }
   BOOST_TEST(!ran);
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
 }
 
 BOOST_AUTO_TEST_CASE(a_task_destroyed_while_it_waits_ends_there) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   bool passed = false;
-  test::gate gate;
+  test::manual_event gate;
   cosock::loop loop;
   {
     auto root = loop.start(set_after(passed, gate));
-    test::settle(loop);
+    test::run_until_idle(loop);
     BOOST_TEST(!root.done());
-    BOOST_TEST(counted::alive == before + 1);
+    BOOST_TEST(instance_counter::alive == before + 1);
   }
-  BOOST_TEST(counted::alive == before);
-  gate.open();
-  test::settle(loop);
+  BOOST_TEST(instance_counter::alive == before);
+  gate.set();
+  test::run_until_idle(loop);
   BOOST_TEST(!passed);
 }
 
 BOOST_AUTO_TEST_CASE(a_task_destroyed_between_its_wake_up_and_its_turn_ends_there) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   bool passed = false;
-  test::gate gate;
+  test::manual_event gate;
   cosock::loop loop;
   {
     auto root = loop.start(set_after(passed, gate));
-    test::settle(loop);
-    gate.open();
+    test::run_until_idle(loop);
+    gate.set();
     BOOST_TEST(!root.done());
   }
-  BOOST_TEST(counted::alive == before);
-  test::settle(loop);
+  BOOST_TEST(instance_counter::alive == before);
+  test::run_until_idle(loop);
   BOOST_TEST(!passed);
 }
 
@@ -169,7 +169,7 @@ BOOST_AUTO_TEST_CASE(destroying_waiting_tasks_destroys_the_inner_locals_first) {
   cosock::loop loop;
   {
     auto root = loop.start(outer_notes(order));
-    test::settle(loop);
+    test::run_until_idle(loop);
     BOOST_TEST(order.empty());
   }
   const std::vector<std::string> expected = {"inner second", "inner first", "outer"};

@@ -25,9 +25,9 @@ namespace {
 
 using boost::system::system_error;
 using cosock::task;
-using test::counted;
 using test::fail_at_once;
 using test::give;
+using test::instance_counter;
 using test::is;
 using test::nothing_to_do;
 
@@ -103,7 +103,7 @@ struct throws_when_moved {
   throws_when_moved(throws_when_moved&&) { throw std::runtime_error("moved"); }
 };
 task<throws_when_moved> make_throwing() {
-  counted local;
+  instance_counter local;
   co_return throws_when_moved();
 }
 
@@ -137,9 +137,9 @@ COROUTINE_TEST_CASE(a_result_is_moved_and_never_copied) {
 }
 
 COROUTINE_TEST_CASE(a_result_that_throws_when_moved_is_an_error_of_the_task) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   BOOST_CHECK_THROW(co_await make_throwing(), std::runtime_error);
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
 }
 
 // Exceptions
@@ -153,14 +153,14 @@ struct own_exception : std::runtime_error {
 
 template <class E>
 task<int> fail_later(E e) {
-  counted local;
+  instance_counter local;
   co_await cosock::yield();
   throw e;
   co_return 0;
 }
 
 task<int> pass_on(task<int> inner) {
-  counted local;
+  instance_counter local;
   co_return co_await std::move(inner) + 1;
 }
 
@@ -183,10 +183,10 @@ COROUTINE_TEST_CASE(an_exception_of_any_type_reaches_the_awaiter) {
 }
 
 COROUTINE_TEST_CASE(an_exception_passes_through_tasks_and_destroys_their_locals) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   BOOST_CHECK_THROW(co_await pass_on(pass_on(fail_at_once(1))), int);
   BOOST_CHECK_THROW(co_await pass_on(pass_on(fail_later(1))), int);
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
   BOOST_TEST(co_await pass_on(pass_on(give(1))) == 3);
 }
 

@@ -32,10 +32,10 @@ using cosock::sleep_until;
 using cosock::task;
 using cosock::with_nursery;
 using cosock::yield;
-using test::counted;
 using test::forever;
+using test::instance_counter;
 using test::is;
-using test::settle;
+using test::run_until_idle;
 using strings = std::vector<std::string>;
 
 task<> sleep_and_note(clock::time_point until, std::vector<int>& in, int number) {
@@ -214,7 +214,7 @@ BOOST_AUTO_TEST_CASE(sleeps_that_passed_while_the_thread_was_busy_end_in_the_ord
       });
     };
     auto root = loop.start(work());
-    settle(loop);
+    run_until_idle(loop);
     if (clock::now() >= first) continue;
     std::this_thread::sleep_until(first + 20ms);
     while (!root.done()) loop.run_some();
@@ -230,9 +230,9 @@ BOOST_AUTO_TEST_CASE(a_sleep_is_cancelled_at_once_and_leaves_others_alone) {
   auto first = loop.start(sleeper(1ms));
   auto second = loop.start(sleeper(1h));
   auto third = loop.start(sleeper(3ms));
-  settle(loop);
+  run_until_idle(loop);
   second.cancel();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_REQUIRE(second.done());
   BOOST_CHECK_EXCEPTION(second.result(), system_error, is(error::cancelled));
   while (!first.done() || !third.done()) loop.run_some();
@@ -245,7 +245,7 @@ BOOST_AUTO_TEST_CASE(the_nearest_sleep_is_cancelled_and_the_next_one_still_ends)
   const auto sleeper = [](std::chrono::nanoseconds d) -> task<> { co_await sleep_for(d); };
   auto nearest = loop.start(sleeper(2ms));
   auto next = loop.start(sleeper(4ms));
-  settle(loop);
+  run_until_idle(loop);
   nearest.cancel();
   while (!next.done()) loop.run_some();
   next.result();

@@ -27,7 +27,7 @@ using cosock::error;
 using cosock::task;
 using cosock::time_span;
 using std::chrono::nanoseconds;
-using test::settle;
+using test::run_until_idle;
 
 /// Times that have passed already.
 const std::vector<time_span> past = {nanoseconds::min(),
@@ -55,13 +55,13 @@ cosock::endpoint closed_port() {
   return acceptor.local_endpoint();
 }
 
-task<> wait_for(test::gate& g) { co_await g.wait(); }
+task<> wait_for(test::manual_event& g) { co_await g.wait(); }
 
 /// Whether a server that is stopped while a handler waits goes on until the handler ends.
 bool drains(time_span drain) {
   cosock::loop loop;
   cosock::server_handle handle;
-  test::gate opened;
+  test::manual_event opened;
   bool waits = false;
   bool finished = false;
   const auto program = [&]() -> task<> {
@@ -77,9 +77,9 @@ bool drains(time_span drain) {
   auto server = loop.start(program());
   while (!waits) loop.run_some();
   handle.stop();
-  settle(loop);
+  run_until_idle(loop);
   const bool drained = !server.done();
-  opened.open();
+  opened.set();
   while (!server.done()) loop.run_some();
   server.result();
   BOOST_TEST(finished == drained);
@@ -148,15 +148,15 @@ BOOST_AUTO_TEST_CASE(the_time_for_last_words) {
                                    .close_message = "slow",
                                    .close_timeout = each});
       auto writer = loop.start(out.run());
-      settle(loop);
+      run_until_idle(loop);
       for (const char* text : {"a", "b", "c"}) {
         out.try_send(text);
-        settle(loop);
+        run_until_idle(loop);
       }
       BOOST_TEST(writer.done() == (all == &past));
       stream->set_room(100);
       stream->end();  // or finish() would wait for the end of the peer
-      settle(loop);
+      run_until_idle(loop);
       BOOST_TEST(test::ended_with(writer, error::slow_consumer));
       BOOST_TEST(stream->sent() == (all == &past ? "" : "aslow"));
     }

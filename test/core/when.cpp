@@ -26,21 +26,21 @@ using cosock::task;
 using cosock::when_all;
 using cosock::when_any;
 using cosock::with_timeout;
-using test::counted;
 using test::forever;
-using test::gate;
+using test::instance_counter;
 using test::is;
-using test::settle;
+using test::manual_event;
+using test::run_until_idle;
 using strings = std::vector<std::string>;
 
 task<int> give(int n) { co_return n; }
 task<int> give_after(int yields, int n) {
-  const counted local;
+  const instance_counter local;
   for (int i = 0; i != yields; ++i) co_await cosock::yield();
   co_return n;
 }
 task<int> never() {
-  const counted local;
+  const instance_counter local;
   co_await forever();
   co_return 0;
 }
@@ -78,7 +78,7 @@ task<> note(strings& in, std::string what) {
   co_await cosock::yield();
   in.push_back(what + " again");
 }
-task<int> wait_and_give(gate& g, int n) {
+task<int> wait_and_give(manual_event& g, int n) {
   co_await g.wait();
   co_return n;
 }
@@ -167,7 +167,7 @@ COROUTINE_TEST_CASE(when_all_of_a_vector_gives_a_vector) {
 }
 
 COROUTINE_TEST_CASE(the_first_error_cancels_the_others_and_is_thrown) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   BOOST_CHECK_THROW(co_await when_all(never(), fail_after(2, 42), forever()), int);
   BOOST_CHECK_EXCEPTION(co_await when_all(fail_after(0, system_error(error::busy)), never()),
                         system_error, is(error::busy));
@@ -175,7 +175,7 @@ COROUTINE_TEST_CASE(the_first_error_cancels_the_others_and_is_thrown) {
   tasks.push_back(never());
   tasks.push_back(fail_after(1, std::runtime_error("x")));
   BOOST_CHECK_THROW(co_await when_all(std::move(tasks)), std::runtime_error);
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
 }
 
 COROUTINE_TEST_CASE(when_all_keeps_all_errors_in_their_order) {
@@ -192,36 +192,36 @@ COROUTINE_TEST_CASE(when_all_keeps_all_errors_in_their_order) {
 }
 
 BOOST_AUTO_TEST_CASE(when_all_cancelled_from_outside_throws_cancelled) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   cosock::loop loop;
-  gate g;
+  manual_event g;
   const auto work = [&]() -> task<> { co_await when_all(g.wait(), never(), give(1)); };
   auto root = loop.start(work());
-  settle(loop);
-  g.open();
-  settle(loop);
+  run_until_idle(loop);
+  g.set();
+  run_until_idle(loop);
   BOOST_TEST(!root.done());
   root.cancel();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_REQUIRE(root.done());
   BOOST_CHECK_EXCEPTION(root.result(), system_error, is(error::cancelled));
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
 }
 
 BOOST_AUTO_TEST_CASE(when_all_cancelled_after_all_have_completed_gives_the_results) {
   cosock::loop loop;
-  gate first;
-  gate second;
+  manual_event first;
+  manual_event second;
   const auto work = [&]() -> task<int> {
     const auto both = co_await when_all(wait_and_give(first, 1), wait_and_give(second, 2));
     co_return std::get<0>(both) + std::get<1>(both);
   };
   auto root = loop.start(work());
-  settle(loop);
-  first.open();
-  second.open();
+  run_until_idle(loop);
+  first.set();
+  second.set();
   root.cancel();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_REQUIRE(root.done());
   BOOST_TEST(root.result() == 3);
 }
@@ -238,13 +238,13 @@ COROUTINE_TEST_CASE(when_all_in_a_cancelled_scope_gives_what_needs_no_wait) {
 // when_any
 
 COROUTINE_TEST_CASE(when_any_gives_the_first_and_cancels_the_others) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   auto any = co_await when_any(never(), give_after(2, 5), forever());
   BOOST_TEST(any.index == 1u);
   BOOST_TEST(!any.get<0>());
   BOOST_TEST(any.get<1>().value() == 5);
   BOOST_TEST(!any.get<2>());
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
 }
 
 COROUTINE_TEST_CASE(when_any_gives_the_first_of_every_position) {
@@ -287,8 +287,8 @@ COROUTINE_TEST_CASE(both_that_are_ready_at_once_hand_over_their_results) {
 
 BOOST_AUTO_TEST_CASE(both_that_become_ready_in_one_turn_hand_over_their_results) {
   cosock::loop loop;
-  gate first;
-  gate second;
+  manual_event first;
+  manual_event second;
   const auto work = [&]() -> task<> {
     auto any = co_await when_any(wait_and_give(first, 1), wait_and_give(second, 2));
     BOOST_TEST(any.index == 1u);
@@ -296,10 +296,10 @@ BOOST_AUTO_TEST_CASE(both_that_become_ready_in_one_turn_hand_over_their_results)
     BOOST_TEST(*any.get<1>() == 2);
   };
   auto root = loop.start(work());
-  settle(loop);
-  second.open();
-  first.open();
-  settle(loop);
+  run_until_idle(loop);
+  second.set();
+  first.set();
+  run_until_idle(loop);
   BOOST_REQUIRE(root.done());
   root.result();
 }
@@ -314,7 +314,7 @@ COROUTINE_TEST_CASE(a_loser_that_completes_all_the_same_hands_over_its_result) {
 
 BOOST_AUTO_TEST_CASE(a_loser_that_refuses_to_end_at_once_is_waited_for) {
   cosock::loop loop;
-  gate g;
+  manual_event g;
   const auto stubborn = [&]() -> task<int> {
     co_await shielded(g.wait());
     co_return 7;
@@ -326,10 +326,10 @@ BOOST_AUTO_TEST_CASE(a_loser_that_refuses_to_end_at_once_is_waited_for) {
     BOOST_TEST(*any.get<1>() == 2);
   };
   auto root = loop.start(work());
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(!root.done());
-  g.open();
-  settle(loop);
+  g.set();
+  run_until_idle(loop);
   BOOST_REQUIRE(root.done());
   root.result();
 }
@@ -350,13 +350,13 @@ COROUTINE_TEST_CASE(when_any_of_an_empty_vector_is_refused) {
 }
 
 COROUTINE_TEST_CASE(an_error_of_any_operand_is_thrown) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   BOOST_CHECK_THROW(co_await when_any(never(), fail_after(1, 42)), int);
   BOOST_CHECK_THROW(co_await when_any(fail_when_cancelled(), give_after(1, 1)), std::runtime_error);
   BOOST_CHECK_THROW(co_await when_any(fail_when_cancelled(), fail_after(1, 42)), multiple_errors);
   BOOST_CHECK_EXCEPTION(co_await when_any(never(), fail_after(1, system_error(error::cancelled))),
                         system_error, is(error::cancelled));
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
 }
 
 COROUTINE_TEST_CASE(as_result_keeps_the_errors_of_operands_apart) {
@@ -369,22 +369,22 @@ COROUTINE_TEST_CASE(as_result_keeps_the_errors_of_operands_apart) {
 }
 
 BOOST_AUTO_TEST_CASE(when_any_cancelled_from_outside_throws_cancelled) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   cosock::loop loop;
   const auto work = []() -> task<> { co_await when_any(never(), forever()); };
   auto root = loop.start(work());
-  settle(loop);
+  run_until_idle(loop);
   root.cancel();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_REQUIRE(root.done());
   BOOST_CHECK_EXCEPTION(root.result(), system_error, is(error::cancelled));
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
 }
 
 BOOST_AUTO_TEST_CASE(when_any_cancelled_from_outside_gives_what_has_completed) {
   for (const bool vector : {false, true}) {
     cosock::loop loop;
-    gate g;
+    manual_event g;
     const auto work = [&]() -> task<int> {
       if (vector) {
         std::vector<task<int>> tasks;
@@ -397,10 +397,10 @@ BOOST_AUTO_TEST_CASE(when_any_cancelled_from_outside_gives_what_has_completed) {
       co_return any.get<1>().value();
     };
     auto root = loop.start(work());
-    settle(loop);
-    g.open();
+    run_until_idle(loop);
+    g.set();
     root.cancel();
-    settle(loop);
+    run_until_idle(loop);
     BOOST_REQUIRE(root.done());
     BOOST_TEST(root.result() == 5);
   }

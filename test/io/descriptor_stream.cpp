@@ -69,7 +69,7 @@ COROUTINE_TEST_CASE(the_null_device_is_always_ready) {
     const outcome exactly = co_await outcome_of(null.receive_exactly(into));
     BOOST_TEST(exactly.is(error::end_of_stream));
   }
-  ledger l;
+  byte_pattern l;
   for (const operation which : all_operations) {
     const outcome late = co_await cosock::with_deadline(cosock::clock::time_point(),
                                                         perform(which, null, into, l, 1000));
@@ -143,11 +143,11 @@ COROUTINE_TEST_CASE(an_eventfd_is_a_stream_of_numbers) {
     co_await events.send(const_buffer(&most, sizeof most));
     BOOST_TEST((co_await outcome_of(cosock::with_timeout(1ms, events.wait_writable())))
                    .is(error::timed_out));
-    beside send;
+    pending_op send;
     co_await cosock::with_nursery([&](nursery& all) -> task<> {
       const std::uint64_t one = 1;
       start(all, send, [&] { return events.send(const_buffer(&one, sizeof one)); });
-      co_await settle();
+      co_await let_others_run();
       BOOST_TEST(!send.done);
       BOOST_TEST(co_await events.receive_exactly(into) == sizeof n);
       BOOST_TEST(n == most);
@@ -234,7 +234,7 @@ COROUTINE_TEST_CASE(a_full_pipe_that_another_process_writes_to) {
     auto [in, out] = make_pipe();
     const auto shared = share(out);
     auto to = adopted(std::move(out), permission);
-    ledger l;
+    byte_pattern l;
     l.sent(co_await outcome_of(cosock::with_timeout(10ms, to.send(l.next(8 << 20)))));
     const pid_t child = ::fork();
     if (child == 0) {

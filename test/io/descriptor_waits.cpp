@@ -88,7 +88,7 @@ byte_stream& side_of(subject& s, operation which) {
 }
 
 /// Sends until there is no room. Terminals make room for a while although nobody reads.
-task<> fill(byte_stream& out, ledger& l) {
+task<> fill(byte_stream& out, byte_pattern& l) {
   outcome room;
   while (!room.error) {
     l.sent(co_await outcome_of(cosock::with_timeout(20ms, out.send(l.next(1 << 20)))));
@@ -97,7 +97,7 @@ task<> fill(byte_stream& out, ledger& l) {
 }
 
 /// Reads what was sent, until all of it has come.
-task<> read_back(int sink, ledger& l) {
+task<> read_back(int sink, byte_pattern& l) {
   while (l.on_the_way() != 0) {
     const std::string part = read_available(sink);
     BOOST_REQUIRE(l.received(part.data(), part.size()));
@@ -116,7 +116,7 @@ COROUTINE_TEST_CASE(limits_end_what_waits) {
   for (const kind& k : kinds) {
     BOOST_TEST_INFO_SCOPE(k.name);
     subject s = k.make();
-    ledger l;
+    byte_pattern l;
     char into[8];
     co_await fill(*s.out, l);
     for (const operation which : all_operations) {
@@ -142,13 +142,13 @@ COROUTINE_TEST_CASE(operations_end_with_their_stream) {
       for (const bool closes : {true, false}) {
         BOOST_TEST_INFO_SCOPE(k.name << ", " << which << (closes ? ", closed" : ", cancelled"));
         subject s = k.make();
-        ledger l;
+        byte_pattern l;
         char into[8];
         if (which >= operation::send) co_await fill(*s.out, l);
-        beside op;
+        pending_op op;
         co_await cosock::with_nursery([&](nursery& n) -> task<> {
           start(n, op, [&] { return perform(which, side_of(s, which), into, l, 1000); });
-          co_await settle();
+          co_await let_others_run();
           BOOST_TEST(!op.done);
           if (closes) {
             s.in->close();
@@ -170,13 +170,13 @@ COROUTINE_TEST_CASE(readiness_wakes_each_operation) {
     for (const operation which : all_operations) {
       BOOST_TEST_INFO_SCOPE(k.name << ", " << which);
       subject s = k.make();
-      ledger l;
+      byte_pattern l;
       char into[8];
       if (which >= operation::send) co_await fill(*s.out, l);
-      beside op;
+      pending_op op;
       co_await cosock::with_nursery([&](nursery& n) -> task<> {
         start(n, op, [&] { return perform(which, side_of(s, which), into, l, 1000); });
-        co_await settle();
+        co_await let_others_run();
         BOOST_TEST(!op.done);
         if (which < operation::send) {
           write_all(s.feed.get(), "exactly!");
@@ -204,14 +204,15 @@ BOOST_AUTO_TEST_CASE(loop_is_destroyed_while_operations_wait) {
     for (const operation which : all_operations) {
       BOOST_TEST_INFO_SCOPE(k.name << ", " << which);
       std::optional<subject> s;
-      ledger l;
+      byte_pattern l;
       char into[8];
       {
         cosock::loop loop;
-        loop.run([](const kind& k, std::optional<subject>& s, ledger& l, bool fills) -> task<> {
-          s.emplace(k.make());
-          if (fills) co_await fill(*s->out, l);
-        }(k, s, l, which >= operation::send));
+        loop.run(
+            [](const kind& k, std::optional<subject>& s, byte_pattern& l, bool fills) -> task<> {
+              s.emplace(k.make());
+              if (fills) co_await fill(*s->out, l);
+            }(k, s, l, which >= operation::send));
         auto waits = loop.start(perform(which, side_of(*s, which), into, l, 1000));
         loop.poll();
         BOOST_TEST(!waits.done());
@@ -227,7 +228,7 @@ COROUTINE_TEST_CASE(a_full_stream_stops_nobody_else) {
   for (const kind& k : kinds) {
     BOOST_TEST_INFO_SCOPE(k.name);
     subject s = k.make();
-    ledger l;
+    byte_pattern l;
     int turns = 0;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       n.start([&]() -> task<> {

@@ -146,10 +146,10 @@ COROUTINE_TEST_CASE(no_time_closes) {
 COROUTINE_TEST_CASE(cancelled_it_closes_at_once) {
   auto [one, other] = co_await connected();
   cosock::cancel_scope scope;
-  beside finishing;
+  pending_op finishing;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, finishing, [&] { return scope.run(one.finish(1min)); });
-    co_await settle();
+    co_await let_others_run();
     BOOST_TEST(!finishing.done);
     scope.cancel();
     co_await ended(finishing);
@@ -169,7 +169,7 @@ COROUTINE_TEST_CASE(a_destroyed_task_closes) {
   {
     const auto running = cosock::loop::current().start(
         [](tcp_socket& s) -> task<> { co_await s.finish(1min); }(one));
-    co_await settle();
+    co_await let_others_run();
     BOOST_TEST(!running.done());
   }
   BOOST_TEST(!one.is_open());
@@ -178,11 +178,11 @@ COROUTINE_TEST_CASE(a_destroyed_task_closes) {
 
 COROUTINE_TEST_CASE(busy_and_closed) {
   auto [one, other] = co_await connected();
-  beside receiving;
+  pending_op receiving;
   char into[1];
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, receiving, [&] { return one.receive(into); });
-    co_await settle();
+    co_await let_others_run();
     BOOST_TEST((co_await outcome_of(one.finish())).is(cosock::error::busy));
     BOOST_TEST(one.is_open());
     co_await other.send("x");
@@ -196,10 +196,10 @@ COROUTINE_TEST_CASE(busy_and_closed) {
 
 COROUTINE_TEST_CASE(a_reset_while_it_waits_is_an_error) {
   auto [one, other] = co_await connected();
-  beside finishing;
+  pending_op finishing;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, finishing, [&] { return one.finish(1min); });
-    co_await settle();
+    co_await let_others_run();
     other.abort();
   });
   BOOST_TEST(finishing.result.error == errc::connection_reset);

@@ -83,7 +83,7 @@ task<> receive_late(tcp_socket& from, tcp_socket& to) {
       char byte[1];
       co_await to.receive_exactly(mutable_buffer(byte, 1));
     });
-    co_await settle();
+    co_await let_others_run();
     co_await from.send("x");
   });
 }

@@ -92,11 +92,11 @@ COROUTINE_TEST_CASE(a_hangup_is_the_end) {
     co_await again.send("here again");
     BOOST_TEST(co_await receive_some(emulator) == "here again");
 
-    beside receive;
+    pending_op receive;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       char into[8];
       start(n, receive, [&] { return again.receive(into); });
-      co_await settle();
+      co_await let_others_run();
       emulator.close();
       co_await ended(receive);
     });
@@ -163,10 +163,10 @@ COROUTINE_TEST_CASE(a_stopped_terminal_stops_its_sender_only) {
     write_all(master, "\x13");
     pollfd asked = {shared.get(), POLLOUT, 0};
     while (::poll(&asked, 1, 0) != 0) co_await cosock::yield();
-    beside send;
+    pending_op send;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, send, [&] { return program.send("text"); });
-      co_await settle();
+      co_await let_others_run();
       BOOST_TEST(!send.done);
       write_all(master, "\x11");
       co_await ended(send);
@@ -208,7 +208,7 @@ COROUTINE_TEST_CASE(a_cancelled_receive_loses_no_byte) {
   auto emulator = descriptor_stream::adopt(ends.first.release());
   for (int i = 0; i != 300; ++i) {
     const char typed = static_cast<char>(i);
-    beside receive;
+    pending_op receive;
     char into[1];
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, receive, [&] { return emulator.receive(into); });
@@ -231,7 +231,7 @@ COROUTINE_TEST_CASE(a_cancelled_send_counts_right) {
     auto& own = of_master ? master : slave;
     auto& other = of_master ? slave : master;
     auto stream = adopted(std::move(own), false);
-    ledger l;
+    byte_pattern l;
     for (int i = 0; i != 20; ++i) {
       const auto limit = std::chrono::microseconds(i * 100);
       l.sent(co_await outcome_of(cosock::with_timeout(limit, stream.send(l.next(100'000)))));
@@ -260,7 +260,8 @@ COROUTINE_TEST_CASE(a_closed_master_leaves_no_descriptor) {
   {
     auto [master, slave] = make_terminal();
     auto emulator = descriptor_stream::adopt(master.release());
-    (void)co_await outcome_of(cosock::with_timeout(20ms, emulator.send(ledger().next(1 << 20))));
+    (void)co_await outcome_of(
+        cosock::with_timeout(20ms, emulator.send(byte_pattern().next(1 << 20))));
   }
   while (open_descriptors() != before) co_await cosock::yield();
 }

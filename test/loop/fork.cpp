@@ -139,7 +139,7 @@ COROUTINE_TEST_CASE(what_the_child_closes_stays_open_in_the_parent) {
   co_await exchange(a, b);
   co_await cosock::with_nursery([&](cosock::nursery& n) -> task<> {
     n.start([&]() -> task<> { (void)co_await acceptor.accept(); });
-    co_await settle();
+    co_await let_others_run();
     (void)co_await cosock::connect(acceptor.local_endpoint());
   });
   acceptor.close();
@@ -158,7 +158,7 @@ BOOST_AUTO_TEST_CASE(what_a_child_destroys_the_parent_keeps) {
     co_await cosock::sleep_for(50ms);
   };
   auto served = start_on(*loop, serve(*acceptor));
-  settle(*loop);
+  run_until_idle(*loop);
   BOOST_TEST(status_of(fork_child([&] {
                served.reset();
                loop.reset();
@@ -180,12 +180,12 @@ BOOST_AUTO_TEST_CASE(timers_of_the_child_are_not_the_parents) {
   const alarm_clock guard;
   cosock::loop loop;
   auto slept = start_on(loop, []() -> task<> { co_await cosock::sleep_for(50ms); }());
-  settle(loop);
+  run_until_idle(loop);
   const auto sleep_long = []() -> task<> { co_await cosock::sleep_for(1h); };
   BOOST_TEST(status_of(fork_child([&] {
                slept.reset();
                auto longer = start_on(loop, sleep_long());
-               settle(loop);
+               run_until_idle(loop);
                return 0;
              })) == 0);
   while (!slept->done()) loop.run_some();
@@ -247,7 +247,7 @@ BOOST_AUTO_TEST_CASE(a_loop_that_was_made_before_runs_in_a_child) {
   const auto serve_oneself = [](tcp_acceptor& at) -> task<> {
     co_await cosock::with_nursery([&](cosock::nursery& n) -> task<> {
       n.start([&]() -> task<> { (void)co_await at.accept(); });
-      co_await settle();
+      co_await let_others_run();
       (void)co_await cosock::connect(at.local_endpoint());
     });
     co_await cosock::sleep_for(1ms);
@@ -328,12 +328,12 @@ BOOST_AUTO_TEST_CASE(a_program_that_goes_on_in_a_child_is_stopped_by_its_signals
     const pid_t child = ::fork();
     if (child != 0) {
       const int ended = status_of(child);
-      co_await settle();
+      co_await let_others_run();
       co_return ended == 3 ? 7 : failed;
     }
     ::alarm(20);
     place = 1;
-    co_await settle();
+    co_await let_others_run();
     ::raise(SIGTERM);
     static_cast<void>(co_await cosock::as_result(forever()));
     place = 2;

@@ -22,12 +22,12 @@ namespace {
 using cosock::nursery;
 using cosock::task;
 using cosock::with_nursery;
-using test::counted;
 using test::forever;
-using test::gate;
 using test::give;
+using test::instance_counter;
+using test::manual_event;
 using test::never;
-using test::settle;
+using test::run_until_idle;
 using test::sleep_and_give;
 using test::wait_and_give;
 
@@ -36,15 +36,15 @@ using test::wait_and_give;
 // Destruction
 
 BOOST_AUTO_TEST_CASE(a_loop_destroyed_first_destroys_the_tasks_that_wait) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   auto loop = std::make_unique<cosock::loop>();
   auto waiting = loop->start(never());
   auto done = loop->start(give(4));
-  settle(*loop);
+  run_until_idle(*loop);
   auto fresh = loop->start(never());
-  BOOST_TEST(counted::alive == before + 1);
+  BOOST_TEST(instance_counter::alive == before + 1);
   loop.reset();
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
   BOOST_CHECK_THROW(waiting.result(), std::logic_error);
   BOOST_CHECK_THROW(fresh.result(), std::logic_error);
   waiting.cancel();
@@ -53,7 +53,7 @@ BOOST_AUTO_TEST_CASE(a_loop_destroyed_first_destroys_the_tasks_that_wait) {
 }
 
 BOOST_AUTO_TEST_CASE(tasks_that_refer_to_each_other_are_destroyed_with_their_loop) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   auto loop = std::make_unique<cosock::loop>();
   std::unique_ptr<cosock::task_handle<void>> second;
   const auto owner = [&]() -> task<> {
@@ -61,24 +61,24 @@ BOOST_AUTO_TEST_CASE(tasks_that_refer_to_each_other_are_destroyed_with_their_loo
       std::unique_ptr<cosock::task_handle<void>>& what;
       ~owns() { what.reset(); }
     } last{second};
-    const counted local;
+    const instance_counter local;
     co_await forever();
   };
   auto first = loop->start(owner());
   second.reset(new cosock::task_handle<void>(loop->start(never())));
-  settle(*loop);
-  BOOST_TEST(counted::alive == before + 2);
+  run_until_idle(*loop);
+  BOOST_TEST(instance_counter::alive == before + 2);
   loop.reset();
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
   BOOST_TEST(!second);
 }
 
 BOOST_AUTO_TEST_CASE(a_loop_is_destroyed_in_the_middle_of_many_ready_tasks) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   {
     cosock::loop loop;
     const auto busy = []() -> task<> {
-      const counted local;
+      const instance_counter local;
       for (;;) co_await cosock::yield();
     };
     auto a = loop.start(busy());
@@ -91,19 +91,19 @@ BOOST_AUTO_TEST_CASE(a_loop_is_destroyed_in_the_middle_of_many_ready_tasks) {
     };
     auto c = loop.start(crowd());
     for (int i = 0; i != 5; ++i) loop.run_some();
-    BOOST_TEST(counted::alive > before);
+    BOOST_TEST(instance_counter::alive > before);
   }
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
 }
 
 BOOST_AUTO_TEST_CASE(a_loop_that_never_ran_is_destroyed) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   {
     cosock::loop unused;
     cosock::loop loop;
     const auto root = loop.start(never());
   }
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
 }
 
 BOOST_AUTO_TEST_CASE(loops_leave_no_descriptor_behind) {
@@ -149,20 +149,20 @@ BOOST_AUTO_TEST_CASE(two_loops_run_on_two_threads) {
 BOOST_AUTO_TEST_CASE(two_loops_take_turns_on_one_thread) {
   cosock::loop first;
   cosock::loop second;
-  gate to_first;
-  gate to_second;
+  manual_event to_first;
+  manual_event to_second;
   auto a = first.start(wait_and_give(to_first, 1));
   auto b = second.start(wait_and_give(to_second, 2));
   for (int i = 0; i != 3; ++i) {
     BOOST_TEST(first.run(sleep_and_give(i)) == i);
     BOOST_TEST(second.run(sleep_and_give(i)) == i);
   }
-  to_first.open();
-  settle(first);
+  to_first.set();
+  run_until_idle(first);
   BOOST_TEST(a.done());
   BOOST_TEST(!b.done());
-  to_second.open();
-  settle(second);
+  to_second.set();
+  run_until_idle(second);
   BOOST_TEST(b.done());
   BOOST_TEST(a.result() + b.result() == 3);
 }
@@ -170,16 +170,16 @@ BOOST_AUTO_TEST_CASE(two_loops_take_turns_on_one_thread) {
 BOOST_AUTO_TEST_CASE(loops_post_to_each_other) {
   cosock::loop first;
   cosock::loop second;
-  gate to_first;
-  gate to_second;
+  manual_event to_first;
+  manual_event to_second;
   const auto ping = [&]() -> task<int> {
-    second.post([&] { to_second.open(); });
+    second.post([&] { to_second.set(); });
     co_await to_first.wait();
     co_return 1;
   };
   const auto pong = [&]() -> task<int> {
     co_await to_second.wait();
-    first.post([&] { to_first.open(); });
+    first.post([&] { to_first.set(); });
     co_return 2;
   };
   int other = 0;
@@ -191,24 +191,24 @@ BOOST_AUTO_TEST_CASE(loops_post_to_each_other) {
 }
 
 BOOST_AUTO_TEST_CASE(a_loop_moves_from_thread_to_thread) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   auto loop = std::make_unique<cosock::loop>();
-  gate g;
+  manual_event g;
   auto root = std::unique_ptr<cosock::task_handle<int>>(
       new cosock::task_handle<int>(loop->start(wait_and_give(g, 3))));
   int result = 0;
-  std::thread([&] { settle(*loop); }).join();
+  std::thread([&] { run_until_idle(*loop); }).join();
   BOOST_TEST(!root->done());
   std::thread([&] {
-    g.open();
-    settle(*loop);
+    g.set();
+    run_until_idle(*loop);
     result = root->result();
   }).join();
   BOOST_TEST(result == 3);
   auto waiting = std::unique_ptr<cosock::task_handle<void>>(
       new cosock::task_handle<void>(loop->start(never())));
-  settle(*loop);
+  run_until_idle(*loop);
   std::thread([&] { loop.reset(); }).join();
   std::thread([&] { waiting.reset(); }).join();
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
 }

@@ -23,11 +23,11 @@ using boost::system::system_error;
 using cosock::error;
 using cosock::task;
 using test::forever;
-using test::gate;
 using test::give;
 using test::is;
+using test::manual_event;
 using test::never;
-using test::settle;
+using test::run_until_idle;
 using test::sleep_and_give;
 using test::wait_and_give;
 
@@ -38,7 +38,7 @@ BOOST_AUTO_TEST_CASE(posted_functions_are_called_in_their_order) {
   std::vector<int> order;
   for (int i = 0; i != 5; ++i) loop.post([&order, i] { order.push_back(i); });
   BOOST_TEST(order.empty());
-  settle(loop);
+  run_until_idle(loop);
   const std::vector<int> expected = {0, 1, 2, 3, 4};
   BOOST_TEST(order == expected, boost::test_tools::per_element());
 }
@@ -49,7 +49,7 @@ BOOST_AUTO_TEST_CASE(a_posted_function_may_be_moved_only_and_is_destroyed_after_
   int seen = 0;
   loop.post([&seen, shared, p = std::make_unique<int>(2)] { seen = *shared + *p; });
   BOOST_TEST(shared.use_count() == 2);
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(seen == 3);
   BOOST_TEST(shared.use_count() == 1);
 }
@@ -65,7 +65,7 @@ BOOST_AUTO_TEST_CASE(a_posted_function_may_post_again_and_start_tasks) {
       started.reset(new cosock::task_handle<int>(loop.start(give(9))));
     });
   });
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(calls == 2);
   BOOST_REQUIRE(started->done());
   BOOST_TEST(started->result() == 9);
@@ -108,7 +108,7 @@ BOOST_AUTO_TEST_CASE(what_a_task_posts_while_it_is_destroyed_with_its_loop_is_de
     co_await forever();
   };
   auto root = loop->start(work());
-  settle(*loop);
+  run_until_idle(*loop);
   loop.reset();
   BOOST_TEST(shared.use_count() == 1);
 }
@@ -118,14 +118,14 @@ BOOST_AUTO_TEST_CASE(other_threads_post_while_the_loop_runs) {
   constexpr int each = 500;
   cosock::loop loop;
   int calls = 0;
-  gate g;
+  manual_event g;
   auto root = loop.start(wait_and_give(g, 1));
   std::vector<std::thread> posting;
   for (int t = 0; t != threads; ++t) {
     posting.emplace_back([&] {
       for (int i = 0; i != each; ++i)
         loop.post([&] {
-          if (++calls == threads * each) g.open();
+          if (++calls == threads * each) g.set();
         });
     });
   }
@@ -159,7 +159,7 @@ BOOST_AUTO_TEST_CASE(threads_that_post_to_a_loop_may_outlast_its_tasks) {
     });
     loop.run(give(1));
     other.join();
-    settle(loop);
+    run_until_idle(loop);
     BOOST_TEST(called == 50);
   }
 }

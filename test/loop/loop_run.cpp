@@ -21,11 +21,11 @@ using namespace std::chrono_literals;
 using boost::system::system_error;
 using cosock::error;
 using cosock::task;
-using test::counted;
 using test::fail;
-using test::gate;
 using test::give;
+using test::instance_counter;
 using test::is;
+using test::manual_event;
 using test::never;
 using test::sleep_and_give;
 using test::wait_and_give;
@@ -59,18 +59,18 @@ BOOST_AUTO_TEST_CASE(run_throws_what_left_the_task) {
 
 BOOST_AUTO_TEST_CASE(run_returns_when_its_task_has_ended_and_others_go_on_in_the_next_run) {
   cosock::loop loop;
-  gate g;
+  manual_event g;
   auto other = loop.start(wait_and_give(g, 5));
   BOOST_TEST(loop.run(sleep_and_give(1)) == 1);
   BOOST_TEST(!other.done());
-  g.open();
+  g.set();
   BOOST_TEST(loop.run(sleep_and_give(2)) == 2);
   BOOST_REQUIRE(other.done());
   BOOST_TEST(other.result() == 5);
 }
 
 BOOST_AUTO_TEST_CASE(run_inside_a_task_of_the_same_loop_is_a_logic_error) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   cosock::loop loop;
   const auto work = [&]() -> task<int> {
     BOOST_CHECK_THROW(loop.run(give(1)), std::logic_error);
@@ -80,7 +80,7 @@ BOOST_AUTO_TEST_CASE(run_inside_a_task_of_the_same_loop_is_a_logic_error) {
   };
   BOOST_TEST(loop.run(work()) == 7);
   BOOST_TEST(loop.run(give(8)) == 8);
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
 }
 
 BOOST_AUTO_TEST_CASE(a_task_may_run_another_loop) {

@@ -21,12 +21,12 @@ using namespace std::chrono_literals;
 using boost::system::system_error;
 using cosock::error;
 using cosock::task;
-using test::counted;
 using test::fail;
 using test::give;
+using test::instance_counter;
 using test::is;
 using test::never;
-using test::settle;
+using test::run_until_idle;
 using test::sleep_and_give;
 
 }  // namespace
@@ -58,7 +58,7 @@ BOOST_AUTO_TEST_CASE(started_tasks_give_results_of_every_type) {
   auto owner = loop.start(own());
   auto none = loop.start(nothing());
   auto failing = loop.start(fail(42));
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(&reference.result() == &target);
   BOOST_TEST(*owner.result() == 4);
   none.result();
@@ -67,18 +67,18 @@ BOOST_AUTO_TEST_CASE(started_tasks_give_results_of_every_type) {
 }
 
 BOOST_AUTO_TEST_CASE(a_started_task_is_cancelled) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   cosock::loop loop;
   auto root = loop.start(never());
-  settle(loop);
+  run_until_idle(loop);
   root.cancel();
   BOOST_TEST(!root.done());
   root.cancel();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_REQUIRE(root.done());
   BOOST_CHECK_EXCEPTION(root.result(), system_error, is(error::cancelled));
   root.cancel();
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
 }
 
 BOOST_AUTO_TEST_CASE(a_task_cancelled_before_its_first_turn_runs_to_its_first_wait) {
@@ -92,7 +92,7 @@ BOOST_AUTO_TEST_CASE(a_task_cancelled_before_its_first_turn_runs_to_its_first_wa
   };
   auto root = loop.start(work());
   root.cancel();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(began);
   BOOST_TEST(!passed);
   BOOST_CHECK_EXCEPTION(root.result(), system_error, is(error::cancelled));
@@ -102,27 +102,27 @@ BOOST_AUTO_TEST_CASE(a_task_that_completes_although_it_was_cancelled_gives_its_r
   cosock::loop loop;
   auto root = loop.start(give(6));
   root.cancel();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(root.result() == 6);
 }
 
 BOOST_AUTO_TEST_CASE(destroying_a_running_task_destroys_it_where_it_stands) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   cosock::loop loop;
   {
     auto waiting = loop.start(never());
     auto fresh = loop.start(never());
     loop.run(sleep_and_give(1));
-    BOOST_TEST(counted::alive == before + 2);
+    BOOST_TEST(instance_counter::alive == before + 2);
   }
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
   { const auto never_began = loop.start(never()); }
-  settle(loop);
-  BOOST_TEST(counted::alive == before);
+  run_until_idle(loop);
+  BOOST_TEST(instance_counter::alive == before);
 }
 
 BOOST_AUTO_TEST_CASE(a_task_starts_and_destroys_others_on_its_own_loop) {
-  const int before = counted::alive;
+  const int before = instance_counter::alive;
   cosock::loop loop;
   const auto work = [&]() -> task<int> {
     auto child = cosock::loop::current().start(sleep_and_give(5));
@@ -130,14 +130,14 @@ BOOST_AUTO_TEST_CASE(a_task_starts_and_destroys_others_on_its_own_loop) {
       auto dropped = loop.start(never());
       co_await cosock::yield();
       BOOST_TEST(!dropped.done());
-      BOOST_TEST(counted::alive == before + 2);
+      BOOST_TEST(instance_counter::alive == before + 2);
     }
-    BOOST_TEST(counted::alive == before + 1);
+    BOOST_TEST(instance_counter::alive == before + 1);
     while (!child.done()) co_await cosock::sleep_for(1ms);
     co_return child.result();
   };
   BOOST_TEST(loop.run(work()) == 5);
-  BOOST_TEST(counted::alive == before);
+  BOOST_TEST(instance_counter::alive == before);
 }
 
 BOOST_AUTO_TEST_CASE(many_tasks_run_on_one_loop) {
@@ -145,7 +145,7 @@ BOOST_AUTO_TEST_CASE(many_tasks_run_on_one_loop) {
   std::vector<std::unique_ptr<cosock::task_handle<int>>> all;
   for (int i = 0; i != 1000; ++i)
     all.emplace_back(new cosock::task_handle<int>(loop.start(give(i))));
-  settle(loop);
+  run_until_idle(loop);
   int sum = 0;
   for (auto& each : all) sum += each->result();
   BOOST_TEST(sum == 499'500);

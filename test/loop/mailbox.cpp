@@ -21,7 +21,7 @@ using cosock::nursery;
 using cosock::task;
 using cosock::with_nursery;
 using test::is;
-using test::settle;
+using test::run_until_idle;
 using pointer = std::unique_ptr<int>;
 
 task<> receive_one(mailbox<int>& from) {
@@ -142,7 +142,7 @@ BOOST_AUTO_TEST_CASE(the_mailbox_and_its_senders_outlive_the_loop) {
         box = loop.run(make_mailbox(2));
         to = box->make_sender();
         auto receiver = loop.start(receive_one(*box));
-        if (waits) settle(loop);
+        if (waits) run_until_idle(loop);
         if (woken) BOOST_TEST(to->try_send(1));
       }
       if (waits) BOOST_TEST(!to->try_send(1));

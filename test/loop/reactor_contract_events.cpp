@@ -42,7 +42,7 @@ BOOST_FIXTURE_TEST_CASE(its_descriptor_is_not_readable_where_nothing_happens, pr
   descriptor.async_wait(stream_descriptor::wait_read, [](auto) {});
   asio::steady_timer timer(context, 1h);
   timer.async_wait([](auto) {});
-  settle();
+  run_until_idle();
   BOOST_TEST(!is_readable(epoll()));
 }
 
@@ -50,7 +50,7 @@ BOOST_FIXTURE_TEST_CASE(its_descriptor_is_readable_from_an_event_until_the_react
                         probed_context) {
   connected_pair pair;
   stream_descriptor descriptor(context, pair.one->release());
-  settle();
+  run_until_idle();
 
   const owned outer(::epoll_create1(EPOLL_CLOEXEC));
   epoll_event of = {};
@@ -91,9 +91,9 @@ BOOST_FIXTURE_TEST_CASE(its_descriptor_is_readable_from_an_event_until_the_react
 BOOST_FIXTURE_TEST_CASE(an_event_that_nobody_waits_for_does_not_keep_it_readable, probed_context) {
   connected_pair pair;
   stream_descriptor descriptor(context, pair.one->release());
-  settle();
+  run_until_idle();
   send_byte(pair.other->get());
-  settle();
+  run_until_idle();
   BOOST_TEST(!is_readable(epoll()));
 }
 
@@ -108,7 +108,7 @@ BOOST_FIXTURE_TEST_CASE(more_events_than_it_takes_in_one_run_keep_it_readable, p
     descriptors.back().async_wait(stream_descriptor::wait_read, [&](auto) { ++called; });
     peers.push_back(std::move(*pair.other));
   }
-  settle();
+  run_until_idle();
   BOOST_TEST(called == 0);
   for (const auto& each : peers) send_byte(each.get());
   while (called != count) {
@@ -123,7 +123,7 @@ BOOST_FIXTURE_TEST_CASE(more_events_than_it_takes_in_one_run_keep_it_readable, p
 BOOST_FIXTURE_TEST_CASE(it_does_not_wait_where_its_limit_is_0, probed_context) {
   asio::steady_timer timer(context, 1h);
   timer.async_wait([](auto) {});
-  settle();
+  run_until_idle();
   operation_queue ops;
   reactor.run(0, ops);
   BOOST_TEST(ops.empty());
@@ -134,13 +134,13 @@ BOOST_FIXTURE_TEST_CASE(its_timers_have_a_timerfd, probed_context) {
   itimerspec now = {};
   asio::steady_timer one(context, 1h);
   one.async_wait([](auto) {});
-  settle();
+  run_until_idle();
   BOOST_REQUIRE(::timerfd_gettime(timer(), &now) == 0);
   BOOST_TEST(now.it_value.tv_sec + now.it_value.tv_nsec > 0);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_timer_that_is_due_makes_its_descriptor_readable, probed_context) {
-  settle();
+  run_until_idle();
   int called = 0;
   const auto started = std::chrono::steady_clock::now();
   asio::steady_timer timer(context, 20ms);
@@ -150,7 +150,7 @@ BOOST_FIXTURE_TEST_CASE(a_timer_that_is_due_makes_its_descriptor_readable, probe
   });
   BOOST_REQUIRE(is_readable(epoll(), patience));
   while (called == 0) {
-    settle();
+    run_until_idle();
     BOOST_REQUIRE((called != 0 || is_readable(epoll(), patience)));
   }
   BOOST_TEST((std::chrono::steady_clock::now() - started >= 20ms));
@@ -161,12 +161,12 @@ BOOST_FIXTURE_TEST_CASE(an_earlier_timer_needs_no_interruption, probed_context) 
   bool called = false;
   asio::steady_timer late(context, 1h);
   late.async_wait([](auto) {});
-  settle();
+  run_until_idle();
   asio::steady_timer early(context, 5ms);
   early.async_wait([&](auto) { called = true; });
   while (!called) {
     BOOST_REQUIRE(is_readable(epoll(), patience));
-    settle();
+    run_until_idle();
   }
   BOOST_TEST(task.interrupts == 0);
   // Neither does one that is moved.
@@ -175,7 +175,7 @@ BOOST_FIXTURE_TEST_CASE(an_earlier_timer_needs_no_interruption, probed_context) 
   late.async_wait([&](auto ec) { called = !ec; });
   while (!called) {
     BOOST_REQUIRE(is_readable(epoll(), patience));
-    settle();
+    run_until_idle();
   }
   BOOST_TEST(task.interrupts == 0);
 }
@@ -203,7 +203,7 @@ BOOST_FIXTURE_TEST_CASE(notify_fork_has_the_reactor_go_on_with_descriptors_of_it
   descriptor.async_wait(stream_descriptor::wait_read, [&](auto ec) { called += !ec; });
   asio::steady_timer timer(context, 30ms);
   timer.async_wait([&](auto ec) { timed += !ec; });
-  settle();
+  run_until_idle();
 
   // What the parent has, and what stands in its place until the child goes on.
   const owned parent_epoll(::fcntl(epoll(), F_DUPFD_CLOEXEC, 0));
@@ -219,11 +219,11 @@ BOOST_FIXTURE_TEST_CASE(notify_fork_has_the_reactor_go_on_with_descriptors_of_it
   BOOST_REQUIRE(this->timer() >= 0);
   for (const int fd : {epoll(), this->timer()}) BOOST_TEST((::fcntl(fd, F_GETFD) & FD_CLOEXEC));
   BOOST_TEST(is_readable(epoll()));
-  settle();
+  run_until_idle();
   BOOST_TEST(called == 1);
   while (timed == 0) {
     BOOST_REQUIRE(is_readable(epoll(), patience));
-    settle();
+    run_until_idle();
   }
   // Both new descriptors are used from then on.
   BOOST_TEST(is_readable(parent_timer.get(), patience));
@@ -233,7 +233,7 @@ BOOST_FIXTURE_TEST_CASE(notify_fork_has_the_reactor_go_on_with_descriptors_of_it
   another.async_wait(stream_descriptor::wait_read, [&](auto ec) { called += !ec; });
   send_byte(later.other->get());
   BOOST_TEST(is_readable(epoll()));
-  settle();
+  run_until_idle();
   BOOST_TEST(called == 2);
 }
 
@@ -248,7 +248,7 @@ BOOST_FIXTURE_TEST_CASE(its_signals_come_through_the_pipe_of_the_process_whateve
     });
   };
   wait();
-  settle();
+  run_until_idle();
 
   const auto& of = *asio::detail::get_signal_state();
   int fresh[2];
@@ -257,7 +257,7 @@ BOOST_FIXTURE_TEST_CASE(its_signals_come_through_the_pipe_of_the_process_whateve
   replace(of.read_descriptor_, fresh[0]);
   replace(of.write_descriptor_, fresh[1]);
   reactor.notify_fork(asio::execution_context::fork_child);
-  settle();
+  run_until_idle();
   {
     // A signal takes no lock.
     auto& mutex = asio::detail::get_signal_state()->mutex_;
@@ -268,10 +268,10 @@ BOOST_FIXTURE_TEST_CASE(its_signals_come_through_the_pipe_of_the_process_whateve
   int number;
   BOOST_TEST(::read(parent.get(), &number, sizeof number) == 0);
   BOOST_TEST(is_readable(epoll()));
-  settle();
+  run_until_idle();
   BOOST_TEST(caught == 1);
   ::raise(SIGUSR1);
-  settle();
+  run_until_idle();
   BOOST_TEST(caught == 2);
 }
 
@@ -279,7 +279,7 @@ BOOST_FIXTURE_TEST_CASE(a_signal_that_one_context_reads_is_queued_for_the_others
   int caught = 0;
   asio::signal_set signals(context, SIGUSR1);
   signals.async_wait([&](auto ec, int) { caught += !ec; });
-  settle();
+  run_until_idle();
   asio::io_context other;
   asio::signal_set reader(other, SIGUSR2);
   reader.async_wait([](auto, int) {});

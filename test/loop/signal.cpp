@@ -23,7 +23,7 @@ using cosock::signal_set;
 using cosock::task;
 using cosock::with_nursery;
 using test::is;
-using test::settle;
+using test::run_until_idle;
 
 task<> wait_for(signal_set& s, int number) {
   const int got = co_await s.wait();
@@ -77,13 +77,13 @@ BOOST_AUTO_TEST_CASE(each_waiter_gets_a_signal_of_its_own) {
   const auto set = loop.run(make_set(SIGUSR1));
   auto first = loop.start(wait_for(*set, SIGUSR1));
   auto second = loop.start(wait_for(*set, SIGUSR1));
-  settle(loop);
+  run_until_idle(loop);
   ::raise(SIGUSR1);
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(first.done());
   BOOST_TEST(!second.done());
   ::raise(SIGUSR1);
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(second.done());
 }
 

@@ -34,7 +34,7 @@ using cosock::task;
 using cosock::tcp_socket;
 using cosock::with_nursery;
 using cosock::with_timeout;
-using test::settle;
+using test::let_others_run;
 using namespace std::chrono_literals;
 
 constexpr auto limit = 30ms;
@@ -55,7 +55,7 @@ task<> check(const char* what, std::function<task<>()> wait, std::function<void(
         co_await with_timeout(limit, wait());
         delivered = true;
       });
-      co_await settle();
+      co_await let_others_run();
       provide();
       compute();
     });
@@ -93,7 +93,7 @@ COROUTINE_TEST_CASE(what_came_in_time_beats_the_limit) {
     co_await check(
         "wait_readable", [&]() -> task<> { co_await socket.wait_readable(); },
         [=] { put(peer, "x"); });
-    test::ledger sent;
+    test::byte_pattern sent;
     co_await test::clog(socket, sent);
     co_await check(
         "send", [&]() -> task<> { (void)co_await socket.send_some("x"); },
@@ -165,7 +165,7 @@ COROUTINE_TEST_CASE(many_connections_are_all_served) {
         const auto got = co_await as_result(with_timeout(limit, socket.receive(into)));
         served += got.has_value();
       });
-    co_await settle();
+    co_await let_others_run();
     for (auto& peer : peers) put(peer.native_handle(), "request");
     compute();
   });
@@ -204,7 +204,7 @@ COROUTINE_TEST_CASE(what_did_not_come_is_timed_out_all_the_same) {
         back.set();
       }
     });
-    co_await settle();
+    co_await let_others_run();
     put(peer.native_handle(), "half");
     compute();
     co_await cosock::sleep_for(limit);
@@ -224,7 +224,7 @@ COROUTINE_TEST_CASE(timers_fire_in_the_order_of_their_times) {
             order.push_back(i);
           },
           i);
-    co_await settle();
+    co_await let_others_run();
     compute();
   });
   BOOST_TEST(order == std::vector({1, 2, 3}), boost::test_tools::per_element());

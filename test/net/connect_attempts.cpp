@@ -7,9 +7,9 @@
 
 #define BOOST_TEST_MODULE connect_attempts
 #include "connect_fixture.hpp"
+#include "fake_hosts.hpp"
 #include "manual_event.hpp"
 #include "netns.hpp"
-#include "puppets.hpp"
 
 #include <algorithm>
 
@@ -25,12 +25,12 @@ using cosock::task;
 using cosock::task_handle;
 using cosock::tcp_socket;
 using test::contains;
+using test::fake_hosts;
 using test::finish;
 using test::hosts_only;
-using test::may_have_puppets;
-using test::puppets;
+using test::may_have_fake_hosts;
 using test::refusal;
-using test::settle;
+using test::run_until_idle;
 using test::with_delay;
 using namespace std::chrono_literals;
 
@@ -39,8 +39,8 @@ using connecting = task_handle<tcp_socket>;
 namespace {
 
 /// What every such test has.
-struct stage {
-  puppets hosts;
+struct fixture {
+  fake_hosts hosts;
   loop on;
   const endpoint a = endpoint::parse("10.231.7.2:80");
   const endpoint b = endpoint::parse("10.231.7.3:80");
@@ -48,7 +48,7 @@ struct stage {
   const endpoint v6_a = endpoint::parse("[fd31:7::2]:80");
   const endpoint v6_b = endpoint::parse("[fd31:7::3]:80");
   const endpoint v6_c = endpoint::parse("[fd31:7::4]:80");
-  const std::size_t before = (settle(on), test::open_descriptors());
+  const std::size_t before = (run_until_idle(on), test::open_descriptors());
 
   connecting start(std::vector<endpoint> to, std::chrono::nanoseconds delay) {
     return on.start(connect(std::move(to), with_delay(delay)));
@@ -84,17 +84,17 @@ struct stage {
 
 }  // namespace
 
-#define PUPPETS_TEST_CASE(name)                                                   \
-  static void name##_body(stage&);                                                \
-  BOOST_AUTO_TEST_CASE(name, *boost::unit_test::precondition(may_have_puppets)) { \
-    test::in_network(                                                             \
-        [] {                                                                      \
-          stage s;                                                                \
-          name##_body(s);                                                         \
-        },                                                                        \
-        names);                                                                   \
-  }                                                                               \
-  static void name##_body([[maybe_unused]] stage& s)
+#define PUPPETS_TEST_CASE(name)                                                      \
+  static void name##_body(fixture&);                                                 \
+  BOOST_AUTO_TEST_CASE(name, *boost::unit_test::precondition(may_have_fake_hosts)) { \
+    test::in_network(                                                                \
+        [] {                                                                         \
+          fixture s;                                                                 \
+          name##_body(s);                                                            \
+        },                                                                           \
+        names);                                                                      \
+  }                                                                                  \
+  static void name##_body([[maybe_unused]] fixture& s)
 
 namespace {
 
@@ -330,7 +330,7 @@ PUPPETS_TEST_CASE(cancelled_during_the_attempts_it_closes_them_all) {
   client.cancel();
   BOOST_TEST(s.expect_failure(client).code == make_error_code(error::cancelled));
   s.hosts.accept(s.a);  // too late: the system refuses it
-  settle(s.on);
+  run_until_idle(s.on);
   BOOST_TEST(s.hosts.ended(s.a));
 }
 

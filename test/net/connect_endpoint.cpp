@@ -40,7 +40,7 @@ using test::finish;
 using test::listener;
 using test::raw_socket;
 using test::refusal;
-using test::settle;
+using test::run_until_idle;
 using test::to_one;
 using test::with_delay;
 using namespace std::chrono_literals;
@@ -269,7 +269,7 @@ BOOST_AUTO_TEST_CASE(cancelled_before_it_starts_it_connects_to_nobody) {
     connecting several = l.start(connect(list));
     connecting none = l.start(connect(std::vector<endpoint>()));
     for (connecting* each : {&one, &host, &several, &none}) each->cancel();
-    settle(l);
+    run_until_idle(l);
     for (connecting* each : {&one, &host, &several, &none}) {
       BOOST_REQUIRE(each->done());
       BOOST_TEST(code_of(*each) == make_error_code(error::cancelled));
@@ -283,10 +283,10 @@ BOOST_AUTO_TEST_CASE(cancelled_before_it_starts_it_connects_to_nobody) {
 BOOST_AUTO_TEST_CASE(cancelled_while_pending_it_closes) {
   black_hole hole;
   loop l;
-  settle(l);
+  run_until_idle(l);
   const std::size_t before = test::open_descriptors();
   connecting client = l.start(to_one(hole.at()));
-  settle(l);
+  run_until_idle(l);
   BOOST_TEST(!client.done());
   BOOST_TEST(test::open_descriptors() == before + 1);
   client.cancel();
@@ -298,16 +298,16 @@ BOOST_AUTO_TEST_CASE(cancelled_while_pending_it_closes) {
 BOOST_AUTO_TEST_CASE(destroyed_while_pending_it_closes) {
   black_hole hole;
   loop l;
-  settle(l);
+  run_until_idle(l);
   const std::size_t before = test::open_descriptors();
   {
     connecting one = l.start(to_one(hole.at()));
     connecting several = l.start(connect(std::vector<endpoint>(3, hole.at()), with_delay(0ns)));
-    settle(l);
+    run_until_idle(l);
     BOOST_TEST(test::open_descriptors() > before);
   }
   BOOST_TEST(test::open_descriptors() == before);
-  settle(l);
+  run_until_idle(l);
 }
 
 BOOST_AUTO_TEST_CASE(a_loop_destroyed_while_it_is_pending_closes_it) {
@@ -317,7 +317,7 @@ BOOST_AUTO_TEST_CASE(a_loop_destroyed_while_it_is_pending_closes_it) {
   connecting one = l->start(to_one(hole.at()));
   connecting several = l->start(connect(std::vector<endpoint>(3, hole.at()), with_delay(0ns)));
   connecting host = l->start(connect("127.0.0.1", hole.at().port()));
-  settle(*l);
+  run_until_idle(*l);
   l.reset();
   BOOST_TEST(test::open_descriptors() == before);
   BOOST_CHECK_THROW((void)one.result(), std::logic_error);

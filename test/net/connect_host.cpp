@@ -35,7 +35,7 @@ using test::finish;
 using test::listener;
 using test::raw_socket;
 using test::refusal;
-using test::settle;
+using test::run_until_idle;
 using test::to_one;
 using test::with_delay;
 using namespace std::chrono_literals;
@@ -189,7 +189,7 @@ BOOST_AUTO_TEST_CASE(a_failed_allocation_anywhere_is_an_error_and_leaks_nothing)
   listener server;
   const closed_port closed;
   loop l;
-  settle(l);
+  run_until_idle(l);
   const std::size_t before = test::open_descriptors();
   const std::vector<endpoint> to = {closed.at(), server.at(), server.at()};
   const int failures = test::fail_each_allocation([&] {
@@ -206,7 +206,7 @@ BOOST_AUTO_TEST_CASE(a_failed_allocation_anywhere_is_an_error_and_leaks_nothing)
     }
   });
   BOOST_TEST(failures > 10);
-  settle(l);
+  run_until_idle(l);
   BOOST_TEST(test::open_descriptors() == before);
 }
 

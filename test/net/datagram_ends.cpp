@@ -86,7 +86,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(a_loop_that_ends_first, Kind, every_kind) {
       batch_of<Kind> batch(4, 16);
       co_await s.receive_batch(batch);
     }(survivor));
-    test::settle(*on);
+    test::run_until_idle(*on);
     BOOST_TEST(!running.done());
     on.reset();
     BOOST_TEST(!survivor.is_open());

@@ -272,7 +272,7 @@ COROUTINE_TEST_CASE(without_memory_nothing_is_taken_and_nothing_leaks) {
     const std::size_t before = open_descriptors();
     char into[8];
     co_await a.send_with_descriptors("data", sent);
-    co_await settle();  // so that the loop has nothing to do meanwhile
+    co_await let_others_run();  // so that the loop has nothing to do meanwhile
     allocations_until_failure = 0;
     const auto failed = co_await cosock::as_result(b.receive_with_descriptors(into, 3));
     allocations_until_failure = -1;
@@ -287,7 +287,7 @@ COROUTINE_TEST_CASE(without_memory_nothing_is_taken_and_nothing_leaks) {
     BOOST_TEST(open_descriptors() == before);
     // Everything else needs none.
     co_await a.send_with_descriptors("data", sent);
-    co_await settle();
+    co_await let_others_run();
     allocations_until_failure = 0;
     co_await a.send_with_descriptors("data", sent);
     const receive_descriptors_result none = co_await b.receive_with_descriptors(into, 0);

@@ -31,7 +31,7 @@ COROUTINE_TEST_CASE(descriptors_go_once_though_the_bytes_go_in_parts) {
   const std::size_t before = open_descriptors();
   const std::array<int, 2> sent = {0, 0};
   constexpr std::size_t size = 8 << 20;
-  ledger l;
+  byte_pattern l;
   l.sent(size);
   std::size_t arrived = 0;
   const auto read = [&]() -> task<> {
@@ -58,7 +58,7 @@ COROUTINE_TEST_CASE(a_send_cancelled_after_a_part_has_sent_its_descriptors_once)
   const std::size_t before = open_descriptors();
   const int fds[] = {0};
   cancel_scope scope;
-  ledger l;
+  byte_pattern l;
   bool done = false;
   std::size_t gone = 0;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
@@ -71,7 +71,7 @@ COROUTINE_TEST_CASE(a_send_cancelled_after_a_part_has_sent_its_descriptors_once)
       }
       done = true;
     });
-    co_await settle();
+    co_await let_others_run();
     BOOST_TEST(!done);
     scope.cancel();
   });
@@ -214,7 +214,7 @@ COROUTINE_TEST_CASE(a_receive_dropped_when_it_completes_leaks_nothing) {
         co_await cosock::yield();
         receiving =
             start_on(cosock::loop::current(), outcome_of(b.receive_with_descriptors(into, 2)));
-        co_await settle();
+        co_await let_others_run();
         if (round % 2) co_await a.send_with_descriptors("x", fds);
         co_await teller.send("!");
         if (round % 2 == 0) co_await a.send_with_descriptors("x", fds);

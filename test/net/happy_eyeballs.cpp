@@ -38,7 +38,7 @@ struct world {
   void finish(task_handle<T>& work) {
     while (!work.done()) on.run_some();
   }
-  void settle() {
+  void run_until_idle() {
     while (on.poll() != 0) continue;
   }
 
@@ -128,7 +128,7 @@ NETWORK_TEST_CASE(an_answer_that_comes_later_joins_the_attempts) {
   world w;
   const tcp_acceptor v6 = w.listen(address::loopback_v6());
   connecting client = w.start("gate-v6.test", v6);  // nobody listens on the IPv4 address
-  w.settle();
+  w.run_until_idle();
   w.names.wait_until_at_gate(1);
   while (w.names.asked("gate-v6.test") != 2) w.on.run_some();
   BOOST_TEST(!client.done());
@@ -145,7 +145,7 @@ NETWORK_TEST_CASE(refused_by_all_it_names_the_late_addresses_too) {
     port = once.local_endpoint().port();
   }
   connecting client = w.on.start(connect("gate-v6.test", port));
-  w.settle();
+  w.run_until_idle();
   w.names.wait_until_at_gate(1);
   w.names.open_gate();
   std::string text;
@@ -179,7 +179,7 @@ NETWORK_TEST_CASE(cancelled_while_one_answer_is_missing_it_ends_at_once) {
       if (code) BOOST_TEST(code == make_error_code(error::cancelled), text);
     }
     const std::unique_ptr<connecting> destroyed(new connecting(w.start(host, v4)));
-    w.settle();
+    w.run_until_idle();
   }
 }
 

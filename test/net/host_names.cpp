@@ -26,7 +26,7 @@ using cosock::resolve;
 using cosock::reverse_resolve;
 using cosock::task;
 using cosock::task_handle;
-using test::settle;
+using test::run_until_idle;
 using namespace std::chrono_literals;
 
 namespace {
@@ -186,7 +186,7 @@ namespace {
 void abandon_look_ups(loop& on, int number) {
   std::vector<pending> all;
   for (int i = 0; i != number; ++i) all.push_back(started(on, "silent.test", family::v4));
-  settle(on);
+  run_until_idle(on);
   for (const pending& each : all) {
     each->cancel();
     while (!each->done()) on.run_some();
@@ -205,7 +205,7 @@ ETC_TEST_CASE(what_needs_no_server_does_not_wait_for_a_silent_one,
   // Of these, as many are asked as may be, and the others wait.
   std::vector<pending> waiting;
   for (int i = 0; i != 300; ++i) waiting.push_back(started(l, "silent.test"));
-  settle(l);
+  run_until_idle(l);
   abandon_look_ups(l, 300);
   BOOST_TEST(answer(l, "listed.test", family::v4) == "127.0.0.8:80");
   BOOST_TEST(answer(l, "LISTED.test", family::v6) == "[::8]:80");

@@ -44,10 +44,10 @@ COROUTINE_TEST_CASE(an_accept_ends_with_its_acceptor) {
   for (const char how : {'c', 'd', 'm'}) {
     BOOST_TEST_INFO_SCOPE(how);
     auto acceptor = std::make_unique<local_acceptor>(local_endpoint());
-    beside accept;
+    pending_op accept;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, accept, [&] { return acceptor->accept(); });
-      co_await settle();
+      co_await let_others_run();
       BOOST_TEST(!accept.done);
       BOOST_TEST((co_await outcome_of(acceptor->accept())).is(cosock::error::busy));
       BOOST_TEST(!accept.done);
@@ -95,11 +95,11 @@ COROUTINE_TEST_CASE(what_does_not_listen_is_not_adopted_as_an_acceptor) {
 COROUTINE_TEST_CASE(an_accept_goes_on_when_its_acceptor_moves) {
   auto acceptor = std::make_unique<local_acceptor>(local_endpoint());
   const local_endpoint at = acceptor->local_endpoint();
-  beside accept;
+  pending_op accept;
   local_acceptor moved;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, accept, [&] { return acceptor->accept(); });
-    co_await settle();
+    co_await let_others_run();
     moved = std::move(*acceptor);
     acceptor.reset();
     raw_local client;
@@ -147,13 +147,13 @@ COROUTINE_TEST_CASE(a_cancelled_accept_loses_no_connection) {
           break;
         case 2:
           n.start(cancel_when_told);
-          co_await settle();
+          co_await let_others_run();
           co_await teller.send("!");
           connect();
           break;
         case 3:
           n.start(cancel_when_told);
-          co_await settle();
+          co_await let_others_run();
           connect();
           co_await teller.send("!");
           break;
@@ -168,10 +168,10 @@ COROUTINE_TEST_CASE(a_cancelled_accept_loses_no_connection) {
   BOOST_TEST(cancelled != 0);
   BOOST_TEST(accepted != 0);
   for (; accepted < made; ++accepted) (void)co_await acceptor.accept();
-  beside none_left;
+  pending_op none_left;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, none_left, [&] { return acceptor.accept(); });
-    co_await settle();
+    co_await let_others_run();
     BOOST_TEST(!none_left.done);
     n.cancel();
   });
@@ -181,10 +181,10 @@ COROUTINE_TEST_CASE(a_cancelled_accept_loses_no_connection) {
 COROUTINE_TEST_CASE(accepting_goes_on_after_the_process_had_too_many_files_open) {
   local_acceptor acceptor{local_endpoint()};
   std::vector<raw_local> clients;
-  beside waiting;
+  pending_op waiting;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, waiting, [&] { return acceptor.accept(); });
-    co_await settle();
+    co_await let_others_run();
     for (int i = 0; i != 3; ++i)
       BOOST_REQUIRE(clients.emplace_back().connect(acceptor.local_endpoint()) == 0);
     outcome refused[3];

@@ -191,10 +191,10 @@ COROUTINE_TEST_CASE(a_socket_that_is_alive_is_left_in_peace) {
                         says(errc::address_in_use, folder / "alive"));
   BOOST_CHECK_EXCEPTION(local_seqpacket_acceptor{folder.at("alive")}, system_error,
                         says(errc::address_in_use, folder / "alive"));
-  beside accept;
+  pending_op accept;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, accept, [&] { return outcome_of_accept(alive); });
-    co_await settle();
+    co_await let_others_run();
     BOOST_TEST(!accept.done);
     n.cancel();
   });

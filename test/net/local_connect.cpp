@@ -73,7 +73,7 @@ struct full_listener {
 COROUTINE_TEST_CASE(a_connect_waits_for_room_in_the_backlog) {
   const temporary_folder folder;
   full_listener full(folder.at("s"));
-  beside connecting;
+  pending_op connecting;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, connecting, [&] { return outcome_of_connect(folder.at("s")); });
     co_await cosock::sleep_for(4ms);  // it has tried again by then
@@ -83,10 +83,10 @@ COROUTINE_TEST_CASE(a_connect_waits_for_room_in_the_backlog) {
   });
   BOOST_TEST(!connecting.result.error);
   // One that waits learns that there is nothing to wait for any more.
-  beside in_vain;  // what has connected fills the backlog
+  pending_op in_vain;  // what has connected fills the backlog
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, in_vain, [&] { return outcome_of_connect(folder.at("s")); });
-    co_await settle();
+    co_await let_others_run();
     BOOST_TEST(!in_vain.done);
     full.acceptor.close();
   });
@@ -100,10 +100,10 @@ COROUTINE_TEST_CASE(a_connect_that_waits_is_cancelled_and_closes_its_descriptor)
   const std::size_t before = open_descriptors();
   for (const bool by_limit : {false, true}) {
     cancel_scope scope;
-    beside connecting;
+    pending_op connecting;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, connecting, [&] { return scope.run(cosock::connect(folder.at("s"))); });
-      co_await settle();
+      co_await let_others_run();
       BOOST_TEST(!connecting.done);
       BOOST_TEST(open_descriptors() == before + 1);
       if (by_limit)
@@ -127,10 +127,10 @@ COROUTINE_TEST_CASE(a_connect_cancelled_before_it_starts_asks_nobody) {
   scope.cancel();
   const outcome o = co_await scope.run(outcome_of_connect(acceptor.local_endpoint()));
   BOOST_TEST(o.is(cosock::error::cancelled));
-  beside accept;
+  pending_op accept;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, accept, [&] { return outcome_of_accept(acceptor); });
-    co_await settle();
+    co_await let_others_run();
     BOOST_TEST(!accept.done);
     n.cancel();
   });

@@ -78,10 +78,10 @@ COROUTINE_TEST_CASE(a_message_that_does_not_fit_is_an_error_with_the_part_that_d
   co_await check(b.receive_exactly(into), 8);
   co_await round_trip(a, b);
   // It waits when the message comes.
-  beside read;
+  pending_op read;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, read, [&] { return b.receive(cosock::buffer(into, 4)); });
-    co_await settle();
+    co_await let_others_run();
     co_await a.send("12345");
   });
   BOOST_TEST(read.result.is(cosock::error::message_truncated));
@@ -110,12 +110,12 @@ COROUTINE_TEST_CASE(an_empty_message_is_not_the_end) {
     BOOST_REQUIRE(peer.send(""));  // before the socket is ours, too
     local_seqpacket_socket b = local_seqpacket_socket::adopt(raw.release());
     char into[8];
-    beside read;
+    pending_op read;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, read, [&] { return b.receive(into); });
-      if (pending) co_await settle();
+      if (pending) co_await let_others_run();
       for (int i = 0; i != 100; ++i) BOOST_REQUIRE(peer.send(""));
-      co_await settle();
+      co_await let_others_run();
       BOOST_TEST(!read.done);
       BOOST_REQUIRE(peer.send("data"));
     });

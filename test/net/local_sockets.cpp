@@ -24,7 +24,7 @@ BOOST_AUTO_TEST_SUITE(sockets)
 
 COROUTINE_TEST_CASE(a_socket_made_by_default_is_closed) {
   local_seqpacket_socket none;
-  ledger l;
+  byte_pattern l;
   char into[8];
   BOOST_TEST(!none.is_open());
   BOOST_TEST(none.native_handle() == -1);
@@ -57,10 +57,10 @@ COROUTINE_TEST_CASE(a_moved_socket_leaves_a_closed_one) {
   char into[8];
   BOOST_TEST(co_await b.receive(into) == 0u);
   co_await round_trip(a, d);
-  beside read;
+  pending_op read;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, read, [&] { return a.receive(into); });
-    co_await settle();
+    co_await let_others_run();
     c = std::move(a);
     co_await d.send("data");
   });
@@ -112,11 +112,11 @@ COROUTINE_TEST_CASE(what_is_no_local_socket_of_the_type_is_refused_and_closed) {
 COROUTINE_TEST_CASE(a_released_descriptor_stays_open_and_is_the_callers) {
   auto [a, b] = local_pair<local_seqpacket_socket>();
   char into[8];
-  beside read;
+  pending_op read;
   int fd = -1;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, read, [&] { return a.receive(into); });
-    co_await settle();
+    co_await let_others_run();
     fd = a.release();
   });
   BOOST_TEST(read.result.is(cosock::error::closed));
@@ -133,12 +133,12 @@ COROUTINE_TEST_CASE(a_released_descriptor_stays_open_and_is_the_callers) {
 COROUTINE_TEST_CASE(a_connection_that_was_reset_stays_so) {
   const auto check = [](auto pair, const operation which) -> task<> {
     auto& [a, b] = pair;
-    ledger l;
+    byte_pattern l;
     char into[8];
-    beside read;
+    pending_op read;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, read, [&] { return perform(which, a, into, l, 0); });
-      co_await settle();
+      co_await let_others_run();
       co_await a.send("unread");
       b.close();
     });
@@ -165,10 +165,10 @@ COROUTINE_TEST_CASE(urgent_data_holds_nothing_up) {
   local_stream_socket s = local_stream_socket::adopt(raw.release());
   if (!peer.send("!", MSG_OOB)) co_return;  // a kernel that has none
   char into[8];
-  beside read;
+  pending_op read;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, read, [&] { return s.receive(into); });
-    co_await settle();
+    co_await let_others_run();
     BOOST_TEST(!read.done);
     BOOST_REQUIRE(peer.send("data"));
   });

@@ -27,7 +27,7 @@ using cosock::task;
 using cosock::tcp_socket;
 using cosock::with_nursery;
 using test::is_broken;
-using test::settle;
+using test::let_others_run;
 
 const std::string answer = "413 too large\n";
 const std::string request(8 << 20, 'x');
@@ -86,7 +86,7 @@ COROUTINE_TEST_CASE(an_answer_is_received_after_the_send_has_failed) {
     connection c = co_await make();
     co_await with_nursery([&](nursery& n) -> task<> {
       n.start([&] { return send_in_vain(*c.stream); });
-      co_await settle();
+      co_await let_others_run();
       c.answer_and_reset();
     });
     char into[100];
@@ -108,7 +108,7 @@ COROUTINE_TEST_CASE(a_receiver_that_waits_all_along_has_the_answer) {
     co_await with_nursery([&](nursery& n) -> task<> {
       n.start([&] { return send_in_vain(*c.stream); });
       n.start([&]() -> task<> { got = co_await test::outcome_of(c.stream->receive(into)); });
-      co_await settle();
+      co_await let_others_run();
       c.answer_and_reset();
     });
     BOOST_TEST(!got.error);
@@ -122,7 +122,7 @@ COROUTINE_TEST_CASE(a_reader_has_the_answer) {
     cosock::buffered_reader reader(*c.stream);
     co_await with_nursery([&](nursery& n) -> task<> {
       n.start([&] { return send_in_vain(*c.stream); });
-      co_await settle();
+      co_await let_others_run();
       c.answer_and_reset();
     });
     const auto line = co_await reader.read_line();
@@ -155,7 +155,7 @@ COROUTINE_TEST_CASE(a_copy_passes_on_what_came_before_the_loss) {
     connection c = co_await make();
     co_await with_nursery([&](nursery& n) -> task<> {
       n.start([&] { return send_in_vain(*c.stream); });
-      co_await settle();
+      co_await let_others_run();
       c.answer_and_reset();
     });
     connection target = co_await tcp_v4();

@@ -57,10 +57,10 @@ COROUTINE_TEST_CASE(a_thousand_connections_are_accepted) {
 
 COROUTINE_TEST_CASE(a_second_accept_is_refused) {
   tcp_acceptor acceptor(any_port_v4);
-  beside first;
+  pending_op first;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, first, [&] { return outcome_of_accept(acceptor); });
-    co_await settle();
+    co_await let_others_run();
     BOOST_TEST((co_await outcome_of_accept(acceptor)).is(cosock::error::busy));
     BOOST_TEST(!first.done);
     const raw_socket client(acceptor.local_endpoint());
@@ -73,10 +73,10 @@ COROUTINE_TEST_CASE(closing_and_destroying_an_acceptor_ends_a_pending_accept) {
   for (const bool destroy : {false, true}) {
     auto acceptor = std::make_unique<tcp_acceptor>(any_port_v4);
     const endpoint at = acceptor->local_endpoint();
-    beside accept;
+    pending_op accept;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, accept, [&] { return outcome_of_accept(*acceptor); });
-      co_await settle();
+      co_await let_others_run();
       BOOST_TEST(!accept.done);
       if (destroy)
         acceptor.reset();
@@ -97,13 +97,13 @@ COROUTINE_TEST_CASE(closing_and_destroying_an_acceptor_ends_a_pending_accept) {
 COROUTINE_TEST_CASE(an_acceptor_moves_while_an_accept_is_pending) {
   tcp_acceptor acceptor(any_port_v4);
   tcp_acceptor moved;
-  beside accept;
+  pending_op accept;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, accept, [&] { return outcome_of_accept(acceptor); });
-    co_await settle();
+    co_await let_others_run();
     moved = std::move(acceptor);
     BOOST_TEST(!acceptor.is_open());
-    co_await settle();
+    co_await let_others_run();
     BOOST_TEST(!accept.done);
     const raw_socket client(moved.local_endpoint());
     co_await ended(accept);
@@ -155,13 +155,13 @@ COROUTINE_TEST_CASE(a_cancelled_accept_loses_no_connection) {
           break;
         case 2:
           n.start(cancel_when_told);
-          co_await settle();
+          co_await let_others_run();
           co_await signal.client.send("!");
           connect();
           break;
         case 3:
           n.start(cancel_when_told);
-          co_await settle();
+          co_await let_others_run();
           connect();
           co_await signal.client.send("!");
           break;
@@ -207,11 +207,11 @@ COROUTINE_TEST_CASE(accepting_goes_on_after_a_connection_was_reset_in_the_queue)
 COROUTINE_TEST_CASE(accepting_goes_on_after_the_process_had_too_many_files_open) {
   tcp_acceptor acceptor(any_port_v4);
   std::vector<raw_socket> clients;
-  beside waiting;
+  pending_op waiting;
   // One accept is pending when the limit strikes.
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, waiting, [&] { return outcome_of_accept(acceptor); });
-    co_await settle();
+    co_await let_others_run();
     for (int i = 0; i != 3; ++i) clients.emplace_back(acceptor.local_endpoint());
     const no_more_descriptors full;
     co_await ended(waiting);

@@ -65,10 +65,10 @@ COROUTINE_TEST_CASE(a_connect_cancelled_before_it_starts_asks_nobody) {
   scope.cancel();
   const outcome o = co_await scope.run(outcome_of_connect(acceptor.local_endpoint()));
   BOOST_TEST(o.is(cosock::error::cancelled));
-  beside accept;
+  pending_op accept;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, accept, [&] { return outcome_of_accept(acceptor); });
-    co_await settle();
+    co_await let_others_run();
     BOOST_TEST(!accept.done);
     n.cancel();
   });
@@ -79,10 +79,10 @@ COROUTINE_TEST_CASE(a_connect_cancelled_while_pending_closes_its_descriptor) {
   const std::size_t before = open_descriptors();
   for (const bool by_limit : {false, true}) {
     cancel_scope scope;
-    beside connecting;
+    pending_op connecting;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, connecting, [&] { return scope.run(cosock::connect(nobody.at())); });
-      co_await settle();
+      co_await let_others_run();
       BOOST_TEST(!connecting.done);
       BOOST_TEST(open_descriptors() == before + 1);
       if (by_limit)

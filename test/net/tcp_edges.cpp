@@ -244,7 +244,7 @@ COROUTINE_TEST_CASE(data_and_the_end_arrive_before_the_reader_looks) {
         co_await cosock::with_nursery([&](nursery& n) -> task<> {
           if (pending) {
             n.start(read);
-            co_await settle();
+            co_await let_others_run();
           }
           BOOST_REQUIRE(peer.send(sent));
           peer.close();
@@ -284,7 +284,7 @@ COROUTINE_TEST_CASE(data_and_a_reset_arrive_before_the_reader_looks) {
         co_await cosock::with_nursery([&](nursery& n) -> task<> {
           if (pending) {
             n.start(read);
-            co_await settle();
+            co_await let_others_run();
           }
           BOOST_REQUIRE(peer.send(sent));
           if (pending == 2) co_await cosock::yield();  // the reader has the data first
@@ -319,7 +319,7 @@ COROUTINE_TEST_CASE(urgent_data_is_left_out_and_holds_nothing_up) {
         co_await cosock::with_nursery([&](nursery& n) -> task<> {
           if (pending) {
             n.start(read);
-            co_await settle();
+            co_await let_others_run();
           }
           BOOST_REQUIRE((first || peer.send("abc")));
           BOOST_REQUIRE(peer.send({&urgent, 1}, MSG_OOB));
@@ -337,13 +337,13 @@ COROUTINE_TEST_CASE(urgent_data_alone_is_not_the_end_of_the_stream) {
   raw_socket peer(acceptor.local_endpoint());
   tcp_socket reader = co_await acceptor.accept();
   char into[8];
-  beside read;
+  pending_op read;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, read, [&] { return reader.receive(into); });
-    co_await settle();
+    co_await let_others_run();
     BOOST_REQUIRE(peer.send({&urgent, 1}, MSG_OOB));
     wait_behind_the_loops_back(reader.native_handle(), POLLPRI);
-    co_await settle();
+    co_await let_others_run();
     BOOST_TEST(!read.done);
     BOOST_REQUIRE(peer.send("x"));
   });

@@ -46,7 +46,7 @@ BOOST_AUTO_TEST_CASE(a_loop_ends_under_a_pending_operation_and_its_socket_outliv
       BOOST_TEST_INFO_SCOPE(which << (task_first ? ", first the task" : ", first the loop"));
       auto on = std::make_unique<loop>();
       connection c = on->run(connect_pair());
-      ledger l;
+      byte_pattern l;
       char into[8];
       on->run(clog(c.client, l));
       end_loop_under(std::move(on), task_first,
@@ -95,7 +95,7 @@ BOOST_AUTO_TEST_CASE(a_loop_ends_under_sockets_in_a_frame) {
                                 cosock::with_timeout(1h, c.server.receive(into)));
     }());
     // Connecting may take the system a moment.
-    for (int i = 0; i != 100; ++i) settle(*on);
+    for (int i = 0; i != 100; ++i) run_until_idle(*on);
     BOOST_TEST(!task->done());
     if (task_first) task.reset();
     on.reset();
@@ -124,14 +124,14 @@ BOOST_AUTO_TEST_CASE(a_dropped_operation_leaves_the_socket_usable) {
   connection c = on.run(connect_pair());
   for (const operation which : all_operations) {
     BOOST_TEST_INFO_SCOPE(which);
-    ledger l;
+    byte_pattern l;
     char into[8];
     on.run(clog(c.client, l));
     bool destroyed = false;
     bool resumed = false;
     auto task = start_on(
         on, wait_in([&] { return perform(which, c.client, into, l, huge); }, destroyed, resumed));
-    settle(on);
+    run_until_idle(on);
     BOOST_TEST(!task->done());
     task.reset();
     BOOST_TEST(destroyed);
@@ -144,7 +144,7 @@ BOOST_AUTO_TEST_CASE(a_dropped_operation_leaves_the_socket_usable) {
 COROUTINE_TEST_CASE(an_operation_is_dropped_in_the_turn_in_which_it_completes) {
   connection c = co_await connect_pair();
   connection signal = co_await connect_pair();
-  ledger l;
+  byte_pattern l;
   for (int round = 0; round != 100; ++round) {
     char into[8];
     std::unique_ptr<task_handle<outcome>> task;
@@ -156,7 +156,7 @@ COROUTINE_TEST_CASE(an_operation_is_dropped_in_the_turn_in_which_it_completes) {
       n.start(drop);
       co_await cosock::yield();
       task = start_on(loop::current(), perform(operation::receive, c.server, into, l, 0));
-      co_await settle();
+      co_await let_others_run();
       if (round % 2) co_await send(c.client, l, 8);
       co_await signal.client.send("!");
       if (round % 2 == 0) co_await send(c.client, l, 8);

@@ -89,11 +89,11 @@ COROUTINE_TEST_CASE(the_backlog_is_as_asked_for_and_can_be_changed) {
 COROUTINE_TEST_CASE(a_released_acceptor_goes_on_listening_and_can_be_adopted) {
   tcp_acceptor acceptor(any_port_v4);
   const endpoint at = acceptor.local_endpoint();
-  beside accept;
+  pending_op accept;
   int fd = -1;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, accept, [&] { return acceptor.accept(); });
-    co_await settle();
+    co_await let_others_run();
     fd = acceptor.release();
   });
   BOOST_TEST(accept.result.is(cosock::error::closed));

@@ -51,7 +51,7 @@ COROUTINE_TEST_CASE(both_ends_know_both_endpoints) {
 
 COROUTINE_TEST_CASE(a_socket_made_by_default_is_closed) {
   tcp_socket none;
-  ledger l;
+  byte_pattern l;
   char into[8];
   BOOST_TEST(!none.is_open());
   BOOST_TEST(none.native_handle() == -1);
@@ -98,18 +98,18 @@ COROUTINE_TEST_CASE(a_socket_moves_while_operations_are_pending) {
   for (const operation which : all_operations) {
     BOOST_TEST_INFO_SCOPE(which);
     connection c = co_await connect_pair();
-    ledger to_client;
-    ledger to_server;
+    byte_pattern to_client;
+    byte_pattern to_server;
     char into[8];
-    beside op;
+    pending_op op;
     tcp_socket moved;
     co_await clog(c.client, to_server);
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, op, [&] { return perform(which, c.client, into, to_server, 1000); });
-      co_await settle();
+      co_await let_others_run();
       BOOST_TEST(!op.done);
       moved = std::move(c.client);
-      co_await settle();
+      co_await let_others_run();
       BOOST_TEST(!op.done);
       co_await send(c.server, to_client, 8);
       co_await drain(c.server, to_server);
@@ -188,11 +188,11 @@ BOOST_AUTO_TEST_CASE(sockets_are_made_on_a_loop_that_runs) {
 COROUTINE_TEST_CASE(a_released_descriptor_stays_open_and_is_the_callers) {
   connection c = co_await connect_pair();
   char into[8];
-  beside read;
+  pending_op read;
   int fd = -1;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, read, [&] { return c.client.receive(into); });
-    co_await settle();
+    co_await let_others_run();
     fd = c.client.release();
   });
   BOOST_TEST(read.result.is(cosock::error::closed));
@@ -232,7 +232,7 @@ BOOST_AUTO_TEST_CASE(a_socket_of_another_loop_is_refused) {
   two.run([](connection& c, tcp_acceptor& acceptor) -> task<> {
     for (const operation which : all_operations) {
       BOOST_TEST_INFO_SCOPE(which);
-      ledger l;
+      byte_pattern l;
       char into[8];
       const outcome o = co_await perform(which, c.client, into, l, 8);
       BOOST_TEST(o.is(cosock::error::wrong_loop));

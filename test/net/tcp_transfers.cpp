@@ -36,9 +36,9 @@ BOOST_AUTO_TEST_SUITE(transfers)
 COROUTINE_TEST_CASE(sixty_four_megabytes_pass_both_ways_at_once) {
   for (const endpoint& at : {any_port_v4, any_port_v6}) {
     connection c = co_await connect_pair(at);
-    ledger there;
-    ledger back;
-    const auto write = [](tcp_socket& to, ledger& l) -> task<> {
+    byte_pattern there;
+    byte_pattern back;
+    const auto write = [](tcp_socket& to, byte_pattern& l) -> task<> {
       co_await send(to, l, huge);
       to.shutdown_send();
     };
@@ -54,7 +54,7 @@ COROUTINE_TEST_CASE(either_end_may_end_its_direction_first) {
     connection c = co_await connect_pair();
     tcp_socket& first = client_first ? c.client : c.server;
     tcp_socket& second = client_first ? c.server : c.client;
-    ledger l;
+    byte_pattern l;
     char into[8];
     first.shutdown_send();
     BOOST_TEST(co_await second.receive(into) == 0u);
@@ -100,7 +100,7 @@ COROUTINE_TEST_CASE(sending_after_the_peer_has_gone_is_an_error_and_no_signal) {
 COROUTINE_TEST_CASE(two_thousand_buffers_arrive_whole_through_a_tiny_send_buffer) {
   connection c = co_await connect_pair();
   c.client.set_send_buffer(1);
-  ledger l;
+  byte_pattern l;
   std::vector<const_buffer> from;
   std::size_t size = 0;
   for (std::size_t i = 0; i != 2000; ++i) {
@@ -120,7 +120,7 @@ COROUTINE_TEST_CASE(two_thousand_buffers_arrive_whole_through_a_tiny_send_buffer
 /// As the system allows: the data first, then the end, although the sender has not read all.
 COROUTINE_TEST_CASE(an_answer_is_kept_when_the_closer_drains_its_input_first) {
   connection c = co_await connect_pair();
-  ledger l;
+  byte_pattern l;
   char into[1000];
   co_await c.client.send(const_buffer(pattern().data(), 100'000));
   co_await send(c.server, l, 1000);
@@ -150,13 +150,13 @@ COROUTINE_TEST_CASE(abort_resets_the_connection) {
 /// A sender whose peer does not read waits, and costs no memory.
 COROUTINE_TEST_CASE(backpressure_costs_no_memory) {
   connection c = co_await connect_pair();
-  ledger l;
+  byte_pattern l;
   (void)pattern();
   co_await clog(c.client, l);
-  beside write;
+  pending_op write;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, write, [&] { return c.client.send(l.next(huge)); });
-    co_await settle();
+    co_await let_others_run();
     const std::size_t before = ::mallinfo2().uordblks;
     for (int i = 0; i != 100; ++i) co_await cosock::yield();
     BOOST_TEST(::mallinfo2().uordblks == before);

@@ -33,10 +33,10 @@ using cosock::nursery;
 using cosock::task;
 using cosock::tcp_socket;
 using cosock::with_nursery;
+using test::byte_pattern;
 using test::is;
-using test::ledger;
+using test::let_others_run;
 using test::scripted_stream;
-using test::settle;
 namespace errc = boost::system::errc;
 
 /// Two connections, and a proxy between them.
@@ -146,14 +146,14 @@ COROUTINE_TEST_CASE(much_is_copied_between_sockets_in_both_directions) {
   chain c;
   co_await make(c);
   static constexpr std::size_t much = 48 << 20;
-  ledger there;
-  ledger back;
+  byte_pattern there;
+  byte_pattern back;
   copy_result result;
-  const auto send_all = [](tcp_socket& to, ledger& l) -> task<> {
+  const auto send_all = [](tcp_socket& to, byte_pattern& l) -> task<> {
     co_await test::send(to, l, much);
     to.shutdown_send();
   };
-  const auto receive_all = [](tcp_socket& from, ledger& l) -> task<> {
+  const auto receive_all = [](tcp_socket& from, byte_pattern& l) -> task<> {
     std::vector<char> into(300'000);
     while (const std::size_t n = co_await from.receive(into))
       BOOST_REQUIRE(l.received(into.data(), n));
@@ -179,7 +179,7 @@ COROUTINE_TEST_CASE(of_many_copies_at_once_only_some_have_large_pipes) {
   const auto pass_on = [&]() -> task<> {
     chain c;
     co_await make(c);
-    ledger there;
+    byte_pattern there;
     co_await with_nursery([&](nursery& n) -> task<> {
       n.start([&]() -> task<> {
         while (!all_there) co_await test::send(c.client, there, 256 << 10);
@@ -247,7 +247,7 @@ COROUTINE_TEST_CASE(a_stream_that_cannot_be_shut_down_goes_on_receiving) {
         });
         char into[10];
         client.shutdown_send();
-        co_await settle();
+        co_await let_others_run();
         co_await other_end.send("answer");
         BOOST_TEST((co_await client.receive_exactly(cosock::buffer(into, 6))) == 6u);
         other_end.close();
@@ -276,7 +276,7 @@ COROUTINE_TEST_CASE(an_error_in_one_direction_ends_both_and_the_numbers_are_kept
       BOOST_TEST(result.first_to_second == 3u);
       BOOST_TEST(result.second_to_first == 2u);
     });
-    co_await test::settle();
+    co_await let_others_run();
     a->fail_receive(ECONNRESET);
   });
   BOOST_TEST(b->sent() == "abc");
@@ -287,7 +287,7 @@ COROUTINE_TEST_CASE(a_peer_that_goes_in_the_middle_of_much_is_an_error_and_no_si
   for (const bool resets : {false, true}) {
     chain c;
     co_await make(c);
-    ledger there;
+    byte_pattern there;
     co_await with_nursery([&](nursery& n) -> task<> {
       n.start([&]() -> task<> {
         static_cast<void>(co_await test::outcome_of(test::send(c.client, there, 32 << 20)));
@@ -367,7 +367,7 @@ COROUTINE_TEST_CASE(a_proxy_that_is_cancelled_gives_its_numbers) {
         BOOST_TEST((result.error == error::cancelled));
         BOOST_TEST(result.first_to_second == (before ? 0u : 3u));
       });
-      co_await test::settle();
+      co_await let_others_run();
       scope.cancel();
     });
   }

@@ -47,9 +47,9 @@ std::shared_ptr<state> make_state(cosock::loop& on) {
 std::shared_ptr<state> make_writing(cosock::loop& on) {
   auto of = make_state(on);
   of->start_writer(on);
-  test::settle(on);
+  test::run_until_idle(on);
   BOOST_TEST(of->out->try_send("first"));
-  test::settle(on);
+  test::run_until_idle(on);
   BOOST_TEST(of->out->try_send("second"));
   return of;
 }

@@ -24,8 +24,8 @@ using cosock::task;
 using cosock::with_nursery;
 using test::is;
 using test::run;
+using test::run_until_idle;
 using test::send;
-using test::settle;
 
 }  // namespace
 
@@ -35,15 +35,15 @@ BOOST_AUTO_TEST_CASE(a_stream_that_breaks_tells_everybody) {
   s->set_room(3);
   outbox out(*s, {.max_messages = 1});
   auto writer = loop.start(run(out));
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(out.try_send("first"));
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(out.try_send("second"));
   auto waits = loop.start(send(out, "third"));
   auto flushes = loop.start([](outbox& out) -> task<> { co_await out.flush(); }(out));
-  settle(loop);
+  run_until_idle(loop);
   s->fail_send(EPIPE);
-  settle(loop);
+  run_until_idle(loop);
   const auto broken = is(boost::system::errc::broken_pipe);
   BOOST_CHECK_EXCEPTION(writer.result(), system_error, broken);
   BOOST_CHECK_EXCEPTION(waits.result(), system_error, broken);
@@ -60,19 +60,19 @@ BOOST_AUTO_TEST_CASE(when_run_is_cancelled_nobody_waits_for_it) {
     s->set_room(0);
     outbox out(*s, {.max_messages = 1});
     auto writer = loop.start(run(out));
-    settle(loop);
+    run_until_idle(loop);
     if (writing) {
       BOOST_TEST(out.try_send("a"));
-      settle(loop);
+      run_until_idle(loop);
       BOOST_TEST(out.try_send("b"));
       auto waits = loop.start(send(out, "c"));
-      settle(loop);
+      run_until_idle(loop);
       writer.cancel();
-      settle(loop);
+      run_until_idle(loop);
       BOOST_TEST(test::ended_with(waits, error::closed));
     } else {
       writer.cancel();
-      settle(loop);
+      run_until_idle(loop);
     }
     BOOST_TEST(test::ended_with(writer, error::cancelled));
     BOOST_CHECK_EXCEPTION(loop.run(send(out, "x")), system_error, is(error::closed));
@@ -85,20 +85,20 @@ BOOST_AUTO_TEST_CASE(closing_writes_what_is_queued) {
   s->set_room(0);
   outbox out(*s, {.max_messages = 2});
   auto writer = loop.start(run(out));
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(out.try_send("a"));
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(out.try_send("b"));
   BOOST_TEST(out.try_send("c"));
   auto waits = loop.start(send(out, "d"));
-  settle(loop);
+  run_until_idle(loop);
   out.close();
   out.close();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(test::ended_with(waits, error::closed));
   BOOST_TEST(!writer.done());
   s->set_room(100);
-  settle(loop);
+  run_until_idle(loop);
   writer.result();
   BOOST_TEST(s->sent() == "abc");
   BOOST_TEST(s->is_open());
@@ -139,16 +139,16 @@ BOOST_AUTO_TEST_CASE(a_flush_is_cancelled_and_one_that_has_completed_is_not) {
   cosock::cancel_scope second;
   auto one = loop.start(flush(first));
   auto two = loop.start(flush(second));
-  settle(loop);
+  run_until_idle(loop);
   first.cancel();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(test::ended_with(one, error::cancelled));
   BOOST_TEST(!two.done());
   s->set_room(1);
-  settle(loop);
+  run_until_idle(loop);
   second.cancel();
   two.result();
   out.close();
-  settle(loop);
+  run_until_idle(loop);
   writer.result();
 }

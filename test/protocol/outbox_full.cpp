@@ -26,9 +26,9 @@ using cosock::overflow_policy;
 using cosock::task;
 using test::is;
 using test::run;
+using test::run_until_idle;
 using test::scripted_stream;
 using test::send;
-using test::settle;
 
 }  // namespace
 
@@ -56,21 +56,21 @@ BOOST_AUTO_TEST_CASE(the_oldest_are_dropped_but_not_what_is_being_written) {
   s->set_room(1);
   outbox out(*s, {.max_messages = 3, .policy = overflow_policy::drop_oldest});
   auto writer = loop.start(run(out));
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(out.try_send("[first]"));
-  settle(loop);
+  run_until_idle(loop);
   auto flushes = loop.start([](outbox& out) -> task<> { co_await out.flush(); }(out));
   for (int i = 0; i != 10; ++i) BOOST_TEST(out.try_send(std::to_string(i)));
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(!flushes.done());  // the first is on its way
   BOOST_TEST(out.dropped() == 7u);
   BOOST_TEST(out.messages() == 3u);
   s->set_room(1000);
-  settle(loop);
+  run_until_idle(loop);
   flushes.result();
   BOOST_TEST(s->sent() == "[first]789");
   out.close();
-  settle(loop);
+  run_until_idle(loop);
   writer.result();
 }
 
@@ -82,16 +82,16 @@ BOOST_AUTO_TEST_CASE(a_slow_consumer_is_cut_off_if_one_says_so) {
       s->set_room(0);
       outbox out(*s, {.max_messages = 1, .policy = overflow_policy::close});
       auto writer = running ? loop.start(run(out)) : loop.start([]() -> task<> { co_return; }());
-      settle(loop);
+      run_until_idle(loop);
       BOOST_TEST(out.try_send("a"));
-      settle(loop);
+      run_until_idle(loop);
       if (running) BOOST_TEST(out.try_send("b"));
       if (tries)
         BOOST_TEST(!out.try_send("c"));
       else
         BOOST_CHECK_EXCEPTION(loop.run(send(out, "c")), system_error, is(error::slow_consumer));
       BOOST_TEST(!s->is_open());
-      settle(loop);
+      run_until_idle(loop);
       if (running) BOOST_TEST(test::ended_with(writer, error::slow_consumer));
       if (!running)
         BOOST_CHECK_EXCEPTION(loop.run(run(out)), system_error, is(error::slow_consumer));
@@ -109,33 +109,33 @@ BOOST_AUTO_TEST_CASE(a_slow_consumer_is_told_so_behind_what_is_being_written) {
     outbox out(*s, {.max_messages = 1, .policy = overflow_policy::close, .close_message = words});
     words = "[late]";
     auto writer = loop.start(run(out));
-    settle(loop);
+    run_until_idle(loop);
     BOOST_TEST(out.try_send("[first]"));
-    settle(loop);
+    run_until_idle(loop);
     BOOST_TEST(out.try_send("[second]"));
     auto flushes = loop.start([](outbox& out) -> task<> { co_await out.flush(); }(out));
-    settle(loop);
+    run_until_idle(loop);
     if (tries)
       BOOST_TEST(!out.try_send("[third]"));
     else
       BOOST_CHECK_EXCEPTION(loop.run(send(out, "[third]")), system_error, is(error::slow_consumer));
     BOOST_CHECK_EXCEPTION(loop.run(send(out, "[fourth]")), system_error, is(error::slow_consumer));
-    settle(loop);
+    run_until_idle(loop);
     BOOST_TEST(test::ended_with(flushes, error::slow_consumer));
     BOOST_TEST(!writer.done());
     BOOST_TEST(s->is_open());
     BOOST_TEST(out.messages() == 0u);
     BOOST_TEST(out.bytes() == 0u);
     s->set_room(7);
-    settle(loop);
+    run_until_idle(loop);
     BOOST_TEST(s->is_open());
     s->set_room(100);
-    settle(loop);
+    run_until_idle(loop);
     BOOST_TEST(s->sent() == "[first][slow]");
     BOOST_TEST(s->is_shut());
     BOOST_TEST(s->is_open());  // until the peer has ended too
     s->end();
-    settle(loop);
+    run_until_idle(loop);
     BOOST_TEST(!s->is_open());
     BOOST_TEST(test::ended_with(writer, error::slow_consumer));
   }
@@ -155,17 +155,17 @@ BOOST_AUTO_TEST_CASE(a_slow_consumer_that_does_not_listen_is_cut_off) {
                     .close_message = "slow",
                     .close_timeout = time});
     auto writer = loop.start(run(out));
-    settle(loop);
+    run_until_idle(loop);
     BOOST_TEST(out.try_send("a"));
-    settle(loop);
+    run_until_idle(loop);
     BOOST_TEST(out.try_send("b"));
     BOOST_TEST(!out.try_send("c"));
-    settle(loop);
+    run_until_idle(loop);
     if (how >= cancelled) BOOST_TEST(!writer.done());
     if (how == cancelled) writer.cancel();
     if (how == breaks) s->fail_send(EPIPE);
     if (how == closed) s->close();
-    while (!writer.done()) settle(loop);
+    while (!writer.done()) run_until_idle(loop);
     BOOST_TEST(!s->is_open());
     BOOST_TEST(s->sent().empty());
     BOOST_TEST(test::ended_with(writer, error::slow_consumer));
@@ -182,12 +182,12 @@ BOOST_AUTO_TEST_CASE(a_loop_that_is_destroyed_takes_last_words_with_it) {
       *s,
       outbox_options{.max_messages = 1, .policy = overflow_policy::close, .close_message = "slow"});
   auto writer = loop->start(run(*out));
-  settle(*loop);
+  run_until_idle(*loop);
   BOOST_TEST(out->try_send("a"));
-  settle(*loop);
+  run_until_idle(*loop);
   BOOST_TEST(out->try_send("b"));
   BOOST_TEST(!out->try_send("c"));
-  settle(*loop);
+  run_until_idle(*loop);
   loop.reset();
   BOOST_TEST(!s->is_open());
 }

@@ -31,9 +31,9 @@ using cosock::outbox_options;
 using cosock::task;
 using cosock::with_nursery;
 using test::run;
+using test::run_until_idle;
 using test::scripted_stream;
 using test::send;
-using test::settle;
 
 }  // namespace
 
@@ -44,20 +44,20 @@ BOOST_AUTO_TEST_CASE(a_send_waits_for_room) {
     outbox out(*s, {.max_messages = 1});
     BOOST_TEST(out.try_send("x"));
     auto waits = loop.start(send(out, "y"));
-    settle(loop);
+    run_until_idle(loop);
     BOOST_TEST(!waits.done());
     if (cancelled) {
       waits.cancel();
-      settle(loop);
+      run_until_idle(loop);
       BOOST_TEST(test::ended_with(waits, error::cancelled));
       BOOST_TEST(out.messages() == 1u);
     }
     auto writer = loop.start(run(out));
-    settle(loop);
+    run_until_idle(loop);
     BOOST_TEST(waits.done());
     BOOST_TEST(s->sent() == (cancelled ? "x" : "xy"));
     out.close();
-    settle(loop);
+    run_until_idle(loop);
     writer.result();
   }
 }
@@ -71,17 +71,17 @@ BOOST_AUTO_TEST_CASE(a_send_that_was_cancelled_has_queued_nothing_and_one_that_w
     scope.cancel();
     co_await scope.run(out.send("early"));
   }(out));
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(test::ended_with(early, error::cancelled));
   BOOST_TEST(out.messages() == 0u);
   BOOST_TEST(out.try_send("one"));
   auto two = loop.start(send(out, "two"));
   auto three = loop.start(send(out, "three"));
   auto four = loop.start(send(out, "four"));
-  settle(loop);
+  run_until_idle(loop);
   auto writer = loop.start(run(out));
   two.cancel();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(test::ended_with(two, error::cancelled));
   three.result();
   four.result();
@@ -94,20 +94,20 @@ BOOST_AUTO_TEST_CASE(room_made_in_the_turn_of_a_cancellation_counts) {
   s->set_room(0);
   outbox out(*s, {.max_messages = 1});
   auto writer = loop.start(run(out));
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(out.try_send("a"));
-  settle(loop);  // being written
+  run_until_idle(loop);  // being written
   BOOST_TEST(out.try_send("b"));
   auto c = loop.start(send(out, "c"));
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(!c.done());
   auto canceller = loop.start([](scripted_stream& s) -> task<> {
     s.set_room(100);
     co_return;
   }(*s));
-  settle(loop);
+  run_until_idle(loop);
   c.cancel();
-  settle(loop);
+  run_until_idle(loop);
   c.result();
   BOOST_TEST(s->sent() == "abc");
 }
@@ -121,12 +121,12 @@ BOOST_AUTO_TEST_CASE(a_loop_that_is_destroyed_takes_all_with_it) {
     s->set_room(what == 0 ? 100 : 0);
     out = std::make_unique<outbox>(*s, outbox_options{.max_messages = 1});
     auto writer = loop->start(run(*out));
-    settle(*loop);
+    run_until_idle(*loop);
     if (what != 0) BOOST_TEST(out->try_send("a"));
-    if (what == 2) settle(*loop);
+    if (what == 2) run_until_idle(*loop);
     auto b = loop->start(send(*out, "b"));
     auto c = loop->start(send(*out, "c"));
-    if (what == 2) settle(*loop);
+    if (what == 2) run_until_idle(*loop);
     loop.reset();
     BOOST_TEST(!out->try_send("late"));
   }

@@ -33,7 +33,7 @@ task<> check_lines(std::vector<part> sent, std::vector<part> expected) {
     const auto send_all = [&, &a = a]() -> task<> {
       for (const part& each : sent) {
         co_await send_list(a, each.text, each.along);
-        if (!at_once) co_await settle();
+        if (!at_once) co_await let_others_run();
       }
     };
     const auto receive_all = [&]() -> task<> {
@@ -264,7 +264,7 @@ COROUTINE_TEST_CASE(bytes_that_are_received_through_the_reader_count_as_consumed
     const auto receive = [&]() -> task<> { BOOST_TEST(co_await reader.receive(into) == 1u); };
     co_await cosock::with_nursery([&, &a = a](nursery& n) -> task<> {
       n.start(receive);
-      co_await settle();
+      co_await let_others_run();
       co_await send(a, "f", 2);
     });
     BOOST_TEST(reader.take_descriptors().empty());

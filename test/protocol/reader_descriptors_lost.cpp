@@ -113,7 +113,7 @@ COROUTINE_TEST_CASE(without_memory_nothing_is_received_or_taken) {
   co_await with_each_type([](auto& a, auto& b) -> task<> {
     buffered_reader reader(b, {.max_descriptors = 8});
     co_await send(a, "line\n", 1, 2);
-    co_await settle();  // so that the loop has nothing to do meanwhile
+    co_await let_others_run();  // so that the loop has nothing to do meanwhile
     const std::size_t before = open_descriptors();
     allocations_until_failure = 0;
     const auto failed = co_await cosock::as_result(reader.read_line());

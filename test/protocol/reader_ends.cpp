@@ -125,7 +125,7 @@ COROUTINE_TEST_CASE(a_second_reader_is_refused_also_if_its_bytes_are_there) {
       const auto line = co_await reader.read_line();
       BOOST_TEST(line.value() == "no line yet!");
     });
-    co_await test::settle();
+    co_await test::let_others_run();
     BOOST_CHECK_EXCEPTION(co_await reader.read_exactly(2), system_error, is(error::busy));
     s->push("!\n");
   });

@@ -182,11 +182,11 @@ struct pending_accept {
     in.start([this, &from]() -> task<> {
       const auto made = co_await as_result(scope.run(from.accept()));
       if (!made) error = made.error();
-      ended.open();
+      ended.set();
     });
   }
   cancel_scope scope;
-  gate ended;
+  manual_event ended;
   boost::system::error_code error;
 };
 

@@ -23,8 +23,8 @@ using cosock::error;
 using cosock::reconnecting_client_options;
 using cosock::retry_event;
 using cosock::session_result;
-using test::counted;
 using test::fail;
+using test::instance_counter;
 using test::is;
 using test::machine;
 using test::system_code;
@@ -62,7 +62,7 @@ BOOST_AUTO_TEST_CASE(errors_that_no_retry_can_cure_end_it) {
         });
         BOOST_TEST(m.waits.empty());
         BOOST_TEST(m.sessions == (in_session ? 1 : 0));
-        BOOST_TEST(counted::alive == 0);
+        BOOST_TEST(instance_counter::alive == 0);
       }
     }
   }
@@ -149,7 +149,7 @@ BOOST_AUTO_TEST_CASE(exceptions_that_are_no_system_error_end_it) {
     };
     virtual_loop loop;
     BOOST_CHECK_THROW(loop.run(m.run()), oddity);
-    BOOST_TEST(counted::alive == 0);
+    BOOST_TEST(instance_counter::alive == 0);
     BOOST_TEST(m.waits.empty());
     BOOST_TEST(m.connects == 1);
   }
@@ -161,7 +161,7 @@ BOOST_AUTO_TEST_CASE(a_session_that_is_done_ends_it) {
   virtual_loop loop;
   loop.run(m.run());
   BOOST_TEST(m.sessions == 1);
-  BOOST_TEST(counted::alive == 0);
+  BOOST_TEST(instance_counter::alive == 0);
   BOOST_TEST(!m.client.is_stopped());
   loop.run(m.run());  // it may run again
   BOOST_TEST(m.sessions == 2);

@@ -21,13 +21,13 @@ using cosock::reconnecting_client_options;
 using cosock::retry_event;
 using cosock::session_result;
 using cosock::task;
-using test::counted;
 using test::ended_with;
 using test::fail;
+using test::instance_counter;
 using test::line;
 using test::machine;
 using test::place;
-using test::settle;
+using test::run_until_idle;
 using test::system_code;
 using test::virtual_loop;
 
@@ -43,16 +43,16 @@ BOOST_AUTO_TEST_CASE(cancelled_at_every_step_it_ends_and_closes) {
       auto running = loop.start([](cosock::cancel_scope& scope, machine& m) -> task<> {
         co_await scope.run(m.run());
       }(scope, m));
-      settle(loop);
+      run_until_idle(loop);
       BOOST_TEST(!running.done());
-      BOOST_TEST(counted::alive == (where == place::in_session ? 1 : 0));
+      BOOST_TEST(instance_counter::alive == (where == place::in_session ? 1 : 0));
       if (timed)
         scope.set_deadline(loop.now());
       else
         scope.cancel();
-      settle(loop);
+      run_until_idle(loop);
       BOOST_TEST(ended_with(running, timed ? error::timed_out : error::cancelled));
-      BOOST_TEST(counted::alive == 0);
+      BOOST_TEST(instance_counter::alive == 0);
       BOOST_TEST(m.connects == 1);
       BOOST_TEST(m.waits.size() == (where == place::waiting ? 1u : 0u));
     }
@@ -65,15 +65,15 @@ BOOST_AUTO_TEST_CASE(stopped_at_every_step_it_returns) {
     m.stands = where;
     virtual_loop loop;
     auto running = loop.start(m.run());
-    settle(loop);
+    run_until_idle(loop);
     BOOST_TEST(!running.done());
     m.client.stop();
     m.client.stop();
     BOOST_TEST(!running.done());
-    settle(loop);
+    run_until_idle(loop);
     BOOST_REQUIRE(running.done());
     running.result();
-    BOOST_TEST(counted::alive == 0);
+    BOOST_TEST(instance_counter::alive == 0);
     BOOST_TEST(m.client.is_stopped());
     loop.run(m.run());  // for good
     BOOST_TEST(m.connects == 1);
@@ -88,11 +88,11 @@ BOOST_AUTO_TEST_CASE(what_is_stopped_and_cancelled_throws_cancelled) {
     if (before) m.client.stop();
     auto running = loop.start(m.run());
     if (!before) {
-      settle(loop);
+      run_until_idle(loop);
       m.client.stop();
     }
     running.cancel();
-    settle(loop);
+    run_until_idle(loop);
     BOOST_TEST(ended_with(running, error::cancelled));
   }
 }
@@ -102,14 +102,14 @@ BOOST_AUTO_TEST_CASE(cancelled_before_it_starts_it_tries_nothing) {
   virtual_loop loop;
   auto running = loop.start(m.run());
   running.cancel();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(ended_with(running, error::cancelled));
   BOOST_TEST(m.connects == 0);
 }
 
 BOOST_AUTO_TEST_CASE(a_connection_that_was_made_although_it_is_cancelled_is_closed) {
   machine m;
-  test::gate gate;
+  test::manual_event gate;
   virtual_loop loop;
   auto running = loop.start(m.client.run(
       [&]() -> task<line> {
@@ -117,14 +117,14 @@ BOOST_AUTO_TEST_CASE(a_connection_that_was_made_although_it_is_cancelled_is_clos
         co_return co_await m.connect();
       },
       [&](line& l) { return m.session(l); }));
-  settle(loop);
-  gate.open();
+  run_until_idle(loop);
+  gate.set();
   running.cancel();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(ended_with(running, error::cancelled));
   BOOST_TEST(m.connects == 1);
   BOOST_TEST(m.sessions == 0);
-  BOOST_TEST(counted::alive == 0);
+  BOOST_TEST(instance_counter::alive == 0);
 }
 
 BOOST_AUTO_TEST_CASE(what_ends_in_a_cancelled_scope_is_not_retried_but_done_counts) {
@@ -145,7 +145,7 @@ BOOST_AUTO_TEST_CASE(what_ends_in_a_cancelled_scope_is_not_retried_but_done_coun
     auto running = loop.start([](cosock::cancel_scope& scope, machine& m) -> task<> {
       co_await scope.run(m.run());
     }(scope, m));
-    settle(loop);
+    run_until_idle(loop);
     BOOST_REQUIRE(running.done());
     if (ends == 2)
       running.result();
@@ -183,9 +183,9 @@ BOOST_AUTO_TEST_CASE(a_session_that_cancels_itself_is_followed_by_the_next) {
   auto running = loop.start(
       m.client.run([&] { return m.connect(); },
                    [&](line&) -> task<> { co_await scope.emplace().run(test::forever()); }));
-  settle(loop);
+  run_until_idle(loop);
   scope->cancel();
-  settle(loop);
+  run_until_idle(loop);
   BOOST_TEST(m.connects == 1);
   loop.advance(1s);
   BOOST_TEST(!running.done());
@@ -198,11 +198,11 @@ BOOST_AUTO_TEST_CASE(it_runs_once_at_a_time) {
   m.stands = place::in_session;
   virtual_loop loop;
   auto running = loop.start(m.run());
-  settle(loop);
+  run_until_idle(loop);
   BOOST_CHECK_THROW(loop.run(m.run()), std::logic_error);
   BOOST_TEST(!running.done());
   m.client.stop();
-  settle(loop);
+  run_until_idle(loop);
   running.result();
 }
 
@@ -213,15 +213,15 @@ BOOST_AUTO_TEST_CASE(destroyed_at_every_step_it_leaves_nothing) {
     for (const bool with_loop : {false, true}) {
       auto loop = std::make_unique<virtual_loop>();
       auto task = loop->start(m.run());
-      settle(*loop);
+      run_until_idle(*loop);
       BOOST_TEST(!task.done());
       if (with_loop) {
         loop.reset();
         BOOST_CHECK_THROW(task.result(), std::logic_error);
-        BOOST_TEST(counted::alive == 0);
+        BOOST_TEST(instance_counter::alive == 0);
       }
     }
-    BOOST_TEST(counted::alive == 0);
+    BOOST_TEST(instance_counter::alive == 0);
     BOOST_TEST(m.connects == 2);
     m.client.stop();  // it runs no more, and can be told so
   }

@@ -27,8 +27,8 @@ using cosock::reconnecting_client_options;
 using cosock::retry_event;
 using cosock::session_result;
 using std::chrono::nanoseconds;
-using test::counted;
 using test::fail;
+using test::instance_counter;
 using test::is;
 using test::machine;
 using test::system_code;
@@ -154,7 +154,7 @@ BOOST_AUTO_TEST_CASE(the_observer_is_told_the_error_the_delay_and_the_attempt) {
   machine* running = nullptr;
   auto observe = [&](const retry_event& n) {
     all.push_back({n.error, std::string(n.text), n.delay, n.attempt});
-    BOOST_TEST(counted::alive == 0);  // the connection is closed
+    BOOST_TEST(instance_counter::alive == 0);  // the connection is closed
     BOOST_TEST(running->waits.size() == all.size() - 1);
   };
   reconnecting_client_options options;

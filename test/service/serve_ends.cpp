@@ -50,7 +50,7 @@ namespace errc = boost::system::errc;
 const endpoint any_port(cosock::address::loopback_v4(), 0);
 const serve_options patient{.finish_timeout = 1min, .max_reports = 0};
 
-task<> settle() {
+task<> let_others_run() {
   for (int i = 0; i != 8; ++i) co_await cosock::yield();
 }
 task<> until_nobody_is_served(const server_handle& handle) {
@@ -87,7 +87,7 @@ task<> last_answer_arrives(Acceptor& acceptor, Connect connect, Handler& handler
     auto s = co_await connect();
     co_await s.send("get\n");
     co_await ended.wait();
-    co_await settle();
+    co_await let_others_run();
     BOOST_TEST(handle.counters().active == 1u);
     BOOST_TEST(co_await receive_all(s) == answer_size);
     s.close();
@@ -183,7 +183,7 @@ COROUTINE_TEST_CASE(sequenced_packets_too) {
     socket s = co_await cosock::connect<socket>(acceptor.local_endpoint());
     co_await s.send("unread");
     co_await ended.wait();
-    co_await settle();
+    co_await let_others_run();
     co_await s.send(std::string(100'000, 'x'));  // longer than what discards it
     BOOST_TEST(co_await receive_all(s) == 6u);
     s.close();
@@ -220,7 +220,7 @@ COROUTINE_TEST_CASE(it_counts_until_it_is_closed) {
     tcp_socket second = co_await cosock::connect(at);
     char into[1];
     BOOST_TEST(co_await first.receive(into) == 0u);
-    co_await settle();
+    co_await let_others_run();
     BOOST_TEST(handle.counters().active == 1u);
     BOOST_TEST(handle.counters().accepted == 1u);
     first.close();
@@ -244,7 +244,7 @@ COROUTINE_TEST_CASE(bytes_limit_it) {
   options.max_discard = 1000;
   const auto check = [](tcp_socket& s, server_handle& handle, endpoint) -> task<> {
     co_await s.send(std::string(998, 'x'));
-    co_await settle();
+    co_await let_others_run();
     BOOST_TEST(handle.counters().active == 1u);
     co_await s.send("xxx");
     co_await until_nobody_is_served(handle);

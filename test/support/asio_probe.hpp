@@ -224,7 +224,7 @@ struct probed_context {
     task.on_turn = [this](operation_queue& ops) { reactor.run(0, ops); };
   }
   /// Until neither handlers nor events are left.
-  void settle() {
+  void run_until_idle() {
     nest_reactor();
     while (context.poll_one() != 0) continue;
   }

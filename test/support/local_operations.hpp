@@ -22,15 +22,15 @@ task<> check_endings(bool sends, Make make) {
     BOOST_TEST_INFO_SCOPE("ended by " << how);
     auto [a, peer] = cosock::local_pair<Socket>();
     auto s = std::make_unique<Socket>(std::move(a));
-    ledger l;
+    byte_pattern l;
     if (sends) co_await clog(*s, l);
     cosock::cancel_scope scope;
-    beside op;
+    pending_op op;
     int released = -1;
     if (how == 'b') scope.cancel();  // before it starts
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, op, [&] { return scope.run(make(*s)); });
-      co_await settle();
+      co_await let_others_run();
       BOOST_TEST(op.done == (how == 'b'));
       if (how != 'b') {
         const outcome second = co_await outcome_of(make(*s));
@@ -67,7 +67,7 @@ void check_loops(bool sends, Make make) {
   largest_send = std::is_same_v<Socket, cosock::local_stream_socket> ? huge : 4000;
   const auto new_pair = [](bool sends) -> task<std::unique_ptr<std::pair<Socket, Socket>>> {
     auto made = std::make_unique<std::pair<Socket, Socket>>(cosock::local_pair<Socket>());
-    ledger l;
+    byte_pattern l;
     if (sends) co_await clog(made->first, l);
     co_return made;
   };
@@ -121,13 +121,13 @@ task<> check_races(Make receive, Send send) {
           break;
         case 2:
           n.start(cancel_when_told);
-          co_await settle();
+          co_await let_others_run();
           co_await teller.send("!");
           co_await send();
           break;
         case 3:
           n.start(cancel_when_told);
-          co_await settle();
+          co_await let_others_run();
           co_await send();
           co_await teller.send("!");
           break;
@@ -142,10 +142,10 @@ task<> check_races(Make receive, Send send) {
   BOOST_TEST(cancelled != 0);
   BOOST_TEST(got != 0);
   for (; got < sent; ++got) co_await receive();
-  beside none_left;
+  pending_op none_left;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
     start(n, none_left, receive);
-    co_await settle();
+    co_await let_others_run();
     BOOST_TEST(!none_left.done);
     n.cancel();
   });

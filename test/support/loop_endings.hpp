@@ -50,16 +50,16 @@ std::unique_ptr<cosock::task_handle<T>> start_on(cosock::loop& on, task<T> work)
       new cosock::task_handle<T>(on.start(std::move(work))));
 }
 
-/// Tells that the frame it lives in has been destroyed.
-struct tell_tale {
-  explicit tell_tale(bool& told) : told(told) {}
-  ~tell_tale() { told = true; }
-  bool& told;
+/// Sets a flag when the frame that it is in is destroyed.
+struct destruction_flag {
+  explicit destruction_flag(bool& destroyed) : destroyed(destroyed) {}
+  ~destruction_flag() { destroyed = true; }
+  bool& destroyed;
 };
 
 template <class F>
 task<> wait_in(F make, bool& destroyed, bool& resumed) {
-  const tell_tale tell(destroyed);
+  const destruction_flag in_frame(destroyed);
   co_await outcome_of(make());
   resumed = true;
 }
@@ -70,7 +70,7 @@ void end_loop_under(std::unique_ptr<cosock::loop> on, bool task_first, F make) {
   bool destroyed = false;
   bool resumed = false;
   auto task = start_on(*on, wait_in(std::move(make), destroyed, resumed));
-  settle(*on);
+  run_until_idle(*on);
   BOOST_REQUIRE(!task->done());
   if (task_first) {
     task.reset();

@@ -15,16 +15,16 @@ namespace test {
 using cosock::task;
 
 inline task<int> sleep_and_give(int n) {
-  const counted local;
+  const instance_counter local;
   co_await cosock::sleep_for(1ms);
   co_return n;
 }
 inline task<> never() {
-  const counted local;
+  const instance_counter local;
   co_await forever();
 }
-inline task<int> wait_and_give(gate& g, int n) {
-  const counted local;
+inline task<int> wait_and_give(manual_event& g, int n) {
+  const instance_counter local;
   co_await g.wait();
   co_return n;
 }

@@ -31,7 +31,7 @@ inline std::ostream& boost_test_print_type(std::ostream& to, error e) {
 namespace test {
 
 /// Runs what is ready, and what becomes ready by that, without waiting.
-inline void settle(cosock::loop& loop) {
+inline void run_until_idle(cosock::loop& loop) {
   while (loop.poll() != 0) continue;
 }
 
@@ -58,32 +58,32 @@ inline bool ended_with(cosock::task_handle<void>& work, const boost::system::err
 /// Waits for ever.
 inline auto forever() { return cosock::sleep_for(std::chrono::hours::max()); }
 
-/// What a task waits for until the test opens it. Takes one waiter; it completes although it was
-/// cancelled, if it was opened all the same.
-class gate {
+/// An event that the test sets. Takes one task that waits; its wait completes, although it was
+/// cancelled, if the event has been set.
+class manual_event {
  public:
-  void open() {
-    open_ = true;
+  void set() {
+    is_set_ = true;
     scope_.cancel();
   }
   cosock::task<> wait() {
     const auto waited = co_await cosock::as_result(scope_.run(forever()));
-    if (!open_) throw boost::system::system_error(waited.error());
+    if (!is_set_) throw boost::system::system_error(waited.error());
   }
 
  private:
-  bool open_ = false;
+  bool is_set_ = false;
   cosock::cancel_scope scope_;
 };
 
-/// Counts the objects that are alive.
-class counted {
+/// Counts its objects that are alive.
+class instance_counter {
  public:
-  counted() noexcept { ++alive; }
-  counted(const counted&) noexcept { ++alive; }
-  counted(counted&&) noexcept { ++alive; }
-  counted& operator=(const counted&) = default;
-  ~counted() { --alive; }
+  instance_counter() noexcept { ++alive; }
+  instance_counter(const instance_counter&) noexcept { ++alive; }
+  instance_counter(instance_counter&&) noexcept { ++alive; }
+  instance_counter& operator=(const instance_counter&) = default;
+  ~instance_counter() { --alive; }
   static inline int alive = 0;
 };
 

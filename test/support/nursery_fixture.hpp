@@ -21,7 +21,7 @@ using cosock::task;
 using strings = std::vector<std::string>;
 
 inline task<> wait_for_ever() {
-  const counted local;
+  const instance_counter local;
   co_await forever();
 }
 inline task<> note(strings& in, std::string what) {
@@ -29,13 +29,13 @@ inline task<> note(strings& in, std::string what) {
   co_return;
 }
 inline task<> fail_after_yields(int yields, std::exception_ptr with) {
-  const counted local;
+  const instance_counter local;
   for (int i = 0; i != yields; ++i) co_await cosock::yield();
   std::rethrow_exception(with);
 }
 /// Fails with an error of its own when it is cancelled.
 inline task<> fail_when_cancelled(std::exception_ptr with) {
-  const counted local;
+  const instance_counter local;
   try {
     co_await forever();
   } catch (const system_error&) {

@@ -130,7 +130,7 @@ inline void its_task_is_destroyed_before_it_runs(trial& t) {
       if (cancelled) task.cancel();
     }
     t.expect_no_frames();
-    settle(t.loop());
+    run_until_idle(t.loop());
   }
   t.expect_nothing_taken(false);
 }
@@ -140,7 +140,7 @@ inline void its_task_is_destroyed_while_pending(trial& t) {
     t.suspend(task);
   }
   t.expect_no_frames();
-  settle(t.loop());
+  run_until_idle(t.loop());
   t.expect_nothing_taken(false);
 }
 inline void its_task_is_destroyed_after_its_cancellation(trial& t) {
@@ -150,7 +150,7 @@ inline void its_task_is_destroyed_after_its_cancellation(trial& t) {
     task.cancel();
   }
   t.expect_no_frames();
-  settle(t.loop());
+  run_until_idle(t.loop());
   t.expect_nothing_taken(false);
 }
 inline void its_task_is_destroyed_after_its_completion(trial& t) {
@@ -160,7 +160,7 @@ inline void its_task_is_destroyed_after_its_completion(trial& t) {
     t.on.provide();
   }
   t.expect_no_frames();
-  settle(t.loop());
+  run_until_idle(t.loop());
   if (t.of.completes != completion::in_provide) t.expect_nothing_taken(true);
 }
 
@@ -220,7 +220,7 @@ inline void destroy_loop_of_two(trial& t, const std::function<void()>& before) {
   auto task = t.start();
   t.suspend(task);
   auto other = t.start();
-  settle(t.loop());
+  run_until_idle(t.loop());
   if (before) before();
   t.destroy_loop();
   BOOST_CHECK_THROW(task.result(), std::logic_error);

@@ -84,13 +84,13 @@ class leak_check {
   }
   void expect_no_frames() const {
     BOOST_TEST(counted_frame::alive == 0);
-    BOOST_TEST(counted::alive == objects_);
+    BOOST_TEST(instance_counter::alive == objects_);
   }
 
  private:
   bool counts_descriptors_;
   std::size_t descriptors_ = open_descriptors();
-  int objects_ = counted::alive;
+  int objects_ = instance_counter::alive;
 };
 
 /// A kind of operation on a loop of its own, for one case.
@@ -139,12 +139,12 @@ class trial {
 
   /// Lets the task run until it waits.
   void suspend(cosock::task_handle<void>& task) {
-    settle(*loop_);
+    run_until_idle(*loop_);
     BOOST_REQUIRE(!task.done());
   }
   /// Lets the task end by what has happened already.
   void end(cosock::task_handle<void>& task) {
-    settle(*loop_);
+    run_until_idle(*loop_);
     BOOST_REQUIRE(task.done());
   }
   /// Lets the task end, for which it may have to wait.

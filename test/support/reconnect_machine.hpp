@@ -26,7 +26,7 @@ using std::chrono::nanoseconds;
 
 /// What stands for a connection: it knows when it is closed.
 struct line {
-  counted alive;
+  instance_counter alive;
 };
 
 enum class place { nowhere, connecting, in_session, waiting };
@@ -49,7 +49,7 @@ struct machine {
   }
   task<session_result> session(line&) {
     ++sessions;
-    BOOST_TEST(counted::alive == 1);
+    BOOST_TEST(instance_counter::alive == 1);
     if (stands == place::in_session) co_await test::forever();
     const session_result result = in_session ? in_session() : session_result::reconnect;
     co_await take_time();

@@ -16,7 +16,7 @@ using cosock::mutable_buffer;
 using cosock::nursery;
 using cosock::task;
 using namespace cosock::testing::detail;
-using cosock::testing::detail::settle;  // beside the function of a loop
+using cosock::testing::detail::let_others_run;  // beside the function of a loop
 namespace errc = boost::system::errc;
 
 }  // namespace test

@@ -41,94 +41,94 @@ struct kind {
 inline task<> wait_for(event& e) { co_await e.wait(); }
 
 inline task<> in_sleep_for(event&) {
-  const counted local;
+  const instance_counter local;
   co_await cosock::sleep_for(1h);
 }
 inline task<> in_sleep_until(event&) {
-  const counted local;
+  const instance_counter local;
   co_await cosock::sleep_until(clock::now() + 1h);
 }
 inline task<> in_task(event& e) {
-  const counted local;
+  const instance_counter local;
   co_await wait_for(e);
 }
 inline task<> in_timeout_of_task(event& e) {
-  const counted local;
+  const instance_counter local;
   co_await with_timeout(1h, wait_for(e));
 }
 inline task<> in_timeout_of_operation(event& e) {
-  const counted local;
+  const instance_counter local;
   co_await with_timeout(1h, e.wait());
 }
 inline task<> in_deadline_of_task(event& e) {
-  const counted local;
+  const instance_counter local;
   co_await with_deadline(clock::now() + 1h, wait_for(e));
 }
 inline task<> in_deadline_of_operation(event& e) {
-  const counted local;
+  const instance_counter local;
   co_await with_deadline(clock::now() + 1h, e.wait());
 }
 inline task<> in_scope(event& e) {
-  const counted local;
+  const instance_counter local;
   cancel_scope scope;
   co_await scope.run(wait_for(e));
 }
 inline task<> in_scope_with_deadline(event& e) {
-  const counted local;
+  const instance_counter local;
   cancel_scope scope;
   scope.set_deadline(clock::now() + 1h);
   co_await scope.run(wait_for(e));
 }
 inline task<> in_body(event& e) {
-  const counted local;
+  const instance_counter local;
   co_await with_nursery([&](nursery&) { return wait_for(e); });
 }
 inline task<> in_child(event& e) {
-  const counted local;
+  const instance_counter local;
   co_await with_nursery([&](nursery& n) -> task<> {
     n.start(wait_for, std::ref(e));
     co_return;
   });
 }
 inline task<> in_all(event& e) {
-  const counted local;
+  const instance_counter local;
   co_await cosock::when_all(give(1), wait_for(e));
 }
 inline task<> in_all_of_vector(event& e) {
-  const counted local;
+  const instance_counter local;
   std::vector<task<>> all;
   all.push_back(wait_for(e));
   co_await cosock::when_all(std::move(all));
 }
 inline task<> in_any(event& e) {
-  const counted local;
+  const instance_counter local;
   co_await cosock::when_any(wait_for_ever(), wait_for(e), forever());
 }
 inline task<> in_any_of_vector(event& e) {
-  const counted local;
+  const instance_counter local;
   std::vector<task<>> any;
   any.push_back(wait_for_ever());
   any.push_back(wait_for(e));
   co_await cosock::when_any(std::move(any));
 }
 inline task<> in_result_of_task(event& e) {
-  const counted local;
+  const instance_counter local;
   (co_await as_result(wait_for(e))).value();
 }
 inline task<> in_result_of_operation(event& e) {
-  const counted local;
+  const instance_counter local;
   (co_await as_result(e.wait())).value();
 }
 inline task<> in_no_grace(event& e) {
-  const counted local;
+  const instance_counter local;
   co_await with_grace(0s, wait_for(e));
 }
 inline task<> in_finally(event& e) {
-  const counted local;
+  const instance_counter local;
   co_await cosock::finally(wait_for(e), []() -> task<> { co_return; });
 }
 inline task<> in_everything(event& e) {
-  const counted local;
+  const instance_counter local;
   co_await with_timeout(
       1h, with_nursery([&](nursery& n) -> task<> {
         cancel_scope scope;
@@ -138,15 +138,15 @@ inline task<> in_everything(event& e) {
 }
 
 inline task<> in_shield(event& e) {
-  const counted local;
+  const instance_counter local;
   co_await shielded(wait_for(e));
 }
 inline task<> in_grace(event& e) {
-  const counted local;
+  const instance_counter local;
   co_await with_grace(1h, wait_for(e));
 }
 inline task<> in_shielded_timeout(event& e) {
-  const counted local;
+  const instance_counter local;
   co_await shielded(with_timeout(1h, wait_for(e)));
 }
 

@@ -35,7 +35,7 @@ class stack_range {
 
 template <class E>
 task<int> fail_at_once(E e) {
-  counted local;
+  instance_counter local;
   throw e;
   co_return 0;
 }

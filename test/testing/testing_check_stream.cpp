@@ -36,8 +36,8 @@ struct row {
 #define ROW(name, check) \
   { bug::name, #name, #check }
 const row rows[] = {
-    ROW(cancelled_receive_consumes, cancel_race_ledger),
-    ROW(cancelled_send_still_sends, cancel_race_ledger_of_sends),
+    ROW(cancelled_receive_consumes, cancel_race_loses_nothing),
+    ROW(cancelled_send_still_sends, cancel_race_of_sends_loses_nothing),
     ROW(buffers_in_reverse_order, scatter_gather),
     ROW(end_then_error, half_close_eof),
     ROW(end_then_data, half_close_eof),

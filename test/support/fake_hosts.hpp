@@ -22,11 +22,11 @@ using cosock::loop;
 
 /// A network of hosts that do nothing by themselves: 10.231.7.0/24 and fd31:7::/64 lie behind a
 /// network device, at the other end of which the test reads packets and writes answers.
-class puppets {
+class fake_hosts {
  public:
-  puppets() {
+  fake_hosts() {
     ifreq request = {};
-    std::strcpy(request.ifr_name, "puppets");
+    std::strcpy(request.ifr_name, "fake_hosts");
     request.ifr_flags = IFF_TUN | IFF_NO_PI;
     test::check(tun_.fd() >= 0 && ::ioctl(tun_.fd(), TUNSETIFF, &request) == 0, "/dev/net/tun");
 
@@ -46,9 +46,9 @@ class puppets {
     } request_v6 = {};
     std::memcpy(&request_v6.address, address::parse("fd31:7::1").bytes().data(), 16);
     request_v6.prefix = 64;
-    request_v6.interface = static_cast<int>(::if_nametoindex("puppets"));
+    request_v6.interface = static_cast<int>(::if_nametoindex("fake_hosts"));
     test::check(::ioctl(v6.fd(), SIOCSIFADDR, &request_v6) == 0, "SIOCSIFADDR for IPv6");
-    test::bring_up("puppets");
+    test::bring_up("fake_hosts");
     // The address is of no use before the system has taken its time over it.
     while (v6.bind(endpoint::parse("[fd31:7::1]:0")) != 0) ::sched_yield();
   }
@@ -65,7 +65,7 @@ class puppets {
   }
   /// Whether somebody was asked whom the test has not seen yet.
   bool another_attempt(loop& on) {
-    settle(on);
+    run_until_idle(on);
     read();
     return !attempts_.empty();
   }
@@ -184,15 +184,15 @@ class puppets {
   std::deque<endpoint> attempts_;
 };
 
-/// Whether there can be puppets.
-inline boost::test_tools::assertion_result may_have_puppets(boost::unit_test::test_unit_id id) {
+/// Whether there can be fake_hosts.
+inline boost::test_tools::assertion_result may_have_fake_hosts(boost::unit_test::test_unit_id id) {
   static const bool may = [&] {
     if (!test::may_have_a_network(id)) return false;
     const pid_t child = ::fork();
     if (child == 0) {
       try {
         test::enter_network();
-        const puppets some;
+        const fake_hosts some;
         ::_exit(0);
       } catch (...) {
         ::_exit(1);
