@@ -21,15 +21,15 @@ class file_state;
 /// How open_file() opens a file.
 enum class file_mode : unsigned char {
   read,    ///< must exist
-  write,   ///< created, or emptied
-  create,  ///< created; must not exist
-  update,  ///< read and write; must exist
-  append,  ///< created if it does not exist; all writes go to its end
+  write,   ///< created if it does not exist, otherwise truncated
+  create,  ///< for writing; must not exist
+  update,  ///< for reading and writing; must exist
+  append,  ///< for writing; created if it does not exist; all writes go to its end
 };
 
 /// Options of open_file().
 struct file_options {
-  /// The permission bits of a file that is created, less those of umask(2).
+  /// The permission bits of a file that is created, without those of umask(2). At most 07777.
   unsigned permissions = 0666;
 };
 
@@ -37,21 +37,21 @@ struct file_options {
 /// (threads.hpp), so a slow disk never blocks the loop. Made by open_file(). Belongs to one loop;
 /// may be moved while operations are pending.
 ///
-/// There is one position, as in a descriptor: receive() and send() begin there, and move it by the
-/// bytes that they transfer. Receiving returns 0 at the end of the file, and bytes again if the
-/// file has grown. It reads up to 256 KiB ahead, so it may miss what others write there in the
-/// meantime.
+/// The stream has one position, as a descriptor has: receive() and send() begin there, and move it by
+/// the bytes that they transfer. With file_mode::append, sends go to the end of the file, and the
+/// position stays. Receiving returns 0 at the end of the file, and bytes again if the file has grown.
+/// The stream reads up to 256 KiB ahead, so receive() may return bytes that another process has
+/// overwritten since.
 ///
-/// send() copies up to 256 KiB into a buffer of the stream, and completes; a thread writes them,
-/// and the next send waits for it. If the write fails, later sends, sync(), and finish() throw its
-/// error, such as no_space_on_device: the file is incomplete then. A cancelled operation has no
-/// effect on the file beyond what it reports. close() does not wait, and a thread still writes what
-/// was sent, without a report of errors; use finish() or sync() to learn of them. The end of the
-/// process does not wait for that.
+/// send() completes when its bytes are in a buffer of the stream, which a thread writes to the file; it
+/// waits while the buffer holds 256 KiB. A receive waits until the sent bytes are written. If a write
+/// fails, the file is incomplete, and later sends, size(), resize(), sync() and finish() throw the
+/// error, such as no_space_on_device. A cancelled operation has transferred only the bytes that it
+/// reports (transfer_error). close() does not wait: a thread writes the rest of the sent bytes, and
+/// errors are not reported; use finish() or sync() before. A process that ends does not wait for it.
 ///
-/// No half close: shutdown_send() fails with operation_not_supported. Sending to a file that was
-/// opened to be read fails with bad_file_descriptor, and so does receiving from one that was opened
-/// to be written.
+/// No half close: shutdown_send() fails with operation_not_supported. Sending fails with
+/// bad_file_descriptor with file_mode::read, and receiving with file_mode::write, create and append.
 class COSOCK_API file_stream final : public custom_stream {
  public:
   file_stream(file_stream&&) noexcept;
@@ -60,20 +60,20 @@ class COSOCK_API file_stream final : public custom_stream {
 
   /// The position, in bytes from the beginning of the file.
   [[nodiscard]] std::uint64_t position() const noexcept;
-  /// Moves the position, also beyond the end, and forgets what was read ahead. Sends of a file that
-  /// is opened to append go to its end nevertheless. Errors: `error::busy` while an operation is
-  /// pending; `error::closed`; invalid_argument for more than 2^63 - 1.
+  /// Sets the position, which may be beyond the end of the file, and discards the bytes that were read
+  /// ahead. Errors: `error::busy` while an operation is pending; `error::closed`; invalid_argument for
+  /// more than 2^63 - 1.
   void seek(std::uint64_t position);
 
-  // The following wait until what was sent is written, and count as a send: `error::busy`. Errors:
-  // `error::closed`; that of a write that failed; those of the call. Cancelled before a thread has
-  // taken the call: no effect; later, the call is waited for, and its result counts. The stream must
-  // outlive the `co_await`.
+  // Each of the following functions first waits until the sent bytes are written. Errors: `error::busy`
+  // while a send is pending; `error::closed`; the error of a write that failed; those of the system
+  // call. Cancelled before a thread has taken the call: no effect; later: waits for the call, and ends
+  // with its result. The stream must outlive the `co_await`, and must not be moved meanwhile.
 
   /// Returns the size of the file in bytes (fstat(2)).
   [[nodiscard]] task<std::uint64_t> size();
-  /// Cuts the file, or extends it with zeros (ftruncate(2)), and forgets what was read ahead. The
-  /// position stays.
+  /// Truncates the file, or extends it with zeros, to `size` bytes (ftruncate(2)), and discards the
+  /// bytes that were read ahead. The position stays.
   [[nodiscard]] task<> resize(std::uint64_t size);
   /// Waits until the data is on the disk (fdatasync(2)).
   [[nodiscard]] task<> sync();
@@ -96,41 +96,41 @@ class COSOCK_API file_stream final : public custom_stream {
   std::unique_ptr<detail::file_state> state_;
 };
 
-/// Opens a regular file (open(2)), on a thread. Errors, with the path in what(): those of the
-/// system, such as no_such_file_or_directory; file_exists for file_mode::create;
-/// operation_not_supported for what is not a regular file: see descriptor_stream for pipes and
-/// terminals; invalid_argument for a path with a NUL. Cancelled: ends at once; the call on the
-/// thread goes on, and may create the file or empty it.
+/// Opens a regular file (open(2)), on a thread. Errors, with the path in what(): those of the system,
+/// such as no_such_file_or_directory; file_exists for file_mode::create; operation_not_supported if it
+/// is not a regular file (use descriptor_stream for pipes and terminals); invalid_argument for a path
+/// with a NUL, or permissions above 07777. Cancelled: throws at once; the thread may still create or
+/// truncate the file.
 COSOCK_API task<file_stream> open_file(std::string path, file_mode mode = file_mode::read,
                                        file_options options = {});
 
 /// Options of read_file().
 struct read_file_options {
-  std::size_t max_bytes = std::size_t{64} << 20;  ///< more is an error
+  std::size_t max_bytes = std::size_t{64} << 20;  ///< a larger file is an error
 };
 
 /// Reads a whole file, or a pipe to its end, on a thread. Returns its bytes. Errors, with the path
 /// in what(): those of the system; file_too_large if there are more than `max_bytes`;
-/// invalid_argument for a path with a NUL. Cancelled: ends at once, and reads no more than what the
-/// thread had begun to read.
+/// invalid_argument for a path with a NUL. Cancelled: throws at once; the thread stops after its current
+/// read(2), and the bytes are discarded.
 COSOCK_API task<std::string> read_file(std::string path, read_file_options options = {});
 
 /// Options of write_file().
 struct write_file_options {
-  /// Of the new file, less those of umask(2). Not set: those of the file that it replaces, or else
-  /// 0666 less umask(2).
+  /// The permission bits of the new file, without those of umask(2). Not set: the permissions of the
+  /// file that it replaces, or else 0666 without those of umask(2).
   std::optional<unsigned> permissions = std::nullopt;
-  /// Waits until the data, and the name, are on the disk: after a failure of the machine the file
-  /// has either the old bytes or the new ones.
+  /// Whether to wait until the data and the name are on the disk (fsync(2)): then the file has either
+  /// the old bytes or the new ones even after a power failure.
   bool sync = true;
 };
 
-/// Writes a whole file, on a thread, or leaves it as it was: the bytes go to a new file in the same
-/// folder, which then takes the name (rename(2)). Readers see the old bytes or the new ones, never
-/// a part. A symbolic link is replaced, not followed. Errors, with the path in what(): those of the
-/// system; the new file is removed then; invalid_argument for a path with a NUL, or permissions
-/// above 07777. `data` must outlive the `co_await`. Cancelled before a thread has taken the call:
-/// no effect; later, the call is waited for, and its result counts.
+/// Replaces a whole file, on a thread: writes the bytes to a new file in the same folder, and renames
+/// it (rename(2)). Readers see the old bytes or the new ones, never a part. A symbolic link is
+/// replaced, not followed. Errors, with the path in what(): those of the system, after which the old
+/// file is unchanged, unless only the fsync(2) of the folder failed; invalid_argument for a path with
+/// a NUL, or permissions above 07777. Cancelled before a thread has taken the call: no effect; later:
+/// waits for the call, and ends with its result. `data` must outlive the `co_await`.
 COSOCK_API task<> write_file(std::string path, const_buffer data, write_file_options options = {});
 
 }  // namespace cosock

@@ -10,11 +10,11 @@
 
 namespace cosock {
 
-/// The least that a connection has to move, for with_progress().
+/// The minimum rate of a stream, for with_progress().
 struct progress_options {
-  std::size_t bytes = 500;                     ///< in each period; at least 1
+  std::size_t bytes = 500;                     ///< the minimum in each period; at least 1
   time_span every = std::chrono::seconds(10);  ///< the length of a period; more than 0
-  time_span grace = {};                        ///< before the first period; zero or less: none
+  time_span grace = {};  ///< the time before the first period; zero or less: the period begins at once
 };
 
 namespace detail {
@@ -80,19 +80,20 @@ class COSOCK_AWAITABLE progress_awaiter final : public awaiter_of<progress_await
 
 }  // namespace detail
 
-/// Awaits `operation`, a task or an operation, as long as `stream` moves at least `least.bytes` bytes,
-/// received and sent ones together, in each period of `least.every`. Use it against peers that keep a
-/// connection busy with a byte now and then.
+/// Awaits `operation`, a task or an operation, and cancels it if `stream` moves fewer than `least.bytes`
+/// bytes, received and sent together, in a period of `least.every`. Use it against peers that keep a
+/// connection open with a byte now and then.
 ///
 /// Returns the result of `operation`. Throws `error::timed_out`, with the period in what(), if a period
 /// ends with fewer bytes: every operation inside then ends with `error::cancelled`, as in
-/// with_timeout(). A cancellation from outside is thrown as `error::cancelled`. Throws
-/// std::invalid_argument, from the call, for `bytes` of 0, or `every` of zero or less.
+/// with_timeout(). Throws `error::cancelled` if it is cancelled from outside; `error::closed` if
+/// `stream` is not open. The call itself throws std::invalid_argument if `bytes` is 0, or `every` zero
+/// or less.
 ///
-/// Bytes count where the stream meets the system: under TLS, with records and handshakes. A stream
-/// that was closed or released moves no more bytes. The periods follow each other from the `co_await` on, after
-/// the grace; times are those of cosock::clock. `stream` must be open, and must outlive the start of the
-/// `co_await`; it may be moved later. Costs nothing for a message.
+/// The bytes are counted in the lowest stream: with TLS, encrypted records and handshakes count. After
+/// `stream` was closed or released, no more bytes are counted. The first period begins at the
+/// `co_await`, after the grace; times are those of cosock::clock. `stream` must outlive the start of
+/// the `co_await`, and may be moved later. Adds no cost to the operations of the stream.
 template <class A>
 auto with_progress(const progress_options& least, const byte_stream& stream, A&& operation) {
   return detail::progress_awaiter<detail::operand_t<A>>(least, stream, std::forward<A>(operation));

@@ -84,11 +84,11 @@ class COSOCK_AWAITABLE future_get_operation final : public awaiter_of<future_get
 template <class T = void>
 [[nodiscard]] std::pair<promise<T>, future<T>> make_promise();
 
-/// The side of a one-shot value that sets it: a T, nothing for void, or an exception, from one task of a
-/// loop to another. For values from other threads use a mailbox. May be moved; a promise that was
-/// moved from has no future. Allocates nothing: make_promise() makes the one allocation.
+/// Sets the result for one future, once: a value of type T (no value for void) or an exception. Promise
+/// and future are for tasks of one loop; for values from other threads use a mailbox. May be moved; a
+/// promise that was moved from has no future. Only make_promise() allocates.
 ///
-/// If it is destroyed without a result, the future throws `error::broken_promise`.
+/// If the promise is destroyed without a result, future::get() throws `error::broken_promise`.
 template <class T>
 class promise {
  public:
@@ -102,9 +102,9 @@ class promise {
   }
   ~promise() { abandon(); }
 
-  /// Sets the value, and wakes the task that waits for it; it runs later, not inside the call. Returns
-  /// whether the future still exists; the value is destroyed if it does not. Throws std::logic_error if
-  /// the promise has a result already, or was moved from.
+  /// Sets the value, and schedules the task that waits for it, which does not run inside the call.
+  /// Returns false, and sets no value, if the future no longer exists. Throws std::logic_error if a
+  /// result was set before, or if the promise was moved from.
   template <class... Arguments>
     requires std::constructible_from<typename detail::promised<T>::value_type, Arguments...>
   bool set_value(Arguments&&... arguments) {
@@ -114,7 +114,7 @@ class promise {
     state_->complete();
     return true;
   }
-  /// Sets an exception, which the future throws. Otherwise like set_value(). `error` is not null.
+  /// Like set_value(), with an exception, which future::get() throws. `error` must not be null.
   bool set_exception(std::exception_ptr error) {
     require_empty();
     if (!is_wanted()) return abandon(), false;
@@ -123,7 +123,7 @@ class promise {
     return true;
   }
 
-  /// Whether the future exists: if it does not, nobody wants the result.
+  /// Whether the future still exists. If not, the result need not be computed.
   [[nodiscard]] bool is_wanted() const noexcept { return state_ && state_->wanted; }
 
  private:
@@ -140,8 +140,8 @@ class promise {
   std::shared_ptr<detail::promised<T>> state_;
 };
 
-/// The side of a one-shot value that waits for it. May be moved, also while a task waits in get().
-/// Belongs to the loop on which it is used.
+/// Waits for the result of a promise. May be moved, also while a task waits in get(). Belongs to the
+/// loop on which it is used.
 template <class T>
 class [[nodiscard]] future {
  public:
@@ -156,13 +156,12 @@ class [[nodiscard]] future {
   /// A pending get() ends with `error::closed`.
   ~future() { abandon(); }
 
-  /// Waits for the result, and returns the value, or throws the exception that was set. Errors:
-  /// `error::broken_promise` if the promise was destroyed without a result; `error::busy` while another
-  /// task waits; `error::closed` if the result was taken before, or the future is destroyed.
-  /// Cancelled: the result was not taken; the next get() returns it. A result that arrived before the
-  /// cancellation is returned.
+  /// Waits for the result, and takes it: returns the value, or throws the exception that was set.
+  /// Errors: `error::broken_promise` if the promise was destroyed without a result; `error::busy` while
+  /// another task waits; `error::closed` if the result was taken before, or the future is destroyed or
+  /// was moved from. Cancelled: the result was not taken, and the next get() returns it.
   detail::future_get_operation<T> get() { return detail::future_get_operation<T>(state_); }
-  /// Whether get() would not wait for the promise.
+  /// Whether get() would complete without waiting.
   [[nodiscard]] bool is_ready() const noexcept {
     return state_ && state_->now != detail::promised<T>::stage::empty;
   }

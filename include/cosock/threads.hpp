@@ -109,44 +109,42 @@ auto make_abandoned_call(Where&& queue, F&& f) {
 struct abandon_t {
   explicit constexpr abandon_t() noexcept = default;
 };
-/// Chooses the overloads of on_threads() and thread_pool::run() whose calls are abandoned when they
-/// are cancelled.
+/// Chooses the overloads of on_threads() and thread_pool::run() that do not wait for a running function
+/// when they are cancelled.
 inline constexpr abandon_t abandon{};
 
-/// Calls `f` on a thread of the process, while the loop goes on: for a library that blocks, a file,
-/// or a long computation. `f` takes no arguments. `co_await` returns what `f` returns, or throws
-/// what it throws.
+/// Runs `f()` on a thread, so that the loop does not block: for a blocking library, access to files, or
+/// a long computation. `co_await` returns the result of `f`, or throws its exception.
 ///
-/// Calls of all loops together run on at most 64 threads; others wait in order of their start.
-/// Throws no_buffer_space if more than 4096 wait; the error of a thread that cannot be started if
-/// there is no other, for example resource_unavailable_try_again (pthread_create(3));
-/// std::bad_alloc, from the call. One allocation a call. A thread ends after 10 s without work.
-/// Signals are blocked on it.
+/// The functions of all loops together run on at most 64 threads. A function that finds no free thread
+/// waits, first in, first out. Throws no_buffer_space if 4096 wait already; the error of
+/// pthread_create(3), such as resource_unavailable_try_again, if no thread can be started and none
+/// runs. on_threads() itself allocates once, and throws std::bad_alloc. A thread has all signals
+/// blocked, and ends after 10 s without work.
 ///
-/// If the operation is cancelled while `f` runs, it waits for `f` nevertheless, and its result
-/// counts: so `f` may refer to local variables of the task. A time limit around it does not shorten
-/// it. If it is cancelled before a thread has taken the call, `f` is not run, and it throws
-/// `error::cancelled`. If the task is destroyed, with its loop for example, that waits for `f` too.
-/// So `f` must not wait for the loop.
+/// Cancelled before a thread has taken `f`: throws `error::cancelled`, and `f` does not run. Cancelled
+/// later: waits for `f`, and returns its result or throws its exception. So `f` may refer to local
+/// variables of the task, and a time limit does not shorten it. Destroying the task, for example with
+/// its loop, also waits for a running `f`: `f` must not wait for the loop.
 ///
-/// A temporary is moved; an object with a name is used where it is, and must live until the call
-/// ends. Of the loop, `f` may use loop::post() and the senders of a mailbox, and nothing else.
+/// A temporary is moved into the operation; an lvalue is not copied, and must outlive the `co_await`.
+/// Of the loop, `f` may use only loop::post() and the senders of a mailbox.
 ///
-/// GCC 12 destroys captures of a lambda twice that is written in a co_await expression, so there
-/// the compiler demands that such a lambda is a variable, and that its name is passed.
+/// With GCC 12, a lambda whose captures have destructors must be a named variable, which the compiler
+/// checks: GCC 12 destroys the captures of a temporary lambda in a co_await expression twice.
 template <class F>
 auto on_threads(F&& f) {
   return detail::make_call(detail::job_kind::call, std::forward<F>(f));
 }
 
-/// The same for a call that owns all that it uses. If it is cancelled, it throws `error::cancelled` at
-/// once; `f` is not run if no thread has taken it, or else runs to its end, on one of at most 128
-/// threads, and nobody receives its result. Its thread destroys `f` and the result then, or the loop
-/// does if `f` had just ended. The process may end meanwhile: neither exit() nor a return from main()
-/// waits for it.
+/// The same for a function that owns everything it uses. Cancelled: throws `error::cancelled` at once.
+/// If no thread has taken `f`, it does not run. Otherwise `f` runs to its end, and its result is
+/// discarded; with such abandoned functions, at most 128 threads run. `f` and its result are then
+/// destroyed on that thread, or on the loop if `f` had just ended. Neither exit() nor a return from
+/// main() waits for `f`.
 ///
-/// `f` is copied, or moved from a temporary; of a lambda with captures, GCC 12 accepts a copy only.
-/// Capture by value only.
+/// `f` is copied, or moved from a temporary. A lambda must capture by value only; with GCC 12, pass it
+/// as a named variable, as above.
 template <class F>
 auto on_threads(F&& f, abandon_t) {
   return detail::make_abandoned_call(detail::job_kind::call, std::forward<F>(f));
@@ -154,7 +152,7 @@ auto on_threads(F&& f, abandon_t) {
 
 /// Options of a thread_pool.
 struct thread_pool_options {
-  /// The most calls that wait for a thread; 0: none waits.
+  /// The largest number of calls that wait for a thread. 0: a call that finds no free thread fails.
   std::size_t max_queued = 4096;
 };
 
@@ -162,45 +160,44 @@ struct thread_pool_options {
 struct thread_pool_counters {
   // Now:
   std::size_t queued = 0;     ///< calls that wait for a thread
-  std::size_t running = 0;    ///< calls that threads are doing, including the abandoned ones
-  std::size_t abandoned = 0;  ///< running calls that nobody waits for
+  std::size_t running = 0;    ///< calls that run on a thread, including abandoned ones
+  std::size_t abandoned = 0;  ///< running calls whose operation was cancelled
 
   // Since the pool was made:
   std::size_t queued_peak =
-      0;  ///< the most calls that waited at a time because all threads were busy
-  std::uint64_t completed = 0;  ///< calls that have run, including those that threw
+      0;  ///< the maximum number of calls that waited because all threads were busy
+  std::uint64_t completed = 0;  ///< calls that have returned or thrown
   std::uint64_t refused = 0;    ///< calls that failed because the queue was full
 };
 
-/// A share of the threads of the process, with bounds of its own, for work that must not take
-/// threads from other work, or that must not run on more than a few: a database, a disk, a
-/// computation. Any thread, and any loop, may use it. May be destroyed while calls are pending:
-/// they go on.
+/// A limit on threads, apart from that of on_threads(), for work that must not take threads from other
+/// work, or may use only a few: a database, a disk, a computation. Any thread, and any loop, may use
+/// it. May be destroyed while calls are pending: they continue.
 ///
-/// The threads are those of on_threads(), of look-ups and of blocking descriptors. They are started
-/// when needed, and an idle pool holds none. A child process that is forked has an empty pool.
+/// The threads are shared with on_threads(), look-ups and blocking descriptors. They are started when
+/// needed; an idle pool holds no thread. In a forked child process the pool is empty.
 class COSOCK_API thread_pool {
  public:
-  /// Runs at most `max_threads` calls at a time, abandoned ones included. Throws
-  /// std::invalid_argument for 0, or more than 1024.
+  /// Runs at most `max_threads` calls at a time, including abandoned ones. Throws
+  /// std::invalid_argument for 0, or more than 1024, threads.
   explicit thread_pool(std::size_t max_threads, thread_pool_options options = {});
   thread_pool(const thread_pool&) = delete;
   thread_pool& operator=(const thread_pool&) = delete;
   ~thread_pool();
 
-  /// As on_threads(), with the bounds of this pool: throws no_buffer_space if `max_queued` calls
-  /// wait.
+  /// Like on_threads(), within the limits of this pool: throws no_buffer_space if `max_queued` calls
+  /// wait already.
   template <class F>
   auto run(F&& f) {
     return detail::make_call(queue_, std::forward<F>(f));
   }
-  /// As on_threads() with `abandon`.
+  /// Like on_threads() with `abandon`.
   template <class F>
   auto run(F&& f, abandon_t) {
     return detail::make_abandoned_call(queue_, std::forward<F>(f));
   }
 
-  /// On any thread.
+  /// May be called on any thread.
   [[nodiscard]] thread_pool_counters counters() const noexcept;
 
  private:
