@@ -42,18 +42,18 @@ task<result_of<A>> run_with_cleanup(A operation, Cleanup cleanup) {
 
 }  // namespace detail
 
-/// Awaits `operation`, a task or an operation, and then `cleanup()`, on every way out: a result, an
-/// error of any type, a cancellation. `cleanup` is a function that returns an awaitable; it runs
-/// shielded from cancellation, so limit it: `with_timeout(1s, peer.send("bye"))`.
+/// Awaits `operation`, a task or an operation, and then `cleanup()`, whether `operation` returned, threw
+/// or was cancelled. `cleanup` is a function that returns an awaitable, which is shielded from
+/// cancellation: set a limit, as in `with_timeout(1s, peer.send("bye"))`.
 ///
-/// Returns the result of `operation`, or throws its error, when the cleanup has ended. An error of
-/// the cleanup is thrown if `operation` succeeded or was cancelled; if both failed, throws
+/// Returns the result of `operation`, or throws its error, when the cleanup has ended. If only the
+/// cleanup failed, or if `operation` was cancelled, throws the error of the cleanup; if both failed,
 /// multiple_errors with both. A coroutine that is destroyed, for example with its loop, runs no
-/// cleanup: cleanup that does not await belongs in a destructor.
+/// cleanup: use a destructor for cleanup that does not await.
 ///
-/// Both are moved or copied into the task that this returns. A lambda may capture by reference;
-/// store one that captures by value in a named variable first (GCC 12 destroys such a temporary of
-/// a `co_await` twice).
+/// `operation` and `cleanup` are moved or copied into the returned task. With GCC 12, a lambda that
+/// captures by value must be a named variable: GCC 12 destroys a temporary one in a co_await expression
+/// twice.
 template <class A, class Cleanup>
 auto finally(A&& operation, Cleanup&& cleanup) {
   static_assert(std::is_invocable_v<std::decay_t<Cleanup>&>,

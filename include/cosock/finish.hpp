@@ -11,10 +11,10 @@ namespace cosock {
 
 /// The limits of byte_stream::finish().
 struct finish_options {
-  /// For sending the buffered data and waiting for the end of the peer, together. Zero or less:
-  /// closes at once, without sending buffered data and without an error.
+  /// The limit for sending the buffered data and receiving the end of the stream, together. Zero or
+  /// less: closes at once, without sending buffered data and without an error.
   time_span timeout = std::chrono::seconds(2);
-  /// Bytes of input that are discarded; after more the stream is closed.
+  /// The largest number of input bytes to discard. If more arrive, the stream is closed.
   std::size_t max_discard = 256 << 10;
 };
 

@@ -13,22 +13,22 @@ namespace detail {
 class limited_object;
 }
 
-/// The limits of a limited_stream. Null: this direction has no limit.
+/// The limits of a limited_stream, in bytes a second. Null: no limit in this direction.
 struct stream_limits {
-  rate_limit* receive = nullptr;  ///< of the bytes that are received
-  rate_limit* send = nullptr;     ///< of the bytes that are sent
+  rate_limit* receive = nullptr;  ///< for received bytes
+  rate_limit* send = nullptr;     ///< for sent bytes
 };
 
-/// A byte_stream whose rate is limited: its operations wait until the limits allow bytes. A peer that
-/// sends faster is slowed down by the flow control of the connection. Refers to the stream below and to
-/// the limits, which outlive it; other code does not use the stream below meanwhile.
-/// wait_peer_closed() is not supported.
+/// Limits the rate of another stream: its operations wait until the limits allow at least one byte. A
+/// peer that sends faster is slowed down by the flow control of the connection. The stream below and the
+/// limits belong to the same loop and must outlive this object; meanwhile, other code must not use the
+/// stream below. wait_peer_closed() fails with operation_not_supported.
 class COSOCK_API limited_stream final : public byte_stream {
  public:
   /// Closed.
   limited_stream() noexcept;
-  /// Limits a stream, which is open. Throws `error::closed`; std::invalid_argument for a socket with
-  /// messages, which cannot be cut.
+  /// Limits `below`. Throws `error::closed` if it is not open; std::invalid_argument for a socket of
+  /// messages, which cannot be sent in parts.
   limited_stream(byte_stream& below, const stream_limits& limits);
   /// May be moved while operations are pending.
   limited_stream(limited_stream&& other) noexcept;

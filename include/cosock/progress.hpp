@@ -14,7 +14,8 @@ namespace cosock {
 struct progress_options {
   std::size_t bytes = 500;                     ///< the minimum in each period; at least 1
   time_span every = std::chrono::seconds(10);  ///< the length of a period; more than 0
-  time_span grace = {};  ///< the time before the first period; zero or less: the period begins at once
+  time_span grace =
+      {};  ///< the time before the first period; zero or less: the period begins at once
 };
 
 namespace detail {
