@@ -10,29 +10,29 @@ namespace cosock {
 
 class loop;
 
-// Why does it hang? What each task of a loop waits for, in words.
+// Shows why a program hangs: the operation for which each task of a loop waits.
 
-/// Returns a line for each task of the loop that runs on this thread: its name, if named() gave it one;
-/// the place of its co_await, and those of the tasks that await it, innermost first; what it waits for,
-/// and for how long; the time limit that will end the wait; whether it was cancelled. Tasks that run side
-/// by side are indented below the one that waits for them. The format is for people, and may change.
+/// Returns a line for each task of the loop that runs on this thread: its name, if it was set by named();
+/// the place of its co_await, and those of the tasks that await it, innermost first; the operation for
+/// which it waits, and since when; the time until its limit expires; whether it was cancelled. Children are
+/// indented below the task that waits for them. The format is for people, and may change.
 ///
 ///     server.cpp:31: waits for 2 tasks
 ///       server.cpp:40: accept() on tcp 0.0.0.0:7000, for 12.0 s
 ///       "Ada", chat.cpp:55 < server.cpp:18: receive() on tcp 127.0.0.1:7000 from 127.0.0.1:51234, for 4.1 s,
 ///       limit in 55.9 s
 ///
-/// A place is known without debug information. Throws std::logic_error if no loop runs on this thread;
+/// The places need no debug information. Throws std::logic_error if no loop runs on this thread;
 /// std::bad_alloc.
 [[nodiscard]] COSOCK_API std::string dump_tasks();
-/// The same for a loop, on its thread, or while no thread runs it. From another thread, ask the loop:
-/// `loop.post([] { log(cosock::dump_tasks()); })`.
+/// The same for this loop. Call it on the thread of the loop, or while no thread runs the loop. From
+/// another thread: `loop.post([] { log(cosock::dump_tasks()); })`.
 [[nodiscard]] COSOCK_API std::string dump_tasks(const loop&);
 
-/// The same as JSON (RFC 8259): an object with a member `tasks`, an array of objects. Each has `where`, an
-/// array of objects with `file`, `line` and `function`, innermost first; and of these members those that
-/// apply: `name`; `waits_for`; `seconds`, how long it has waited; `limit_seconds`, until its time limit
-/// expires; `cancelled`; and `tasks`, those that it waits for.
+/// The same as JSON (RFC 8259): an object with a member `tasks`, an array with an object for each task.
+/// Its members: `where`, an array of objects with `file`, `line` and `function`, innermost first; and, if
+/// they apply, `name`; `waits_for`; `seconds`, the time since it began to wait; `limit_seconds`, the time
+/// until its limit expires; `cancelled`; `tasks`, its children.
 [[nodiscard]] COSOCK_API std::string dump_tasks_json();
 [[nodiscard]] COSOCK_API std::string dump_tasks_json(const loop&);
 
@@ -57,8 +57,8 @@ class COSOCK_API named_scope : public described_scope {
 
 }  // namespace detail
 
-/// Awaits `operation`, a task or an operation, which has this name in dumps. Returns its result. The
-/// errors and the cancellation are those of `operation` too. serve() names its handlers by the peer.
+/// Awaits `operation`, a task or an operation, under a name that dumps and reports of slow turns show.
+/// Result, errors and cancellation are those of `operation`. serve() names its handlers by the peer.
 template <class A>
 auto named(std::string name, A&& operation) {
   return detail::described_awaiter<detail::operand_t<A>, detail::named_scope, std::string>(
