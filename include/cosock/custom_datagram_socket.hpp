@@ -50,12 +50,13 @@ class COSOCK_API custom_datagram_handle {
 }  // namespace detail
 
 /// Base class for datagram sockets that a program implements, as custom_stream is for streams: a
-/// simulated network, datagrams inside of another protocol. The derived class implements
-/// do_receive() and do_send(), which never wait; this class makes the operations of
-/// basic_datagram_socket from them. A batch is received and sent one by one, and has no packet_info.
+/// simulated network, or datagrams inside another protocol. The derived class implements do_receive()
+/// and do_send(), which never wait; this class makes the operations of basic_datagram_socket from them.
+/// The datagrams of a batch are received and sent one by one; received ones have no packet_info.
 ///
 /// Belongs to one loop, and only its thread may call the functions. May be moved while operations are
-/// pending. The functions to implement must not destroy, move or close the socket; they may notify.
+/// pending. The virtual functions must not destroy, move or close the socket. They may call
+/// notify_readable() and notify_writable().
 template <class Endpoint>
 class custom_datagram_socket : public basic_datagram_socket<Endpoint>,
                                private detail::datagram_source {
@@ -78,7 +79,7 @@ class custom_datagram_socket : public basic_datagram_socket<Endpoint>,
         handle_(std::move(other.handle_)) {
     handle_.attach(*this);
   }
-  /// Closes this socket before.
+  /// Closes this socket first.
   custom_datagram_socket& operator=(custom_datagram_socket&& other) noexcept {
     if (this != &other) {
       close();
@@ -89,23 +90,23 @@ class custom_datagram_socket : public basic_datagram_socket<Endpoint>,
     return *this;
   }
 
-  /// Receives one datagram without waiting: copies as much of it as fits into the buffers, one after
-  /// the other, and sets its sender. May fill `info`. Returns its whole length. On an error, sets
-  /// `error`. The error errc::operation_would_block means that there is no datagram yet: the derived
-  /// class must call notify_readable() when there is.
+  /// Receives one datagram without waiting: copies the part that fits into the buffers, one after the
+  /// other, and sets `from` to the sender. May fill `info`. Returns the whole length of the datagram in
+  /// bytes. On an error, sets `error`. The error errc::operation_would_block means that no datagram has
+  /// arrived: the derived class must call notify_readable() when one has arrived.
   virtual std::size_t do_receive(std::span<const mutable_buffer> into, Endpoint& from,
                                  packet_info& info, boost::system::error_code& error) noexcept = 0;
-  /// Sends the bytes of all buffers as one datagram without waiting: to `to`, or to the peer that the
-  /// socket is connected to if that is null. `source` is null, or as in send_to(). On an error, sets
-  /// `error`. The error errc::operation_would_block means that there is no room yet: the derived class
-  /// must call notify_writable() when there is.
+  /// Sends the bytes of all buffers, at most 64, as one datagram without waiting: to `to`, or, if `to` is
+  /// null, to the peer to which the socket is connected. `source` is null, or as in send_to(). On an
+  /// error, sets `error`. The error errc::operation_would_block means that there is no room: the derived
+  /// class must call notify_writable() when there is room.
   virtual void do_send(std::span<const const_buffer> from, const Endpoint* to,
                        const packet_info* source, boost::system::error_code& error) noexcept = 0;
   /// Called when the socket is closed, by close() or because its loop is destroyed.
   virtual void on_close() noexcept {}
 
-  /// Tells the socket that do_receive() or do_send() no longer has to wait. May be called at any
-  /// time. Operations continue later, not inside the call.
+  /// Reports that do_receive(), or do_send(), can be called again. May be called at any time. Operations
+  /// continue later, not inside the call.
   void notify_readable() noexcept { handle_.notify(detail::reading); }
   void notify_writable() noexcept { handle_.notify(detail::writing); }
 

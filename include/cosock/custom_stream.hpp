@@ -22,8 +22,8 @@ class custom_object;
 /// with cancellation, deadlines, `error::busy` and everything else that byte_stream promises.
 ///
 /// Belongs to one loop, and only its thread may call the functions. May be moved while operations are
-/// pending. The functions to implement must not destroy or move the stream. All may notify; do_receive(),
-/// do_send() and do_shutdown_send() may also close it.
+/// pending. The virtual functions must not destroy or move the stream. They may call notify_readable() and
+/// notify_writable(); do_receive(), do_send() and do_shutdown_send() may also close the stream.
 class COSOCK_API custom_stream : public byte_stream {
  public:
   /// Pending operations end with `error::closed`. Does not call on_close(): the derived class is
@@ -42,39 +42,41 @@ class COSOCK_API custom_stream : public byte_stream {
   /// An open stream on this loop, which need not be running.
   explicit custom_stream(loop&);
   custom_stream(custom_stream&& other) noexcept;
-  /// Closes this stream before.
+  /// Closes this stream first.
   custom_stream& operator=(custom_stream&& other) noexcept;
 
-  /// Receives without waiting, into the buffers one after the other, of which at least one is not
-  /// empty. Returns the number of bytes, or 0 at the end of the stream, which later calls must report
-  /// again. On an error, sets `error` and returns 0. The error errc::operation_would_block means that
-  /// there are no bytes yet: the derived class must call notify_readable() when there are, or when the
-  /// stream has ended or failed.
+  /// Receives without waiting, into the buffers one after the other; they are not all empty. Returns the
+  /// number of bytes, or 0 at the end of the stream, which later calls must report again. On an error,
+  /// sets `error` and returns 0. The error errc::operation_would_block means that no bytes have arrived:
+  /// the derived class must call notify_readable() when bytes have arrived, or when the stream has ended
+  /// or failed. A number larger than the buffers fails the operation with io_error.
   virtual std::size_t do_receive(std::span<const mutable_buffer> into,
                                  boost::system::error_code& error) noexcept = 0;
-  /// Sends without waiting from the buffers one after the other, of which at least one is not empty.
-  /// Returns the number of bytes, at least 1. On an error, sets `error` and returns 0. The error
-  /// errc::operation_would_block means that there is no room yet: the derived class must call
-  /// notify_writable() when there is, or when the stream has failed.
+  /// Sends without waiting, from the buffers one after the other; they are not all empty. Returns the
+  /// number of bytes, at least 1. On an error, sets `error` and returns 0. The error
+  /// errc::operation_would_block means that there is no room: the derived class must call
+  /// notify_writable() when there is room, or when the stream has failed. A wrong number fails the
+  /// operation with io_error.
   virtual std::size_t do_send(std::span<const const_buffer> from,
                               boost::system::error_code& error) noexcept = 0;
-  /// Tells the peer that no more bytes follow. Sets `error` if that fails; operation_not_supported
-  /// for a stream without half close.
+  /// Sends the end of the stream to the peer. Sets `error` if that fails: operation_not_supported for a
+  /// stream without half close.
   virtual void do_shutdown_send(boost::system::error_code& error) noexcept = 0;
-  /// Whether do_receive() or do_send() would not wait, for wait_readable() and wait_writable(). Called
-  /// only after a call that did not wait, or after a notification. By default true: those two may
-  /// wake early then. After it has returned false, the derived class must notify.
+  /// For wait_readable() and wait_writable(): returns whether do_receive(), or do_send(), would do more
+  /// than fail with operation_would_block. Called only after a call without that error, or after a
+  /// notification. After false, the derived class must notify. The default returns true: then the waits
+  /// may end early.
   virtual bool can_receive() noexcept;
   virtual bool can_send() noexcept;
-  /// For a stream with a buffer of its own: whether everything that was sent has left it. finish()
-  /// waits until it has. After it has returned false, the derived class must call notify_writable().
-  /// Sets `error` and returns true if the bytes cannot leave any more.
+  /// For a stream with a buffer of its own: returns whether all sent bytes have left the buffer, for
+  /// which finish() waits. After false, the derived class must call notify_writable(). If the bytes
+  /// cannot be sent any more, sets `error` and returns true.
   virtual bool do_flush(boost::system::error_code& error) noexcept;
   /// Called when the stream is closed, by close() or because its loop is destroyed.
   virtual void on_close() noexcept;
 
-  /// Tells the stream that do_receive() or do_send() no longer has to wait. May be called at any
-  /// time, and without an operation that waits. Operations continue later, not inside the call.
+  /// Reports that do_receive(), or do_send(), can be called again. May be called at any time, also when
+  /// no operation waits. Operations continue later, not inside the call.
   void notify_readable() noexcept;
   void notify_writable() noexcept;
 

@@ -19,52 +19,51 @@ enum class proxy_version : unsigned char { v1 = 1, v2 };
 
 /// A type-length-value of version 2 (section 2.2).
 struct proxy_tlv {
-  std::uint8_t type = 0;  ///< its number
-  std::string value;      ///< its bytes
+  std::uint8_t type = 0;  ///< the number of the type
+  std::string value;      ///< the bytes
   friend bool operator==(const proxy_tlv&, const proxy_tlv&) = default;
 };
 
-/// What a proxy says about the TLS connection of its client (section 2.2.6). A text that the proxy does
-/// not send is empty.
+/// The facts of the TLS connection between a client and the proxy (section 2.2.6). A text that the proxy
+/// does not send is empty.
 struct proxy_tls {
   bool is_tls = false;           ///< the client has connected over TLS
-  bool has_certificate = false;  ///< the client has shown a certificate in this connection
-  bool had_certificate =
-      false;                 ///< it has done so in the session, perhaps in an earlier connection
-  bool is_verified = false;  ///< the proxy has verified the certificate
+  bool has_certificate = false;  ///< the client has sent a certificate in this connection
+  bool had_certificate = false;  ///< the client has sent one in this TLS session, perhaps before
+  bool is_verified = false;  ///< the client has sent a certificate, and the proxy has verified it
   std::string version;       ///< such as TLSv1.3
   std::string common_name;   ///< of the certificate of the client
   std::string cipher;        ///< such as TLS_AES_128_GCM_SHA256
   std::string signature_algorithm;  ///< of the certificate of the proxy, and its key
   std::string key_algorithm;        ///< such as RSA2048
-  std::vector<proxy_tlv> others;    ///< TLVs of other types inside of this one
+  std::vector<proxy_tlv> others;    ///< TLVs of other types inside the one for TLS
   friend bool operator==(const proxy_tls&, const proxy_tls&) = default;
 };
 
-/// How first bytes relate to a header; see proxy_header::measure().
+/// The result of proxy_header::measure().
 struct proxy_extent {
-  /// What the bytes are.
+  /// Whether the bytes begin with a header.
   enum class state : unsigned char {
-    complete,    ///< a header of `size` bytes begins here, and all of it has arrived
-    incomplete,  ///< more bytes decide, or belong to the header, which has at least `size` bytes
-    none,        ///< no header begins here
-    malformed    ///< one begins here, and is refused because of `fault`
+    complete,    ///< with a whole header of `size` bytes
+    incomplete,  ///< perhaps, or with a part of a header, which has at least `size` bytes
+    none,        ///< not with a header
+    malformed    ///< with a header that is refused; see `fault`
   };
-  state found = state::none;    ///< what the bytes are
-  std::size_t size = 0;         ///< bytes of the header; see state
-  const char* fault = nullptr;  ///< what is wrong; null unless malformed
+  state found = state::none;    ///< see above
+  std::size_t size = 0;         ///< the size of the header in bytes; 0 if none or malformed
+  const char* fault = nullptr;  ///< the error in the header; null unless malformed
 };
 
-/// How send_proxy_header() writes a header.
+/// Options of send_proxy_header() and proxy_header::to_bytes().
 struct proxy_format {
   proxy_version version = proxy_version::v2;  ///< of the header
-  /// Version 2: add a CRC-32C checksum, which receivers verify.
+  /// Whether a header of version 2 has a CRC-32C checksum, which receivers verify.
   bool checksum = false;
 };
 
-/// A header of the PROXY protocol, by which a proxy or a load balancer tells a server who its client
-/// is: https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt, whose sections this file names. A
-/// value. The default says nothing about the client: `PROXY UNKNOWN`, or the family UNSPEC.
+/// A header of the PROXY protocol, with which a proxy or a load balancer sends the addresses of its client
+/// to a server. Sections are those of https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt. A value;
+/// the default has no addresses: `PROXY UNKNOWN`, or the family UNSPEC.
 class COSOCK_API proxy_header {
  public:
   proxy_header();
@@ -77,51 +76,51 @@ class COSOCK_API proxy_header {
   proxy_header& operator=(proxy_header&&) noexcept;
   ~proxy_header();
 
-  /// The most bytes of a line of version 1, and of a header of version 2.
+  /// The maximum sizes of a line of version 1, and of a header of version 2, in bytes.
   static constexpr std::size_t max_v1_size = 107;
   static constexpr std::size_t max_v2_size = 16 + 65535;
 
-  /// Whether a header begins with the first bytes of a connection, and where it ends. The size is known
-  /// when 16 bytes of version 2, or the line of version 1, have arrived. Decides as early as possible: a
-  /// byte that differs from both signatures is enough.
+  /// Returns whether the first bytes of a connection begin a header, and its size, which is known when 16
+  /// bytes of version 2, or the line of version 1, have arrived. The first byte that differs from both
+  /// signatures decides that there is no header.
   [[nodiscard]] static constexpr proxy_extent measure(std::string_view first) noexcept;
-  /// Parses a whole header, and nothing else. Throws system_error with
-  /// `error::malformed_proxy_header`, and what is wrong and what is accepted in what(). A checksum, if there
-  /// is one, is verified. Addresses and TLVs of a LOCAL header are not read (section 2.2).
+  /// Parses a whole header, without bytes behind it. Verifies the checksum, if there is one. Ignores the
+  /// addresses and TLVs of a LOCAL header (section 2.2). Throws system_error with
+  /// `error::malformed_proxy_header`, and the wrong and the accepted values in what().
   [[nodiscard]] static proxy_header parse(std::string_view bytes);
-  /// The bytes of the header. Version 1 has the addresses only; local sockets and UDP are UNKNOWN
-  /// there. An IPv4 address beside an IPv6 one is written as an IPv4-mapped one. Throws
-  /// std::invalid_argument if the header does not fit into max_v2_size, a value into its TLV, for a unique id
-  /// of more than 128 bytes, and for one of two addresses.
+  /// Returns the bytes of the header. In version 1 there are only the addresses, and local sockets and UDP
+  /// are UNKNOWN. If one address is IPv4 and the other IPv6, the former is written as IPv4-mapped. Throws
+  /// std::invalid_argument if the header is larger than max_v2_size, if a value does not fit into its TLV,
+  /// for a unique id of more than 128 bytes, and if only one of source and destination is set.
   [[nodiscard]] std::string to_bytes(proxy_format format = {}) const;
 
-  proxy_version version = proxy_version::v2;  ///< of a header that was parsed
-  /// The proxy speaks for itself, for example to check the health of the server (LOCAL). The source is
-  /// the peer then.
+  proxy_version version = proxy_version::v2;  ///< of the parsed header
+  /// The connection is the proxy's own, for example a health check of the server (LOCAL). There are no
+  /// addresses then.
   bool is_local = false;
   bool is_datagram = false;  ///< the client uses UDP, or a local datagram socket
-  /// The client, and the address to which it has connected. Both or neither are set; neither if the
-  /// proxy does not know them, or if its client uses a local socket.
+  /// The address of the client, and the address to which it has connected. Both are set, or neither if
+  /// the proxy does not know them, or if its client uses a local socket.
   std::optional<endpoint> source;
   std::optional<endpoint> destination;
-  /// The same for a client that uses a local socket of the proxy's machine.
+  /// The same for a client of a local socket on the machine of the proxy.
   std::optional<local_endpoint> local_source;
   std::optional<local_endpoint> local_destination;
   std::string protocol;          ///< the application protocol (ALPN), such as h2
-  std::string authority;         ///< the host that the client asks for (SNI)
+  std::string authority;         ///< the host that the client has requested (SNI)
   std::string unique_id;         ///< of the connection, at most 128 bytes of any value
   std::string netns;             ///< the name of the network namespace
-  std::optional<proxy_tls> tls;  ///< set if the proxy tells about TLS
-  std::vector<proxy_tlv> tlvs;   ///< all others, in their order, unread
+  std::optional<proxy_tls> tls;  ///< the facts of TLS, if the proxy has sent them
+  std::vector<proxy_tlv> tlvs;   ///< the TLVs of other types, in their order
 
   friend COSOCK_API bool operator==(const proxy_header&, const proxy_header&);
 };
 
-/// Sends a header, as the first bytes of a connection: for a proxy that has accepted a connection,
+/// Sends a header, which must be the first bytes of a connection. A proxy calls it for a client:
 /// `co_await send_proxy_header(server, proxy_header(client.remote_endpoint(), client.local_endpoint()))`.
 /// Errors: those of byte_stream::send(); std::invalid_argument as for to_bytes(), before a byte is sent.
-/// Cancelled: the connection is of no use any more if a part was sent (transfer_error). `to` and
-/// `header` must outlive the `co_await`.
+/// Cancelled: if a part was sent (transfer_error), close the connection. `to` and `header` must outlive
+/// the `co_await`.
 COSOCK_API task<> send_proxy_header(byte_stream& to, const proxy_header& header,
                                     proxy_format format = {});
 

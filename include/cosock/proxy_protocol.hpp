@@ -16,12 +16,12 @@
 
 namespace cosock {
 
-/// The peers whose PROXY headers are believed: networks, addresses, and local sockets. A value; the
-/// default trusts nobody.
+/// The peers whose PROXY headers are accepted: networks, addresses, and local sockets. A value; the
+/// default trusts no peer.
 class COSOCK_API trusted_proxies {
  public:
   trusted_proxies() noexcept;
-  /// Trusts these: `trusted_proxies trusted{"10.0.0.0/8", "::1", "unix"}`; see add().
+  /// Calls add() for each range: `trusted_proxies trusted{"10.0.0.0/8", "::1", "unix"}`.
   trusted_proxies(std::initializer_list<std::string_view> ranges);
   trusted_proxies(const trusted_proxies&);
   trusted_proxies(trusted_proxies&&) noexcept;
@@ -29,8 +29,8 @@ class COSOCK_API trusted_proxies {
   trusted_proxies& operator=(trusted_proxies&&) noexcept;
   ~trusted_proxies();
 
-  /// Trusts a network or an address, as address_range::parse() reads it, or `unix`: all peers of local
-  /// sockets. Throws system_error with `error::invalid_address`, and the text and what is accepted in what().
+  /// Trusts a network or an address, in the format of address_range::parse(); or, with `unix`, all peers
+  /// of local sockets. Throws system_error with `error::invalid_address`, and the text in what().
   void add(std::string_view range);
   void add(const address_range& range);
 
@@ -44,22 +44,23 @@ class COSOCK_API trusted_proxies {
   bool local_ = false;
 };
 
-/// What behind_proxy() does with a peer that is not trusted.
+/// How behind_proxy() treats a peer that is not trusted.
 enum class untrusted_peer : unsigned char {
-  /// Serves it as itself when its first bytes show that they are no PROXY header: the first byte that
-  /// differs decides. A peer that has sent nothing, or only the beginning of a signature, is served when
-  /// the time limit passes. For protocols in which the client speaks first.
+  /// Serves the peer without a header, as soon as a byte arrives that does not belong to a signature of the
+  /// PROXY protocol. A peer that sends no byte, or only the beginning of a signature, is served when the time
+  /// limit passes. For protocols in which the client sends first.
   serve,
-  /// Serves it as itself at once, unless a header has already arrived. The handler may receive a
-  /// header that arrives later as data; it is never believed. For protocols in which the server speaks first.
+  /// Serves the peer at once, unless a header has already arrived. A header that arrives later is data for
+  /// the handler, and has no other effect. For protocols in which the server sends first.
   serve_at_once,
-  /// Closes its connection.
+  /// Closes the connection.
   refuse
 };
 
-/// How behind_proxy() and receive_proxy_header() receive headers.
+/// Options of behind_proxy() and receive_proxy_header().
 struct proxy_options {
-  /// The limit for the header. The specification recommends at least 3 s, for a segment that is lost.
+  /// The time limit for the header. The specification recommends at least 3 s, so that a lost segment can
+  /// be sent again.
   time_span timeout = std::chrono::seconds(5);
   untrusted_peer untrusted = untrusted_peer::serve;
   /// The largest header of version 2 in bytes, from 232 (two local addresses) to
@@ -67,11 +68,12 @@ struct proxy_options {
   std::size_t max_size = 4096;
 };
 
-/// Receives the header with which a connection begins, and no byte beyond it: for programs that do not
-/// use serve(), and a peer that they trust. Errors: `error::malformed_proxy_header`, also if there is no
-/// header; `error::end_of_stream` if the peer closes before or in it; `error::timed_out`; those of
-/// receive(). After an error the connection is of no use. Cancelled: no byte was taken. `from` must outlive the
-/// `co_await`.
+/// Receives the PROXY header at the beginning of a connection, and no byte beyond it: for programs that
+/// do not use serve(), from a peer that they trust. Returns the header. Errors:
+/// `error::malformed_proxy_header`, also if there is no header; `error::end_of_stream` if the peer closes
+/// before the end of the header; `error::timed_out`; those of receive(); std::invalid_argument for
+/// `max_size`. After an error, close the connection. Cancelled: no byte was taken. `from` must outlive
+/// the `co_await`.
 COSOCK_API task<proxy_header> receive_proxy_header(tcp_socket& from, proxy_options options = {});
 COSOCK_API task<proxy_header> receive_proxy_header(local_stream_socket& from,
                                                    proxy_options options = {});
@@ -157,30 +159,32 @@ class proxy_handler {
 
 }  // namespace detail
 
-/// A handler for serve() behind proxies and load balancers that send a PROXY header. It receives the
-/// header, and no byte beyond it, and then calls `handler`: `co_await serve(acceptor, behind_proxy(trusted,
-/// talk))`, or with TLS behind the header, `behind_proxy(trusted, with_tls(context, talk))`. For TCP and
-/// local sockets. It runs in the task of the connection, so that a slow peer delays nobody.
+/// Returns a handler for serve() behind proxies and load balancers that send a PROXY header. It receives
+/// the header, and no byte beyond it, and then calls `handler`: `co_await serve(acceptor,
+/// behind_proxy(trusted, talk))`, or with TLS, `behind_proxy(trusted, with_tls(context, talk))`. For TCP
+/// and local sockets. It runs in the task of the connection, so a slow peer delays no other connection.
 ///
-/// `handler` is a handler as serve() takes it. If its second argument is a `const connection&`,
-/// source() and destination() are the addresses that the proxy has sent, and proxy() is the whole
-/// header; peer() stays the proxy. Reports of serve() name both.
+/// `handler` is a handler for serve(). If its second argument is a `const connection&`, source() and
+/// destination() are the addresses in the header, proxy() is the whole header, and peer() is the address of
+/// the proxy. Reports of serve() name the source and the proxy.
 ///
-/// A trusted peer has to begin with a header. Otherwise its connection is closed and reported with
+/// A trusted peer must send a header first. Otherwise its connection is closed and reported with
 /// `error::malformed_proxy_header`, `error::timed_out` after the limit, or `error::end_of_stream` in the
-/// middle of a header. One that closes without a byte is a check of the port, and not reported. For a
-/// header without addresses (LOCAL, UNKNOWN, UNSPEC) the handler is called with the peer as the source.
-/// If a proxy resets a connection of its own (LOCAL), which is how it ends a check of the server, the
-/// error of the handler is not reported.
+/// middle of a header. A connection that ends without a byte is not reported: proxies check the port in
+/// this way. For a header without addresses (LOCAL, UNKNOWN, UNSPEC), source() is the peer. If `handler`
+/// fails because the proxy resets a connection of its own (LOCAL), the error is not reported: proxies end
+/// health checks with a reset.
 ///
-/// A peer that is not trusted is served as itself, with no byte taken from its stream, see
-/// untrusted_peer. If its first bytes are those of a header, the connection is closed and reported with
-/// `error::untrusted_proxy`, because otherwise it could choose its own source.
+/// A peer that is not trusted is served according to untrusted_peer, with no byte taken from its stream.
+/// If its first bytes are those of a header, the connection is closed and reported with
+/// `error::untrusted_proxy`; otherwise the peer could choose its own source.
 ///
-/// For serve_options::max_per_peer a connection of a trusted peer counts for the source in its header, from
-/// then on; one too many is closed without a call of the handler. One without a source does not count.
+/// serve_options::max_per_peer: when the header has arrived, a connection of a trusted peer counts for the
+/// source in the header, and does not count without a source. If the source has too many connections, the
+/// new one is closed without a call of `handler`.
 ///
-/// `trusted` must outlive serve(). Source: section 2 of the specification, see proxy_header.
+/// Throws std::invalid_argument for `max_size`. `trusted` must outlive serve(). Source: section 2 of the
+/// specification, see proxy_header.
 template <class Handler>
 auto behind_proxy(const trusted_proxies& trusted, Handler&& handler, proxy_options options = {}) {
   detail::check_temporary_lambda<Handler>();
