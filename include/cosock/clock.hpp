@@ -7,13 +7,13 @@
 
 namespace cosock {
 
-/// The clock of the loop that runs on this thread, by which all sleeps, limits and deadlines of the
-/// library are measured. It never decreases. On a loop in real time it is that of
-/// std::chrono::steady_clock (CLOCK_MONOTONIC, clock_gettime(2)); on a loop of a test it may be
-/// virtual. Time points of different loops are not comparable, unless the loops run in real time.
+/// The clock of all sleeps, limits and deadlines: that of the loop that runs on this thread. It never
+/// decreases. On a loop in real time it is that of std::chrono::steady_clock (CLOCK_MONOTONIC,
+/// clock_gettime(2)); on a loop of a test it may be virtual. Time points of different loops are
+/// comparable only if the loops run in real time.
 ///
-/// A class of its own, so that a time point of another clock, which would mean another moment in a
-/// test, does not compile as a deadline. Meets the requirements of a Clock of the standard library.
+/// It is a type of its own, so that a deadline in the time of another clock, which would be wrong in a
+/// test, does not compile. Meets the requirements of a Clock of the standard library.
 class clock {
  public:
   /// The types of spans and times, as those of the clocks of the standard library.
@@ -24,18 +24,18 @@ class clock {
   /// It never decreases.
   static constexpr bool is_steady = true;
 
-  /// The present time of the loop that runs on this thread; if none does, real time.
+  /// Returns the time of the loop that runs on this thread; real time if no loop runs.
   [[nodiscard]] static time_point now() noexcept {
     return time_point(duration(detail::current_time()));
   }
 };
 
-/// The same as clock::now(). Deadlines are written with it: `cosock::now() + 5s`.
+/// The same as clock::now(), for deadlines: `cosock::now() + 5s`.
 [[nodiscard]] inline clock::time_point now() noexcept { return clock::now(); }
 
 namespace detail {
 
-/// The time of the clock of loops that a deadline means, rounded up and capped.
+/// A deadline in nanoseconds of the clock of its loop, rounded up and capped.
 template <class Clock, class Duration>
 constexpr std::int64_t deadline_ns(std::chrono::time_point<Clock, Duration> time) {
   static_assert(

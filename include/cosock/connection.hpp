@@ -28,25 +28,24 @@ COSOCK_API const endpoint* proxied_source(const proxy_header* header) noexcept;
 COSOCK_API const endpoint* proxied_destination(const proxy_header* header) noexcept;
 }  // namespace detail
 
-/// The addresses of a connection that serve() has accepted, for a handler that takes them as its
-/// second argument, by const reference. Lives until the handler has ended, even if the connection is
-/// moved or closed before. `Endpoint` is the type that remote_endpoint() of the socket returns.
+/// The addresses and the state of a connection that serve() has accepted: the optional second argument of
+/// a handler, by const reference. Lives until the handler has ended, even if the socket is moved or closed
+/// before. `Endpoint` is the type that remote_endpoint() of the socket returns.
 template <class Endpoint>
 class basic_connection {
  public:
   basic_connection(const basic_connection&) = delete;
   basic_connection& operator=(const basic_connection&) = delete;
 
-  /// The address of the peer, as accept(2) returned it; available after a reset too. For a socket
-  /// that is not of this library, throws the error that remote_endpoint() threw when the connection
-  /// was accepted.
+  /// Returns the address of the peer from accept(2), also after a reset. For a socket of another library,
+  /// throws the error that remote_endpoint() threw when the connection was accepted.
   [[nodiscard]] const Endpoint& peer() const {
     if (!peer_) detail::raise(no_peer_);
     return *peer_;
   }
-  /// The local address, which each call asks the system for. For a socket that is not of this
-  /// library, the address when the connection was accepted. Throws system_error: `error::closed` if
-  /// the connection is closed or was released.
+  /// Returns the local address, by getsockname(2) at each call. For a socket of another library, returns
+  /// the address at the time of the accept. Throws system_error: `error::closed` if the socket is closed
+  /// or was released.
   [[nodiscard]] Endpoint local() const {
     if (local_) return *local_;
     Endpoint answer;
@@ -54,37 +53,37 @@ class basic_connection {
     return answer;
   }
 
-  /// Waits until the server drains; see server_handle::draining(). For a handler without a request:
-  /// `co_await when_any(reader.read_line(), connection.draining())`.
+  /// Waits until the server drains; see server_handle::draining(). A handler awaits it together with the
+  /// next request: `co_await when_any(reader.read_line(), connection.draining())`.
   detail::event_wait_operation draining() const noexcept { return draining_.wait(); }
   /// Whether draining() would not wait.
   [[nodiscard]] bool is_draining() const noexcept { return draining_.is_set(); }
 
-  /// For a handler that learns later where the connection comes from, for example from a header of HTTP
-  /// (behind_proxy() does it by itself): counts it for this address in serve_options::max_per_peer, and no longer for the address of
-  /// the peer. Returns false if the address has as many connections as it may have: the connection is
-  /// counted in serve_counters::refused and in the count of no address then, and the handler should end. Returns true
-  /// if max_per_peer is not set. Call it on the loop of the server.
+  /// Counts the connection for `source` in serve_options::max_per_peer, instead of the address of the peer:
+  /// for a handler that learns the address of the client later, for example from a header of HTTP.
+  /// (behind_proxy() calls it.) Returns true, also if max_per_peer is not set; false if `source` has the
+  /// maximum number of connections: then the connection counts in serve_counters::refused and for no
+  /// address, and the handler should end. Call it on the loop of the server.
   [[nodiscard]] bool count_for(const address& source) const noexcept {
     return detail::count_for(place_, source);
   }
 
-  /// For a handler inside with_tls(): the results of the handshake, and the certificate of the client
+  /// In a handler of with_tls(): the results of the handshake, and the certificate of the client
   /// (<cosock/tls_facts.hpp>). Null on a connection without TLS.
   [[nodiscard]] const tls_facts* tls() const noexcept { return tls_; }
 
-  /// For a handler inside behind_proxy(): the header that a trusted proxy has sent
-  /// (<cosock/proxy_header.hpp>). Null for a peer that is not trusted, and without behind_proxy().
+  /// In a handler of behind_proxy(): the header that a trusted proxy has sent (<cosock/proxy_header.hpp>).
+  /// Null for a peer that is not trusted, and without behind_proxy().
   [[nodiscard]] const proxy_header* proxy() const noexcept { return proxy_; }
-  /// The client: the source that a trusted proxy has sent, otherwise peer(). Throws as peer() does.
+  /// The address of the client: the source in proxy(), otherwise peer(). Throws as peer() does.
   [[nodiscard]] Endpoint source() const
     requires std::same_as<Endpoint, endpoint>
   {
     const endpoint* const sent = detail::proxied_source(proxy_);
     return sent ? *sent : peer();
   }
-  /// The address to which the client has connected, as a trusted proxy has sent it, otherwise local().
-  /// Throws as local() does.
+  /// The address to which the client has connected: the destination in proxy(), otherwise local(). Throws
+  /// as local() does.
   [[nodiscard]] Endpoint destination() const
     requires std::same_as<Endpoint, endpoint>
   {

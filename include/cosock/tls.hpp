@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// TLS, of the library cosock-tls: dependency('cosock-tls') in Meson, cosock::tls in CMake. It is a second library,
-// on OpenSSL 3, and not part of <cosock/cosock.hpp>. A program that compares or catches errors includes
-// <cosock/tls_error.hpp> too: the error codes of Boost cost more to compile than all the rest.
+// TLS: a second library, on OpenSSL 3. dependency('cosock-tls') in Meson, cosock::tls in CMake. Not part of
+// <cosock/cosock.hpp>. A program that compares or catches errors also includes <cosock/tls_error.hpp>, which
+// takes longer to compile than the headers below, because of Boost's error codes.
 
 #include <cosock/tls_certificate.hpp>
 #include <cosock/tls_client.hpp>

@@ -21,48 +21,48 @@ namespace detail {
 class tls_server_settings;
 }
 
-/// Whether a server asks its clients for certificates.
+/// Whether a server requests certificates from its clients.
 enum class tls_client_certificates : unsigned char {
-  none,      ///< no
-  optional,  ///< yes; a client without one is served, one with a certificate that is refused is not
-  required   ///< yes; a client without one is refused
+  none,      ///< requests no certificate
+  optional,  ///< serves clients with a valid certificate, and clients without a certificate
+  required   ///< serves only clients with a valid certificate
 };
 
-/// What a server does if a client asks for a name (SNI) that was not added.
+/// The answer of a server to a client that requests an unknown name (SNI).
 enum class tls_unknown_name : unsigned char {
-  use_default,  ///< shows its first certificate
+  use_default,  ///< sends the certificate that was passed to the constructor
   refuse        ///< refuses the client, with the alert unrecognized_name
 };
 
-/// The certificates of a TLS server, and its demands on clients. By default it speaks TLS 1.2 and 1.3,
-/// asks for no client certificates, and lets clients resume their sessions: with tickets, whose keys all
-/// loops share, change each hour, and stay when certificates are replaced. Tickets of TLS 1.3 are sent with
-/// the first data, or before close_notify if there was none.
+/// The certificates of a TLS server, and its requirements on clients. By default the server speaks TLS 1.2
+/// and 1.3, requests no client certificates, and lets clients resume sessions by tickets. The keys of the
+/// tickets are shared by all loops, change every hour, and stay when certificates are replaced. Tickets of
+/// TLS 1.3 are sent with the first data, or before close_notify if no data was sent.
 ///
-/// One context serves any number of connections, on all loops and threads, and must outlive the
-/// calls of serve() and tls_accept(), not the streams. The functions may be called at any time and on any
-/// thread: they apply to handshakes that begin later, and connections that are open keep what they have. A
-/// function that throws has changed nothing. Errors of files: the system's, with the path in what();
-/// tls_errc::invalid_file and tls_errc::key_mismatch for their content.
+/// One context serves any number of connections, on all loops and threads. It must outlive the `co_await`
+/// of serve() and tls_accept(), but not the streams. The functions may be called at any time and on any
+/// thread. They apply to handshakes that begin later; open connections do not change. Each call reads the
+/// files of authorities and revocation lists again. A function that throws has no effect. Errors of the
+/// certificates and files: the system's, with the path in what(); tls_error with tls_errc::invalid_file,
+/// tls_errc::key_mismatch or tls_errc::weak_certificate.
 class COSOCK_API tls_server_context {
  public:
-  /// Shows this certificate to clients that ask for no other name.
+  /// `identity`: the certificate for clients that request no name, or an unknown one.
   explicit tls_server_context(const tls_identity& identity);
   tls_server_context(const tls_server_context&) = delete;
   tls_server_context& operator=(const tls_server_context&) = delete;
   ~tls_server_context();
 
-  /// Shows this certificate to clients that ask for `name`, a DNS name; `*.example.org` is any name with
-  /// one label before the rest. Replaces the one that the name had. Throws std::invalid_argument
-  /// for an empty name.
+  /// Adds or replaces the certificate for clients that request `name`, a DNS name. `*.example.org` matches
+  /// names with one label in place of `*`. Throws std::invalid_argument for an empty name.
   void add(std::string_view name, const tls_identity& identity);
-  /// By default a client that asks for an unknown name sees the first certificate.
+  /// Sets the answer to unknown names; tls_unknown_name::use_default by default.
   void set_unknown_name(tls_unknown_name behavior);
 
-  /// Asks clients for certificates, which must be issued by an authority that was added
-  /// with add_client_roots(). tls_stream::facts() and connection::tls() return the certificate.
+  /// Sets whether to request certificates from clients. An authority of add_client_roots() must have
+  /// issued them. tls_stream::facts() and connection::tls() return the certificate.
   void set_client_certificates(tls_client_certificates asks);
-  /// The authorities of clients (PEM). The system's are not trusted.
+  /// Adds authorities of clients (PEM). Those of the system are not trusted.
   void add_client_roots(std::string_view pem);
   void add_client_roots_file(const std::string& path);
   /// Refuses client certificates that these lists (PEM) revoke; see
@@ -70,13 +70,13 @@ class COSOCK_API tls_server_context {
   void add_revocation_lists(std::string_view pem);
   void add_revocation_lists_file(const std::string& path);
 
-  /// The application protocols that it speaks (ALPN), the preferred one first. A client that offers
-  /// protocols, and none of these, is refused with the alert no_application_protocol; one that offers none is
-  /// served. Throws std::invalid_argument.
+  /// Sets the application protocols of the server (ALPN), the preferred one first. A client that offers only
+  /// other protocols is refused with the alert no_application_protocol; a client that offers no protocol is
+  /// served. Throws std::invalid_argument for a name that does not have 1 to 255 bytes.
   void set_protocols(const std::vector<std::string>& names);
-  /// The lowest version. TLS 1.2 by default.
+  /// Sets the lowest version; TLS 1.2 by default.
   void set_min_version(tls_version lowest);
-  /// As tls_client_context::set_key_log_file().
+  /// Like tls_client_context::set_key_log_file().
   void set_key_log_file(const std::string& path);
 
   /// Reads all files again: certificates, keys, OCSP responses, roots and revocation lists.
@@ -87,17 +87,19 @@ class COSOCK_API tls_server_context {
   std::unique_ptr<detail::tls_server_settings> settings_;
 };
 
-/// How a server makes a TLS connection.
+/// Options of tls_accept() and with_tls().
 struct tls_accept_options {
-  /// The limit of the handshake; `error::timed_out` when it passes.
+  /// The time limit of the handshake; `error::timed_out` when it passes.
   time_span timeout = std::chrono::seconds(10);
   /// As in tls_over_options.
   bool accept_truncation = false;
 };
 
-/// Makes a TLS connection, as the server, over a stream that is connected; see tls_over(). Errors:
-/// tls_error, with the peer and the reason in what(), and the code of a tls_errc, or the system's if the
-/// connection is lost; `error::timed_out`. Cancelled: the stream is closed.
+/// Makes the TLS handshake, as the server, over a connected stream; see tls_over(). Returns the TLS stream,
+/// which owns `stream`. Errors: tls_error, with the peer and the reason in what(), and a tls_errc, or the
+/// system's code if the connection is lost; `error::timed_out`; `error::closed` for a closed stream;
+/// std::invalid_argument for null. After an error or a cancellation `stream` is destroyed. `context` must
+/// outlive the `co_await`.
 COSOCK_API task<tls_stream> tls_accept(const tls_server_context& context,
                                        std::unique_ptr<byte_stream> stream,
                                        tls_accept_options options = {});
@@ -188,15 +190,15 @@ class tls_handler {
 
 }  // namespace detail
 
-/// A handler for serve() that makes the TLS handshake and then calls `handler` with the tls_stream:
+/// Returns a handler for serve() that makes the TLS handshake and then calls `handler` with the tls_stream:
 /// `co_await serve(acceptor, with_tls(context, talk))`. The handshake runs in the task of the connection,
-/// so that a slow peer delays nobody, within the limit of the options; the connection counts in the limits
-/// and counters of serve() from the start. A handshake that fails is an error of the connection, which
-/// serve() reports with a tls_error.
+/// within the time limit of the options, so a slow peer delays no other connection. The connection counts
+/// in the limits and counters of serve() from the accept on. If the handshake fails, serve() reports the
+/// tls_error as an error of the connection.
 ///
-/// `handler` takes the tls_stream, by value or by reference, and optionally a `const connection&`, whose tls()
-/// has the facts of the handshake; it returns task<>. A stream that it leaves open is ended with
-/// close_notify, and then the connection in order, as serve() does it. `context` must outlive serve().
+/// `handler` takes the tls_stream, by value or by reference, and optionally a `const connection&`, whose
+/// tls() has the facts of the handshake; it returns task<>. If it leaves the stream open, close_notify is
+/// sent; then serve() ends the connection in order. `context` must outlive serve().
 template <class Handler>
 auto with_tls(const tls_server_context& context, Handler&& handler,
               tls_accept_options options = {}) {
