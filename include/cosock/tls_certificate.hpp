@@ -11,10 +11,10 @@
 
 namespace cosock {
 
-/// The facts of a certificate. It was verified if the context of the connection verifies certificates.
+/// The fields of the certificate of a peer. It was verified, unless the context does not verify.
 struct tls_certificate {
   std::string subject;  ///< distinguished name (RFC 2253), such as `CN=client 7,O=Example`
-  std::string issuer;   ///< the same of the authority
+  std::string issuer;   ///< distinguished name of the authority
   std::vector<std::string>
       names;                  ///< the DNS names, IP addresses, e-mail addresses and URIs in the
                               ///< extension subjectAltName
@@ -22,8 +22,8 @@ struct tls_certificate {
   std::chrono::system_clock::time_point not_before;
   std::chrono::system_clock::time_point not_after;
   std::array<unsigned char, 32> fingerprint = {};  ///< SHA-256 of the certificate
-  std::array<unsigned char, 32> key_pin = {};      ///< SHA-256 of the public key: a pin
-  std::vector<unsigned char> der;                  ///< the certificate itself
+  std::array<unsigned char, 32> key_pin = {};      ///< SHA-256 of the public key (RFC 7469)
+  std::vector<unsigned char> der;                  ///< the certificate in DER
 };
 
 }  // namespace cosock

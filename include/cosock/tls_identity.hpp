@@ -12,24 +12,25 @@ namespace detail {
 struct identity_access;
 }
 
-/// Where a certificate, the chain above it, and its private key come from. It is read when it is
-/// passed to a context, and files again by tls_server_context::reload().
+/// The source of a certificate, its chain and its private key: files or memory. The functions below do not
+/// read it; the function of a context to which it is passed does, and throws the errors.
+/// tls_server_context::reload() reads files again.
 class COSOCK_API tls_identity {
  public:
-  /// Two PEM files, which may be the same. `chain`: the certificate, then the intermediate ones above
-  /// it. An encrypted key needs the password.
+  /// Two PEM files, which may be the same. `chain`: the certificate, then the intermediate certificates.
+  /// `password`: for an encrypted key.
   [[nodiscard]] static tls_identity from_files(std::string chain, std::string key,
                                                std::string password = {});
-  /// The same texts in memory.
+  /// The contents of such files.
   [[nodiscard]] static tls_identity from_pem(std::string chain, std::string key,
                                              std::string password = {});
-  /// A file of PKCS#12 (.p12, .pfx), which holds all of them.
+  /// A PKCS#12 file (.p12, .pfx) with certificate, chain and key.
   [[nodiscard]] static tls_identity from_pkcs12_file(std::string path, std::string password);
-  /// The same bytes in memory.
+  /// The contents of such a file.
   [[nodiscard]] static tls_identity from_pkcs12(std::string data, std::string password);
 
-  /// A file with the OCSP response for the certificate (DER), which a server sends to clients that ask
-  /// for it.
+  /// Sets a file with the OCSP response for the certificate (DER), which a server sends to clients that
+  /// request it.
   void set_ocsp_response_file(std::string path);
 
   tls_identity(const tls_identity&);
