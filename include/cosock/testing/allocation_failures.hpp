@@ -3,8 +3,8 @@
 #pragma once
 
 /// @file
-/// Defines operator new and operator delete, so that for_each_failure() makes allocations fail too. To be
-/// included by one source of a test program, which must not define them itself.
+/// Defines operator new and operator delete, so that for_each_failure() can make allocations fail. Include
+/// it in exactly one source of a test program; the program must not define these operators itself.
 
 #include <cosock/testing/detail/fault_hook.hpp>
 

@@ -15,7 +15,7 @@
 
 namespace cosock::testing {
 
-/// An acceptor of any type, and how a client connects to it.
+/// An acceptor of any type, with a function that connects a client to it.
 class acceptor_under_test {
  public:
   virtual ~acceptor_under_test() = default;
@@ -27,8 +27,8 @@ class acceptor_under_test {
   virtual void close() noexcept = 0;
 };
 
-/// Makes an acceptor_under_test of an acceptor, which it owns, and of a function that takes the acceptor
-/// and returns a task with a connected stream.
+/// Makes an acceptor_under_test, which owns `acceptor`. `connect`: a function that takes the acceptor and
+/// returns a task with a connected stream.
 template <class Acceptor, class Connect>
 std::unique_ptr<acceptor_under_test> accepting(std::unique_ptr<Acceptor> acceptor,
                                                Connect connect) {
@@ -57,9 +57,9 @@ std::unique_ptr<acceptor_under_test> accepting(std::unique_ptr<Acceptor> accepto
 struct acceptor_traits {
   /// A second accept() while one is pending fails with `error::busy`.
   bool one_at_a_time = true;
-  /// Connections that may wait to be accepted, at least 4.
+  /// The number of connections that may wait to be accepted, at least 4.
   std::size_t backlog = 100;
-  /// How long a check may take before it fails.
+  /// The time after which a check fails.
   time_span limit = std::chrono::seconds(60);
 };
 
@@ -70,9 +70,9 @@ using acceptor_maker = std::function<task<std::unique_ptr<acceptor_under_test>>(
 [[nodiscard]] COSOCK_API std::vector<std::string_view> acceptor_check_names(
     const acceptor_traits& traits = {});
 
-/// Checks that an acceptor can be served: runs all checks that apply one after the other, each on a loop
-/// of its own, and reports each. A non-empty `only` is the name of the one check to run;
-/// std::invalid_argument if there is no such check. Throws what `report` throws.
+/// Checks that serve() can use an acceptor: runs all checks that apply, one after the other, each on its
+/// own loop, and reports each result. If `only` is not empty, runs only the check with this name. Throws
+/// std::invalid_argument if there is no such check; the exceptions of `report`.
 COSOCK_API void check_acceptor(const acceptor_maker& make, const check_report& report,
                                const acceptor_traits& traits = {}, std::string_view only = {});
 

@@ -23,14 +23,15 @@ struct datagram_pair {
   /// The interface of both sockets.
   using socket_type = basic_datagram_socket<Endpoint>;
 
-  /// `first_address` and `second_address`: where each is sent to.
+  /// Owns two sockets. `first_address` and `second_address`: the addresses to which the other socket
+  /// sends.
   datagram_pair(std::unique_ptr<socket_type> one, std::unique_ptr<socket_type> other,
                 const Endpoint& first_address, const Endpoint& second_address)
       : first(std::move(one)),
         second(std::move(other)),
         first_at(first_address),
         second_at(second_address) {}
-  /// Owns two sockets that can be moved.
+  /// Moves two sockets into the pair, with their local addresses.
   template <class One, class Other>
   datagram_pair(std::pair<One, Other>&& both)
       : first_at(both.first.local_endpoint()), second_at(both.second.local_endpoint()) {
@@ -40,17 +41,17 @@ struct datagram_pair {
 
   std::unique_ptr<socket_type> first;   ///< one socket
   std::unique_ptr<socket_type> second;  ///< the other one
-  Endpoint first_at;                    ///< where `first` is sent to
-  Endpoint second_at;                   ///< where `second` is sent to
+  Endpoint first_at;                    ///< the address of `first`
+  Endpoint second_at;                   ///< the address of `second`
 };
 
 /// The promises of a kind of datagram socket. The defaults are those of UDP on the loopback interface.
 struct datagram_traits {
-  /// The size of the largest datagram, at least 1,000.
+  /// The size of the largest datagram in bytes, at least 1,000.
   std::size_t largest = 65507;
-  /// How many buffers a datagram may have, at least 4.
+  /// The largest number of buffers of a datagram, at least 4.
   std::size_t buffers = 1024;
-  /// How long a check may take before it fails.
+  /// The time after which a check fails.
   time_span limit = std::chrono::seconds(60);
 };
 
@@ -61,10 +62,10 @@ using datagram_maker = std::function<task<datagram_pair<Endpoint>>()>;
 /// Returns the names of all checks, in the order of check_datagram().
 [[nodiscard]] COSOCK_API std::vector<std::string_view> datagram_check_names();
 
-/// Checks that a datagram socket keeps the promises of basic_datagram_socket: runs all checks one after
-/// the other, each on a loop of its own, and reports each. A non-empty `only` is the name of the one
-/// check to run; std::invalid_argument if there is no such check. For sockets that lose no
-/// datagram while at most 64 wait to be received. Throws what `report` throws.
+/// Checks that a datagram socket keeps the promises of basic_datagram_socket: runs all checks, one after
+/// the other, each on its own loop, and reports each result. If `only` is not empty, runs only the check
+/// with this name. The socket must lose no datagram while at most 64 wait to be received. Throws
+/// std::invalid_argument if there is no such check; the exceptions of `report`.
 COSOCK_API void check_datagram(const datagram_maker<endpoint>& make_pair,
                                const check_report& report, const datagram_traits& traits = {},
                                std::string_view only = {});

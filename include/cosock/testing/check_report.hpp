@@ -7,8 +7,8 @@
 
 namespace cosock::testing {
 
-/// Is called with the name of each check, and an empty text if it passed or a description of the
-/// failure. check_stream(), check_datagram() and check_acceptor() report to one.
+/// Called by check_stream(), check_datagram() and check_acceptor() for each check. `failure`: a description
+/// of the failure; empty if the check passed.
 using check_report = std::function<void(std::string_view name, std::string_view failure)>;
 
 }  // namespace cosock::testing

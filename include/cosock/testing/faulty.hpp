@@ -22,16 +22,17 @@ namespace detail {
 class faulty_state;
 }
 
-/// The faults of one direction of a stream. The default: nothing.
+/// The faults of one direction of a stream. The default: no faults.
 struct direction_faults {
-  /// The largest number of bytes that one transfer moves, at least 1. std::nullopt: no limit.
+  /// The largest number of bytes of one transfer, at least 1. std::nullopt: no limit.
   std::optional<std::size_t> piece = std::nullopt;
-  /// How much later each transfer is made than it could be, by the clock of the loop.
+  /// The delay of each transfer, by the clock of the loop.
   time_span delay = {};
-  /// After so many bytes, operations fail with `error`. std::nullopt: never.
+  /// The number of bytes after which operations fail with `error`. std::nullopt: never.
   std::optional<std::uint64_t> error_at = std::nullopt;
   boost::system::error_code error = {ECONNRESET, boost::system::system_category()};
-  /// After so many bytes, receives return the end, and sends fail with broken_pipe. std::nullopt: never.
+  /// The number of bytes after which receives return the end of the stream, and sends fail with
+  /// broken_pipe. std::nullopt: never.
   std::optional<std::uint64_t> end_at = std::nullopt;
 };
 
@@ -39,38 +40,39 @@ struct direction_faults {
 struct fault_plan {
   direction_faults receive = {};  ///< of receives
   direction_faults send = {};     ///< of sends
-  /// If set, the size of each transfer is chosen from 1 to `piece`, and its delay from 0 to `delay`, by
-  /// random numbers of this seed. std::nullopt: they are always the largest.
+  /// If set, the size of each transfer is random from 1 to `piece`, and its delay random from 0 to `delay`,
+  /// with this seed. std::nullopt: the size is `piece`, and the delay is `delay`.
   std::optional<std::uint64_t> seed = std::nullopt;
 };
 
-/// Returns a plan that the seed chooses: pieces of up to 1, 10, 100 or 1,000 bytes, delays of up to 10
-/// ms in one of four plans, and in one of two an error or an end in one direction, after fewer than
-/// `bytes` bytes. The same on all machines. Throws std::invalid_argument for 0 bytes.
+/// Returns a random plan for this seed, the same on all machines. In each direction: pieces of up to 1,
+/// 10, 100 or 1,000 bytes, and with a probability of 1/4 delays of up to 10 ms. With a probability of 1/2,
+/// an error or an end in one direction, after fewer than `bytes` bytes. Throws std::invalid_argument if
+/// `bytes` is 0.
 [[nodiscard]] COSOCK_API fault_plan random_faults(std::uint64_t seed, std::uint64_t bytes = 10'000);
 
-/// A stream with faults over another stream, which it owns or refers to. Bytes that are transferred are
-/// those of the stream below; operations keep all promises of byte_stream.
+/// Adds faults to another stream, which it owns or refers to. The bytes are those of the stream below;
+/// operations keep all promises of byte_stream.
 ///
-/// Belongs to the loop of the stream below, on which nothing else may be pending in the same direction
-/// (`error::busy`). May be moved while operations are pending.
+/// Belongs to the loop of the stream below. An operation fails with `error::busy` if other code has one
+/// pending on the stream below in the same direction. May be moved while operations are pending.
 class COSOCK_API faulty final : public custom_stream {
  public:
-  /// Refers to a stream that outlives this one; close() closes it. Throws std::invalid_argument for a
-  /// piece of 0; system_error with `error::closed` if the stream is closed.
+  /// Refers to `below`, which must outlive this stream; close() closes both. Throws std::invalid_argument
+  /// for a `piece` of 0; system_error with `error::closed` if `below` is closed.
   explicit faulty(byte_stream& below, const fault_plan& plan = {});
-  /// Owns the stream.
+  /// Owns `below`. Throws as above.
   explicit faulty(std::unique_ptr<byte_stream> below, const fault_plan& plan = {});
   template <std::derived_from<byte_stream> Stream>
     requires(!std::is_abstract_v<Stream>)
   explicit faulty(Stream&& below, const fault_plan& plan = {})
       : faulty(std::unique_ptr<byte_stream>(std::make_unique<Stream>(std::move(below))), plan) {}
   faulty(faulty&& other) noexcept;
-  /// Closes this stream before.
+  /// Closes this stream first.
   faulty& operator=(faulty&& other) noexcept;
   ~faulty() override;
 
-  /// Bytes that were received and sent through it.
+  /// The numbers of bytes that were received and sent through this stream.
   [[nodiscard]] std::uint64_t bytes_received() const noexcept;
   [[nodiscard]] std::uint64_t bytes_sent() const noexcept;
 

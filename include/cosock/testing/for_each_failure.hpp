@@ -14,29 +14,29 @@ namespace cosock::testing {
 
 /// The kinds of failure that for_each_failure() causes.
 enum class failure_kind {
-  none,          ///< the first run, without a failure
-  error,         ///< an operation of a stream, or a point, fails with an error
+  none,          ///< no failure: the first run
+  error,         ///< an operation of a stream, or point(), fails with an error
   end,           ///< a receive returns the end of the stream, or a send fails with broken_pipe
-  cancellation,  ///< the body is cancelled after a number of turns of the loop
+  cancellation,  ///< the body is cancelled before a turn of the loop
   allocation,  ///< an allocation throws std::bad_alloc; only with <cosock/testing/allocation_failures.hpp>
 };
 
-/// The places at which a run may fail: an argument of the body of for_each_failure().
+/// Marks the places that may fail: the argument of the body of for_each_failure().
 class COSOCK_API fault_points final : private detail::fault_hook {
  public:
   fault_points(const fault_points&) = delete;
   fault_points& operator=(const fault_points&) = delete;
 
-  /// Returns a stream over this one, each of whose operations may fail. Takes what the constructors of
-  /// faulty take: a stream to own, or one to refer to.
+  /// Returns a stream over `below`, whose operations may fail. Takes the arguments of the constructors of
+  /// faulty: a stream to own, or a reference.
   template <class Stream>
   [[nodiscard]] faulty wrap(Stream&& below) {
     faulty stream(std::forward<Stream>(below));
     attach(stream);
     return stream;
   }
-  /// A place in the test that may fail, such as a stand-in for connect(). Throws system_error with the
-  /// error of the options if this is what fails.
+  /// Marks another place that may fail, such as a replacement of connect(). Throws system_error with the
+  /// error of the options in the runs in which this place fails.
   void point();
 
  private:
@@ -51,31 +51,31 @@ class COSOCK_API fault_points final : private detail::fault_hook {
   boost::system::error_code error_;
 };
 
-/// How for_each_failure() runs the body.
+/// Options of for_each_failure().
 struct failure_options {
-  /// The error that operations fail with.
+  /// The error of operations that fail.
   boost::system::error_code error = {ECONNRESET, boost::system::system_category()};
-  /// How long a run may take, by the clock of the loop. A run that does not end is a fault of the body.
+  /// The time limit of a run, by the clock of the loop. A run that takes longer is a fault of the body.
   time_span limit = std::chrono::hours(1);
-  /// Whether the body may end with this exception after a failure. Null: with every
+  /// Returns whether the body may end with this exception after a failure. Null: it may end with every
   /// boost::system::system_error, and after a failed allocation with std::bad_alloc.
   bool (*permits)(const std::exception_ptr&) = nullptr;
 };
 
-/// How many runs for_each_failure() has made.
+/// The numbers of runs of for_each_failure().
 struct failure_counts {
-  std::size_t operations = 0;     ///< operations and points of the first run
-  std::size_t errors = 0;         ///< runs in which one of them failed
+  std::size_t operations = 0;     ///< operations and calls of point() in the first run
+  std::size_t errors = 0;         ///< runs in which an operation or point() failed
   std::size_t ends = 0;           ///< runs in which a stream ended
   std::size_t cancellations = 0;  ///< runs that were cancelled
   std::size_t allocations = 0;    ///< runs in which an allocation failed
 };
 
-/// The body did not behave after a failure. what() has the kind, the step, what happened, and how to repeat
-/// this run only.
+/// Thrown if the body has a fault. what() contains the kind, the step, the behavior of the body, and how to
+/// repeat only this run.
 class failure_found : public std::runtime_error {
  public:
-  /// With the text, the kind and the step.
+  /// For the library.
   failure_found(const std::string& what, failure_kind kind, std::size_t step)
       : std::runtime_error(what), kind_(kind), step_(step) {}
   /// The kind of the failure.
@@ -88,20 +88,20 @@ class failure_found : public std::runtime_error {
   std::size_t step_;
 };
 
-/// The code under test: called for each run, on a virtual_loop of its own. It makes new streams each time, and passes
-/// them through fault_points::wrap().
+/// The code under test, called for each run on a new virtual_loop. It must make new streams each time, and
+/// pass them through fault_points::wrap().
 using failing_body = std::function<task<>(fault_points&)>;
 
-/// Runs the body once without a failure, and then once for each step and each failure_kind: each operation
-/// of a stream fails, and ends; the body is cancelled before each turn of the loop; each allocation fails.
-/// Each run must end, with success or with an exception that the options permit. An exception of another
-/// type, such as one of a check of the test, is a fault.
+/// Runs the body once without a failure, and then once for each failure_kind and step: each operation of a
+/// stream fails with the error, each meets the end, the body is cancelled before each turn of the loop, and
+/// each allocation fails. Each run must succeed, or end with an exception that the options permit. Another
+/// exception, for example of a check in the test, is a fault.
 ///
 /// If the environment variable COSOCK_STEP is set, makes that run only: `error:3`, `end:3`,
 /// `cancellation:3` or `allocation:3`.
 ///
 /// Returns the numbers of runs. Throws failure_found at the first fault; std::invalid_argument for a
-/// COSOCK_STEP of another form; std::logic_error inside of a task of the same loop.
+/// COSOCK_STEP of another form; std::logic_error inside a task.
 COSOCK_API failure_counts for_each_failure(const failing_body& body,
                                            const failure_options& options = {});
 

@@ -15,21 +15,22 @@ namespace detail {
 class memory_link;
 }
 
-/// The fate of datagrams on their way. Each number is a probability, from 0 to 1.
+/// The probabilities of faults of a datagram, from 0 to 1.
 struct datagram_faults {
-  double loss = 0;         ///< it does not arrive
-  double duplication = 0;  ///< it arrives twice
-  double reordering = 0;   ///< it overtakes the one before it, if that still waits to be received
-  double truncation = 0;   ///< it arrives with fewer bytes
-  /// Of the random choices, which are the same on all machines.
+  double loss = 0;         ///< the datagram does not arrive
+  double duplication = 0;  ///< the datagram arrives twice
+  double reordering = 0;   ///< the datagram overtakes the one before, if that was not received
+  double truncation = 0;   ///< the datagram arrives with fewer bytes
+  /// The seed of the random choices, which are the same on all machines.
   std::uint64_t seed = 1;
 };
 
-/// How memory_datagram_pair() connects two sockets.
+/// Options of memory_datagram_pair().
 struct memory_datagram_options {
-  /// Datagrams that may wait to be received at each side, at least 1. A send waits for more room.
+  /// The number of datagrams that may wait to be received on each side, at least 1. A send waits while the
+  /// peer has as many.
   std::size_t room = 100;
-  /// The largest datagram; a larger one fails with message_size.
+  /// The size of the largest datagram in bytes; a send of a larger one fails with message_size.
   std::size_t largest = 65507;
   datagram_faults faults = {};
 };
@@ -41,12 +42,12 @@ struct memory_datagram_options {
 class COSOCK_API memory_datagram_socket final : public custom_datagram_socket<endpoint> {
  public:
   memory_datagram_socket(memory_datagram_socket&& other) noexcept;
-  /// Closes this socket before.
+  /// Closes this socket first.
   memory_datagram_socket& operator=(memory_datagram_socket&& other) noexcept;
   ~memory_datagram_socket() override;
 
-  /// The address of this socket: 192.0.2.1:1 of the first of a pair, 192.0.2.2:2 of the second
-  /// (RFC 5737). A send_to() another address than that of the peer fails with network_unreachable.
+  /// The addresses of this socket and of its peer: 192.0.2.1:1 for the first of a pair, 192.0.2.2:2 for the
+  /// second (RFC 5737). A send_to() to an address that is not the peer's fails with network_unreachable.
   [[nodiscard]] endpoint local_endpoint() const;
   [[nodiscard]] endpoint remote_endpoint() const;
 

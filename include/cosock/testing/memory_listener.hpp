@@ -13,32 +13,33 @@
 
 namespace cosock::testing {
 
-/// How a memory_listener connects.
+/// Options of a memory_listener.
 struct memory_listener_options {
-  /// Connections that may wait to be accepted, at least 1; further calls of connect() wait.
+  /// The number of connections that may wait to be accepted, at least 1; further calls of connect() wait.
   std::size_t backlog = 128;
-  /// The connections, see memory_pair().
+  /// Options of each connection, see memory_pair().
   memory_options connection = {};
 };
 
-/// An acceptor without sockets: what connect() returns is connected to what accept() returns. For
-/// serve(), and for tests of clients. Belongs to one loop.
+/// An acceptor without sockets, for serve() and for tests of clients: connect() and accept() return the two
+/// ends of a connection in memory. Belongs to one loop.
 class COSOCK_API memory_listener {
  public:
-  /// Throws std::invalid_argument for a number of 0.
+  /// Throws std::invalid_argument if a number in the options is 0.
   explicit memory_listener(const memory_listener_options& options = {});
-  /// Pending calls of accept() and connect() end as by close().
+  /// Closes the listener, as close() does.
   ~memory_listener();
   memory_listener(const memory_listener&) = delete;
   memory_listener& operator=(const memory_listener&) = delete;
 
-  /// Waits for a connection, and returns this end of it. Errors: `error::closed`; those of fail().
+  /// Waits for a connection. Returns the end of the server. Errors: `error::closed`; those of fail().
   /// Cancelled: no connection is lost. The listener must outlive the `co_await`.
   [[nodiscard]] task<memory_stream> accept();
-  /// Connects, and returns the end of the client; does not wait for accept(). Waits while the backlog is
-  /// full. Errors: connection_refused if the listener is closed. Cancelled: no effect.
+  /// Makes a connection. Returns the end of the client, without waiting for accept(), unless the backlog
+  /// is full. Errors: connection_refused if the listener is closed. Cancelled: no effect. The listener must
+  /// outlive the `co_await`.
   [[nodiscard]] task<memory_stream> connect();
-  /// Makes an accept() fail with this error, after the connections that wait already. Throws
+  /// Queues an error behind the connections in the backlog, with which one accept() fails. Throws
   /// std::length_error if the backlog is full; system_error with `error::closed`.
   void fail(boost::system::error_code error);
 

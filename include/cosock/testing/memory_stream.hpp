@@ -16,12 +16,12 @@ class memory_connection;
 class memory_end;
 }  // namespace detail
 
-/// How memory_pair() connects two streams.
+/// Options of memory_pair().
 struct memory_options {
-  /// Bytes that may be on their way in each direction, at least 1. A send waits for more room.
+  /// The size of the buffer of each direction in bytes, at least 1. A send waits while it is full.
   std::size_t room = 64 << 10;
-  /// The largest number of bytes of one receive or send_some, at least 1; larger sends go on until all
-  /// bytes are sent. std::nullopt: no limit.
+  /// The largest number of bytes of one receive() or send_some(), at least 1; send() still sends all bytes.
+  /// std::nullopt: no limit.
   std::optional<std::size_t> piece = std::nullopt;
 };
 
@@ -34,17 +34,17 @@ struct memory_options {
 class COSOCK_API memory_stream final : public byte_stream {
  public:
   memory_stream(memory_stream&& other) noexcept;
-  /// Closes this stream before.
+  /// Closes this stream first.
   memory_stream& operator=(memory_stream&& other) noexcept;
   ~memory_stream() override;
 
   /// Ends the sending direction, as byte_stream::shutdown_send().
   void shutdown_send() override;
-  /// Closes the stream, as byte_stream::close(): the peer receives what was sent before, then the end.
+  /// Closes the stream, as byte_stream::close(): the peer receives the bytes that were sent, then the end.
   void close() noexcept override;
-  /// Closes the stream with a reset: the peer receives what was sent before, then connection_reset.
+  /// Resets the connection: the peer receives the bytes that were sent, then connection_reset.
   void abort() noexcept;
-  /// The bytes that were received from the peer and wait for receive(); 0 if the stream is closed.
+  /// The number of bytes from the peer that wait for receive(); 0 if the stream is closed.
   [[nodiscard]] std::size_t available() const noexcept;
 
  private:
@@ -59,9 +59,9 @@ class COSOCK_API memory_stream final : public byte_stream {
 [[nodiscard]] COSOCK_API std::pair<memory_stream, memory_stream> memory_pair(
     const memory_options& options = {});
 
-/// Returns two connected streams between which no byte is stored: a send completes when receives of
-/// the peer have asked for all of its bytes, and wait_writable() when the peer waits in a receive. So a
-/// program that relies on buffers of the system waits without end. Throws as memory_pair() does.
+/// Returns two connected streams without buffers: a send completes when receives of the peer have taken all
+/// its bytes, and wait_writable() when the peer waits in a receive. So a program that relies on the buffers
+/// of the system waits forever. Throws as memory_pair() does.
 [[nodiscard]] COSOCK_API std::pair<memory_stream, memory_stream> lockstep_pair();
 
 }  // namespace cosock::testing
