@@ -12,19 +12,20 @@
 
 namespace cosock::testing {
 
-/// How packets travel from one host of a simulated network to another one.
+/// The properties of the link from one host of a simulated network to another.
 struct link_options {
-  /// How long each packet is on its way.
+  /// The travel time of each packet, from 0 to a year.
   time_span latency = std::chrono::nanoseconds(0);
-  /// A time from 0 to this is added, for each packet. Packets stay in order.
+  /// The maximum of a random additional travel time of each packet, from 0 to a year. Packets stay in
+  /// order.
   time_span jitter = std::chrono::nanoseconds(0);
-  /// Bytes a second, headers included; none: without limit.
+  /// The bandwidth in bytes a second, headers included, at least 1. std::nullopt: no limit.
   std::optional<std::uint64_t> bandwidth = std::nullopt;
-  /// Bytes that wait for a link with a bandwidth. A packet that does not fit is lost.
+  /// The size of the queue of a link with a bandwidth, in bytes. A packet that does not fit is lost.
   std::size_t queue = 256 * 1024;
-  /// The largest packet that need not be fragmented, in bytes with headers, 1280 to 65535. It matters for
-  /// UDP only: see udp_socket::set_mtu_discovery(). The interfaces of all hosts have the MTU of
-  /// network_options::link; a smaller one of a pair of hosts is that of a network behind a router.
+  /// The size of the largest packet that need not be fragmented, in bytes with headers, 1280 to 65535. It
+  /// affects UDP only: see udp_socket::set_mtu_discovery(). The interfaces of all hosts have the MTU of
+  /// network_options::link; a smaller MTU between two hosts is that of a network behind a router.
   std::size_t mtu = 1500;
   /// The probability that a packet is lost, from 0 to 1.
   double loss = 0;
@@ -36,30 +37,31 @@ struct link_options {
 
 /// The fate of packets in a partition.
 enum class outage : unsigned char {
-  none,         ///< they arrive
-  silent,       ///< they are lost, and nobody hears of it
-  unreachable,  ///< a router answers that the host cannot be reached (ICMP)
+  none,         ///< packets arrive
+  silent,       ///< packets are lost, without an error
+  unreachable,  ///< packets are lost, and a router sends an error (ICMP: host unreachable)
 };
 
-/// How a name of a simulated network is looked up.
+/// The behavior of look-ups of a name in a simulated network.
 struct name_options {
-  /// The addresses that this is about: a name server may answer about IPv6 later than about IPv4.
+  /// The family of the addresses to which the other options apply: a name server may answer later for IPv6
+  /// than for IPv4.
   cosock::family family = cosock::family::any;
   /// The time until the answer.
   time_span delay = std::chrono::nanoseconds(0);
-  /// Whether there is an answer at all.
+  /// False: the name server never answers.
   bool answers = true;
-  /// Whether the name server fails: `error::resolver_failed`.
+  /// True: look-ups fail with `error::resolver_failed`.
   bool fails = false;
 };
 
-/// How a simulated network behaves.
+/// Options of a simulated network.
 struct network_options {
-  /// The seed of everything that is chosen.
+  /// The seed of all random choices.
   std::uint64_t seed = 1;
-  /// Of all pairs of hosts that network::link() does not name.
+  /// The link between two hosts without a call of network::link().
   link_options link = {};
-  /// Of the tasks of each host.
+  /// The order of the tasks of each host.
   task_order order = task_order::first_come;
 };
 

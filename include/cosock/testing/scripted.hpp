@@ -20,8 +20,9 @@ class script_player;
 struct script_step;
 }  // namespace detail
 
-/// The steps of a peer: `script().expect("HELO me\r\n").send("250 ok\r\n").end()`. Each function
-/// adds a step, and returns the script. Throws std::logic_error for a step that cannot follow.
+/// The steps of a peer: `script().expect("HELO me\r\n").send("250 ok\r\n").end()`. Each function adds a
+/// step, and returns the script. Throws std::logic_error for an empty text, and for a step that cannot
+/// follow the ones before.
 class COSOCK_API script {
  public:
   script();
@@ -31,18 +32,19 @@ class COSOCK_API script {
   script& operator=(script&&) noexcept;
   ~script();
 
-  /// Waits until the code under test has sent these bytes, at least one, in any number of sends.
+  /// Waits until the code under test has sent these bytes, in any number of sends.
   script& expect(std::string bytes);
-  /// Waits until the code under test has ended its direction: shutdown_send(), finish() or close().
+  /// Waits until the code under test has called shutdown_send(), finish() or close().
   script& expect_end();
-  /// Sends these bytes, which one receive returns if its buffer is large enough, and continues at once.
+  /// Sends these bytes, which one receive returns if its buffer is large enough. Does not wait for the
+  /// receive.
   script& send(std::string bytes);
-  /// Waits, by the clock of the loop. Zero or less: not at all.
+  /// Waits for this time, by the clock of the loop. Zero or less: does not wait.
   script& wait(time_span time);
-  /// Ends the direction of the peer: behind all bytes that it has sent, receive() returns 0.
+  /// Ends the sending direction of the peer: after the bytes of the peer, receive() returns 0.
   script& end();
-  /// Fails the connection: sends from now on and receives behind all bytes of the peer end with this
-  /// error. The last step.
+  /// Fails the connection with this error: sends fail at once, and receives after the bytes of the peer.
+  /// Must be the last step.
   script& fail(boost::system::error_code error);
 
  private:
@@ -50,8 +52,8 @@ class COSOCK_API script {
   std::vector<detail::script_step> steps_;
 };
 
-/// The code under test has not done what the script says. what() has the step, what was expected and what
-/// came.
+/// Thrown if the code under test does not follow the script. what() contains the step, the expected bytes
+/// and the bytes that were sent.
 class script_error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -60,25 +62,25 @@ class script_error : public std::runtime_error {
 /// A stream whose peer plays a script. The code under test uses it as any byte_stream; the test calls
 /// require_played() at its end.
 ///
-/// The script begins when the stream is made. While it waits, sends of the code under test wait too.
-/// Bytes that differ from those of expect(), or come when the script is at its end, are a mismatch: the
-/// send fails with errc::protocol_error, and so do all later operations.
+/// The script begins when the stream is made. While it is in wait(), sends of the code under test wait too.
+/// Bytes that differ from expect(), or that are sent after the last step, are a mismatch: the send fails
+/// with errc::protocol_error, and so do all later operations, after the bytes of the peer are received.
 ///
-/// Belongs to one loop, and stays where it is.
+/// Belongs to one loop. Not movable.
 class COSOCK_API scripted final : public custom_stream {
  public:
-  /// On the running loop. Throws std::logic_error if no loop runs on this thread.
+  /// Makes a stream on the running loop. Throws std::logic_error if no loop runs on this thread.
   explicit scripted(script steps);
   scripted(const scripted&) = delete;
   scripted& operator=(const scripted&) = delete;
   /// Prints a mismatch to standard error if require_played() was not called after it.
   ~scripted() override;
 
-  /// Throws script_error if there was a mismatch, or if the script has not been played to its end.
+  /// Throws script_error if there was a mismatch, or if some steps have not been played.
   void require_played();
-  /// The text of the mismatch; empty if there was none.
+  /// The description of the mismatch; empty if there was no mismatch.
   [[nodiscard]] const std::string& mismatch() const noexcept;
-  /// Whether all steps have been played. What the peer has sent may be left to receive.
+  /// Whether all steps have been played. Bytes of the peer may still wait to be received.
   [[nodiscard]] bool is_played() const noexcept;
 
  private:

@@ -4,10 +4,10 @@
 
 namespace cosock::testing {
 
-/// In which order tasks run that are ready at the same time.
+/// The order of tasks that are ready at the same time.
 enum class task_order : unsigned char {
-  first_come,  ///< in the order in which they became ready, as on every other loop
-  shuffled,    ///< a random one each time; operations that could complete at once may yield before
+  first_come,  ///< the order in which they became ready, as on other loops
+  shuffled,    ///< random; also, operations that could complete at once may yield first
 };
 
 }  // namespace cosock::testing

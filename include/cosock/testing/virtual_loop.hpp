@@ -29,63 +29,61 @@ struct COSOCK_API virtual_reactor_owner {
 
 }  // namespace detail
 
-/// What happens when nothing but input from outside can go on: descriptors of the system, operations of
-/// Asio, answers of name servers.
+/// The behavior of a virtual loop when only input from outside can resume a task (see virtual_loop).
 enum class real_input {
-  wait,    ///< it is waited for in real time, which passes for the virtual clock too
+  wait,    ///< waits for the input in real time, which also passes on the virtual clock
   forbid,  ///< run() throws std::logic_error
 };
 
-/// How a virtual loop behaves.
+/// Options of a virtual loop.
 struct virtual_loop_options {
-  /// Of all random choices. Not set: that of seed_from_environment(), else random.
+  /// The seed of all random choices. Not set: that of seed_from_environment(), or else a random one.
   std::optional<std::uint64_t> seed = std::nullopt;
   task_order order = task_order::first_come;
   real_input input = real_input::wait;
-  /// No other thread sends to the mailboxes of the loop, and no signal is expected: a task that waits for
-  /// them does not keep the time from passing, and may be stuck.
+  /// True: other threads do not send to the mailboxes of the loop, and signals do not arrive. Waits for
+  /// them are then no waits for input from outside: virtual time passes, and the tasks may be stuck.
   bool closed = false;
 };
 
-/// Thrown by run() of a virtual loop when no task can go on: each waits for another one, or for
-/// something that nobody will do. what() lists the tasks, and what each waits for.
+/// Thrown by run() of a virtual loop if no task can ever be resumed: a deadlock. what() lists the tasks,
+/// and the operation for which each waits.
 class COSOCK_API stuck : public std::runtime_error {
  public:
-  /// With these lines, each with a line break before it.
+  /// For the library. `waits`: lines, each with a line break before it.
   explicit stuck(const std::string& waits);
   ~stuck() override;
 };
 
-/// A loop for tests, whose time does not wait. Its clock, cosock::now(), stands still while a task runs,
-/// and jumps to the next sleep, limit or deadline when nothing else can happen: nothing is ready, and
-/// nothing is owed from outside. So hours of backoff pass in a millisecond, and the code under test is
-/// the one that runs in production.
+/// A loop for tests, with a virtual clock. cosock::now() does not change while a task runs. When no task is
+/// ready, and no task waits for input from outside, it jumps to the next sleep, limit or deadline. So
+/// hours of backoff pass in a millisecond, with the same code as in production.
 ///
-/// Owed are look-ups of names, operations of Asio, descriptors of the system on which a task waits, and
-/// values for a mailbox, or signals, on which one waits. While one is owed, time passes as it really
-/// does, so a limit never expires because real bytes took a millisecond. Events, channels and the like
-/// are not owed, because only tasks of the loop can complete them. A task that yields until something
-/// changes is always ready, so no time passes meanwhile.
+/// Input from outside: look-ups of names, calls on threads, operations of Asio, descriptors of the system,
+/// values for a mailbox, and signals. While a task waits for one of these, virtual time passes as fast as
+/// real time, so that a limit does not expire before real bytes can arrive. Events, channels and the like
+/// do not count, because only tasks of the loop can complete them. While a task yields in a loop, it is
+/// always ready, so no time passes.
 ///
-/// The seed of a shuffled order is in what() of `stuck`; print seed() when a test fails otherwise, and
-/// set COSOCK_SEED to repeat the run.
+/// what() of `stuck` contains the seed of a shuffled order. If a test fails for another reason, print
+/// seed(). Set COSOCK_SEED to repeat the run.
 class COSOCK_API virtual_loop : private detail::virtual_reactor_owner, public loop {
  public:
   /// The clock begins at the same time in each loop. Throws std::logic_error inside a task;
-  /// std::invalid_argument if COSOCK_SEED is no number; system_error.
+  /// std::invalid_argument if COSOCK_SEED is malformed; system_error.
   explicit virtual_loop(const virtual_loop_options& options = {});
   ~virtual_loop();
 
-  // run(), start(), poll() and the others are those of a loop. run() and run_some() throw `stuck`.
+  // run(), start(), poll() and the other functions are those of a loop. run() and run_some() throw `stuck`.
 
-  /// The virtual time that has passed since the loop was made. Also outside of run().
+  /// The virtual time that has passed since the loop was made. May be called outside of run().
   [[nodiscard]] clock::duration elapsed() const noexcept;
-  /// The present time of the loop. Also outside of run(), where cosock::now() is real.
+  /// The virtual time of the loop. May be called outside of run(), where cosock::now() is real time.
   [[nodiscard]] clock::time_point now() const noexcept;
-  /// Runs the tasks that were started for this span of virtual time. Throws what run() throws.
+  /// Runs the started tasks for this span of virtual time. Throws the exceptions of run().
   void advance(time_span span);
-  /// Runs until nothing is ready. The time stands still, and input from outside is not waited for.
-  /// Throws std::logic_error if tasks yield to each other without end.
+  /// Runs until no task is ready, without passing time or waiting for input from outside. Throws
+  /// std::logic_error if tasks yield to each other without end.
   void settle();
   /// The seed of the random choices.
   [[nodiscard]] std::uint64_t seed() const noexcept;
