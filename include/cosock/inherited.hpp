@@ -12,7 +12,7 @@ namespace cosock {
 
 namespace detail {
 
-/// What a socket has to be for the type that takes it. The values are an index of a table of texts.
+/// The kind of socket that a type accepts. The values are an index of a table of texts.
 enum class inherited_kind : unsigned char {
   tcp_listener,
   local_stream_listener,
