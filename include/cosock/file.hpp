@@ -68,7 +68,7 @@ class COSOCK_API file_stream final : public custom_stream {
   // Each of the following functions first waits until the sent bytes are written. Errors: `error::busy`
   // while a send is pending; `error::closed`; the error of a write that failed; those of the system
   // call. Cancelled before a thread has taken the call: no effect; later: waits for the call, and ends
-  // with its result. The stream must outlive the `co_await`, and must not be moved meanwhile.
+  // with its result. The stream must outlive the `co_await`.
 
   /// Returns the size of the file in bytes (fstat(2)).
   [[nodiscard]] task<std::uint64_t> size();

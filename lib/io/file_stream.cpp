@@ -337,9 +337,11 @@ void file_stream::seek(std::uint64_t position) {
   state_->seek(position);
 }
 
+// The state stays where it is when the stream is moved meanwhile.
 task<std::uint64_t> file_stream::size() {
+  const detail::file_state* const state = state_.get();
   co_await detail::stream_flush_operation(object_);
-  const auto ask = [fd = state_->fd()] {
+  const auto ask = [fd = state->fd()] {
     struct stat status;
     if (::fstat(fd, &status) != 0) detail::raise(detail::system_failure(errno));
     return static_cast<std::uint64_t>(status.st_size);
@@ -348,18 +350,20 @@ task<std::uint64_t> file_stream::size() {
 }
 
 task<> file_stream::resize(std::uint64_t size) {
+  detail::file_state* const state = state_.get();
   co_await detail::stream_flush_operation(object_);
-  const auto cut = [fd = state_->fd(), size] {
+  const auto cut = [fd = state->fd(), size] {
     const off_t to = size > LLONG_MAX ? -1 : static_cast<off_t>(size);
     if (::ftruncate(fd, to) != 0) detail::raise(detail::system_failure(errno));
   };
   co_await on_threads(cut);
-  state_->seek(state_->position());
+  state->seek(state->position());
 }
 
 task<> file_stream::sync() {
+  const detail::file_state* const state = state_.get();
   co_await detail::stream_flush_operation(object_);
-  const auto wait = [fd = state_->fd()] {
+  const auto wait = [fd = state->fd()] {
     if (::fdatasync(fd) != 0) detail::raise(detail::system_failure(errno));
   };
   co_await on_threads(wait);

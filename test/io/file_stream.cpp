@@ -121,6 +121,32 @@ COROUTINE_TEST_CASE(a_file_is_emptied_when_it_is_opened_to_be_written) {
   BOOST_TEST(co_await file.size() == 0u);
 }
 
+COROUTINE_TEST_CASE(a_file_is_moved_while_it_waits) {
+  const temporary_folder folder;
+  const std::string content = numbered_lines(100'000);
+  // Between the two calls on threads that each of them makes.
+  const auto moved_during = [&](auto operation) -> task<std::string> {
+    file_stream file = co_await open_file(folder / "f", file_mode::write);
+    co_await file.send(content);
+    file_stream other = co_await open_file(folder / "other", file_mode::write);
+    co_await cosock::with_nursery([&](cosock::nursery& n) -> task<> {
+      n.start([&]() -> task<> { co_await operation(file); });
+      co_await cosock::yield();
+      other = std::move(file);
+    });
+    co_await other.finish();
+    co_return co_await read_file(folder / "f");
+  };
+  const auto size = [&](file_stream& file) -> task<> {
+    BOOST_TEST(co_await file.size() == content.size());
+  };
+  const auto sync = [](file_stream& file) -> task<> { co_await file.sync(); };
+  const auto resize = [](file_stream& file) -> task<> { co_await file.resize(7); };
+  BOOST_TEST((co_await moved_during(size) == content));
+  BOOST_TEST((co_await moved_during(sync) == content));
+  BOOST_TEST(co_await moved_during(resize) == content.substr(0, 7));
+}
+
 COROUTINE_TEST_CASE(a_receive_finds_what_was_sent_before_it) {
   const temporary_folder folder;
   co_await write_file(folder / "f", std::string_view("0123456789"));
