@@ -56,8 +56,7 @@ class COSOCK_API tls_client_context {
   void add_pin(std::string_view sha256);
 
   /// Sets the certificate of this client, for servers that request one. Throws as above; tls_error with
-  /// tls_errc::key_mismatch. If the certificate is too weak, handshakes fail with
-  /// tls_errc::weak_certificate.
+  /// tls_errc::key_mismatch, or tls_errc::weak_certificate if the certificate is too weak.
   void set_certificate(const tls_identity& identity);
   /// Sets the application protocols to offer (ALPN), the preferred one first, such as `{"h2", "http/1.1"}`.
   /// tls_stream::protocol() returns the choice of the server. Throws std::invalid_argument for a name that

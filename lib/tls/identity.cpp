@@ -7,6 +7,8 @@
 
 #include "tls/identity.hpp"
 
+#include "tls/verify.hpp"
+
 namespace cosock {
 
 tls_identity::tls_identity(const tls_identity&) = default;
@@ -50,6 +52,10 @@ void tls_identity::set_ocsp_response_file(std::string path) {
   ocsp_response_file_ = std::move(path);
 }
 
+void detail::loaded_identity::use_in(SSL_CTX* context) const {
+  use_identity(context, parts, name_text(X509_get_subject_name(parts.certificate.get())));
+}
+
 std::shared_ptr<const detail::loaded_identity> detail::identity_access::load(
     const tls_identity& from) {
   auto loaded = std::make_shared<loaded_identity>();
@@ -69,6 +75,8 @@ std::shared_ptr<const detail::loaded_identity> detail::identity_access::load(
     throw;
   }
   OPENSSL_cleanse(secret.data(), secret.size());
+  // A certificate that OpenSSL refuses is an error of this program, not of its handshakes.
+  loaded->use_in(new_context(TLS_method(), false).get());
   if (!from.ocsp_response_file_.empty())
     loaded->ocsp_response = read_file(from.ocsp_response_file_);
   return loaded;

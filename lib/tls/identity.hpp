@@ -11,6 +11,9 @@
 namespace cosock::detail {
 
 struct loaded_identity {
+  /// Throws tls_error with tls_errc::weak_certificate.
+  void use_in(SSL_CTX*) const;
+
   key_and_chain parts;
   std::string ocsp_response;  // DER; empty: there is none
 };

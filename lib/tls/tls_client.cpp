@@ -120,7 +120,7 @@ class tls_client_settings {
     if (!protocols.empty())
       SSL_CTX_set_alpn_protos(context, reinterpret_cast<const unsigned char*>(protocols.data()),
                               static_cast<unsigned int>(protocols.size()));
-    if (identity) use_identity(context, identity->parts, "certificate of the client");
+    if (identity) identity->use_in(context);
     SSL_CTX_set_tlsext_status_type(context, TLSEXT_STATUSTYPE_ocsp);
     SSL_CTX_set_tlsext_status_cb(context, on_ocsp_response);
     // A resumed session has no response: its certificate was verified when the session began.

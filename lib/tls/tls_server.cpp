@@ -248,8 +248,7 @@ class tls_server_settings {
       SSL_CTX_set1_groups_list(context, "X25519:P-256:X448:P-384:P-521");
     ERR_clear_error();
     set_client_verification(context, from);
-    use(context, *made->identity);
-    for (const auto& [name, one] : made->names) use_for_test(*one);
+    made->identity->use_in(context);
     SSL_CTX_set_tlsext_servername_callback(context, on_name);
     SSL_CTX_set_alpn_select_cb(context, on_protocols, nullptr);
     SSL_CTX_set_tlsext_status_cb(context, on_status_request);
@@ -259,14 +258,6 @@ class tls_server_settings {
     SSL_CTX_set_num_tickets(context, 0);  // they are sent with the first data
     if (from.log) SSL_CTX_set_keylog_callback(context, on_secret);
     return made;
-  }
-
-  static void use(SSL_CTX* context, const loaded_identity& one) {
-    use_identity(context, one.parts, name_text(X509_get_subject_name(one.parts.certificate.get())));
-  }
-  /// So that a certificate that OpenSSL refuses is an error of the program, not of its clients.
-  static void use_for_test(const loaded_identity& one) {
-    use(new_context(TLS_server_method(), false).get(), one);
   }
 
   std::mutex changing_;
