@@ -26,7 +26,7 @@ struct watch_options {
   time_span slow_turn =
       std::chrono::milliseconds(50);  ///< a task that runs this long is slow; zero or less: 1 ns
   /// Whether a thread reports a task that blocks its loop, once, after about twice `slow_turn` (at least
-  /// 20 ms), without its name. Calls `on_slow_turn` on that thread.
+  /// 20 ms, and from 20 s on after `slow_turn`), without its name. Calls `on_slow_turn` on that thread.
   bool reports_blocked = true;
   /// Called after each slow turn, on the thread of the loop. Must not throw. Empty: a line is printed to
   /// standard error.

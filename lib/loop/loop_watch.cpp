@@ -6,6 +6,7 @@
 #include "core/counter.hpp"
 #include "core/print.hpp"
 #include "core/text.hpp"
+#include "loop/blocked_turns.hpp"
 #include "loop/dump.hpp"
 #include "loop/engine.hpp"
 #include "loop/signals_blocked.hpp"
@@ -169,15 +170,14 @@ void loop_watch::resume(std::coroutine_handle<> resumed, bool has_waited) {
 }
 
 void loop_watch::watch_for_blocked() noexcept {
-  const auto period = std::clamp<std::chrono::nanoseconds>(
-      options_.slow_turn, std::chrono::milliseconds(10), std::chrono::seconds(10));
+  const std::chrono::nanoseconds period = blocked_period(options_.slow_turn);
+  const std::int64_t limit = blocked_after(options_.slow_turn).count();
   std::uint64_t reported = 0;
   std::unique_lock lock(mutex_);
   while (!stop_.wait_for(lock, period, [this] { return stopping_; })) {
     if (since_ == 0 || present_ == reported) continue;
     const std::int64_t duration = clock_.age(since_);
-    // Twice, so that a turn that ends is reported once only, as a rule.
-    if (duration < 2 * period.count()) continue;
+    if (duration < limit) continue;
     reported = present_;
     const places where = where_;
     lock.unlock();

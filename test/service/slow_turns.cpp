@@ -3,6 +3,7 @@
 #include <cosock/watch.hpp>
 
 #define BOOST_TEST_MODULE slow_turns
+#include "loop/blocked_turns.hpp"
 #include "support.hpp"
 
 #include <cosock/dump.hpp>
@@ -139,6 +140,17 @@ BOOST_AUTO_TEST_CASE(a_task_that_does_not_end_is_reported_by_a_thread) {
     while (!reported) continue;
   }(reported, line));
   BOOST_TEST(where == at(line));
+}
+
+BOOST_AUTO_TEST_CASE(a_task_that_does_not_end_is_reported_after_two_looks_and_the_limit) {
+  using cosock::detail::blocked_after;
+  BOOST_CHECK(blocked_after(1ns) == 20ms);
+  BOOST_CHECK(blocked_after(10ms) == 20ms);
+  BOOST_CHECK(blocked_after(50ms) == 100ms);
+  BOOST_CHECK(blocked_after(10s) == 20s);
+  BOOST_CHECK(blocked_after(20s) == 20s);
+  BOOST_CHECK(blocked_after(1min) == 1min);
+  BOOST_CHECK(blocked_after(std::chrono::nanoseconds::max()) == std::chrono::nanoseconds::max());
 }
 
 BOOST_AUTO_TEST_CASE(a_loop_may_be_watched_again_and_destroyed) {
