@@ -15,6 +15,7 @@ PATHS = [
     "docs/*.md",
     "samples/*.[ch]pp",
     "include/cosock/*.hpp",
+    "include/cosock/testing/*.hpp",
 ]
 
 # A phrase, and what to use instead. White space in a phrase is any, so it may be wrapped.

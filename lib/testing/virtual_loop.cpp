@@ -1,7 +1,7 @@
 // Copyright the cosock authors
 // SPDX-License-Identifier: BSL-1.0
 
-// virtual_loop and its reactor: when time passes, what is owed from outside, and the order of tasks. The
+// virtual_loop and its reactor: when time passes, which input from outside is expected, and the order of tasks. The
 // reactor is called by the scheduler, at the beginning of each turn.
 
 #include <cosock/testing/virtual_loop.hpp>
@@ -60,7 +60,7 @@ void virtual_reactor::remove(io_watch& w) noexcept {
   watches_.pop_back();
 }
 
-bool virtual_reactor::is_owed_input() const noexcept {
+bool virtual_reactor::expects_input() const noexcept {
   return loop_->pending_look_ups != 0 || loop_->pending_calls != 0 ||
          (!options_.closed && loop_->outside_waits != 0) || below_->has_other_work() ||
          std::any_of(watches_.begin(), watches_.end(),
@@ -77,7 +77,7 @@ unsigned virtual_reactor::wait(std::int64_t deadline, bool may_wait) {
     found |= pass_time(deadline);
   } else if (may_wait && !(shuffled_ && !shuffled_->is_empty()) && !loop_->has_ready() &&
              !(found & more_input)) {
-    found |= is_owed_input() ? wait_in_real_time(deadline) : pass_time(deadline);
+    found |= expects_input() ? wait_in_real_time(deadline) : pass_time(deadline);
   }
   loop_->stamp = static_cast<std::uint64_t>(time_->now);
   if (shuffled_) {
@@ -125,9 +125,8 @@ unsigned virtual_reactor::pass_time(std::int64_t deadline) {
 
 stuck::stuck(const std::string& waits)
     : std::runtime_error(
-          "cosock: no task can go on: none is ready, no timer runs, and nothing is owed from "
-          "outside; the tasks "
-          "wait for:" +
+          "cosock: no task can go on: none is ready, no timer runs, and no input from "
+          "outside is expected; the tasks wait for:" +
           waits) {}
 stuck::~stuck() = default;
 

@@ -50,7 +50,7 @@ class virtual_reactor final : public cosock::detail::reactor_layer {
   /// The time at which the next timer of the loop needs a turn; INT64_MAX: none.
   std::int64_t deadline() const noexcept { return loop_->deadline(); }
   /// Whether something from outside may still make a task ready.
-  bool is_owed_input() const noexcept;
+  bool expects_input() const noexcept;
   /// What all tasks of the loop wait for, a line each.
   std::string waits() const;
 

@@ -172,7 +172,7 @@ BOOST_AUTO_TEST_CASE(exceptions_of_a_task_pass) {
                     std::out_of_range);
 }
 
-// What is owed from outside
+// Input from outside
 
 BOOST_AUTO_TEST_CASE(a_limit_does_not_expire_while_real_bytes_are_on_their_way) {
   const test::alarm_clock guard;
@@ -227,7 +227,7 @@ BOOST_AUTO_TEST_CASE(a_descriptor_on_which_no_task_waits_owes_nothing) {
   BOOST_TEST((loop.elapsed() >= 24h));
 }
 
-BOOST_AUTO_TEST_CASE(a_look_up_is_owed) {
+BOOST_AUTO_TEST_CASE(a_look_up_is_waited_for) {
   const test::alarm_clock guard;
   virtual_loop loop;
   loop.run([]() -> task<> {
@@ -238,7 +238,7 @@ BOOST_AUTO_TEST_CASE(a_look_up_is_owed) {
   BOOST_TEST((loop.elapsed() < 10s));
 }
 
-BOOST_AUTO_TEST_CASE(a_call_on_a_thread_and_a_file_are_owed) {
+BOOST_AUTO_TEST_CASE(a_call_on_a_thread_and_a_file_are_waited_for) {
   const test::alarm_clock guard;
   virtual_loop loop;
   loop.run([]() -> task<> {
@@ -254,7 +254,7 @@ BOOST_AUTO_TEST_CASE(a_call_on_a_thread_and_a_file_are_owed) {
   BOOST_TEST((loop.elapsed() < 10s));
 }
 
-BOOST_AUTO_TEST_CASE(a_value_for_a_mailbox_is_owed_unless_the_test_is_closed) {
+BOOST_AUTO_TEST_CASE(a_value_for_a_mailbox_is_waited_for_unless_the_test_is_closed) {
   const test::alarm_clock guard;
   const auto receive = []() -> task<> {
     cosock::mailbox<int> box(1);
@@ -273,7 +273,7 @@ BOOST_AUTO_TEST_CASE(a_value_for_a_mailbox_is_owed_unless_the_test_is_closed) {
   BOOST_CHECK_EXCEPTION(closed.run(receive()), boost::system::system_error, is(error::timed_out));
 }
 
-BOOST_AUTO_TEST_CASE(a_signal_is_owed_unless_the_test_is_closed) {
+BOOST_AUTO_TEST_CASE(a_signal_is_waited_for_unless_the_test_is_closed) {
   const test::alarm_clock guard;
   const auto wait = []() -> task<> {
     cosock::signal_set signals{SIGUSR1};
@@ -287,7 +287,7 @@ BOOST_AUTO_TEST_CASE(a_signal_is_owed_unless_the_test_is_closed) {
   BOOST_CHECK_EXCEPTION(closed.run(wait()), boost::system::system_error, is(error::timed_out));
 }
 
-BOOST_AUTO_TEST_CASE(an_operation_of_asio_is_owed) {
+BOOST_AUTO_TEST_CASE(an_operation_of_asio_is_waited_for) {
   const test::alarm_clock guard;
   virtual_loop loop;
   const auto begun = steady_clock::now();
@@ -297,7 +297,7 @@ BOOST_AUTO_TEST_CASE(an_operation_of_asio_is_owed) {
   }());
   BOOST_TEST((steady_clock::now() - begun >= 10ms));
   BOOST_TEST((loop.elapsed() < 1h));
-  loop.advance(1h);  // nothing is owed any more
+  loop.advance(1h);  // nothing is expected any more
 }
 
 BOOST_AUTO_TEST_CASE(real_input_can_be_forbidden) {
