@@ -36,7 +36,8 @@ enum class tls_errc {
   too_many_messages,     ///< the peer floods the connection with messages that carry no data
   handshake_refused,     ///< the peer refused the handshake, without a specific reason
   protocol,              ///< the peer violated the protocol, or has sent another alert
-  invalid_file,  ///< not a certificate, key or revocation list in a known format (invalid_argument)
+  invalid_file,  ///< not a certificate, key, revocation list or OCSP response in a known format
+                 ///< (invalid_argument)
   key_mismatch,  ///< the private key does not belong to the certificate (invalid_argument)
   internal,      ///< OpenSSL has failed (state_not_recoverable)
 };

@@ -30,7 +30,8 @@ class COSOCK_API tls_identity {
   [[nodiscard]] static tls_identity from_pkcs12(std::string data, std::string password);
 
   /// Sets a file with the OCSP response for the certificate (DER), which a server sends to clients that
-  /// request it.
+  /// request it. A server context refuses the identity, with tls_errc::invalid_file, if the file is not a
+  /// response for the certificate.
   void set_ocsp_response_file(std::string path);
 
   tls_identity(const tls_identity&);

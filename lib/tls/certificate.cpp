@@ -7,6 +7,7 @@
 
 #include "tls/certificate.hpp"
 
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
 
@@ -152,6 +153,27 @@ void use_identity(SSL_CTX* context, const key_and_chain& shown, const std::strin
     is_weak |= has_weak_signature(sk_X509_value(shown.chain.get(), i));
   if (is_weak)
     raise_unreadable(tls_errc::weak_certificate, origin, "the signature of a certificate is weak");
+}
+
+void check_ocsp_response(std::string_view der, X509* certificate, const std::string& origin) {
+  clear_openssl_errors();
+  const auto* at = reinterpret_cast<const unsigned char*>(der.data());
+  const std::unique_ptr<OCSP_RESPONSE, openssl_free<&OCSP_RESPONSE_free>> response(
+      d2i_OCSP_RESPONSE(nullptr, &at, static_cast<long>(der.size())));
+  const std::unique_ptr<OCSP_BASICRESP, openssl_free<&OCSP_BASICRESP_free>> basic(
+      response ? OCSP_response_get1_basic(response.get()) : nullptr);
+  clear_openssl_errors();
+  if (!basic)
+    raise_unreadable(tls_errc::invalid_file, origin,
+                     "it is not an OCSP response (DER), or reports an error");
+  // The issuer, whose key is a part of the whole identifier, may be missing in the chain.
+  for (int i = 0; i < OCSP_resp_count(basic.get()); ++i) {
+    ASN1_INTEGER* serial = nullptr;
+    const OCSP_CERTID* const id = OCSP_SINGLERESP_get0_id(OCSP_resp_get0(basic.get(), i));
+    OCSP_id_get0_info(nullptr, nullptr, nullptr, &serial, const_cast<OCSP_CERTID*>(id));
+    if (ASN1_INTEGER_cmp(serial, X509_get0_serialNumber(certificate)) == 0) return;
+  }
+  raise_unreadable(tls_errc::invalid_file, origin, "the OCSP response is for another certificate");
 }
 
 key_and_chain read_identity(std::string_view chain, std::string_view key,

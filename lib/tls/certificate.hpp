@@ -40,6 +40,10 @@ key_and_chain read_pkcs12(std::string_view data, const std::string& password,
 /// Makes the context show the certificate. Throws tls_errc::weak_certificate.
 void use_identity(SSL_CTX* context, const key_and_chain& shown, const std::string& origin);
 
+/// Throws tls_errc::invalid_file unless `der` is an OCSP response for the certificate. A client would refuse
+/// the certificate with it, and OpenSSL from 3.6 on fails the handshake, or does not send it.
+void check_ocsp_response(std::string_view der, X509* certificate, const std::string& origin);
+
 tls_certificate describe_certificate(X509* certificate);
 /// "CN=example.org,O=Example".
 std::string name_text(const X509_NAME* name);

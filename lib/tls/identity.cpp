@@ -77,8 +77,11 @@ std::shared_ptr<const detail::loaded_identity> detail::identity_access::load(
   OPENSSL_cleanse(secret.data(), secret.size());
   // A certificate that OpenSSL refuses is an error of this program, not of its handshakes.
   loaded->use_in(new_context(TLS_method(), false).get());
-  if (!from.ocsp_response_file_.empty())
+  if (!from.ocsp_response_file_.empty()) {
     loaded->ocsp_response = read_file(from.ocsp_response_file_);
+    check_ocsp_response(loaded->ocsp_response, loaded->parts.certificate.get(),
+                        from.ocsp_response_file_);
+  }
   return loaded;
 }
 

@@ -6,12 +6,11 @@
 #include <cosock/tls.hpp>
 
 #define BOOST_TEST_MODULE tls_ocsp
+#include "raw_tls.hpp"
+#include "temporary_file.hpp"
 #include "tls_fixture.hpp"
 
 #include <openssl/ocsp.h>
-#include <unistd.h>
-
-#include <fstream>
 
 namespace {
 
@@ -46,16 +45,54 @@ std::string make_response(const issued_certificate& leaf, const issued_certifica
   return bytes;
 }
 
+std::string for_another() {
+  const issued_certificate leaf = test::make_certificate({}, &test::root());
+  return make_response(leaf, test::root(), test::root(), V_OCSP_CERTSTATUS_GOOD);
+}
+
 /// The handshake of a client with a server that staples this.
 cosock::task<test::refusal> with_response(const issued_certificate& leaf, std::string response) {
-  const std::string path = "tls_ocsp_" + std::to_string(::getpid());
-  std::ofstream(path) << response;
+  const test::temporary_file file(response);
   cosock::tls_identity identity = test::identity_of(leaf);
-  identity.set_ocsp_response_file(path);
+  identity.set_ocsp_response_file(file.path());
   const cosock::tls_server_context server(identity);
-  ::unlink(path.c_str());
   const test::trusting_client trusting;
   co_return co_await test::refused(trusting.context, server);
+}
+
+int staple(SSL* ssl, void* response) {
+  const auto& bytes = *static_cast<const std::string*>(response);
+  SSL_set_tlsext_status_ocsp_resp(ssl, OPENSSL_memdup(bytes.data(), bytes.size()),
+                                  static_cast<long>(bytes.size()));
+  return SSL_TLSEXT_ERR_OK;
+}
+
+/// The error of a client whose server staples this without a look at it.
+cosock::task<test::thrown> with_raw_response(std::string response) {
+  auto ends = co_await test::make_memory_pair(50'000);
+  const test::raw_context context = test::make_raw_context(&test::localhost());
+  SSL_CTX_set_tlsext_status_cb(context.get(), staple);
+  SSL_CTX_set_tlsext_status_arg(context.get(), &response);
+  test::thrown told;
+  const auto client = [&]() -> cosock::task<> {
+    const test::trusting_client trusting;
+    try {
+      co_await cosock::tls_over(trusting.context, std::move(ends.first), "localhost");
+    } catch (...) {
+      told.error = std::current_exception();
+    }
+  };
+  const auto server = [&]() -> cosock::task<> {
+    test::raw_tls raw(*ends.second, context, test::raw_tls::server);
+    try {
+      co_await raw.handshake();
+    } catch (const std::runtime_error&) {
+      // It is refused.
+    }
+    ends.second->close();
+  };
+  co_await cosock::when_all(client(), server());
+  co_return told;
 }
 
 COROUTINE_TEST_CASE(a_good_response_is_accepted) {
@@ -77,12 +114,9 @@ COROUTINE_TEST_CASE(a_revoked_certificate_is_refused) {
 
 COROUTINE_TEST_CASE(a_response_that_proves_nothing_is_refused) {
   const issued_certificate other = test::make_authority("other");
-  const issued_certificate leaf = test::make_certificate({}, &test::root());
   const auto good = V_OCSP_CERTSTATUS_GOOD;
   const std::pair<std::string, const char*> responses[] = {
-      {"nonsense", "malformed"},
       {make_response(test::localhost(), test::root(), other, good), "signature"},
-      {make_response(leaf, test::root(), test::root(), good), "another certificate"},
       {make_response(test::localhost(), test::root(), test::root(), good, -7200, -3600),
        "out of date"},
       {make_response(test::localhost(), test::root(), test::root(), good, 3600, 7200),
@@ -93,6 +127,34 @@ COROUTINE_TEST_CASE(a_response_that_proves_nothing_is_refused) {
     const test::refusal told = co_await with_response(test::localhost(), response);
     BOOST_TEST(told.client.is(tls_errc::revocation_unknown), told.client.text());
     BOOST_TEST(contains(told.client.text(), why), told.client.text());
+  }
+}
+
+COROUTINE_TEST_CASE(a_client_refuses_any_response_that_is_not_for_the_certificate) {
+  // From 3.6 on, OpenSSL does not send these.
+  if (OpenSSL_version_num() >= 0x30600000) co_return;
+  const std::pair<std::string, const char*> responses[] = {{"nonsense", "malformed"},
+                                                           {for_another(), "another certificate"}};
+  for (const auto& [response, why] : responses) {
+    const test::thrown told = co_await with_raw_response(response);
+    BOOST_TEST(told.is(tls_errc::revocation_unknown), told.text());
+    BOOST_TEST(contains(told.text(), why), told.text());
+  }
+}
+
+COROUTINE_TEST_CASE(a_file_without_a_response_for_the_certificate_is_refused) {
+  const std::pair<std::string, const char*> files[] = {
+      {"nonsense", "not an OCSP response"},
+      {"", "not an OCSP response"},
+      {std::string("\x30\x03\x0a\x01\x03", 5), "reports an error"},  // try later
+      {for_another(), "the OCSP response is for another certificate"}};
+  for (const auto& [file, why] : files) {
+    const auto says_why = [&](const cosock::tls_error& e) {
+      return e.code() == make_error_code(tls_errc::invalid_file) && contains(e.what(), why) &&
+             contains(e.what(), "test_file_");
+    };
+    BOOST_CHECK_EXCEPTION(co_await with_response(test::localhost(), file), cosock::tls_error,
+                          says_why);
   }
 }
 
