@@ -31,7 +31,7 @@ int main(int argc, char** argv) {
   if (argc != 2 && argc != 3) return cosock::usage_error("usage: https_get HOST [PORT]");
   std::uint16_t port = 443;
   try {
-    if (argc == 3) port = cosock::parse_port(argv[2]);
+    if (argc == 3) port = cosock::endpoint::parse_port(argv[2]);
   } catch (const std::exception& e) {
     return cosock::usage_error(e.what());
   }

@@ -64,7 +64,8 @@ int main(int argc, char** argv) {
   const std::string usage = "usage: multicast_chat GROUP PORT [INTERFACE]";
   if (argc != 3 && argc != 4) return cosock::usage_error(usage);
   try {
-    const cosock::endpoint group(cosock::address::parse(argv[1]), cosock::parse_port(argv[2]));
+    const cosock::endpoint group(cosock::address::parse(argv[1]),
+                                 cosock::endpoint::parse_port(argv[2]));
     if (!group.address().is_multicast())
       return cosock::usage_error(std::string(argv[1]) + " is not the address of a multicast group");
     cosock::network_interface interface;

@@ -44,7 +44,7 @@ void set_seconds(const option& o, const char* text) {
 }
 
 void set_port(const option& o, const char* text) {
-  *static_cast<std::uint16_t*>(o.target) = cosock::parse_port(text);
+  *static_cast<std::uint16_t*>(o.target) = cosock::endpoint::parse_port(text);
 }
 
 void set_host(const option& o, const char* text) {
@@ -111,7 +111,7 @@ cosock::endpoint endpoint_option(int argc, char** argv,
 
 std::string port_argument(const char* text) {
   try {
-    if (!::getservbyname(text, nullptr)) static_cast<void>(cosock::parse_port(text));
+    if (!::getservbyname(text, nullptr)) static_cast<void>(cosock::endpoint::parse_port(text));
   } catch (const std::exception& e) {
     std::exit(cosock::usage_error(e.what() + std::string(", nor a known service")));
   }

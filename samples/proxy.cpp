@@ -44,7 +44,7 @@ location parse(const std::string& text) {
   if (result.host.starts_with('[') && result.host.ends_with(']'))
     result.host = result.host.substr(1, result.host.size() - 2);  // an IPv6 address
   result.port = text.substr(colon + 1);
-  (void)cosock::parse_port(result.port);
+  (void)cosock::endpoint::parse_port(result.port);
   return result;
 }
 

@@ -39,7 +39,7 @@ int main(int argc, char** argv) {
         "usage: tls_proxy CERTIFICATE KEY TARGET-HOST TARGET-PORT [--host ADDR] [--port PORT]");
   std::uint16_t port = 0;
   try {
-    port = cosock::parse_port(argv[4]);
+    port = cosock::endpoint::parse_port(argv[4]);
   } catch (const std::exception& e) {
     return cosock::usage_error(e.what());
   }

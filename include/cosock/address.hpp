@@ -99,6 +99,9 @@ class COSOCK_API endpoint {
   /// text in what() for anything else: `error::service_not_found` if only the port is wrong,
   /// `error::invalid_address` otherwise.
   [[nodiscard]] static endpoint parse(std::string_view text);
+  /// Parses a decimal port from 0 to 65535. Throws system_error with `error::service_not_found`, and
+  /// the text in what(), for anything else, such as service names, signs and spaces.
+  [[nodiscard]] static std::uint16_t parse_port(std::string_view text);
 
   /// The address and the port.
   [[nodiscard]] constexpr const cosock::address& address() const noexcept { return address_; }
@@ -115,9 +118,5 @@ class COSOCK_API endpoint {
   cosock::address address_;
   std::uint16_t port_ = 0;
 };
-
-/// Parses a decimal port from 0 to 65535. Throws system_error with `error::service_not_found`, and
-/// the text in what(), for anything else, such as service names, signs and spaces.
-[[nodiscard]] COSOCK_API std::uint16_t parse_port(std::string_view text);
 
 }  // namespace cosock

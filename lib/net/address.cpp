@@ -140,7 +140,7 @@ std::string endpoint::to_string() const {
 
 std::ostream& operator<<(std::ostream& out, const endpoint& e) { return out << e.to_string(); }
 
-std::uint16_t parse_port(std::string_view text) {
+std::uint16_t endpoint::parse_port(std::string_view text) {
   std::uint16_t port = 0;
   if (!try_parse_port(text, port))
     detail::raise(detail::own_failure(error::service_not_found), detail::in_quotes(text));

@@ -295,7 +295,7 @@ task<std::vector<endpoint>> resolve(std::string host, std::string service,
   using namespace detail;
   co_await checkpoint();
   const bool number = is_number(service);
-  std::uint16_t port = number ? parse_port(service) : 0;
+  std::uint16_t port = number ? endpoint::parse_port(service) : 0;
   if (!number && !may_be_service(service)) raise_service(service);
 
   const std::vector<address> addresses = known(host, options);

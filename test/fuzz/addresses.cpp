@@ -76,7 +76,7 @@ void check_port(std::string_view text) {
   for (std::size_t i = 0; digits && i != text.size() && value < 65536; ++i)
     value = value * 10 + static_cast<unsigned long>(text[i] - '0');
   std::uint16_t port = 0;
-  const auto error = fuzz::error_of([&] { port = cosock::parse_port(text); });
+  const auto error = fuzz::error_of([&] { port = cosock::endpoint::parse_port(text); });
   const bool good = digits && value < 65536;
   REQUIRE(good ? !error && port == value : error == cosock::error::service_not_found);
 }

@@ -89,7 +89,7 @@ cosock::task<> look_up(fuzz::input in) {
                     numeric.is_v6() == (options.family == cosock::family::v6);
   if (is_decimal(service)) {
     std::uint16_t port = 0;
-    const auto error = fuzz::error_of([&] { port = cosock::parse_port(service); });
+    const auto error = fuzz::error_of([&] { port = cosock::endpoint::parse_port(service); });
     if (error) REQUIRE(!found && found.error() == cosock::error::service_not_found);
     if (!error && is_address) {
       REQUIRE(found.has_value() == fits);

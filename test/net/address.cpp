@@ -265,7 +265,7 @@ BOOST_AUTO_TEST_CASE(a_text_is_read_no_further_than_its_view) {
   BOOST_TEST(address::parse(all.substr(0, 7)).to_string() == "1.2.3.4");
   BOOST_TEST(address::parse(all.substr(8, 7)).to_string() == "fe80::1");
   BOOST_TEST(address::parse(all.substr(8, 11)).to_string() == "fe80::12%lo");
-  BOOST_TEST(cosock::parse_port(all.substr(21, 2)) == 80);
+  BOOST_TEST(cosock::endpoint::parse_port(all.substr(21, 2)) == 80);
 }
 
 BOOST_AUTO_TEST_CASE(endpoints_are_parsed_and_printed) {
@@ -354,17 +354,17 @@ BOOST_AUTO_TEST_CASE(an_endpoint_with_a_bad_port_is_refused_for_its_port) {
 }
 
 BOOST_AUTO_TEST_CASE(a_port_is_a_number_from_0_to_65535) {
-  BOOST_TEST(cosock::parse_port("0") == 0);
-  BOOST_TEST(cosock::parse_port("80") == 80);
-  BOOST_TEST(cosock::parse_port("0080") == 80);
-  BOOST_TEST(cosock::parse_port("65535") == 65535);
+  BOOST_TEST(cosock::endpoint::parse_port("0") == 0);
+  BOOST_TEST(cosock::endpoint::parse_port("80") == 80);
+  BOOST_TEST(cosock::endpoint::parse_port("0080") == 80);
+  BOOST_TEST(cosock::endpoint::parse_port("65535") == 65535);
   for (const std::string& text :
        {std::string(), std::string("65536"), std::string("70000"), std::string("-1"),
         std::string("-0"), std::string("+80"), std::string(" 80"), std::string("80 "),
         std::string("80x"), std::string("abc"), std::string("0x50"), std::string("8.0"),
         std::string("80\0", 3), std::string("99999999999999"), long_text}) {
     try {
-      BOOST_ERROR("accepted " << cosock::parse_port(text));
+      BOOST_ERROR("accepted " << cosock::endpoint::parse_port(text));
     } catch (const boost::system::system_error& e) {
       BOOST_TEST(test::is(error::service_not_found)(e), e.what());
       BOOST_TEST(test::is(boost::system::errc::invalid_argument)(e), e.what());

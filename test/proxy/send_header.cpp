@@ -24,7 +24,7 @@ cosock::task<> talk(std::string port, std::string_view version) {
   cosock::proxy_format format;
   if (version == "1") format.version = cosock::proxy_version::v1;
   format.checksum = version == "2-with-checksum";
-  cosock::tcp_socket to = co_await cosock::connect("127.0.0.1", cosock::parse_port(port));
+  cosock::tcp_socket to = co_await cosock::connect("127.0.0.1", cosock::endpoint::parse_port(port));
   co_await cosock::send_proxy_header(to, header, format);
   std::string line;
   for (int c = 0; (c = std::getchar()) != EOF;) line += static_cast<char>(c);

@@ -134,5 +134,5 @@ int main(int argc, char** argv) {
     return cosock::usage_error("usage: tls_peer server|client PORT [OPTION VALUE]...");
   for (int i = first; i < argc; i += 2) options[argv[i]] = argv[i + 1];
   if (side == "server") return cosock::run(serve());
-  return cosock::run(come(cosock::parse_port(argv[2])));
+  return cosock::run(come(cosock::endpoint::parse_port(argv[2])));
 }
