@@ -39,7 +39,7 @@ cosock::task<bool> send_line(connection& server, std::string_view line) {
 }
 
 cosock::task<> send_input(connection& server, std::string name) {
-  cosock::descriptor_stream input = cosock::standard_input();
+  auto input = cosock::descriptor_stream::standard_input();
   cosock::buffered_reader reader(input, {.max_line = 4096, .unterminated_line = true});
   bool sent = co_await send_line(server, name);
   while (sent && !server.quit) {
@@ -50,7 +50,7 @@ cosock::task<> send_input(connection& server, std::string name) {
 }
 
 cosock::task<> print_lines(connection& server) {
-  cosock::descriptor_stream output = cosock::standard_output();
+  auto output = cosock::descriptor_stream::standard_output();
   cosock::buffered_reader reader(server.socket, {.max_line = 1 << 20, .unterminated_line = true});
   while (const auto line = co_await reader.read_line()) {
     if (*line == "/ping")

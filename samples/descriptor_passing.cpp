@@ -51,7 +51,7 @@ cosock::task<> print_file(int channel) {
   if (::access(name.c_str(), R_OK) != 0)
     std::fprintf(stderr, "the child cannot open %s: %s\n", name.c_str(), std::strerror(errno));
   auto file = cosock::descriptor_stream::adopt(received.descriptors[0].release());
-  auto output = cosock::standard_output();
+  auto output = cosock::descriptor_stream::standard_output();
   char buffer[4096];
   while (std::size_t n = co_await file.receive(buffer))
     co_await output.send(cosock::buffer(buffer, n));

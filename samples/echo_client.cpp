@@ -15,14 +15,14 @@
 #include "options.hpp"
 
 cosock::task<> send_input(cosock::tcp_socket& server) {
-  cosock::descriptor_stream input = cosock::standard_input();
+  auto input = cosock::descriptor_stream::standard_input();
   co_await cosock::copy(input, server);
   server.shutdown_send();  // tells the server the end of the input; receiving continues
 }
 
 cosock::task<> client(std::string host, std::string port) {
   cosock::tcp_socket server = co_await cosock::connect(host, port);
-  cosock::descriptor_stream output = cosock::standard_output();
+  auto output = cosock::descriptor_stream::standard_output();
   co_await cosock::when_all(send_input(server), cosock::copy(server, output));
 }
 

@@ -11,14 +11,14 @@
 #include <exception>
 
 cosock::task<> send_input(cosock::local_stream_socket& server) {
-  cosock::descriptor_stream input = cosock::standard_input();
+  auto input = cosock::descriptor_stream::standard_input();
   co_await cosock::copy(input, server);
   server.shutdown_send();  // tells the server the end of the input; receiving continues
 }
 
 cosock::task<> client(cosock::local_endpoint endpoint) {
   cosock::local_stream_socket server = co_await cosock::connect(endpoint);
-  cosock::descriptor_stream output = cosock::standard_output();
+  auto output = cosock::descriptor_stream::standard_output();
   co_await cosock::when_all(send_input(server), cosock::copy(server, output));
 }
 

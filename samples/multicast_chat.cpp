@@ -28,7 +28,7 @@ using namespace std::chrono_literals;
 constexpr std::size_t max_line = 1024;
 
 cosock::task<> send_input(cosock::udp_socket& socket, cosock::endpoint group, bool& input_ended) {
-  cosock::descriptor_stream input = cosock::standard_input();
+  auto input = cosock::descriptor_stream::standard_input();
   cosock::buffered_reader reader(input, {.max_line = max_line, .unterminated_line = true});
   while (const auto line = co_await reader.read_line()) co_await socket.send_to(*line, group);
   input_ended = true;

@@ -102,7 +102,7 @@ cosock::task<> serve(cosock::endpoint endpoint) {
 }
 
 cosock::task<> send_input(web_stream& web) {
-  cosock::descriptor_stream input = cosock::standard_input();
+  auto input = cosock::descriptor_stream::standard_input();
   cosock::buffered_reader reader(input, {.max_line = max_message, .unterminated_line = true});
   while (const auto line = co_await reader.read_line())
     co_await web.async_write(boost::asio::buffer(*line), use_task);

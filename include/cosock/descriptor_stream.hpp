@@ -59,6 +59,11 @@ class COSOCK_API descriptor_stream final : public descriptor_handle<byte_stream>
   /// Uses a duplicate of the descriptor (dup(2)); the caller keeps and closes the original. The number
   /// of the duplicate is 3 or more, even if a standard stream is closed. Errors as for adopt().
   [[nodiscard]] static descriptor_stream duplicate(int descriptor);
+  /// Returns a stream over a duplicate of descriptor 0 or 1. Throws bad_file_descriptor if the process
+  /// was started without it. No descriptor that the library opens or receives has the number of a
+  /// standard stream.
+  [[nodiscard]] static descriptor_stream standard_input();
+  [[nodiscard]] static descriptor_stream standard_output();
 
   /// On a socket, as byte_stream::shutdown_send(). Any other descriptor has no half close: throws
   /// operation_not_supported; use close().
@@ -67,11 +72,5 @@ class COSOCK_API descriptor_stream final : public descriptor_handle<byte_stream>
  private:
   using descriptor_handle::descriptor_handle;
 };
-
-/// Returns a stream over a duplicate of descriptor 0 or 1. Throws bad_file_descriptor if the process
-/// was started without it. No descriptor that the library opens or receives has the number of a
-/// standard stream.
-[[nodiscard]] COSOCK_API descriptor_stream standard_input();
-[[nodiscard]] COSOCK_API descriptor_stream standard_output();
 
 }  // namespace cosock

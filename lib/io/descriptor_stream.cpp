@@ -117,8 +117,8 @@ void descriptor_stream::shutdown_send() {
   detail::shut_down_sending(object_);
 }
 
-descriptor_stream standard_input() { return descriptor_stream::duplicate(0); }
-descriptor_stream standard_output() { return descriptor_stream::duplicate(1); }
+descriptor_stream descriptor_stream::standard_input() { return duplicate(0); }
+descriptor_stream descriptor_stream::standard_output() { return duplicate(1); }
 
 namespace detail {
 

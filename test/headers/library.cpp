@@ -104,7 +104,8 @@ cosock::task<> own_types() {
   static_cast<void>(told.set_value());
   co_await heard.get();
 
-  cosock::duplex_stream joined(cosock::standard_input(), cosock::standard_output());
+  cosock::duplex_stream joined(cosock::descriptor_stream::standard_input(),
+                               cosock::descriptor_stream::standard_output());
   static_cast<void>(joined.is_open());
   cosock::tcp_acceptor acceptor({cosock::address::any_v4(), 0}, {.send_buffer = 4096});
   acceptor.set_backlog(1);
@@ -267,7 +268,7 @@ cosock::task<> streams(cosock::byte_stream& stream) {
   outbox.close();
   static_cast<void>(outbox.messages() + outbox.bytes() + outbox.dropped());
 
-  auto in = cosock::standard_input();
+  auto in = cosock::descriptor_stream::standard_input();
   static_cast<void>(co_await cosock::copy(in, stream, {.buffer = 4096}));
   const auto copied = co_await cosock::copy_both(in, stream);
   static_cast<void>(copied.first_to_second + copied.second_to_first);

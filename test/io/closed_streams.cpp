@@ -146,7 +146,7 @@ task<> use_others() {
 
 task<> read_standard_input() {
   const auto read = []() -> task<> {
-    auto input = cosock::standard_input();
+    auto input = cosock::descriptor_stream::standard_input();
     co_return;
   };
   const auto failed = co_await cosock::as_result(read());

@@ -80,9 +80,9 @@ class COSOCK_API host {
 /// runs.
 ///
 /// Programs may use tcp_acceptor, connect(), resolve(), udp_socket, local sockets, and everything that is
-/// built on them. A simulated host has no real descriptors: to wait for one, as standard_input() does,
-/// throws std::logic_error. docs/simulation.md lists the differences from a real network. Functions throw
-/// std::invalid_argument for a host of another network.
+/// built on them. A simulated host has no real descriptors: to wait for one, as a descriptor_stream
+/// does, throws std::logic_error. docs/simulation.md lists the differences from a real network. Functions
+/// throw std::invalid_argument for a host of another network.
 class COSOCK_API network {
  public:
   /// Throws std::invalid_argument for options outside of their ranges (link_options); std::logic_error if
