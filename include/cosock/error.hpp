@@ -50,12 +50,13 @@ enum class error {
   untrusted_proxy,         ///< a peer that is no trusted proxy was refused (permission_denied)
 };
 
-/// The category of the codes above, called "cosock".
-[[nodiscard]] COSOCK_API const boost::system::error_category& cosock_category() noexcept;
+namespace detail {
+[[nodiscard]] COSOCK_API const boost::system::error_category& own_category() noexcept;
+}
 
-/// Lets an error stand where an error_code is expected.
+/// Lets an error stand where an error_code is expected. The category of the code is called "cosock".
 [[nodiscard]] inline boost::system::error_code make_error_code(error e) noexcept {
-  return {static_cast<int>(e), cosock_category()};
+  return {static_cast<int>(e), detail::own_category()};
 }
 
 /// Base of errors that carry data besides the code; programs may derive their own. If a deadline

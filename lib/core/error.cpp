@@ -117,7 +117,7 @@ boost::system::error_code first_code(const std::vector<std::exception_ptr>& erro
 
 }  // namespace
 
-const boost::system::error_category& cosock_category() noexcept { return the_category; }
+const boost::system::error_category& detail::own_category() noexcept { return the_category; }
 
 bool is_permanent(const boost::system::error_code& code) noexcept {
   for (const auto entry :

@@ -200,7 +200,7 @@ task<> copy_and_shut_down(duplex& all, direction& d, cancel_scope& own, cancel_s
     if (all.error && done.error() == error::cancelled) co_return;  // by the opposite direction
     if (done.error() == error::cancelled) detail::raise(detail::cancelled_failure());
     if (!all.error) all.error = done.error();
-    if (!d.sending || done.error().category() == cosock_category()) opposite.cancel();
+    if (!d.sending || done.error().category() == detail::own_category()) opposite.cancel();
     co_return;
   }
   try {

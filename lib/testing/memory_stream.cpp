@@ -33,7 +33,7 @@ using cosock::detail::writing;
 
 namespace {
 
-failure own(error e) noexcept { return {static_cast<int>(e), &cosock_category()}; }
+failure own(error e) noexcept { return {static_cast<int>(e), &cosock::detail::own_category()}; }
 /// As the system reports it for a socket.
 failure system(int number) noexcept { return {number, &boost::system::system_category()}; }
 

@@ -233,7 +233,7 @@ void tls_object::send_goodbye() noexcept {
 
 void tls_object::end_sending() {
   if (!loop) raise(closed_stream());
-  if (waiter[writing]) raise({static_cast<int>(error::busy), &cosock_category()});
+  if (waiter[writing]) raise({static_cast<int>(error::busy), &own_category()});
   if (shut_) return;
   if (failed_) {
     shut_ = true;

@@ -23,7 +23,7 @@ class tls_stream;
 namespace cosock::detail {
 
 inline failure closed_stream() noexcept {
-  return {static_cast<int>(error::closed), &cosock_category()};
+  return {static_cast<int>(error::closed), &own_category()};
 }
 inline failure system_code(int number) noexcept {
   return {number, &boost::system::system_category()};
