@@ -115,7 +115,7 @@ class basic_shared_acceptor final : public detail::shared_acceptor_base {
   basic_shared_acceptor() noexcept = default;
 
   /// Waits for the turn of this loop, and then for a connection. Returns the socket of the connection.
-  /// Errors as for basic_local_acceptor::accept(). Cancelled: no connection is lost; the next accept() of
+  /// Errors as for local_acceptor::accept(). Cancelled: no connection is lost; the next accept() of
   /// one of the loops returns it.
   task<Socket> accept() { return accept_in_turn(part_); }
 
@@ -142,7 +142,7 @@ using shared_local_seqpacket_acceptor = basic_shared_acceptor<local_seqpacket_so
 template <class Socket>
 class basic_local_acceptors final : public detail::shared_acceptors_base {
  public:
-  /// Binds and listens, for `n` loops, by default usable_cores(). Throws as basic_local_acceptor does;
+  /// Binds and listens, for `n` loops, by default usable_cores(). Throws as local_acceptor does;
   /// std::invalid_argument if `n` is 0, or more than max_loops.
   explicit basic_local_acceptors(const cosock::local_endpoint& at,
                                  std::optional<unsigned> n = std::nullopt,
@@ -150,7 +150,7 @@ class basic_local_acceptors final : public detail::shared_acceptors_base {
       : shared_acceptors_base(detail::socket_access::kind<Socket>(), at, n, options) {}
   /// Takes over a listening descriptor, for example an inherited one (inherited.hpp), for `n` loops, by
   /// default usable_cores(). Owns the descriptor, even if it throws; does not remove the file. Throws as
-  /// basic_local_acceptor::adopt() does; std::invalid_argument if `n` is 0, or more than max_loops.
+  /// local_acceptor::adopt() does; std::invalid_argument if `n` is 0, or more than max_loops.
   [[nodiscard]] static basic_local_acceptors adopt(int descriptor,
                                                    std::optional<unsigned> n = std::nullopt) {
     return basic_local_acceptors(descriptor, n);

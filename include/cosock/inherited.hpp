@@ -41,7 +41,7 @@ struct inherited_socket {
 /// A socket is taken by its name or by its position, as one of these types:
 ///
 ///   tcp_acceptor                    a listening socket (ListenStream= with a port)
-///   local_acceptor, local_seqpacket_acceptor    a listening socket, at a path or an abstract name
+///   local_acceptor<Socket>          a listening socket, at a path or an abstract name
 ///   tcp_acceptors, local_acceptors, local_seqpacket_acceptors    the same, for several loops
 ///   udp_socket, local_datagram_socket           (ListenDatagram=)
 ///   tcp_socket, local_stream_socket, local_seqpacket_socket      a connection (Accept=yes)
@@ -126,9 +126,10 @@ struct inherited_as {
 template <>
 struct inherited_type<tcp_acceptor> : inherited_as<inherited_kind::tcp_listener> {};
 template <>
-struct inherited_type<local_acceptor> : inherited_as<inherited_kind::local_stream_listener> {};
+struct inherited_type<local_acceptor<local_stream_socket>>
+    : inherited_as<inherited_kind::local_stream_listener> {};
 template <>
-struct inherited_type<local_seqpacket_acceptor>
+struct inherited_type<local_acceptor<local_seqpacket_socket>>
     : inherited_as<inherited_kind::local_seqpacket_listener> {};
 template <>
 struct inherited_type<tcp_acceptors> : inherited_as<inherited_kind::tcp_listener, true> {};

@@ -158,27 +158,28 @@ COSOCK_API io_object* open_local_acceptor(loop* loop, fd_kind kind, const local_
 COSOCK_API io_object* adopt_local_acceptor(int descriptor, fd_kind kind);
 }  // namespace detail
 
-/// Accepts connections of one type of local socket: see local_acceptor and local_seqpacket_acceptor.
-/// Its file is removed when it closes, or when the loop is destroyed, unless the path names another
-/// file then; a relative path is looked up in the current directory. A forked child never removes a
-/// file that its parent made; the next acceptor replaces it.
-template <class Socket>
-class basic_local_acceptor final : public basic_acceptor<local_endpoint> {
+/// Listens for connections of one type of local socket: local_stream_socket, which is the default, or
+/// local_seqpacket_socket. A variable of the default needs no argument, `local_acceptor acceptor(at);`;
+/// elsewhere the type is `local_acceptor<>`. Its file is removed when it closes, or when the loop is
+/// destroyed, unless the path names another file then; a relative path is looked up in the current
+/// directory. A forked child never removes a file that its parent made; the next acceptor replaces it.
+template <class Socket = local_stream_socket>
+class local_acceptor final : public basic_acceptor<local_endpoint> {
  public:
-  basic_local_acceptor() noexcept = default;
+  local_acceptor() noexcept = default;
   /// Binds and listens, on the running loop. For an unnamed endpoint the system picks an abstract
   /// name; see local_endpoint().
   ///
   /// With `replace_stale`, an existing socket of this user (for root, of any user) that no process
   /// has open is replaced. Throws system_error with the endpoint in what(): address_in_use for any
   /// other existing file; no_such_file_or_directory, permission_denied, and others of bind(2).
-  explicit basic_local_acceptor(const cosock::local_endpoint& at,
-                                const local_acceptor_options& options = {})
+  explicit local_acceptor(const cosock::local_endpoint& at,
+                          const local_acceptor_options& options = {})
       : basic_acceptor(detail::open_local_acceptor(nullptr, detail::socket_access::kind<Socket>(),
                                                    at, options)) {}
   /// Binds and listens on this loop, which need not be running.
-  basic_local_acceptor(loop& loop, const cosock::local_endpoint& at,
-                       const local_acceptor_options& options = {})
+  local_acceptor(loop& loop, const cosock::local_endpoint& at,
+                 const local_acceptor_options& options = {})
       : basic_acceptor(detail::open_local_acceptor(&loop, detail::socket_access::kind<Socket>(), at,
                                                    options)) {}
 
@@ -186,8 +187,8 @@ class basic_local_acceptor final : public basic_acceptor<local_endpoint> {
   /// loop: makes it non-blocking and close-on-exec, and owns it, also if this throws. Its file is not
   /// removed. Errors: wrong_protocol_type if it is not a local socket of this type; invalid_argument
   /// if it does not listen; not_a_socket; bad_file_descriptor.
-  [[nodiscard]] static basic_local_acceptor adopt(int descriptor) {
-    return basic_local_acceptor(
+  [[nodiscard]] static local_acceptor adopt(int descriptor) {
+    return local_acceptor(
         detail::adopt_local_acceptor(descriptor, detail::socket_access::kind<Socket>()));
   }
 
@@ -203,9 +204,8 @@ class basic_local_acceptor final : public basic_acceptor<local_endpoint> {
  private:
   using basic_acceptor::basic_acceptor;
 };
-/// The acceptors of local streams, and of sequenced packets.
-using local_acceptor = basic_local_acceptor<local_stream_socket>;
-using local_seqpacket_acceptor = basic_local_acceptor<local_seqpacket_socket>;
+/// An acceptor of streams.
+local_acceptor() -> local_acceptor<local_stream_socket>;
 
 extern template class descriptor_handle<byte_stream>;
 extern template class basic_socket<byte_stream, local_endpoint>;

@@ -44,7 +44,7 @@ class COSOCK_API local_datagram_socket final
   local_datagram_socket() noexcept = default;
   /// Opens and binds a socket on the running loop. For an unnamed endpoint the system picks an
   /// abstract name, so that peers can reply. Its file is removed, and an existing file is replaced, as
-  /// by basic_local_acceptor. Throws system_error with the endpoint in what().
+  /// by local_acceptor. Throws system_error with the endpoint in what().
   explicit local_datagram_socket(const cosock::local_endpoint& at,
                                  const local_datagram_socket_options& options = {});
   /// Opens and binds a socket on this loop, which need not be running.

@@ -82,7 +82,7 @@ COROUTINE_TEST_CASE(acceptors_and_datagram_sockets_leave_nothing_either) {
   const tcp_socket server = co_await again.accept();
 
   local_acceptor local((local_endpoint()));
-  local_acceptor local_again = local_acceptor::adopt(close_and_reopen(local));
+  local_acceptor local_again = local_acceptor<>::adopt(close_and_reopen(local));
   const auto local_client = co_await cosock::connect(local_again.local_endpoint());
   const auto local_server = co_await local_again.accept();
 

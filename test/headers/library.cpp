@@ -344,7 +344,7 @@ cosock::task<> local() {
   const auto at = cosock::local_endpoint::abstract("name");
   cosock::local_acceptor acceptor(at, {.backlog = 16});
   static_cast<void>(co_await acceptor.accept());
-  cosock::local_seqpacket_acceptor packets(at);
+  cosock::local_acceptor<cosock::local_seqpacket_socket> packets(at);
   static_cast<void>(co_await packets.accept());
   static_cast<void>(co_await cosock::connect(at));
   static_cast<void>(co_await cosock::connect<cosock::local_seqpacket_socket>(

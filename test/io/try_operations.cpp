@@ -207,7 +207,7 @@ COROUTINE_TEST_CASE(try_accept_of_local_sockets) {
   cosock::local_acceptor stream{cosock::local_endpoint()};
   const auto at = stream.local_endpoint();
   co_await accept_now(stream, [at] { return cosock::connect(at); });
-  cosock::local_seqpacket_acceptor packets{cosock::local_endpoint()};
+  cosock::local_acceptor<cosock::local_seqpacket_socket> packets{cosock::local_endpoint()};
   const auto there = packets.local_endpoint();
   co_await accept_now(packets,
                       [there] { return cosock::connect<cosock::local_seqpacket_socket>(there); });

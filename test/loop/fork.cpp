@@ -150,9 +150,9 @@ BOOST_AUTO_TEST_CASE(what_a_child_destroys_the_parent_keeps) {
   const alarm_clock guard;
   const temporary_folder folder;
   auto loop = std::make_unique<cosock::loop>();
-  std::optional<local_acceptor> acceptor;
+  std::optional<local_acceptor<>> acceptor;
   acceptor.emplace(*loop, local_endpoint::path(folder / "socket"));
-  const auto serve = [](local_acceptor& from) -> task<> {
+  const auto serve = [](local_acceptor<>& from) -> task<> {
     local_stream_socket peer = co_await from.accept();
     co_await peer.send("x");
     co_await cosock::sleep_for(50ms);

@@ -114,7 +114,7 @@ waitable accept_from(std::unique_ptr<Acceptor> acceptor, int type) {
 
 template <class Socket>
 waitable local_accept(cosock::loop& on) {
-  using acceptor = cosock::basic_local_acceptor<Socket>;
+  using acceptor = cosock::local_acceptor<Socket>;
   return accept_from(std::make_unique<acceptor>(on, local_endpoint()), type_of<Socket>);
 }
 

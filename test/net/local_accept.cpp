@@ -17,7 +17,7 @@ using namespace test;
 using cosock::cancel_scope;
 using cosock::local_acceptor;
 using cosock::local_pair;
-using cosock::local_seqpacket_acceptor;
+using cosock::local_seqpacket_socket;
 using cosock::local_stream_socket;
 using cosock::loop;
 
@@ -31,7 +31,7 @@ COROUTINE_TEST_CASE(both_types_of_acceptor_accept) {
   auto a = co_await connect_over(streams);
   co_await round_trip(a.client, a.server);
   BOOST_TEST(a.server.local_endpoint() == folder.at("stream"));
-  local_seqpacket_acceptor messages(folder.at("messages"));
+  local_acceptor<local_seqpacket_socket> messages(folder.at("messages"));
   auto b = co_await connect_over(messages);
   co_await round_trip(b.client, b.server);
   for (const int fd :
@@ -43,7 +43,7 @@ COROUTINE_TEST_CASE(both_types_of_acceptor_accept) {
 COROUTINE_TEST_CASE(an_accept_ends_with_its_acceptor) {
   for (const char how : {'c', 'd', 'm'}) {
     BOOST_TEST_INFO_SCOPE(how);
-    auto acceptor = std::make_unique<local_acceptor>(local_endpoint());
+    auto acceptor = std::make_unique<local_acceptor<>>(local_endpoint());
     pending_op accept;
     co_await cosock::with_nursery([&](nursery& n) -> task<> {
       start(n, accept, [&] { return acceptor->accept(); });
@@ -73,7 +73,7 @@ COROUTINE_TEST_CASE(a_released_acceptor_keeps_its_file_and_can_be_adopted) {
   BOOST_TEST(acceptor.release() == -1);
   BOOST_TEST(thrown_by([&] { acceptor.set_backlog(1); }) == code(cosock::error::closed));
   {
-    local_acceptor back = local_acceptor::adopt(fd);
+    local_acceptor back = local_acceptor<>::adopt(fd);
     back.set_backlog(5);
     BOOST_TEST(back.local_endpoint() == folder.at("socket"));
     auto c = co_await connect_over(back);
@@ -84,16 +84,16 @@ COROUTINE_TEST_CASE(a_released_acceptor_keeps_its_file_and_can_be_adopted) {
 
 COROUTINE_TEST_CASE(what_does_not_listen_is_not_adopted_as_an_acceptor) {
   const int stream = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  BOOST_TEST(thrown_by([&] { (void)local_acceptor::adopt(stream); }) == system_code(EINVAL));
+  BOOST_TEST(thrown_by([&] { (void)local_acceptor<>::adopt(stream); }) == system_code(EINVAL));
   BOOST_TEST(::fcntl(stream, F_GETFD) == -1);
-  local_seqpacket_acceptor messages((local_endpoint()));
+  local_acceptor<local_seqpacket_socket> messages((local_endpoint()));
   const int fd = messages.release();
-  BOOST_TEST(thrown_by([&] { (void)local_acceptor::adopt(fd); }) == system_code(EPROTOTYPE));
+  BOOST_TEST(thrown_by([&] { (void)local_acceptor<>::adopt(fd); }) == system_code(EPROTOTYPE));
   co_return;
 }
 
 COROUTINE_TEST_CASE(an_accept_goes_on_when_its_acceptor_moves) {
-  auto acceptor = std::make_unique<local_acceptor>(local_endpoint());
+  auto acceptor = std::make_unique<local_acceptor<>>(local_endpoint());
   const local_endpoint at = acceptor->local_endpoint();
   pending_op accept;
   local_acceptor moved;

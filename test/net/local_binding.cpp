@@ -22,7 +22,7 @@ using namespace test;
 using boost::system::system_error;
 using cosock::local_acceptor;
 using cosock::local_acceptor_options;
-using cosock::local_seqpacket_acceptor;
+using cosock::local_seqpacket_socket;
 using cosock::local_stream_socket;
 using cosock::loop;
 
@@ -172,7 +172,7 @@ COROUTINE_TEST_CASE(the_file_of_a_socket_that_is_no_more_is_replaced) {
       co_await round_trip(c.client, c.server);
     }
     leave_stale(folder.at("s"), type);
-    local_seqpacket_acceptor acceptor(folder.at("s"));
+    local_acceptor<local_seqpacket_socket> acceptor(folder.at("s"));
     auto c = co_await connect_over(acceptor);
     co_await round_trip(c.client, c.server);
   }
@@ -189,7 +189,7 @@ COROUTINE_TEST_CASE(a_socket_that_is_alive_is_left_in_peace) {
   local_acceptor alive(folder.at("alive"));
   BOOST_CHECK_EXCEPTION(local_acceptor{folder.at("alive")}, system_error,
                         says(errc::address_in_use, folder / "alive"));
-  BOOST_CHECK_EXCEPTION(local_seqpacket_acceptor{folder.at("alive")}, system_error,
+  BOOST_CHECK_EXCEPTION(local_acceptor<local_seqpacket_socket>{folder.at("alive")}, system_error,
                         says(errc::address_in_use, folder / "alive"));
   pending_op accept;
   co_await cosock::with_nursery([&](nursery& n) -> task<> {
@@ -274,7 +274,7 @@ BOOST_AUTO_TEST_CASE(what_is_another_users_is_left_alone,
 BOOST_AUTO_TEST_CASE(the_file_has_exactly_the_mode_it_is_told) {
   const temporary_folder folder;
   loop on;
-  const auto mode_of = [&](const local_acceptor&) {
+  const auto mode_of = [&](const local_acceptor<>&) {
     struct stat there = {};
     ::lstat((folder / "s").c_str(), &there);
     return there.st_mode & 07777;

@@ -64,7 +64,7 @@ struct full_listener {
     o.backlog = 0;
     return o;
   }
-  local_acceptor acceptor;
+  local_acceptor<> acceptor;
   raw_local fills_it;
 };
 

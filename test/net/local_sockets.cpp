@@ -202,7 +202,7 @@ BOOST_AUTO_TEST_CASE(the_credentials_of_another_user_are_the_kernels_word,
     ::getsockopt(client.fd(), SOL_SOCKET, SO_PEERCRED, &server, &size);
     return ::recv(client.fd(), &byte, 1, 0) == 1 && server.uid == 0;
   });
-  on.run([](local_acceptor& acceptor, int child) -> task<> {
+  on.run([](local_acceptor<>& acceptor, int child) -> task<> {
     local_stream_socket s = co_await acceptor.accept();
     const cosock::credentials peer = s.peer_credentials();
     BOOST_TEST(peer.pid == child);

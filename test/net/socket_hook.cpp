@@ -354,7 +354,7 @@ COROUTINE_TEST_CASE(it_is_called_before_connect) {
 }
 
 COROUTINE_TEST_CASE(it_may_bind_the_client_to_a_name) {
-  cosock::local_seqpacket_acceptor acceptor{local_endpoint()};
+  cosock::local_acceptor<cosock::local_seqpacket_socket> acceptor{local_endpoint()};
   const auto pick_name = [](int fd) {
     const sa_family_t family = AF_UNIX;  // the system picks an abstract name
     test::check(::bind(fd, reinterpret_cast<const sockaddr*>(&family), sizeof family) == 0, "bind");

@@ -55,8 +55,8 @@ task<> serve_once() {
                             content("/proc/self/status");
   cosock::inherited_sockets inherited;
   auto acceptor = inherited.take<tcp_acceptor>(0);
-  std::optional<cosock::local_acceptor> local;
-  if (inherited.contains("control")) local = inherited.take<cosock::local_acceptor>("control");
+  std::optional<cosock::local_acceptor<>> local;
+  if (inherited.contains("control")) local = inherited.take<cosock::local_acceptor<>>("control");
   cosock::notify_status("not for the old process");
   cosock::notify_ready("from the new process");
   auto client = co_await acceptor.accept();
@@ -171,7 +171,7 @@ COROUTINE_TEST_CASE(the_file_of_a_local_socket_stays_for_the_new_process) {
   const temporary_folder folder;
   const auto path = folder.at("control");
   tcp_acceptor acceptor(any_port);
-  std::optional<cosock::local_acceptor> local(path);
+  std::optional<cosock::local_acceptor<>> local(path);
   int process = 0;
   {
     passed_sockets sockets;
@@ -190,7 +190,7 @@ COROUTINE_TEST_CASE(the_file_of_a_local_socket_stays_for_the_new_process) {
 
 COROUTINE_TEST_CASE(without_a_hand_over_the_file_is_removed_with_the_last_of_both) {
   const temporary_folder folder;
-  std::optional<cosock::local_acceptor> local(folder.at("control"));
+  std::optional<cosock::local_acceptor<>> local(folder.at("control"));
   passed_sockets sockets;
   sockets.add("control", *local);
   local.reset();

@@ -60,9 +60,10 @@ BOOST_AUTO_TEST_CASE(sockets_of_each_kind_are_taken_by_name_and_by_position) {
 
     auto http = inherited.take<tcp_acceptor>("http");
     co_await check_acceptor(http);
-    auto local = inherited.take<cosock::local_acceptor>(1);
+    auto local = inherited.take<cosock::local_acceptor<>>(1);
     co_await check_acceptor(local);
-    auto packets = inherited.take<cosock::local_seqpacket_acceptor>("packets");
+    auto packets =
+        inherited.take<cosock::local_acceptor<cosock::local_seqpacket_socket>>("packets");
     BOOST_TEST(packets.is_open());
     auto dns = inherited.take<cosock::udp_socket>("dns");
     cosock::udp_socket asks(cosock::endpoint(cosock::address::loopback_v4(), 0));
@@ -167,7 +168,7 @@ BOOST_AUTO_TEST_CASE(errors_say_what_is_accepted_and_the_socket_can_still_be_tak
     BOOST_CHECK_EXCEPTION(static_cast<void>(inherited.take<cosock::tcp_acceptors>("control", 2)),
                           system_error,
                           says(errc::wrong_protocol_type, "accepted: a TCP socket that listens"));
-    const auto control = inherited.take<cosock::local_acceptor>("control");
+    const auto control = inherited.take<cosock::local_acceptor<>>("control");
     BOOST_TEST(control.is_open());
     co_return;
   }());

@@ -178,7 +178,7 @@ COROUTINE_TEST_CASE(sequenced_packets_too) {
     co_await s.send("answer");
     ended.set();
   };
-  cosock::local_seqpacket_acceptor acceptor{cosock::local_endpoint()};
+  cosock::local_acceptor<cosock::local_seqpacket_socket> acceptor{cosock::local_endpoint()};
   const auto client = [&]() -> task<> {
     socket s = co_await cosock::connect<socket>(acceptor.local_endpoint());
     co_await s.send("unread");

@@ -49,7 +49,7 @@ struct connection {
   Socket server;
 };
 template <class Socket>
-task<connection<Socket>> connect_over(cosock::basic_local_acceptor<Socket>& acceptor) {
+task<connection<Socket>> connect_over(cosock::local_acceptor<Socket>& acceptor) {
   auto [client, server] = co_await cosock::when_all(
       cosock::connect<Socket>(acceptor.local_endpoint()), acceptor.accept());
   co_return connection<Socket>(std::move(client), std::move(server));

@@ -58,7 +58,7 @@ task<std::unique_ptr<acceptor_under_test>> tcp_v6() { return tcp(cosock::address
 
 template <class Socket>
 task<std::unique_ptr<acceptor_under_test>> local() {
-  using acceptor = cosock::basic_local_acceptor<Socket>;
+  using acceptor = cosock::local_acceptor<Socket>;
   const auto connect = [](acceptor& to) -> task<Socket> {
     co_return co_await cosock::connect<Socket>(to.local_endpoint());
   };

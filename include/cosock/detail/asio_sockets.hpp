@@ -38,7 +38,7 @@ template <>
 struct counterpart<local_stream_socket>
     : of_kind<asio::basic_stream_socket, asio::local::stream_protocol> {};
 template <>
-struct counterpart<local_acceptor>
+struct counterpart<local_acceptor<local_stream_socket>>
     : of_kind<asio::basic_socket_acceptor, asio::local::stream_protocol> {};
 template <>
 struct counterpart<local_datagram_socket>
@@ -47,7 +47,7 @@ template <>
 struct counterpart<local_seqpacket_socket>
     : of_kind<asio::basic_seq_packet_socket, asio::generic::seq_packet_protocol> {};
 template <>
-struct counterpart<local_seqpacket_acceptor>
+struct counterpart<local_acceptor<local_seqpacket_socket>>
     : of_kind<asio::basic_socket_acceptor, asio::generic::seq_packet_protocol> {};
 
 template <class Socket>
@@ -68,7 +68,7 @@ struct counterpart_of<asio::ip::udp> {
 template <>
 struct counterpart_of<asio::local::stream_protocol> {
   using stream = local_stream_socket;
-  using acceptor = local_acceptor;
+  using acceptor = local_acceptor<local_stream_socket>;
 };
 template <>
 struct counterpart_of<asio::local::datagram_protocol> {
@@ -77,7 +77,7 @@ struct counterpart_of<asio::local::datagram_protocol> {
 template <>
 struct counterpart_of<asio::generic::seq_packet_protocol> {
   using stream = local_seqpacket_socket;
-  using acceptor = local_seqpacket_acceptor;
+  using acceptor = local_acceptor<local_seqpacket_socket>;
 };
 
 /// The address family of a socket (SO_DOMAIN). Throws system_error.
