@@ -108,11 +108,11 @@ class COSOCK_API tcp_acceptors {
 
 /// The acceptor of one loop, of several loops that accept the connections of one local socket in turn.
 /// Belongs to that loop.
-template <class Socket>
-class basic_shared_acceptor final : public detail::shared_acceptor_base {
+template <class Socket = local_stream_socket>
+class shared_local_acceptor final : public detail::shared_acceptor_base {
  public:
   /// Closed.
-  basic_shared_acceptor() noexcept = default;
+  shared_local_acceptor() noexcept = default;
 
   /// Waits for the turn of this loop, and then for a connection. Returns the socket of the connection.
   /// Errors as for local_acceptor::accept(). Cancelled: no connection is lost; the next accept() of
@@ -121,7 +121,7 @@ class basic_shared_acceptor final : public detail::shared_acceptor_base {
 
  private:
   template <class>
-  friend class basic_local_acceptors;
+  friend class local_acceptors;
   using shared_acceptor_base::shared_acceptor_base;
   static task<Socket> accept_in_turn(std::shared_ptr<detail::shared_acceptor_part> part) {
     detail::accept_turn turn(std::move(part));
@@ -129,45 +129,44 @@ class basic_shared_acceptor final : public detail::shared_acceptor_base {
     co_return co_await detail::accept_operation<Socket>(turn.listening());
   }
 };
-/// The shared acceptors of local streams, and of sequenced packets.
-using shared_local_acceptor = basic_shared_acceptor<local_stream_socket>;
-using shared_local_seqpacket_acceptor = basic_shared_acceptor<local_seqpacket_socket>;
+/// An acceptor of streams.
+shared_local_acceptor() -> shared_local_acceptor<local_stream_socket>;
 
-/// Listens on one local socket for several loops (loops.hpp). The loops with a pending accept() receive
-/// connections in turn (round robin). If a task occupies the loop whose turn it is, the connection waits.
+/// Listens on one local socket for several loops (loops.hpp), for connections of one type; see
+/// local_acceptor. The loops with a pending accept() receive connections in turn (round robin). If a task
+/// occupies the loop whose turn it is, the connection waits.
 ///
 /// Belongs to no loop; any thread may take its acceptors. The socket stops listening, and its file is
 /// removed, when all taken acceptors are closed, and none is left to take: all were taken, or this object
 /// was destroyed.
-template <class Socket>
-class basic_local_acceptors final : public detail::shared_acceptors_base {
+template <class Socket = local_stream_socket>
+class local_acceptors final : public detail::shared_acceptors_base {
  public:
   /// Binds and listens, for `n` loops, by default usable_cores(). Throws as local_acceptor does;
   /// std::invalid_argument if `n` is 0, or more than max_loops.
-  explicit basic_local_acceptors(const cosock::local_endpoint& at,
-                                 std::optional<unsigned> n = std::nullopt,
-                                 const local_acceptor_options& options = {})
+  explicit local_acceptors(const cosock::local_endpoint& at,
+                           std::optional<unsigned> n = std::nullopt,
+                           const local_acceptor_options& options = {})
       : shared_acceptors_base(detail::socket_access::kind<Socket>(), at, n, options) {}
   /// Takes over a listening descriptor, for example an inherited one (inherited.hpp), for `n` loops, by
   /// default usable_cores(). Owns the descriptor, even if it throws; does not remove the file. Throws as
   /// local_acceptor::adopt() does; std::invalid_argument if `n` is 0, or more than max_loops.
-  [[nodiscard]] static basic_local_acceptors adopt(int descriptor,
-                                                   std::optional<unsigned> n = std::nullopt) {
-    return basic_local_acceptors(descriptor, n);
+  [[nodiscard]] static local_acceptors adopt(int descriptor,
+                                             std::optional<unsigned> n = std::nullopt) {
+    return local_acceptors(descriptor, n);
   }
 
   /// Like tcp_acceptors::acceptor().
-  [[nodiscard]] basic_shared_acceptor<Socket> acceptor(unsigned index) {
-    return basic_shared_acceptor<Socket>(take(index));
+  [[nodiscard]] shared_local_acceptor<Socket> acceptor(unsigned index) {
+    return shared_local_acceptor<Socket>(take(index));
   }
 
  private:
   friend class passed_sockets;
-  basic_local_acceptors(int descriptor, std::optional<unsigned> n)
+  local_acceptors(int descriptor, std::optional<unsigned> n)
       : shared_acceptors_base(detail::socket_access::kind<Socket>(), descriptor, n) {}
 };
-/// The acceptors of local streams, and of sequenced packets.
-using local_acceptors = basic_local_acceptors<local_stream_socket>;
-using local_seqpacket_acceptors = basic_local_acceptors<local_seqpacket_socket>;
+/// Acceptors of streams.
+local_acceptors(const local_endpoint&) -> local_acceptors<local_stream_socket>;
 
 }  // namespace cosock

@@ -52,7 +52,7 @@ class COSOCK_API passed_sockets {
   /// Adds the socket that these acceptors share. Throws as above; std::logic_error if all acceptors were
   /// taken.
   template <class Socket>
-  void add(std::string_view name, const basic_local_acceptors<Socket>& sockets) {
+  void add(std::string_view name, const local_acceptors<Socket>& sockets) {
     add_shared(name, sockets);
   }
   /// Adds a duplicate of a descriptor, which stays with the caller. Throws as above.

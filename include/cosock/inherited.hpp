@@ -42,7 +42,7 @@ struct inherited_socket {
 ///
 ///   tcp_acceptor                    a listening socket (ListenStream= with a port)
 ///   local_acceptor<Socket>          a listening socket, at a path or an abstract name
-///   tcp_acceptors, local_acceptors, local_seqpacket_acceptors    the same, for several loops
+///   tcp_acceptors, local_acceptors<Socket>      the same, for several loops
 ///   udp_socket, local_datagram_socket           (ListenDatagram=)
 ///   tcp_socket, local_stream_socket, local_seqpacket_socket      a connection (Accept=yes)
 class COSOCK_API inherited_sockets {
@@ -134,10 +134,10 @@ struct inherited_type<local_acceptor<local_seqpacket_socket>>
 template <>
 struct inherited_type<tcp_acceptors> : inherited_as<inherited_kind::tcp_listener, true> {};
 template <>
-struct inherited_type<local_acceptors> : inherited_as<inherited_kind::local_stream_listener, true> {
-};
+struct inherited_type<local_acceptors<local_stream_socket>>
+    : inherited_as<inherited_kind::local_stream_listener, true> {};
 template <>
-struct inherited_type<local_seqpacket_acceptors>
+struct inherited_type<local_acceptors<local_seqpacket_socket>>
     : inherited_as<inherited_kind::local_seqpacket_listener, true> {};
 template <>
 struct inherited_type<tcp_socket> : inherited_as<inherited_kind::tcp> {};

@@ -396,7 +396,7 @@ cosock::task<> servers() {
   co_await cosock::serve(local, local_handler);
   cosock::tcp_acceptors acceptors({cosock::address::any_v4(), 0}, 2);
   cosock::local_acceptors dealt(cosock::local_endpoint{}, 2);
-  cosock::local_seqpacket_acceptors packets(cosock::local_endpoint{}, 2);
+  cosock::local_acceptors<cosock::local_seqpacket_socket> packets(cosock::local_endpoint{}, 2);
   co_await cosock::run_loops(2, [&](unsigned index) -> cosock::task<> {
     auto shared = acceptors.acceptor(index);
     co_await cosock::serve(shared, by_value);
@@ -411,7 +411,7 @@ cosock::task<> servers() {
   if (inherited.contains("a")) {
     const auto one = inherited.take<cosock::tcp_acceptor>("a");
     const auto all = inherited.take<cosock::tcp_acceptors>("b", 2);
-    const auto turns = inherited.take<cosock::local_acceptors>("c", std::nullopt);
+    const auto turns = inherited.take<cosock::local_acceptors<>>("c", std::nullopt);
     const auto udp = inherited.take<cosock::udp_socket>(inherited.size() - 1);
   }
   cosock::passed_sockets passed;

@@ -118,8 +118,8 @@ waitable local_accept(cosock::loop& on) {
   return accept_from(std::make_unique<acceptor>(on, local_endpoint()), type_of<Socket>);
 }
 
-task<std::unique_ptr<shared_local_acceptor>> take_acceptor(local_acceptors& from) {
-  co_return std::make_unique<shared_local_acceptor>(from.acceptor(0));
+task<std::unique_ptr<shared_local_acceptor<>>> take_acceptor(local_acceptors<>& from) {
+  co_return std::make_unique<shared_local_acceptor<>>(from.acceptor(0));
 }
 waitable shared_accept(cosock::loop& on) {
   local_acceptors listeners(local_endpoint(), 1);

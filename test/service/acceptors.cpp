@@ -136,7 +136,8 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE(local)
 
 /// Accepts until it is closed, and notes who it was.
-task<> accept_all(shared_local_acceptor& from, std::vector<int>& who, int me, cosock::event& each) {
+task<> accept_all(shared_local_acceptor<>& from, std::vector<int>& who, int me,
+                  cosock::event& each) {
   for (;;) {
     const local_stream_socket accepted = co_await from.accept();
     who.push_back(me);
@@ -146,7 +147,7 @@ task<> accept_all(shared_local_acceptor& from, std::vector<int>& who, int me, co
 
 COROUTINE_TEST_CASE(connections_are_dealt_round_robin) {
   local_acceptors acceptors(cosock::local_endpoint(), 3);
-  std::vector<shared_local_acceptor> shared;
+  std::vector<shared_local_acceptor<>> shared;
   for (unsigned i = 0; i != 3; ++i) shared.push_back(acceptors.acceptor(i));
   std::vector<int> who;
   co_await cosock::with_nursery([&](nursery& tasks) -> task<> {
@@ -178,7 +179,7 @@ COROUTINE_TEST_CASE(one_that_does_not_accept_is_passed_over) {
 
 /// Runs accept() in a scope until it waits.
 struct pending_accept {
-  pending_accept(nursery& in, shared_local_acceptor& from) {
+  pending_accept(nursery& in, shared_local_acceptor<>& from) {
     in.start([this, &from]() -> task<> {
       const auto made = co_await as_result(scope.run(from.accept()));
       if (!made) error = made.error();
@@ -285,7 +286,7 @@ COROUTINE_TEST_CASE(a_second_accept_at_the_same_time_is_refused) {
 COROUTINE_TEST_CASE(it_listens_until_the_last_one_closes_and_then_removes_its_file) {
   const temporary_folder folder;
   const auto at = folder.at("socket");
-  std::optional<local_acceptors> acceptors(std::in_place, at, 3);
+  std::optional<local_acceptors<>> acceptors(std::in_place, at, 3);
   BOOST_TEST(acceptors->local_endpoint() == at);
   shared_local_acceptor first = acceptors->acceptor(0);
   shared_local_acceptor second = acceptors->acceptor(1);
@@ -347,7 +348,7 @@ BOOST_AUTO_TEST_CASE(an_acceptor_that_outlives_its_loop_has_closed_with_it) {
   const std::size_t before = open_descriptors();
   std::optional<cosock::loop> loop(std::in_place);
   shared_local_acceptor acceptor =
-      loop->run([](cosock::local_endpoint at) -> task<shared_local_acceptor> {
+      loop->run([](cosock::local_endpoint at) -> task<shared_local_acceptor<>> {
         local_acceptors acceptors(at, 1);
         co_return acceptors.acceptor(0);
       }(folder.at("socket")));
@@ -362,8 +363,8 @@ BOOST_AUTO_TEST_CASE(an_acceptor_that_outlives_its_loop_has_closed_with_it) {
 }
 
 COROUTINE_TEST_CASE(sequenced_packets_are_dealt_too) {
-  cosock::local_seqpacket_acceptors acceptors(cosock::local_endpoint(), 2);
-  cosock::shared_local_seqpacket_acceptor acceptor = acceptors.acceptor(1);
+  cosock::local_acceptors<cosock::local_seqpacket_socket> acceptors(cosock::local_endpoint(), 2);
+  cosock::shared_local_acceptor<cosock::local_seqpacket_socket> acceptor = acceptors.acceptor(1);
   auto client =
       co_await cosock::connect<cosock::local_seqpacket_socket>(acceptors.local_endpoint());
   auto accepted = co_await acceptor.accept();
@@ -430,7 +431,7 @@ COROUTINE_TEST_CASE(every_loop_gets_local_connections) {
 }
 
 /// Accepts with a limit that often passes first, and greets.
-task<> accept_impatiently(shared_local_acceptor& from, unsigned seed) {
+task<> accept_impatiently(shared_local_acceptor<>& from, unsigned seed) {
   std::minstd_rand random(seed);
   for (;;) {
     const std::chrono::microseconds limit(random() % 300);
@@ -450,7 +451,7 @@ BOOST_AUTO_TEST_CASE(no_connection_is_lost_whatever_ends_around_it) {
     local_acceptors acceptors(cosock::local_endpoint(), 4);
     std::thread others([&] {
       cosock::loop loop;
-      loop.run([](local_acceptors& from, unsigned seed) -> task<> {
+      loop.run([](local_acceptors<>& from, unsigned seed) -> task<> {
         const auto accept = [&](unsigned index) -> task<> {
           shared_local_acceptor mine = from.acceptor(index + 1);
           co_await cosock::with_nursery([&](nursery& tasks) -> task<> {
@@ -470,7 +471,7 @@ BOOST_AUTO_TEST_CASE(no_connection_is_lost_whatever_ends_around_it) {
     });
     int greeted = 0;
     cosock::loop loop;
-    loop.run([](local_acceptors& from, unsigned seed, int& greeted) -> task<> {
+    loop.run([](local_acceptors<>& from, unsigned seed, int& greeted) -> task<> {
       shared_local_acceptor mine = from.acceptor(0);
       co_await cosock::with_nursery([&](nursery& tasks) -> task<> {
         tasks.start(accept_impatiently, std::ref(mine), 4 * seed + 3);

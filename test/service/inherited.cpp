@@ -227,14 +227,14 @@ BOOST_AUTO_TEST_CASE(sockets_for_several_loops) {
               local_socket_of(SOCK_STREAM, true)),
       "http:http:control");
   inherited_sockets inherited;
-  auto control = inherited.take<cosock::local_acceptors>("control", 3);
+  auto control = inherited.take<cosock::local_acceptors<>>("control", 3);
   BOOST_TEST(control.size() == 3u);
   auto http = inherited.take<cosock::tcp_acceptors>("http", 3);
   BOOST_TEST(http.size() == 3u);
   BOOST_TEST(!inherited.contains("http"));
   BOOST_CHECK_THROW(static_cast<void>(inherited.take<cosock::tcp_acceptors>("http", 3)),
                     std::logic_error);
-  on_loop([](cosock::tcp_acceptors& http, cosock::local_acceptors& control) -> task<> {
+  on_loop([](cosock::tcp_acceptors& http, cosock::local_acceptors<>& control) -> task<> {
     // The first and the last share a socket.
     auto zero = http.acceptor(0);
     auto one = http.acceptor(1);

@@ -117,7 +117,7 @@ COROUTINE_TEST_CASE(facts_of_a_local_connection) {
 }
 
 COROUTINE_TEST_CASE(facts_of_a_connection_that_was_dealt) {
-  cosock::local_seqpacket_acceptors all{cosock::local_endpoint(), 1};
+  cosock::local_acceptors<cosock::local_seqpacket_socket> all{cosock::local_endpoint(), 1};
   auto acceptor = all.acceptor(0);
   bool called = false;
   const auto handler = [&](cosock::local_seqpacket_socket, const auto& c) -> task<> {

@@ -68,8 +68,8 @@ task<std::unique_ptr<acceptor_under_test>> local() {
 /// One of several acceptors, of which the other loop has not taken its own.
 template <class Socket>
 struct first_of_two {
-  cosock::basic_local_acceptors<Socket> all{cosock::local_endpoint(), 2};
-  cosock::basic_shared_acceptor<Socket> first = all.acceptor(0);
+  cosock::local_acceptors<Socket> all{cosock::local_endpoint(), 2};
+  cosock::shared_local_acceptor<Socket> first = all.acceptor(0);
 
   task<Socket> accept() { return first.accept(); }
   void close() noexcept { first.close(); }
