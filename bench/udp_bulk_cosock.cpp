@@ -15,7 +15,7 @@ struct totals {
   std::uint64_t bytes = 0;
 };
 
-void count(const cosock::datagram_batch& batch, totals& all) {
+void count(const cosock::datagram_batch<>& batch, totals& all) {
   for (const auto& each : batch) {
     all.bytes += each.size();
     ++all.datagrams;

@@ -16,7 +16,7 @@ cosock::task<> serve(std::uint16_t port) {
   std::printf("listening on %s\n", socket.local_endpoint().to_string().c_str());
   std::fflush(stdout);
   cosock::datagram_batch batch(64, 2048);
-  std::vector<cosock::outgoing_datagram> answers(64);
+  std::vector<cosock::outgoing_datagram<>> answers(64);
   for (;;) {
     const std::size_t count = co_await socket.receive_batch(batch);
     auto answer = answers.begin();

@@ -25,7 +25,7 @@ cosock::task<> serve(cosock::endpoint endpoint) {
 
   cosock::datagram_batch requests(64);
   std::vector<cosock::packet_info> infos(64);
-  std::vector<cosock::outgoing_datagram> answers;
+  std::vector<cosock::outgoing_datagram<>> answers;
   for (;;) {
     co_await socket.receive_batch(requests);
     answers.clear();

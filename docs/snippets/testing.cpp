@@ -114,7 +114,7 @@ COROUTINE_TEST_CASE(greets_over_slow_and_short_transfers) {
 
 //! [faulty_datagrams]
 // The code under test: asks until it is answered.
-cosock::task<std::string> ask(cosock::datagram_socket& socket, const cosock::endpoint& server) {
+cosock::task<std::string> ask(cosock::datagram_socket<>& socket, const cosock::endpoint& server) {
   for (;;) {
     co_await socket.send_to("who are you?", server);
     char name[100];

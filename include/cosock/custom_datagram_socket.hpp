@@ -51,15 +51,14 @@ class COSOCK_API custom_datagram_handle {
 
 /// Base class for datagram sockets that a program implements, as custom_stream is for streams: a
 /// simulated network, or datagrams inside another protocol. The derived class implements do_receive()
-/// and do_send(), which never wait; this class makes the operations of basic_datagram_socket from them.
+/// and do_send(), which never wait; this class makes the operations of datagram_socket from them.
 /// The datagrams of a batch are received and sent one by one; received ones have no packet_info.
 ///
 /// Belongs to one loop, and only its thread may call the functions. May be moved while operations are
 /// pending. The virtual functions must not destroy, move or close the socket. They may call
 /// notify_readable() and notify_writable().
 template <class Endpoint>
-class custom_datagram_socket : public basic_datagram_socket<Endpoint>,
-                               private detail::datagram_source {
+class custom_datagram_socket : public datagram_socket<Endpoint>, private detail::datagram_source {
  public:
   /// Pending operations end with `error::closed`. Does not call on_close(): the derived class is
   /// destroyed already.
@@ -75,7 +74,7 @@ class custom_datagram_socket : public basic_datagram_socket<Endpoint>,
     this->object_ = handle_.get();
   }
   custom_datagram_socket(custom_datagram_socket&& other) noexcept
-      : basic_datagram_socket<Endpoint>(std::exchange(other.object_, nullptr)),
+      : datagram_socket<Endpoint>(std::exchange(other.object_, nullptr)),
         handle_(std::move(other.handle_)) {
     handle_.attach(*this);
   }

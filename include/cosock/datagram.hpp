@@ -42,9 +42,10 @@ struct receive_from_result : receive_result {
   Endpoint from = {};  ///< the sender
 };
 
-/// A datagram to be sent. The data and the packet_info must outlive the operation.
-template <class Endpoint>
-struct basic_outgoing {
+/// A datagram to be sent. The data and the packet_info must outlive the operation. `Endpoint` is the
+/// type of addresses of the socket: endpoint for UDP.
+template <class Endpoint = endpoint>
+struct outgoing_datagram {
   const_buffer data = {};  ///< its bytes
   Endpoint to = {};        ///< the destination
   /// If not null, its `local` and `interface_index`, if set, are the source address and interface. The
@@ -56,7 +57,7 @@ struct basic_outgoing {
 };
 
 template <class Endpoint>
-class basic_datagram_batch;
+class datagram_batch;
 namespace detail {
 class datagram_receive_operation;
 template <class Endpoint>
@@ -75,27 +76,28 @@ concept array_of = requires(const C& c) {
 };
 }  // namespace detail
 
-/// The interface of all datagram sockets: UDP, local and others. Each send transmits one datagram,
-/// and each receive returns one, flagged if it was truncated; empty datagrams are delivered. Like a
-/// byte_stream (stream.hpp) it belongs to one loop, and takes one receiver and one sender at a time
-/// (`error::busy`). Every function that returns an awaitable is a cancellation point; after
-/// `error::cancelled` no datagram was taken or sent. After close() they throw `error::closed`.
-/// Buffers must outlive the `co_await`, and so must the array of send_batch with all that it refers
-/// to. Endpoints that are passed as arguments are copied.
+/// The interface of all datagram sockets: UDP, local and others. `datagram_socket<>`, with addresses of
+/// the type endpoint, is that of udp_socket and of its replacements in tests. Each send transmits one
+/// datagram, and each receive returns one, flagged if it was truncated; empty datagrams are delivered.
+/// Like a byte_stream (stream.hpp) it belongs to one loop, and takes one receiver and one sender at a
+/// time (`error::busy`). Every function that returns an awaitable is a cancellation point; after
+/// `error::cancelled` no datagram was taken or sent. After close() they throw `error::closed`. Buffers
+/// must outlive the `co_await`, and so must the array of send_batch with all that it refers to. Endpoints
+/// that are passed as arguments are copied.
 ///
 /// On a connected socket, if the host of the peer answers "port unreachable", the next operation
 /// throws connection_refused, once. The socket stays usable. An answer that arrives while a batch
 /// is being sent may be lost.
-template <class Endpoint>
-class COSOCK_API basic_datagram_socket {
+template <class Endpoint = endpoint>
+class COSOCK_API datagram_socket {
  public:
   /// The type of addresses, and the types of batches and outgoing datagrams: for example
   /// `local_datagram_socket::batch`.
   using endpoint_type = Endpoint;
-  using batch = basic_datagram_batch<Endpoint>;
-  using outgoing = basic_outgoing<Endpoint>;
+  using batch = datagram_batch<Endpoint>;
+  using outgoing = outgoing_datagram<Endpoint>;
 
-  virtual ~basic_datagram_socket() = default;
+  virtual ~datagram_socket() = default;
 
   /// Waits for a datagram. Returns a receive_result. If the datagram is larger than the buffer,
   /// which may be empty, the rest is lost, `truncated` is set, and `length` is the whole length.
@@ -150,7 +152,7 @@ class COSOCK_API basic_datagram_socket {
   template <detail::array_of<const_buffer> Buffers>
   detail::datagram_send_batch_operation<Endpoint> send_batch(const Buffers& buffers,
                                                              const Endpoint& to);
-  template <detail::array_of<basic_outgoing<Endpoint>> Datagrams>
+  template <detail::array_of<outgoing_datagram<Endpoint>> Datagrams>
   detail::datagram_send_batch_operation<Endpoint> send_batch(const Datagrams& datagrams);
 
   /// Waits until receive() would complete at once. May wake early. Counts as a receive: a second one
@@ -166,9 +168,9 @@ class COSOCK_API basic_datagram_socket {
 
  protected:
   /// For the library: the object that the operations work on; null: closed.
-  explicit basic_datagram_socket(detail::io_object* object = nullptr) noexcept : object_(object) {}
-  basic_datagram_socket(const basic_datagram_socket&) = default;
-  basic_datagram_socket& operator=(const basic_datagram_socket&) = default;
+  explicit datagram_socket(detail::io_object* object = nullptr) noexcept : object_(object) {}
+  datagram_socket(const datagram_socket&) = default;
+  datagram_socket& operator=(const datagram_socket&) = default;
   detail::io_object* object_;
 
  private:
@@ -181,8 +183,8 @@ class COSOCK_API basic_datagram_socket {
 /// A socket with receive_offload (udp.hpp) receives many small datagrams as one large one. It is
 /// split without copying if the batch has 65535 bytes or more for each datagram; otherwise the
 /// socket allocates a buffer, once, and copies the datagrams one by one.
-template <class Endpoint>
-class basic_datagram_batch : private detail::batch_memory {
+template <class Endpoint = endpoint>
+class datagram_batch : private detail::batch_memory {
  public:
   /// One datagram of a batch. Refers to the batch, and is valid until that is filled again.
   class datagram {
@@ -210,7 +212,7 @@ class basic_datagram_batch : private detail::batch_memory {
     }
 
    private:
-    friend class basic_datagram_batch;
+    friend class datagram_batch;
     datagram(const detail::batch_memory* memory, const detail::batch_slot* slot, const char* data,
              std::size_t size, std::size_t cut) noexcept
         : memory_(memory), slot_(slot), data_(data), size_(size), cut_(cut) {}
@@ -226,10 +228,10 @@ class basic_datagram_batch : private detail::batch_memory {
   /// Room for `count` datagrams of up to `bytes_each` bytes. Memory that is never written to costs
   /// only address space. With 0 bytes each, only the lengths are received; with a count of 0, nothing.
   /// Throws std::invalid_argument for more than PTRDIFF_MAX bytes in all; std::bad_alloc.
-  explicit basic_datagram_batch(std::size_t count, std::size_t bytes_each = 65536)
+  explicit datagram_batch(std::size_t count, std::size_t bytes_each = 65536)
       : batch_memory(count, bytes_each) {}
   /// Room for a datagram in each of the buffers, which must outlive the batch.
-  explicit basic_datagram_batch(std::span<const mutable_buffer> buffers)
+  explicit datagram_batch(std::span<const mutable_buffer> buffers)
       : batch_memory(buffers.data(), buffers.size()) {}
 
   /// A forward iterator whose reference is a value. Valid until the batch is filled again.
@@ -259,7 +261,7 @@ class basic_datagram_batch : private detail::batch_memory {
     friend bool operator==(const iterator&, const iterator&) noexcept = default;
 
    private:
-    friend class basic_datagram_batch;
+    friend class datagram_batch;
     iterator(const batch_memory* memory, const detail::batch_slot* slot) noexcept
         : memory_(memory), slot_(slot) {}
     const batch_memory* memory_ = nullptr;
@@ -275,14 +277,10 @@ class basic_datagram_batch : private detail::batch_memory {
   [[nodiscard]] bool empty() const noexcept { return datagrams == 0; }
 
  private:
-  friend class basic_datagram_socket<Endpoint>;
+  friend class datagram_socket<Endpoint>;
 };
-
-/// A datagram socket whose addresses are endpoints: udp_socket, or a replacement in tests.
-using datagram_socket = basic_datagram_socket<endpoint>;
-/// The types of its batches and of its outgoing datagrams.
-using datagram_batch = basic_datagram_batch<endpoint>;
-using outgoing_datagram = basic_outgoing<endpoint>;
+/// A batch of datagrams with endpoints.
+datagram_batch(std::size_t) -> datagram_batch<endpoint>;
 
 }  // namespace cosock
 

@@ -32,14 +32,14 @@ struct local_datagram_socket_options {
 };
 
 /// A local (Unix domain) datagram socket, connected or not (unix(7)). Its operations are those of
-/// basic_datagram_socket, but no datagram is lost or reordered: a send waits while the queue of the
+/// datagram_socket, but no datagram is lost or reordered: a send waits while the queue of the
 /// receiver is full. local_pair<local_datagram_socket>() returns two that are connected to each other.
 ///
 /// For a peer that the socket is not connected to, the system does not report when its queue has
 /// room again. A send then tries again after 0.25 ms, and then after pauses that double up to 20
 /// ms.
 class COSOCK_API local_datagram_socket final
-    : public basic_socket<basic_datagram_socket<local_endpoint>, local_endpoint> {
+    : public basic_socket<datagram_socket<local_endpoint>, local_endpoint> {
  public:
   local_datagram_socket() noexcept = default;
   /// Opens and binds a socket on the running loop. For an unnamed endpoint the system picks an
@@ -85,7 +85,7 @@ class COSOCK_API local_datagram_socket final
   static constexpr auto kind = detail::fd_kind::datagrams;
 };
 
-extern template class descriptor_handle<basic_datagram_socket<local_endpoint>>;
-extern template class basic_socket<basic_datagram_socket<local_endpoint>, local_endpoint>;
+extern template class descriptor_handle<datagram_socket<local_endpoint>>;
+extern template class basic_socket<datagram_socket<local_endpoint>, local_endpoint>;
 
 }  // namespace cosock

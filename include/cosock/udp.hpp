@@ -91,7 +91,7 @@ class COSOCK_API network_interface {
 /// A released descriptor keeps its group memberships, but not their restriction to an interface for
 /// IPv6 (see join()). With receive_offload, datagrams that the system combined with the one received
 /// last are lost then.
-class COSOCK_API udp_socket final : public basic_socket<datagram_socket, endpoint> {
+class COSOCK_API udp_socket final : public basic_socket<datagram_socket<>, endpoint> {
  public:
   udp_socket() noexcept = default;
   /// Opens and binds a socket on the running loop. With port 0 the system picks a port. Throws
@@ -181,8 +181,8 @@ class COSOCK_API udp_socket final : public basic_socket<datagram_socket, endpoin
                          const network_interface& local_interface);
 };
 
-extern template class descriptor_handle<datagram_socket>;
-extern template class basic_socket<datagram_socket, endpoint>;
+extern template class descriptor_handle<datagram_socket<>>;
+extern template class basic_socket<datagram_socket<>, endpoint>;
 
 /// Opens a socket on the running loop, on a port that the system picks, and connects it to a peer.
 /// Returns the socket. Nothing is sent, so it is not known whether the peer listens. Throws

@@ -65,8 +65,8 @@ datagram_descriptor* open(scheduler& loop, const local_endpoint& at,
 
 const detail::sockaddr_codec detail::sockaddr_traits<local_endpoint>::codec = {&encode, &decode};
 
-template class descriptor_handle<basic_datagram_socket<local_endpoint>>;
-template class basic_socket<basic_datagram_socket<local_endpoint>, local_endpoint>;
+template class descriptor_handle<datagram_socket<local_endpoint>>;
+template class basic_socket<datagram_socket<local_endpoint>, local_endpoint>;
 
 local_datagram_socket::local_datagram_socket(const cosock::local_endpoint& at,
                                              const local_datagram_socket_options& options)

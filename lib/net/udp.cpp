@@ -212,8 +212,8 @@ network_interface network_interface::by_address(const address& given) {
   detail::raise(system_failure(EADDRNOTAVAIL), given.to_string());
 }
 
-template class descriptor_handle<datagram_socket>;
-template class basic_socket<datagram_socket, endpoint>;
+template class descriptor_handle<datagram_socket<>>;
+template class basic_socket<datagram_socket<>, endpoint>;
 
 udp_socket::udp_socket(const endpoint& at, const udp_socket_options& options)
     : basic_socket(open(scheduler::required(), at, options, true)) {}

@@ -18,8 +18,8 @@ namespace cosock::testing::detail {
 /// Two sockets, and their names in a check: `a` sends to `b`.
 template <class Endpoint>
 struct datagram_setting {
-  basic_datagram_socket<Endpoint>& a;
-  basic_datagram_socket<Endpoint>& b;
+  datagram_socket<Endpoint>& a;
+  datagram_socket<Endpoint>& b;
   const Endpoint& a_at;
   const Endpoint& b_at;
   datagram_pair<Endpoint>& pair;
@@ -43,7 +43,7 @@ inline std::string text(const void* data, std::size_t size) {
 
 /// Receives one, and returns its bytes.
 template <class Endpoint>
-task<std::string> next_of(basic_datagram_socket<Endpoint>& socket) {
+task<std::string> next_of(datagram_socket<Endpoint>& socket) {
   char into[100];
   const receive_result got = co_await socket.receive(into);
   co_return text(into, got.size);

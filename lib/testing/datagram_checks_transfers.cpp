@@ -74,7 +74,7 @@ DATAGRAM_CHECK(truncation_is_reported_in_batches) {
   const std::array<mutable_buffer, 4> rooms = {cosock::buffer(memory, 5),
                                                cosock::buffer(memory + 5, 3),
                                                cosock::buffer(memory + 8, 1), mutable_buffer()};
-  basic_datagram_batch<Endpoint> batch(rooms);
+  datagram_batch<Endpoint> batch(rooms);
   for (int i = 0; i != 4; ++i) co_await in.a.send_to("12345", in.b_at);
   std::size_t received = 0;
   while (received != 4) {
@@ -140,7 +140,7 @@ DATAGRAM_CHECK(batches) {
   const auto send = [&]() -> task<> { EXPECT(co_await in.a.send_batch(buffers, in.b_at) == 50u); };
   std::vector<std::string> got;
   const auto receive = [&]() -> task<> {
-    basic_datagram_batch<Endpoint> batch(8, 100);
+    datagram_batch<Endpoint> batch(8, 100);
     while (got.size() < sent.size()) {
       const std::size_t n = co_await in.b.receive_batch(batch);
       REQUIRE(n != 0u);
@@ -155,21 +155,21 @@ DATAGRAM_CHECK(batches) {
 }
 
 DATAGRAM_CHECK(a_batch_without_room_receives_nothing) {
-  basic_datagram_batch<Endpoint> none(0);
+  datagram_batch<Endpoint> none(0);
   co_await in.a.send_to("kept", in.b_at);
   EXPECT(co_await in.b.receive_batch(none) == 0u);
   EXPECT((co_await next_of(in.b) == "kept"));
 }
 
 DATAGRAM_CHECK(both_directions_at_once) {
-  const auto send = [](basic_datagram_socket<Endpoint>& from, const Endpoint& to) -> task<> {
+  const auto send = [](datagram_socket<Endpoint>& from, const Endpoint& to) -> task<> {
     for (int i = 0; i != 500; ++i) {
       const std::string number = std::to_string(i);
       co_await from.send_to(number, to);
       if (i % 20 == 19) co_await cosock::yield();
     }
   };
-  const auto receive = [](basic_datagram_socket<Endpoint>& at) -> task<> {
+  const auto receive = [](datagram_socket<Endpoint>& at) -> task<> {
     for (int i = 0; i != 500; ++i) {
       const std::string got = co_await next_of(at);
       REQUIRE(got == std::to_string(i));

@@ -24,7 +24,7 @@ std::ostream& operator<<(std::ostream& out, datagram_call call) {
 
 /// One of the calls that wait for a datagram, whose bytes it stores.
 template <class Endpoint>
-task<> make_call(datagram_call call, basic_datagram_socket<Endpoint>& on, std::string& got) {
+task<> make_call(datagram_call call, datagram_socket<Endpoint>& on, std::string& got) {
   char into[16];
   switch (call) {
     case datagram_call::receive: {
@@ -38,7 +38,7 @@ task<> make_call(datagram_call call, basic_datagram_socket<Endpoint>& on, std::s
       break;
     }
     case datagram_call::receive_batch: {
-      basic_datagram_batch<Endpoint> one(1, 16);
+      datagram_batch<Endpoint> one(1, 16);
       co_await on.receive_batch(one);
       for (const auto& each : one) got = text(each.data().data(), each.size());
       break;
@@ -49,7 +49,7 @@ task<> make_call(datagram_call call, basic_datagram_socket<Endpoint>& on, std::s
 
 /// A socket that has found nothing knows that it is not readable; one that has not looked may not.
 template <class Endpoint>
-task<> look(basic_datagram_socket<Endpoint>& on) {
+task<> look(datagram_socket<Endpoint>& on) {
   char into[16];
   EXPECT(co_await error_of(cosock::with_timeout(1ms, on.receive(into))) == error::timed_out);
 }

@@ -96,7 +96,7 @@ template <class Endpoint>
 class faulty_datagram_state final : private relay_target {
  public:
   using socket = faulty_datagram_socket<Endpoint>;
-  using below_type = basic_datagram_socket<Endpoint>;
+  using below_type = datagram_socket<Endpoint>;
 
   faulty_datagram_state(socket& above, below_type* below, std::unique_ptr<below_type> owned,
                         const datagram_fault_plan& plan)

@@ -115,8 +115,8 @@ COROUTINE_TEST_CASE(the_count_of_a_batch_is_kept) {
   cosock::udp_socket socket({cosock::address::loopback_v4(), 0});
   cosock::udp_socket to({cosock::address::loopback_v4(), 0});
   const std::string large(70000, 'x');
-  const cosock::outgoing_datagram all[] = {{"one", to.local_endpoint()},
-                                           {large, to.local_endpoint()}};
+  const cosock::outgoing_datagram<> all[] = {{"one", to.local_endpoint()},
+                                             {large, to.local_endpoint()}};
   const auto r = co_await as_result(socket.send_batch(all));
   try {
     r.value();

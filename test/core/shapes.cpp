@@ -70,7 +70,7 @@ static_assert(std::is_trivially_destructible_v<cosock::local_acceptor_options>);
 static_assert(std::is_trivially_destructible_v<cosock::hand_over_options>);
 static_assert(std::is_trivially_destructible_v<cosock::local_connect_options>);
 static_assert(std::is_trivially_destructible_v<cosock::local_datagram_socket_options>);
-static_assert(std::is_trivially_destructible_v<cosock::outgoing_datagram>);
+static_assert(std::is_trivially_destructible_v<cosock::outgoing_datagram<>>);
 static_assert(std::is_trivially_destructible_v<cosock::local_datagram_socket::outgoing>);
 static_assert(std::is_trivially_destructible_v<cosock::packet_info>);
 static_assert(std::is_trivially_destructible_v<cosock::resolve_options>);

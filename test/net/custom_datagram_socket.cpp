@@ -135,7 +135,7 @@ struct fixture {
   host<endpoint> other{net, at(2)};
 };
 
-task<> receive_text(cosock::datagram_socket& from, std::string expected) {
+task<> receive_text(cosock::datagram_socket<>& from, std::string expected) {
   std::array<char, 64> memory;
   const auto received = co_await from.receive(memory);
   BOOST_TEST(std::string(memory.data(), received.size) == expected);
@@ -213,7 +213,7 @@ COROUTINE_TEST_CASE(batches_go_one_by_one) {
 
 COROUTINE_TEST_CASE(an_error_in_a_batch_counts_the_datagrams_before_it) {
   fixture f;
-  const std::array<cosock::outgoing_datagram, 1> list = {{{const_buffer("a", 1), at(2)}}};
+  const std::array<cosock::outgoing_datagram<>, 1> list = {{{const_buffer("a", 1), at(2)}}};
   BOOST_TEST(co_await f.one.send_batch(list) == 1u);
   BOOST_CHECK_EXCEPTION(co_await f.one.send("a"), system_error,
                         is(errc::destination_address_required));

@@ -145,7 +145,7 @@ COROUTINE_TEST_CASE(both_forms_are_destinations) {
       co_await sender->send_batch(two, to);
       BOOST_TEST(co_await next_text(receiver) == "first");
       BOOST_TEST(co_await next_text(receiver) == "second");
-      const std::array<outgoing_datagram, 1> addressed = {{{.data = "addressed", .to = to}}};
+      const std::array<outgoing_datagram<>, 1> addressed = {{{.data = "addressed", .to = to}}};
       co_await sender->send_batch(addressed);
       BOOST_TEST(co_await next_text(receiver) == "addressed");
       sender->connect(to);

@@ -147,7 +147,7 @@ NETWORK_COROUTINE_TEST_CASE(a_datagram_leaves_over_the_interface_that_is_named) 
     co_await sender.send_to("as", to, packet_info());
     const std::vector<cosock::const_buffer> batch(3, cosock::const_buffer("same"));
     BOOST_TEST(co_await sender.send_batch(batch, to) == 3u);
-    std::vector<outgoing_datagram> each(2);
+    std::vector<outgoing_datagram<>> each(2);
     each[0] = {cosock::const_buffer("d1"), to};
     each[1] = {cosock::const_buffer("d0"), at(group, to.port())};
     BOOST_TEST(co_await sender.send_batch(each) == 2u);

@@ -82,7 +82,7 @@ struct peers {
   udp_socket bad{at("127.0.0.2")};
 };
 
-std::vector<std::string> texts_of(const datagram_batch& batch) {
+std::vector<std::string> texts_of(const datagram_batch<>& batch) {
   std::vector<std::string> texts;
   for (const auto& entry : batch)
     texts.emplace_back(static_cast<const char*>(entry.data().data()), entry.size());
@@ -148,7 +148,7 @@ COROUTINE_TEST_CASE(a_batch_is_sent_up_to_the_first_denied_address) {
   const endpoint good = p.good.local_endpoint();
   const endpoint bad = p.bad.local_endpoint();
   const const_buffer data("x", 1);
-  std::vector<outgoing_datagram> all(5, {data, good});
+  std::vector<outgoing_datagram<>> all(5, {data, good});
   all[3].to = bad;
   std::size_t sent = 0;
   try {
@@ -170,7 +170,7 @@ COROUTINE_TEST_CASE(a_batch_is_sent_up_to_the_first_denied_address) {
              make_error_code(error::address_denied));
   BOOST_TEST(co_await p.server.send_batch(buffers, good) == 3u);
   BOOST_TEST(co_await stays_silent(p.bad));
-  BOOST_TEST(co_await p.server.send_batch(std::vector<outgoing_datagram>()) == 0u);
+  BOOST_TEST(co_await p.server.send_batch(std::vector<outgoing_datagram<>>()) == 0u);
 }
 
 /// More than the socket checks at once, and more than one system call sends.
@@ -182,7 +182,7 @@ COROUTINE_TEST_CASE(a_large_batch_is_sent_as_a_whole) {
     udp_socket receiver(any_port_v4, options);
     udp_socket sender(any_port_v4, options);
     constexpr std::size_t count = 2500;
-    const std::vector<outgoing_datagram> all(
+    const std::vector<outgoing_datagram<>> all(
         count, {const_buffer("datagram", 8), receiver.local_endpoint()});
     std::size_t received = 0;
     const auto receive = [&]() -> task<> {
@@ -191,7 +191,7 @@ COROUTINE_TEST_CASE(a_large_batch_is_sent_as_a_whole) {
     };
     const auto send = [&]() -> task<> { BOOST_TEST(co_await sender.send_batch(all) == count); };
     co_await cosock::when_all(send(), receive());
-    std::vector<outgoing_datagram> last(all);
+    std::vector<outgoing_datagram<>> last(all);
     last.back().to = endpoint(address::parse("127.0.0.2"), 9);
     std::size_t sent = 0;
     try {

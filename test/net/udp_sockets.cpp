@@ -139,11 +139,11 @@ COROUTINE_TEST_CASE(an_answer_comes_from_where_the_question_went) {
     auto answer = co_await client.receive_from(into);
     BOOST_TEST(answer.from == to);
     // In a batch likewise.
-    outgoing_datagram each;
+    outgoing_datagram<> each;
     each.data = const_buffer("!!");
     each.to = got.from;
     each.source = &info;
-    const std::vector<outgoing_datagram> two(2, each);
+    const std::vector<outgoing_datagram<>> two(2, each);
     BOOST_TEST(co_await server.send_batch(two) == 2u);
     answer = co_await client.receive_from(into);
     BOOST_TEST(answer.from == to);
@@ -168,11 +168,11 @@ COROUTINE_TEST_CASE(a_packet_info_that_says_little_is_no_hindrance) {
   for (const endpoint& at : {any_port_v4, endpoint(address::any_v6(), 0)}) {
     for (const packet_info* source : {&nothing, &interface_only, &group, &all, &other_family}) {
       udp_socket s(at);
-      outgoing_datagram each;
+      outgoing_datagram<> each;
       each.data = const_buffer("batch");
       each.to = to;
       each.source = source;
-      const std::vector<outgoing_datagram> one(1, each);
+      const std::vector<outgoing_datagram<>> one(1, each);
       co_await s.send_to("single", to, *source);
       BOOST_TEST(co_await next_text(receiver) == "single");
       co_await s.send_batch(one);

@@ -38,8 +38,8 @@ struct pair {
         to(to, receiver.local_endpoint().port()) {
     sender.set_traffic_class(of_socket);
   }
-  outgoing_datagram with_class(std::optional<int> traffic_class,
-                               const packet_info* source = nullptr) const {
+  outgoing_datagram<> with_class(std::optional<int> traffic_class,
+                                 const packet_info* source = nullptr) const {
     return {.data = "datagram", .to = to, .source = source, .traffic_class = traffic_class};
   }
   task<packet_info> next() {
@@ -93,7 +93,7 @@ COROUTINE_TEST_CASE(each_datagram_of_a_batch_has_its_own) {
   for (pair& p : every_family()) {
     BOOST_TEST_INFO_SCOPE(p.sender.local_endpoint() << " to " << p.to);
     const std::vector<std::optional<int>> classes = {1, 1, 1, 2, {}, {}, of_datagram, 2, 2};
-    std::vector<outgoing_datagram> datagrams;
+    std::vector<outgoing_datagram<>> datagrams;
     for (const auto each : classes) datagrams.push_back(p.with_class(each));
     BOOST_TEST(co_await p.sender.send_batch(datagrams) == classes.size());
     for (const auto each : classes) BOOST_TEST(co_await p.next_class() == each.value_or(of_socket));
@@ -102,7 +102,7 @@ COROUTINE_TEST_CASE(each_datagram_of_a_batch_has_its_own) {
 
 COROUTINE_TEST_CASE(a_batch_that_is_received_has_the_class_of_each) {
   pair p(any_port_v4, any_port_v4, address::loopback_v4());
-  const std::vector<outgoing_datagram> datagrams = {p.with_class(1), p.with_class(2)};
+  const std::vector<outgoing_datagram<>> datagrams = {p.with_class(1), p.with_class(2)};
   co_await p.sender.send_batch(datagrams);
   datagram_batch batch(4, 16);
   BOOST_TEST(co_await p.receiver.receive_batch(batch) == 2u);
@@ -119,7 +119,7 @@ COROUTINE_TEST_CASE(a_source_is_used_beside_it) {
     const packet_info one = co_await p.next();
     BOOST_TEST(one.traffic_class.value() == of_datagram);
     BOOST_TEST(one.local.unmapped() == p.to.address().unmapped());
-    const std::vector<outgoing_datagram> several(3, p.with_class(of_datagram, &source));
+    const std::vector<outgoing_datagram<>> several(3, p.with_class(of_datagram, &source));
     co_await p.sender.send_batch(several);
     for (int i = 0; i != 3; ++i) BOOST_TEST(co_await p.next_class() == of_datagram);
   }
@@ -137,7 +137,7 @@ COROUTINE_TEST_CASE(a_reply_does_not_copy_the_class_of_the_request) {
     BOOST_TEST(co_await p.next_class() == of_socket);
     co_await p.sender.send_to(p.with_class(std::nullopt, &request));
     BOOST_TEST(co_await p.next_class() == of_socket);
-    const std::vector<outgoing_datagram> several(3, p.with_class(std::nullopt, &request));
+    const std::vector<outgoing_datagram<>> several(3, p.with_class(std::nullopt, &request));
     co_await p.sender.send_batch(several);
     for (int i = 0; i != 3; ++i) BOOST_TEST(co_await p.next_class() == of_socket);
   }
@@ -158,7 +158,7 @@ COROUTINE_TEST_CASE(a_class_that_is_out_of_range_is_an_error) {
     for (const int bad : {-1, -2, 256, 0x7fffffff}) {
       const auto one = co_await as_result(p.sender.send_to(p.with_class(bad)));
       BOOST_TEST((one.error() == errc::invalid_argument));
-      const std::vector<outgoing_datagram> several(3, p.with_class(bad));
+      const std::vector<outgoing_datagram<>> several(3, p.with_class(bad));
       const auto batch = co_await as_result(p.sender.send_batch(several));
       BOOST_TEST((batch.error() == errc::invalid_argument));
     }

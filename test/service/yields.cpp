@@ -82,7 +82,7 @@ struct objects {
   std::pair<cosock::local_stream_socket, cosock::local_stream_socket> local;
   cosock::buffered_reader reader{local.first};
   cosock::outbox outbox{local.first};
-  std::vector<cosock::outgoing_datagram> no_datagrams;
+  std::vector<cosock::outgoing_datagram<>> no_datagrams;
   cosock::const_buffer one{"x", 1};
   std::string too_long = std::string(100, 'x');
   cosock::address_range loopback{cosock::address::loopback_v4(), 32};

@@ -124,8 +124,9 @@ BOOST_AUTO_TEST_CASE(a_delayed_datagram_arrives_later_and_others_do_not_wait_for
       datagram_fault_plan plan;
       (sends ? plan.send : plan.receive).list = list;
       faulty_datagram_socket late(std::move(one), plan);
-      cosock::datagram_socket& from = sends ? static_cast<cosock::datagram_socket&>(late) : other;
-      cosock::datagram_socket& to = sends ? static_cast<cosock::datagram_socket&>(other) : late;
+      cosock::datagram_socket<>& from =
+          sends ? static_cast<cosock::datagram_socket<>&>(late) : other;
+      cosock::datagram_socket<>& to = sends ? static_cast<cosock::datagram_socket<>&>(other) : late;
       co_await send_numbers(from, 0, 3);
       const auto begun = cosock::now();
       BOOST_TEST((co_await receive_texts(to, 2) == "0 2"));
@@ -169,8 +170,9 @@ BOOST_AUTO_TEST_CASE(the_last_datagram_is_held_back_for_the_limit_only) {
       faults.reordering = 1;
       faults.hold_limit = 10s;
       faulty_datagram_socket late(std::move(one), plan);
-      cosock::datagram_socket& from = sends ? static_cast<cosock::datagram_socket&>(late) : other;
-      cosock::datagram_socket& to = sends ? static_cast<cosock::datagram_socket&>(other) : late;
+      cosock::datagram_socket<>& from =
+          sends ? static_cast<cosock::datagram_socket<>&>(late) : other;
+      cosock::datagram_socket<>& to = sends ? static_cast<cosock::datagram_socket<>&>(other) : late;
       const auto begun = cosock::now();
       co_await from.send("x");
       BOOST_TEST((co_await receive_texts(to, 1) == "x"));
@@ -303,7 +305,7 @@ COROUTINE_TEST_CASE(faults_may_be_above_faults) {
   faulty_datagram_socket first(std::move(pair.one), {.receive = {.loss = 1}});
   const std::array<datagram_fault, 1> list = {{{.at = 0, .dropped = true}}};
   faulty_datagram_socket second(std::move(first), {.send = {.list = list}});  // moves
-  faulty_datagram_socket third(static_cast<cosock::datagram_socket&>(second),
+  faulty_datagram_socket third(static_cast<cosock::datagram_socket<>&>(second),
                                {.send = {.list = list}});
   for (int i = 0; i != 200; ++i) co_await pair.other.send("lost");  // more than are taken in a turn
   char into[8];
@@ -354,14 +356,14 @@ BOOST_AUTO_TEST_CASE(plans_of_seeds_differ_and_a_program_that_repeats_gets_its_a
       loop.run([](datagram_fault_plan plan) -> task<> {
         auto [one, other] = memory_datagram_pair();
         faulty_datagram_socket lossy(std::move(one), plan);
-        const auto answer = [](cosock::datagram_socket& socket) -> task<> {
+        const auto answer = [](cosock::datagram_socket<>& socket) -> task<> {
           for (;;) {
             char into[16];
             const auto got = co_await socket.receive(into);
             co_await socket.send(cosock::buffer(into, got.size));
           }
         };
-        const auto ask = [](cosock::datagram_socket& socket) -> task<> {
+        const auto ask = [](cosock::datagram_socket<>& socket) -> task<> {
           for (int i = 0; i != 20; ++i) {
             const std::string number = std::to_string(i);
             for (bool again = true; again;) {

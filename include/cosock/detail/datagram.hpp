@@ -13,7 +13,7 @@ namespace detail {
 /// Access to the object of a socket, for operations of the library.
 struct datagram_access {
   template <class Endpoint>
-  static io_object* object_of(const basic_datagram_socket<Endpoint>& s) noexcept {
+  static io_object* object_of(const datagram_socket<Endpoint>& s) noexcept {
     return s.object_;
   }
 };
@@ -131,13 +131,13 @@ class COSOCK_AWAITABLE outgoing_send_operation final
       public datagram_operation {
  public:
   outgoing_send_operation(io_object* const& target,
-                          const basic_outgoing<Endpoint>& datagram) noexcept
+                          const outgoing_datagram<Endpoint>& datagram) noexcept
       : datagram_operation(kind::send_batch, target, nullptr, 0, nullptr,
                            &sockaddr_traits<Endpoint>::codec),
         datagram_(datagram) {}
   outgoing_send_operation(outgoing_send_operation&&) noexcept = default;
   step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
-    list_ = list_of(std::span<const basic_outgoing<Endpoint>>(&datagram_, 1));
+    list_ = list_of(std::span<const outgoing_datagram<Endpoint>>(&datagram_, 1));
     memory_ = &list_;
     peer_ = &datagram_.to;  // for the text of an error
     return datagram_operation::start(awaiting, parent);
@@ -148,7 +148,7 @@ class COSOCK_AWAITABLE outgoing_send_operation final
   }
 
  private:
-  basic_outgoing<Endpoint> datagram_;
+  outgoing_datagram<Endpoint> datagram_;
   outgoing_list list_;
 };
 
@@ -186,85 +186,81 @@ class COSOCK_AWAITABLE datagram_send_batch_operation final
 }  // namespace detail
 
 template <class E>
-detail::datagram_receive_operation basic_datagram_socket<E>::receive(mutable_buffer into) {
+detail::datagram_receive_operation datagram_socket<E>::receive(mutable_buffer into) {
   return {object_, into.data(), into.size(), nullptr};
 }
 template <class E>
 template <detail::not_one_mutable_buffer Buffers>
-detail::datagram_receive_operation basic_datagram_socket<E>::receive(Buffers&& into) {
+detail::datagram_receive_operation datagram_socket<E>::receive(Buffers&& into) {
   detail::check_receives_into<Buffers>();
   return {object_, &into, 0, &detail::gather<mutable_buffer, std::remove_cvref_t<Buffers>>};
 }
 template <class E>
-detail::datagram_receive_from_operation<E> basic_datagram_socket<E>::receive_from(
-    mutable_buffer into) {
+detail::datagram_receive_from_operation<E> datagram_socket<E>::receive_from(mutable_buffer into) {
   return {object_, into.data(), into.size(), nullptr, nullptr};
 }
 template <class E>
 template <detail::not_one_mutable_buffer Buffers>
-detail::datagram_receive_from_operation<E> basic_datagram_socket<E>::receive_from(Buffers&& into) {
+detail::datagram_receive_from_operation<E> datagram_socket<E>::receive_from(Buffers&& into) {
   detail::check_receives_into<Buffers>();
   return {object_, &into, 0, &detail::gather<mutable_buffer, std::remove_cvref_t<Buffers>>,
           nullptr};
 }
 template <class E>
-detail::datagram_receive_from_operation<E> basic_datagram_socket<E>::receive_from(
-    mutable_buffer into, packet_info& info) {
+detail::datagram_receive_from_operation<E> datagram_socket<E>::receive_from(mutable_buffer into,
+                                                                            packet_info& info) {
   return {object_, into.data(), into.size(), nullptr, &info};
 }
 
 template <class E>
-detail::datagram_send_operation<E> basic_datagram_socket<E>::send(const_buffer data) {
+detail::datagram_send_operation<E> datagram_socket<E>::send(const_buffer data) {
   return {object_, data.data(), data.size(), nullptr, nullptr, nullptr};
 }
 template <class E>
 template <detail::not_one_const_buffer Buffers>
-detail::datagram_send_operation<E> basic_datagram_socket<E>::send(const Buffers& data) {
+detail::datagram_send_operation<E> datagram_socket<E>::send(const Buffers& data) {
   detail::check_sends_from<Buffers>();
   return {object_, &data, 0, &detail::gather<const_buffer, Buffers>, nullptr, nullptr};
 }
 template <class E>
-detail::datagram_send_operation<E> basic_datagram_socket<E>::send_to(const_buffer data,
-                                                                     const E& to) {
+detail::datagram_send_operation<E> datagram_socket<E>::send_to(const_buffer data, const E& to) {
   return {object_, data.data(), data.size(), nullptr, &to, nullptr};
 }
 template <class E>
 template <detail::not_one_const_buffer Buffers>
-detail::datagram_send_operation<E> basic_datagram_socket<E>::send_to(const Buffers& data,
-                                                                     const E& to) {
+detail::datagram_send_operation<E> datagram_socket<E>::send_to(const Buffers& data, const E& to) {
   detail::check_sends_from<Buffers>();
   return {object_, &data, 0, &detail::gather<const_buffer, Buffers>, &to, nullptr};
 }
 template <class E>
-detail::datagram_send_operation<E> basic_datagram_socket<E>::send_to(const_buffer data, const E& to,
-                                                                     const packet_info& source) {
+detail::datagram_send_operation<E> datagram_socket<E>::send_to(const_buffer data, const E& to,
+                                                               const packet_info& source) {
   return {object_, data.data(), data.size(), nullptr, &to, &source};
 }
 template <class E>
-detail::outgoing_send_operation<E> basic_datagram_socket<E>::send_to(const outgoing& datagram) {
+detail::outgoing_send_operation<E> datagram_socket<E>::send_to(const outgoing& datagram) {
   return {object_, datagram};
 }
 
 template <class E>
-detail::datagram_receive_batch_operation basic_datagram_socket<E>::receive_batch(batch& into) {
+detail::datagram_receive_batch_operation datagram_socket<E>::receive_batch(batch& into) {
   return {object_, into};
 }
 
 template <class E>
 template <detail::array_of<const_buffer> Buffers>
-detail::datagram_send_batch_operation<E> basic_datagram_socket<E>::send_batch(const Buffers& all) {
+detail::datagram_send_batch_operation<E> datagram_socket<E>::send_batch(const Buffers& all) {
   return {object_, detail::list_of(std::span<const const_buffer>(all)), nullptr};
 }
 template <class E>
 template <detail::array_of<const_buffer> Buffers>
-detail::datagram_send_batch_operation<E> basic_datagram_socket<E>::send_batch(const Buffers& all,
-                                                                              const E& to) {
+detail::datagram_send_batch_operation<E> datagram_socket<E>::send_batch(const Buffers& all,
+                                                                        const E& to) {
   return {object_, detail::list_of(std::span<const const_buffer>(all)), &to};
 }
 template <class E>
-template <detail::array_of<basic_outgoing<E>> Datagrams>
-detail::datagram_send_batch_operation<E> basic_datagram_socket<E>::send_batch(
-    const Datagrams& all) {
+template <detail::array_of<outgoing_datagram<E>> Datagrams>
+detail::datagram_send_batch_operation<E> datagram_socket<E>::send_batch(const Datagrams& all) {
   return {object_, detail::list_of(std::span<const outgoing>(all)), nullptr};
 }
 

@@ -21,7 +21,7 @@ namespace cosock::testing {
 template <class Endpoint>
 struct datagram_pair {
   /// The interface of both sockets.
-  using socket_type = basic_datagram_socket<Endpoint>;
+  using socket_type = datagram_socket<Endpoint>;
 
   /// Owns two sockets. `first_address` and `second_address`: the addresses to which the other socket
   /// sends.
@@ -62,7 +62,7 @@ using datagram_maker = std::function<task<datagram_pair<Endpoint>>()>;
 /// Returns the names of all checks, in the order of check_datagram().
 [[nodiscard]] COSOCK_API std::vector<std::string_view> datagram_check_names();
 
-/// Checks that a datagram socket keeps the promises of basic_datagram_socket: runs all checks, one after
+/// Checks that a datagram socket keeps the promises of datagram_socket: runs all checks, one after
 /// the other, each on its own loop, and reports each result. If `only` is not empty, runs only the check
 /// with this name. The socket must lose no datagram while at most 64 wait to be received. Throws
 /// std::invalid_argument if there is no such check; the exceptions of `report`.

@@ -82,7 +82,7 @@ struct datagram_fault_plan {
 
 /// Adds faults to another datagram socket, which it owns or refers to: a udp_socket, a
 /// local_datagram_socket, or any socket with these endpoints. The datagrams of each direction are
-/// numbered from 0. Operations keep all promises of basic_datagram_socket, and those of
+/// numbered from 0. Operations keep all promises of datagram_socket, and those of
 /// custom_datagram_socket for batches.
 ///
 /// A send completes when its faults are chosen, also if the datagram is delayed. If the socket below fails
@@ -98,7 +98,7 @@ template <class Endpoint>
 class COSOCK_API faulty_datagram_socket final : public custom_datagram_socket<Endpoint> {
  public:
   /// The interface of the socket below.
-  using below_type = basic_datagram_socket<Endpoint>;
+  using below_type = datagram_socket<Endpoint>;
 
   /// Refers to `below`, which must outlive this socket; close() closes both. Throws std::invalid_argument
   /// for a probability that is not from 0 to 1, a `room` or `max_held_back` of 0, and a number that is
