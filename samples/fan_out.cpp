@@ -23,7 +23,7 @@ cosock::task<> handle_feed(cosock::tcp_socket& feed, line_broadcast& lines) {
     lines.send(std::make_shared<const std::string>(printable(*line) + '\n'));
 }
 
-cosock::task<> send_lines(cosock::subscription<shared_line>& subscription,
+cosock::task<> send_lines(line_broadcast::subscription& subscription,
                           cosock::tcp_socket& subscriber) {
   while (const auto line = co_await subscription.receive()) {
     const auto missed = subscription.missed();
@@ -40,7 +40,7 @@ cosock::task<> wait_end(cosock::tcp_socket& subscriber) {
 }
 
 cosock::task<> handle_subscriber(cosock::tcp_socket& subscriber, line_broadcast& lines) {
-  cosock::subscription<shared_line> subscription = lines.subscribe();
+  line_broadcast::subscription subscription = lines.subscribe();
   co_await cosock::when_any(send_lines(subscription, subscriber), wait_end(subscriber));
 }
 

@@ -11,48 +11,10 @@
 
 namespace cosock {
 
-template <class T>
-class broadcast;
-
 namespace detail {
 template <class T>
 class broadcast_receive_operation;
 }
-
-/// A receiver of a broadcast: it receives the values that are sent after it subscribed, in order.
-/// If it is too slow, it loses the oldest.
-template <class T>
-class subscription : private detail::link {
- public:
-  subscription(subscription&& other) noexcept;
-  subscription& operator=(subscription&&) = delete;
-  /// Ends a receive that is pending with `error::closed`.
-  ~subscription();
-
-  /// Waits for the next value, and returns a copy; empty once the broadcast is closed and all
-  /// values have been received. If this subscription was too slow, the next value is the oldest
-  /// that is still stored, and missed() returns the number of lost values. Throws
-  /// `error::cancelled`: no value was taken; `error::busy` while another task receives from the
-  /// same subscription; `error::closed` if the broadcast was destroyed; and any exception of the
-  /// copy constructor of T, in which case the value stays available.
-  detail::broadcast_receive_operation<T> receive() {
-    return detail::broadcast_receive_operation<T>(*this);
-  }
-  /// The number of values that were lost immediately before the value that was received last.
-  [[nodiscard]] std::uint64_t missed() const noexcept { return missed_; }
-
- private:
-  friend class broadcast<T>;
-  friend class detail::broadcast_receive_operation<T>;
-  explicit subscription(broadcast<T>& broadcast) noexcept;
-  bool available() const noexcept { return next_ != broadcast_->sent_; }
-  std::optional<T> take();
-
-  broadcast<T>* broadcast_;
-  detail::broadcast_receive_operation<T>* receiving_ = nullptr;
-  std::uint64_t next_;
-  std::uint64_t missed_ = 0;
-};
 
 /// Delivers values to all subscriptions. Sending never waits: the last values are stored, up to a
 /// capacity, and a subscription that falls further behind is told how many it has missed. Belongs
@@ -63,6 +25,40 @@ class subscription : private detail::link {
 template <class T>
 class broadcast {
  public:
+  /// A receiver of a broadcast: it receives the values that are sent after it subscribed, in order.
+  /// If it is too slow, it loses the oldest.
+  class subscription : private detail::link {
+   public:
+    subscription(subscription&& other) noexcept;
+    subscription& operator=(subscription&&) = delete;
+    /// Ends a receive that is pending with `error::closed`.
+    ~subscription();
+
+    /// Waits for the next value, and returns a copy; empty once the broadcast is closed and all
+    /// values have been received. If this subscription was too slow, the next value is the oldest
+    /// that is still stored, and missed() returns the number of lost values. Throws
+    /// `error::cancelled`: no value was taken; `error::busy` while another task receives from the
+    /// same subscription; `error::closed` if the broadcast was destroyed; and any exception of the
+    /// copy constructor of T, in which case the value stays available.
+    detail::broadcast_receive_operation<T> receive() {
+      return detail::broadcast_receive_operation<T>(*this);
+    }
+    /// The number of values that were lost immediately before the value that was received last.
+    [[nodiscard]] std::uint64_t missed() const noexcept { return missed_; }
+
+   private:
+    friend class broadcast;
+    friend class detail::broadcast_receive_operation<T>;
+    explicit subscription(cosock::broadcast<T>& broadcast) noexcept;
+    bool available() const noexcept { return next_ != broadcast_->sent_; }
+    std::optional<T> take();
+
+    cosock::broadcast<T>* broadcast_;
+    detail::broadcast_receive_operation<T>* receiving_ = nullptr;
+    std::uint64_t next_;
+    std::uint64_t missed_ = 0;
+  };
+
   /// Keeps the last `capacity` values; 0 counts as 1. Throws std::invalid_argument for a capacity of
   /// more values than memory can hold (PTRDIFF_MAX bytes), std::bad_alloc.
   explicit broadcast(std::size_t capacity)
@@ -84,7 +80,7 @@ class broadcast {
     return true;
   }
   /// Returns a new subscription, for values that are sent from now on.
-  [[nodiscard]] subscription<T> subscribe() noexcept { return subscription<T>(*this); }
+  [[nodiscard]] subscription subscribe() noexcept { return subscription(*this); }
 
   /// Accepts no more values: receivers receive the stored ones, and then the end. Idempotent.
   void close() noexcept {
@@ -95,7 +91,6 @@ class broadcast {
   [[nodiscard]] bool is_closed() const noexcept { return closed_; }
 
  private:
-  friend class subscription<T>;
   friend class detail::broadcast_receive_operation<T>;
   detail::ring<T> kept_;
   std::uint64_t sent_ = 0;
@@ -110,9 +105,10 @@ template <class T>
 class COSOCK_AWAITABLE detail::broadcast_receive_operation final
     : public awaiter_of<broadcast_receive_operation<T>>,
       public waiter {
+  using subscription = typename broadcast<T>::subscription;
+
  public:
-  explicit broadcast_receive_operation(subscription<T>& subscription) noexcept
-      : subscription_(&subscription) {}
+  explicit broadcast_receive_operation(subscription& from) noexcept : subscription_(&from) {}
   broadcast_receive_operation(broadcast_receive_operation&& other) noexcept
       : waiter(), subscription_(other.subscription_) {}
   ~broadcast_receive_operation() {
@@ -121,7 +117,7 @@ class COSOCK_AWAITABLE detail::broadcast_receive_operation final
 
   step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
     // Null until the subscription knows this operation: it may be destroyed while a failure waits.
-    subscription<T>* const own = std::exchange(subscription_, nullptr);
+    subscription* const own = std::exchange(subscription_, nullptr);
     if (!enter(awaiting, parent)) return complete_or_yield();
     if (own->receiving_) return fail_busy();
     if (!own->broadcast_) return fail_closed();
@@ -154,21 +150,21 @@ class COSOCK_AWAITABLE detail::broadcast_receive_operation final
   }
 
  private:
-  friend class subscription<T>;
+  friend subscription;
   void leave() noexcept {
     if (subscription_ && subscription_->receiving_ == this) subscription_->receiving_ = nullptr;
   }
-  subscription<T>* subscription_;
+  subscription* subscription_;
 };
 
 template <class T>
-subscription<T>::subscription(broadcast<T>& broadcast) noexcept
+broadcast<T>::subscription::subscription(cosock::broadcast<T>& broadcast) noexcept
     : broadcast_(&broadcast), next_(broadcast.sent_) {
   insert_before(broadcast.subscriptions_);
 }
 
 template <class T>
-subscription<T>::subscription(subscription&& other) noexcept
+broadcast<T>::subscription::subscription(subscription&& other) noexcept
     : link(),
       broadcast_(std::exchange(other.broadcast_, nullptr)),
       receiving_(std::exchange(other.receiving_, nullptr)),
@@ -180,7 +176,7 @@ subscription<T>::subscription(subscription&& other) noexcept
 }
 
 template <class T>
-subscription<T>::~subscription() {
+broadcast<T>::subscription::~subscription() {
   unlink();
   if (!receiving_) return;
   receiving_->subscription_ = nullptr;
@@ -188,7 +184,7 @@ subscription<T>::~subscription() {
 }
 
 template <class T>
-std::optional<T> subscription<T>::take() {
+std::optional<T> broadcast<T>::subscription::take() {
   const std::uint64_t oldest = broadcast_->sent_ - broadcast_->kept_.size();
   const std::uint64_t next = next_ < oldest ? oldest : next_;
   if (next == broadcast_->sent_) return std::nullopt;
@@ -201,7 +197,7 @@ std::optional<T> subscription<T>::take() {
 template <class T>
 broadcast<T>::~broadcast() {
   while (subscriptions_.following != &subscriptions_) {
-    auto& receiver = static_cast<subscription<T>&>(*subscriptions_.following);
+    auto& receiver = static_cast<subscription&>(*subscriptions_.following);
     receiver.unlink();
     receiver.broadcast_ = nullptr;
     if (receiver.receiving_) receiver.receiving_->end();

@@ -19,17 +19,17 @@ using cosock::as_result;
 using cosock::broadcast;
 using cosock::error;
 using cosock::nursery;
-using cosock::subscription;
 using cosock::task;
 using cosock::with_nursery;
 using test::is;
 using test::run_until_idle;
+using subscription = broadcast<int>::subscription;
 
-task<> receive_one(subscription<int>& from) {
+task<> receive_one(subscription& from) {
   const auto value = co_await from.receive();
   BOOST_TEST(value.value() == 1);
 }
-task<> collect(subscription<int> from, std::vector<int>& into) {
+task<> collect(subscription from, std::vector<int>& into) {
   while (const auto value = co_await from.receive()) into.push_back(*value);
 }
 
@@ -168,7 +168,7 @@ task<> use_up_the_turn() {
 
 COROUTINE_TEST_CASE(a_subscription_is_destroyed_while_a_receive_that_was_cancelled_yields) {
   broadcast<int> b(4);
-  auto s = std::make_unique<subscription<int>>(b.subscribe());
+  auto s = std::make_unique<subscription>(b.subscribe());
   error why{};
   co_await with_nursery([&](nursery& n) -> task<> {
     n.start([&]() -> task<> {
@@ -191,7 +191,7 @@ COROUTINE_TEST_CASE(a_subscription_is_destroyed_while_a_receive_that_was_cancell
 
 COROUTINE_TEST_CASE(a_subscription_is_moved_and_destroyed_while_a_second_receive_yields) {
   broadcast<int> b(4);
-  auto s = std::make_unique<subscription<int>>(b.subscribe());
+  auto s = std::make_unique<subscription>(b.subscribe());
   bool refused = false;
   co_await with_nursery([&](nursery& n) -> task<> {
     n.start([&]() -> task<> {
@@ -206,7 +206,7 @@ COROUTINE_TEST_CASE(a_subscription_is_moved_and_destroyed_while_a_second_receive
     });
     n.start([&]() -> task<> {
       BOOST_TEST(!refused);  // it has yielded
-      { const subscription<int> moved(std::move(*s)); }
+      { const subscription moved(std::move(*s)); }
       s.reset();
       co_return;
     });

@@ -23,7 +23,6 @@ using cosock::error;
 using cosock::event;
 using cosock::mutex;
 using cosock::semaphore;
-using cosock::subscription;
 using cosock::task;
 using test::completion;
 using test::waitable;
@@ -125,12 +124,13 @@ waitable rendezvous_send(cosock::loop& on) { return rendezvous(on, send_to, rece
 
 struct broadcast_state {
   std::unique_ptr<broadcast<int>> b = std::make_unique<broadcast<int>>(4);
-  std::unique_ptr<subscription<int>> s = std::make_unique<subscription<int>>(b->subscribe());
+  std::unique_ptr<broadcast<int>::subscription> s =
+      std::make_unique<broadcast<int>::subscription>(b->subscribe());
 };
 template <auto object>
 waitable broadcast_receive(cosock::loop&) {
   const auto of = std::make_shared<broadcast_state>();
-  static const auto receive = [](subscription<int>& from) -> task<> {
+  static const auto receive = [](broadcast<int>::subscription& from) -> task<> {
     check_value(co_await from.receive());
   };
   return {.wait = [of] { return receive(*of->s); },

@@ -72,7 +72,7 @@ struct objects {
   cosock::mailbox<int> mailbox{2};
   cosock::mailbox<int> closed_mailbox{2};
   cosock::broadcast<int> broadcast{2};
-  cosock::subscription<int> subscription = broadcast.subscribe();
+  cosock::broadcast<int>::subscription subscription = broadcast.subscribe();
   cosock::signal_set signals{SIGUSR1};
   cosock::tcp_acceptor acceptor{any_port};
   cosock::tcp_acceptor closed_acceptor;
