@@ -37,7 +37,7 @@ struct packet_info {
 };
 
 /// The result of receiving a datagram with its sender.
-template <class Endpoint>
+template <class Endpoint = endpoint>
 struct receive_from_result : receive_result {
   Endpoint from = {};  ///< the sender
 };
