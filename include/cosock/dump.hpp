@@ -58,7 +58,8 @@ class COSOCK_API named_scope : public described_scope {
 }  // namespace detail
 
 /// Awaits `operation`, a task or an operation, under a name that dumps and reports of slow turns show.
-/// Result, errors and cancellation are those of `operation`. serve() names its handlers by the peer.
+/// Returns the result of `operation`, and has its errors and its cancellation. serve() names its handlers by
+/// the peer.
 template <class A>
 auto named(std::string name, A&& operation) {
   return detail::described_awaiter<detail::operand_t<A>, detail::named_scope, std::string>(
