@@ -3,6 +3,7 @@
 //
 // TLS of cosock-tls. See tls_measure.hpp.
 
+#include <cosock/connect.hpp>
 #include <cosock/loop.hpp>
 #include <cosock/tls.hpp>
 #include <cosock/when.hpp>

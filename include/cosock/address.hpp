@@ -13,6 +13,9 @@
 
 namespace cosock {
 
+/// Which addresses a look-up wants.
+enum class family : unsigned char { any, v4, v6 };
+
 /// An IPv4 or IPv6 address. An IPv6 address may have a scope id, the index of an interface, and a
 /// link-local address must have one to be used (RFC 4007); sockets use this interface, and refuse an
 /// index that no interface has with no_such_device. A value; the default is 0.0.0.0.

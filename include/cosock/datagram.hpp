@@ -4,9 +4,9 @@
 
 #include <cosock/address.hpp>
 #include <cosock/credentials.hpp>
+#include <cosock/detail/chrono.hpp>
 #include <cosock/detail/message.hpp>
 
-#include <chrono>
 #include <cstddef>
 #include <optional>
 #include <span>

@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/detail/chrono.hpp>
+
 #include <array>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 

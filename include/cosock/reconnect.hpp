@@ -3,12 +3,12 @@
 #pragma once
 
 #include <cosock/connect.hpp>
+#include <cosock/detail/chrono.hpp>
 #include <cosock/detail/reconnect.hpp>
 #include <cosock/duration.hpp>
 #include <cosock/error.hpp>
 #include <cosock/observer.hpp>
 
-#include <chrono>
 #include <string_view>
 
 namespace cosock {

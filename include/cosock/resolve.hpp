@@ -9,9 +9,6 @@
 
 namespace cosock {
 
-/// Which addresses a look-up wants.
-enum class family : unsigned char { any, v4, v6 };
-
 /// The addresses that a look-up is to find.
 struct resolve_options {
   cosock::family family = cosock::family::any;  ///< addresses of this family only

@@ -6,6 +6,7 @@
 // <cosock/cosock.hpp>. A program that compares or catches errors also includes <cosock/tls_error.hpp>, which
 // takes longer to compile than the headers below, because of Boost's error codes.
 
+#include <cosock/tcp.hpp>
 #include <cosock/tls_certificate.hpp>
 #include <cosock/tls_client.hpp>
 #include <cosock/tls_facts.hpp>

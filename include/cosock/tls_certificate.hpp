@@ -2,10 +2,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/detail/chrono.hpp>
 #include <cosock/detail/config.hpp>
 
 #include <array>
-#include <chrono>
 #include <string>
 #include <vector>
 

@@ -2,12 +2,13 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <cosock/connect.hpp>
+#include <cosock/connect_options.hpp>
 #include <cosock/tls_facts.hpp>
 #include <cosock/tls_identity.hpp>
 #include <cosock/tls_stream.hpp>
 
 #include <concepts>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <cosock/connection.hpp>
+#include <cosock/address.hpp>
 #include <cosock/detail/temporary_lambda.hpp>
 #include <cosock/duration.hpp>
 #include <cosock/tls_facts.hpp>
@@ -17,9 +17,17 @@
 
 namespace cosock {
 
+class local_endpoint;
+// <cosock/serve.hpp> includes the class; without serve() its name is enough.
+template <class Endpoint>
+class basic_connection;
+using connection = basic_connection<endpoint>;
+using local_connection = basic_connection<local_endpoint>;
+
 namespace detail {
+struct connection_facts;
 class tls_server_settings;
-}
+}  // namespace detail
 
 /// Whether a server requests certificates from its clients.
 enum class tls_client_certificates : unsigned char {
@@ -132,7 +140,7 @@ class tls_handler {
   tls_handler(const tls_server_context& context, Handler handler, tls_accept_options options)
       : context_(context), handler_(std::move(handler)), options_(options) {}
 
-  template <class Stream, class Endpoint>
+  template <class Stream, class Endpoint, class Facts = connection_facts>
     requires std::derived_from<Stream, byte_stream>
   task<> operator()(Stream stream, const basic_connection<Endpoint>& connection) {
     using info = basic_connection<Endpoint>;
@@ -143,7 +151,7 @@ class tls_handler {
                   "and perhaps a const cosock::connection&, and returns cosock::task<>");
     if constexpr (with_info)
       return run(std::move(stream), {call_with_info<info>, &handler_, &connection},
-                 &connection_facts::tls(connection));
+                 &Facts::tls(connection));
     else
       return run(std::move(stream), {call, &handler_, nullptr}, nullptr);
   }

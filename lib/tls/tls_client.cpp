@@ -7,6 +7,7 @@
 #include <cosock/tls_client.hpp>
 
 #include <cosock/cancel.hpp>
+#include <cosock/connect.hpp>
 
 #include "tls/identity.hpp"
 #include "tls/session_cache.hpp"

@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cosock/detail/chrono.hpp>
 #include <cosock/detail/config.hpp>
 
-#include <chrono>
 #include <cstdint>
 
 namespace cosock::detail {

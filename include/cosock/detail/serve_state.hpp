@@ -8,6 +8,7 @@
 
 #include <cosock/cancel.hpp>
 #include <cosock/connection.hpp>
+#include <cosock/detail/chrono.hpp>
 #include <cosock/detail/described_scope.hpp>
 #include <cosock/detail/peer_place.hpp>
 #include <cosock/detail/temporary_lambda.hpp>
@@ -16,7 +17,6 @@
 #include <cosock/sync.hpp>
 
 #include <bitset>
-#include <chrono>
 #include <concepts>
 #include <cstdint>
 #include <exception>
