@@ -6,6 +6,7 @@
 #include <cosock/testing/faulty.hpp>
 #include <cosock/testing/faulty_datagram.hpp>
 #include <cosock/testing/for_each_failure.hpp>
+#include <cosock/testing/memory_datagram.hpp>
 #include <cosock/testing/memory_listener.hpp>
 #include <cosock/testing/memory_stream.hpp>
 #include <cosock/testing/scripted.hpp>
@@ -140,6 +141,14 @@ COROUTINE_TEST_CASE(asks_again_when_the_first_question_is_lost) {
 }
 //! [faulty_datagrams]
 
+cosock::task<> answer_all(cosock::datagram_socket& socket) {
+  char question[100];
+  for (;;) {
+    const auto got = co_await socket.receive_from(question);
+    co_await socket.send_to("Ada", got.from);
+  }
+}
+
 //! [failures]
 BOOST_AUTO_TEST_CASE(every_operation_fails_once) {
   const auto body = [](testing::fault_points& points) -> cosock::task<> {
@@ -152,6 +161,20 @@ BOOST_AUTO_TEST_CASE(every_operation_fails_once) {
   BOOST_TEST(runs.errors == 3u);  // a send, a receive, a send
 }
 //! [failures]
+
+//! [datagram_failures]
+BOOST_AUTO_TEST_CASE(every_datagram_is_lost_once) {
+  const auto body = [](testing::fault_points& points) -> cosock::task<> {
+    auto [near, far] = testing::memory_datagram_pair();
+    const cosock::endpoint server = far.local_endpoint();
+    auto client = points.wrap(std::move(near));
+    co_await cosock::when_any(ask(client, server), answer_all(far));
+  };
+  const auto runs = testing::for_each_failure(body);
+  BOOST_TEST(runs.losses == 2u);  // the question, the answer
+  BOOST_TEST(runs.errors == 2u);
+}
+//! [datagram_failures]
 
 //! [conformance]
 /// One line for each kind of stream, and a Boost.Test case for each promise.

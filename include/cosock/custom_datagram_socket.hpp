@@ -27,6 +27,10 @@ class COSOCK_API datagram_source {
   /// Stores an endpoint as the name of a received datagram. Returns its size.
   virtual unsigned encode(void* name) const noexcept = 0;
 
+  bool continues_batch = false;  // set for each call
+  bool attempts_first =
+      false;  // each operation begins with a call, even if the one before had to wait
+
  protected:
   ~datagram_source() = default;
 };
@@ -103,6 +107,12 @@ class custom_datagram_socket : public datagram_socket<Endpoint>, private detail:
                        const packet_info* source, boost::system::error_code& error) noexcept = 0;
   /// Called when the socket is closed, by close() or because its loop is destroyed.
   virtual void on_close() noexcept {}
+
+  /// From now on each operation begins with a call of do_receive() or do_send(). Otherwise, after one of these
+  /// has had no result, an operation waits for notify_readable() or notify_writable() first.
+  void attempt_first() noexcept { this->attempts_first = true; }
+  /// In do_receive() and do_send(): whether the call is for the second or a later datagram of a batch.
+  [[nodiscard]] bool is_later_in_batch() const noexcept { return this->continues_batch; }
 
   /// Reports that do_receive(), or do_send(), can be called again. May be called at any time. Operations
   /// continue later, not inside the call.

@@ -26,16 +26,32 @@ class custom_datagram_object final : public custom_base {
       : custom_base(owner), source_(&source) {}
   ~custom_datagram_object() { close(false); }
 
-  void attach(datagram_source& source) noexcept { source_ = &source; }
+  void attach(datagram_source& source) noexcept {
+    source.attempts_first = source_->attempts_first;
+    source_ = &source;
+  }
+  void arm(io_direction direction) override {
+    probes_[direction] = source_->attempts_first;
+    if (probes_[direction]) maybe_ready[direction] = true;
+  }
+  void notify(io_direction direction) noexcept {
+    probes_[direction] = false;
+    custom_base::notify(direction);
+  }
 
   void close(bool tell) noexcept { close_now(tell); }
 
-  bool is_ready(io_direction direction) noexcept override { return maybe_ready[direction]; }
+  bool is_ready(io_direction direction) noexcept override {
+    if (probes_[direction]) maybe_ready[direction] = false;
+    return maybe_ready[direction];
+  }
   step transfer(stream_operation& op) override { return op.failed(system_failure(EOPNOTSUPP)); }
 
   step transfer_datagrams(datagram_operation& op) override {
     const scoped_value calling(calling_, std::optional(op.direction()));
     maybe_ready[op.direction()] = false;  // before the call, which may notify
+    probes_[op.direction()] = false;
+    source_->continues_batch = false;
     if (op.direction() == reading && error_later_)
       return failed(op, std::exchange(error_later_, boost::system::error_code()));
     switch (op.requested()) {
@@ -93,6 +109,7 @@ class custom_datagram_object final : public custom_base {
       const std::size_t i = into.messages;
       const mutable_buffer buffer(s.pieces[i].iov_base, s.pieces[i].iov_len);
       packet_info unwanted;
+      source_->continues_batch = into.messages != 0;
       const std::size_t length = source_->receive_one({&buffer, 1}, nullptr, unwanted, code);
       if (code) break;
       msghdr& header = s.headers[i].msg_hdr;
@@ -127,6 +144,7 @@ class custom_datagram_object final : public custom_base {
     const outgoing_list& list = op.list();
     for (std::size_t& sent = op.count(); sent != list.count; ++sent) {
       boost::system::error_code code;
+      source_->continues_batch = sent != 0;
       source_->send_one({&list.data(sent), 1}, list.destination(sent), list.source(sent), code);
       if (code) return failed(op, code);
     }
@@ -138,6 +156,7 @@ class custom_datagram_object final : public custom_base {
   void on_closed() noexcept override { source_->closed(); }
 
   datagram_source* source_;
+  bool probes_[2] = {};  // maybe_ready is true only to have the next operation begin with a call
   boost::system::error_code error_later_;  // met after a part of a batch
 };
 

@@ -176,8 +176,9 @@ class faulty_state final : private relay_target {
     }
     yielded_[direction] = false;
     began_[direction] = true;
-    switch (hook_->before_operation(code)) {
-      case fault_hook::answer::pass: return true;
+    switch (hook_->before_operation(fault_hook::subject::stream, code)) {
+      case fault_hook::answer::pass:
+      case fault_hook::answer::loss: return true;
       case fault_hook::answer::error: failed_[direction] = code; return false;
       case fault_hook::answer::end:
         if (direction == reading)

@@ -91,6 +91,40 @@ class due_timer final : public cosock::detail::timer {
 
 }  // namespace
 
+/// Asks the hook of for_each_failure() about the operations of one direction.
+class hooked_direction {
+ public:
+  enum class answer { attempt, wait, fail };
+  explicit hooked_direction(io_direction direction) noexcept : direction_(direction) {}
+
+  /// Before each attempt. Once for each operation, after a turn of the loop: `wait` is the turn.
+  answer before_attempt(fault_hook* hook, const io_object& above, bool later_in_batch,
+                        error_code& code) noexcept {
+    if (!hook || (later_in_batch && direction_ == reading)) return answer::attempt;
+    if (!above.waiter[direction_] && !later_in_batch) began_ = false;
+    if (!began_) {
+      if (!later_in_batch && !std::exchange(yielded_, true)) return answer::wait;
+      yielded_ = loses_ = false;
+      began_ = true;
+      switch (hook->before_operation(fault_hook::subject::datagram, code)) {
+        case fault_hook::answer::error: began_ = false; return answer::fail;
+        case fault_hook::answer::loss: loses_ = true; break;
+        default: break;
+      }
+    }
+    return answer::attempt;
+  }
+  void ended() noexcept { began_ = loses_ = false; }
+  void lost() noexcept { loses_ = false; }
+  bool loses() const noexcept { return loses_; }
+
+ private:
+  const io_direction direction_;
+  bool began_ = false;    // the hook was asked about the operation that waits
+  bool yielded_ = false;  // it has had to wait for a turn
+  bool loses_ = false;    // its datagram is lost
+};
+
 /// The state of a faulty socket, which stays where it is when that is moved.
 template <class Endpoint>
 class faulty_datagram_state final : private relay_target {
@@ -113,15 +147,21 @@ class faulty_datagram_state final : private relay_target {
   }
 
   void attach(socket& above) noexcept { socket_ = &above; }
+  void set_hook(fault_hook* hook) noexcept {
+    hook_ = hook;
+    socket_->attempt_first();
+  }
   std::uint64_t received() const noexcept { return receive_.fates.number(); }
   std::uint64_t sent() const noexcept { return send_.fates.number(); }
 
   std::size_t receive(std::span<const mutable_buffer> into, Endpoint& from, packet_info& info,
                       error_code& code) noexcept try {
     receive_.wait.stop();
+    if (!may_attempt(receive_, code)) return 0;
     const std::int64_t now = receive_.timer.now(loop_);
     for (int taken = 0;; ++taken) {
       if (auto* const due = receive_.late.due(now)) {
+        receive_.hooked.ended();
         from = due->peer.value_or(Endpoint());
         info = due->info.value_or(packet_info());
         copy(due->data, into);
@@ -136,9 +176,11 @@ class faulty_datagram_state final : private relay_target {
         code = system_error(EAGAIN);
         return 0;
       }
-      const fate& next = receive_.fates.choose();
+      fate next = receive_.fates.choose();
+      next.dropped |= receive_.hooked.loses();
       if (next.is_plain()) {
         const std::size_t length = receive_now(into, from, info, code);
+        if (!would_block(code)) receive_.hooked.ended();
         if (code) return 0;
         receive_.late.overtake(receive_.fates.next(), now);
         return length;
@@ -153,6 +195,7 @@ class faulty_datagram_state final : private relay_target {
   void send(std::span<const const_buffer> from, const Endpoint* to, const packet_info* source,
             error_code& code) noexcept try {
     send_.wait.stop();
+    if (!may_attempt(send_, code)) return;
     const std::int64_t now = send_.timer.now(loop_);
     if (!flush(now)) {
       code = system_error(EAGAIN);
@@ -163,7 +206,8 @@ class faulty_datagram_state final : private relay_target {
       return;
     }
     if (send_.fates.fails(code)) return;
-    const fate next = send_.fates.choose();
+    fate next = send_.fates.choose();
+    next.dropped |= send_.hooked.loses();
     if (next.dropped) {
       send_.fates.next();
     } else if (next.is_plain()) {
@@ -176,6 +220,7 @@ class faulty_datagram_state final : private relay_target {
     } else {
       send_changed(next, from, to, source, now, code);
     }
+    if (!would_block(code)) send_.hooked.ended();
   } catch (const std::bad_alloc&) {
     code = system_error(ENOBUFS);
   }
@@ -197,7 +242,8 @@ class faulty_datagram_state final : private relay_target {
               std::uint64_t seed)
         : fates(of, which == reading ? "receive" : "send", seed),
           wait(target, which),
-          timer(target, which) {}
+          timer(target, which),
+          hooked(which) {}
 
     bool is_full() const noexcept { return late.size() >= fates.faults().room; }
     /// Takes the next datagram, of this fate.
@@ -216,12 +262,29 @@ class faulty_datagram_state final : private relay_target {
     late_datagrams<Endpoint> late;
     relay wait;
     due_timer timer;
+    hooked_direction hooked;
   };
 
   void below_is_ready(io_direction which) noexcept override {
     if (which == reading) return socket_->notify_readable();
     send_.wait.stop();
     if (flush(send_.timer.now(loop_))) socket_->notify_writable();
+  }
+
+  /// Asks the hook. False: `code` is set.
+  bool may_attempt(direction& d, error_code& code) noexcept {
+    using answer = hooked_direction::answer;
+    switch (d.hooked.before_attempt(hook_, *socket_->object_, socket_->is_later_in_batch(), code)) {
+      case answer::attempt: return true;
+      case answer::fail: return false;
+      case answer::wait: break;
+    }
+    if (&d == &receive_)  // from inside the call: it is called again in the next turn
+      socket_->notify_readable();
+    else
+      socket_->notify_writable();
+    code = system_error(EAGAIN);
+    return false;
   }
 
   io_object* below_object() const noexcept {
@@ -297,6 +360,7 @@ class faulty_datagram_state final : private relay_target {
     const std::size_t length = receive_now({&into, 1}, from, info, code);
     if (code) return false;
     if (next.dropped) {
+      receive_.hooked.lost();
       receive_.fates.next();
       return true;
     }
@@ -348,12 +412,20 @@ class faulty_datagram_state final : private relay_target {
   cosock::detail::loop_state& loop_;
   below_type* below_;
   std::unique_ptr<below_type> owned_;
+  fault_hook* hook_ = nullptr;
   error_code failed_later_;
   std::unique_ptr<char[]> memory_;  // of a received datagram with a fault
   // Behind `owned_`: they leave the socket below before it is destroyed.
   direction receive_;
   direction send_;
 };
+
+template <class Endpoint>
+void fault_hook::attach(faulty_datagram_socket<Endpoint>& socket) noexcept {
+  socket.state_->set_hook(this);
+}
+template void fault_hook::attach(faulty_datagram_socket<endpoint>&) noexcept;
+template void fault_hook::attach(faulty_datagram_socket<local_endpoint>&) noexcept;
 
 }  // namespace detail
 

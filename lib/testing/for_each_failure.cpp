@@ -4,14 +4,18 @@
 
 #include <cosock/cancel.hpp>
 #include <cosock/error.hpp>
+#include <cosock/loop_counters.hpp>
 #include <cosock/nursery.hpp>
 #include <cosock/sync.hpp>
 #include <cosock/testing/virtual_loop.hpp>
 #include <cosock/time.hpp>
 
+#include "core/scheduler.hpp"
+
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <new>
 #include <optional>
 #include <string>
@@ -35,22 +39,30 @@ bool allocation_fails() noexcept { return allocations_left != 0 && --allocations
 }  // namespace detail
 
 void fault_points::point() {
-  boost::system::error_code code;
-  if (before_operation(code) != answer::pass) throw boost::system::system_error(error_);
+  if (!is_next() || (kind_ != failure_kind::error && kind_ != failure_kind::end)) return;
+  has_failed_ = true;
+  throw boost::system::system_error(error_);
 }
 
 detail::fault_hook::answer fault_points::before_operation(
-    boost::system::error_code& error) noexcept {
-  if (++count_ != step_) return answer::pass;
-  if (kind_ == failure_kind::end) return answer::end;
-  if (kind_ != failure_kind::error) return answer::pass;
+    subject of, boost::system::error_code& error) noexcept {
+  const bool is_datagram = of == subject::datagram;
+  if (is_datagram) ++datagrams_;
+  if (!is_next()) return answer::pass;
+  has_failed_ = true;
+  if (kind_ == failure_kind::end && !is_datagram) return answer::end;
+  if (kind_ == failure_kind::loss && is_datagram) return answer::loss;
+  has_failed_ = kind_ == failure_kind::error;
+  if (!has_failed_) return answer::pass;
   error = error_;
   return answer::error;
 }
 
 namespace {
 
-constexpr const char* names[] = {"none", "error", "end", "cancellation", "allocation"};
+using cosock::detail::scheduler;
+
+constexpr const char* names[] = {"none", "error", "end", "cancellation", "allocation", "loss"};
 
 struct chosen_step {
   failure_kind kind;
@@ -61,7 +73,7 @@ struct chosen_step {
 std::optional<chosen_step> step_from_environment() {
   const char* const text = std::getenv("COSOCK_STEP");
   if (!text || !*text) return std::nullopt;
-  for (int kind = 1; kind != 5; ++kind) {
+  for (int kind = 1; kind != static_cast<int>(std::size(names)); ++kind) {
     const std::size_t length = std::strlen(names[kind]);
     if (std::strncmp(text, names[kind], length) != 0 || text[length] != ':') continue;
     std::size_t step = 0;
@@ -72,7 +84,7 @@ std::optional<chosen_step> step_from_environment() {
   }
   throw std::invalid_argument(
       std::string("COSOCK_STEP is \"") + text +
-      "\", not error:N, end:N, cancellation:N or allocation:N with an N from 1");
+      "\", not error:N, end:N, loss:N, cancellation:N or allocation:N with an N from 1");
 }
 
 std::string text_of(const std::exception_ptr& error) {
@@ -98,9 +110,12 @@ class failure_runs {
       run(only->kind, only->step);
       return counts_;
     }
-    counts_.operations = (run(failure_kind::none, 0), count_);
+    run(failure_kind::none, 0);
+    counts_.operations = count_;
+    const std::size_t datagrams = datagrams_;
     counts_.errors = sweep(failure_kind::error);
-    counts_.ends = sweep(failure_kind::end);
+    if (datagrams != counts_.operations) counts_.ends = sweep(failure_kind::end);
+    if (datagrams != 0) counts_.losses = sweep(failure_kind::loss);
     counts_.cancellations = sweep(failure_kind::cancellation);
     if (detail::allocations_fail) counts_.allocations = sweep(failure_kind::allocation);
     return counts_;
@@ -108,10 +123,12 @@ class failure_runs {
 
  private:
   /// Until a run ends before its step: steps of later runs may be more or fewer than those of the first.
+  /// Returns the number of runs with a failure: a stream loses no datagram, and a datagram socket has no end.
   std::size_t sweep(failure_kind kind) {
-    std::size_t step = 0;
-    while (run(kind, step + 1)) ++step;
-    return step;
+    std::size_t failed = 0;
+    for (std::size_t step = 1; run(kind, step); ++step)
+      if (has_failed_) ++failed;
+    return failed;
   }
 
   /// One run. False if it has ended before the step.
@@ -125,6 +142,7 @@ class failure_runs {
     bool reached = false;
     {
       virtual_loop loop(virtual_loop_options{.seed = 1});
+      loop_ = &loop;
       auto work = limited(points);
       // The loop itself needs memory: from here on only that of the body fails.
       if (kind == failure_kind::allocation) detail::allocations_left = step;
@@ -139,8 +157,12 @@ class failure_runs {
       detail::allocations_left = 0;
     }
     count_ = points.count_;
-    if (kind == failure_kind::error || kind == failure_kind::end) reached = points.count_ >= step;
+    datagrams_ = points.datagrams_;
+    if (kind == failure_kind::error || kind == failure_kind::end || kind == failure_kind::loss)
+      reached = points.count_ >= step;
     if (kind == failure_kind::cancellation) reached = cancelled_;
+    has_failed_ = points.has_failed_ || kind == failure_kind::cancellation ||
+                  kind == failure_kind::allocation;
     if (!ended_ && kind != failure_kind::allocation)
       found(kind, step, "it does not end" + (error ? ": " + text_of(error) : std::string()));
     if (error && (kind == failure_kind::none || !permits(kind, error)))
@@ -197,16 +219,37 @@ class failure_runs {
     ended_ = true;
   }
   task<> cancel_after(std::size_t turns, cancel_scope& scope) {
-    for (std::size_t i = 1; i != turns; ++i) co_await cosock::yield();
+    for (std::size_t i = 1; i != turns; ++i) {
+      co_await cosock::yield();
+      // While this yields, no time passes. So it waits for the next limit too if all other tasks wait.
+      if (!scheduler::required().has_ready() && !may_have_input()) co_await next_timer();
+    }
     if (ended_) co_return;
     cancelled_ = true;
     scope.cancel();
   }
 
+  /// From outside: then the loop waits in real time.
+  bool may_have_input() const noexcept {
+    const loop_counters counters = loop_->counters();
+    return counters.descriptors + counters.look_ups_running + counters.look_ups_queued +
+               counters.calls_running + counters.calls_queued !=
+           0;
+  }
+  static task<> next_timer() {
+    const std::int64_t time = scheduler::required().deadline();
+    const std::int64_t now = cosock::now().time_since_epoch().count();
+    if (time > now && time != INT64_MAX)
+      co_await cosock::sleep_for(std::chrono::nanoseconds(time - now));
+  }
+
   const failing_body& body_;
   const failure_options& options_;
   failure_counts counts_;
+  virtual_loop* loop_ = nullptr;
   std::size_t count_ = 0;
+  std::size_t datagrams_ = 0;
+  bool has_failed_ = false;
   bool ended_ = false;
   bool cancelled_ = false;
 };

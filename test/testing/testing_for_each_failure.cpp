@@ -166,6 +166,18 @@ BOOST_AUTO_TEST_CASE(a_cancellation_that_breaks_a_promise_is_found) {
                         found(failure_kind::cancellation, "left behind"));
 }
 
+/// The task that cancels the body yields, and no time passes meanwhile.
+BOOST_AUTO_TEST_CASE(time_passes_in_the_runs_that_are_cancelled) {
+  const test::alarm_clock guard;
+  int ends = 0;
+  const auto sleeps = [&](fault_points&) -> task<> {
+    for (int i = 0; i != 3; ++i) co_await cosock::sleep_for(10min);
+    ++ends;
+  };
+  BOOST_TEST(for_each_failure(sleeps).cancellations >= 3u);
+  BOOST_TEST(ends >= 1);
+}
+
 BOOST_AUTO_TEST_CASE(an_allocation_that_fails_is_found) {
   const test::alarm_clock guard;
   const auto surprised = [](fault_points&) -> task<> {
@@ -237,9 +249,10 @@ BOOST_AUTO_TEST_CASE(a_step_that_is_none_is_refused_with_what_is_accepted) {
       for_each_failure(converse);
       BOOST_ERROR(std::string("accepted: ") + text);
     } catch (const std::invalid_argument& e) {
-      BOOST_TEST(e.what() == std::string("COSOCK_STEP is \"") + text +
-                                 "\", not error:N, end:N, cancellation:N or allocation:N with an N "
-                                 "from 1");
+      BOOST_TEST(e.what() ==
+                 std::string("COSOCK_STEP is \"") + text +
+                     "\", not error:N, end:N, loss:N, cancellation:N or allocation:N with "
+                     "an N from 1");
     }
   }
 }

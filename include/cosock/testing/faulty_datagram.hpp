@@ -5,6 +5,7 @@
 #include <cosock/custom_datagram_socket.hpp>
 #include <cosock/duration.hpp>
 #include <cosock/local_endpoint.hpp>
+#include <cosock/testing/detail/fault_hook.hpp>
 
 #include <boost/system/error_code.hpp>
 
@@ -125,6 +126,7 @@ class COSOCK_API faulty_datagram_socket final : public custom_datagram_socket<En
 
  private:
   friend class detail::faulty_datagram_state<Endpoint>;
+  friend class detail::fault_hook;
   std::size_t do_receive(std::span<const mutable_buffer> into, Endpoint& from, packet_info& info,
                          boost::system::error_code& error) noexcept override;
   void do_send(std::span<const const_buffer> from, const Endpoint* to, const packet_info* source,

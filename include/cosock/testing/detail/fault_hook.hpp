@@ -13,16 +13,24 @@
 namespace cosock::testing {
 
 class faulty;
+template <class Endpoint>
+class faulty_datagram_socket;
 
 namespace detail {
 
-/// Is asked before each operation of the faulty streams that it is attached to, which it must outlive.
+/// Is asked before each operation of the faulty streams and sockets that it is attached to, which it must
+/// outlive.
 class COSOCK_API fault_hook {
  public:
-  enum class answer { pass, error, end };
-  virtual answer before_operation(boost::system::error_code& error) noexcept = 0;
-  /// From now on each operation of the stream waits for a turn of the loop, and asks this.
+  enum class subject { stream, datagram };
+  enum class answer { pass, error, end, loss };
+  /// Never `end` for a datagram, never `loss` for a stream.
+  virtual answer before_operation(subject of, boost::system::error_code& error) noexcept = 0;
+  /// From now on each operation waits for a turn of the loop, and asks this. So does each datagram of a
+  /// batch that is sent, but only the first waits.
   void attach(faulty& stream) noexcept;
+  template <class Endpoint>
+  void attach(faulty_datagram_socket<Endpoint>& socket) noexcept;
 
  protected:
   ~fault_hook() = default;
