@@ -141,7 +141,7 @@ COROUTINE_TEST_CASE(asks_again_when_the_first_question_is_lost) {
 }
 //! [faulty_datagrams]
 
-cosock::task<> answer_all(cosock::datagram_socket& socket) {
+cosock::task<> answer_all(cosock::datagram_socket<>& socket) {
   char question[100];
   for (;;) {
     const auto got = co_await socket.receive_from(question);
