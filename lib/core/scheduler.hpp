@@ -87,7 +87,7 @@ class scheduler : public loop_state {
   /// The scheduler that runs on this thread, or null.
   COSOCK_API static scheduler* current() noexcept;
   /// The scheduler that runs on this thread. Throws std::logic_error if there is no such scheduler.
-  static scheduler& required();
+  COSOCK_API static scheduler& required();
 
   // These three wake the reactor outside a turn: an embedded loop may be waiting then, in the
   // context of the program. Inside a turn the loop sees for itself that it must not wait.
