@@ -155,6 +155,11 @@ class memory_end final : public cosock::detail::io_object, private cosock::detai
       if (shut_) return op.failed(system(EPIPE));
       if (reset_) return op.failed(system(ECONNRESET));
       if (!peer_.loop) return op.failed(system(EPIPE));
+      if (const std::size_t n = peer_.hand_over(op, piece_)) {
+        count(&byte_counter::out, n);
+        if (op.moved(n) == step::done) return step::done;
+        continue;  // the receive has ended, or wants more
+      }
       const std::size_t room = std::min(peer_.room(), piece_);
       if (room == 0) {
         maybe_ready[writing] = false;
@@ -171,6 +176,20 @@ class memory_end final : public cosock::detail::io_object, private cosock::detai
       if (op.moved(n) == step::done) return step::done;
       if (--loop->budget <= 0) return step::pending;
     }
+  }
+
+  /// Moves bytes of a send into the receive that waits here, at most `max`, and ends it unless it wants more.
+  /// Returns their number. 0: no such receive waits.
+  std::size_t hand_over(const stream_operation& from, std::size_t max) {
+    cosock::detail::io_operation* const waiting = waiter[reading];
+    if (!waiting || available() != 0 || lockstep_ || waiting->linked()) return 0;
+    stream_operation* const into = waiting->as_transfer();
+    if (!into || !into->contiguous() || !from.contiguous()) return 0;
+    const std::size_t n = std::min({from.left(), into->left(), max, piece_, room_});
+    std::memcpy(into->data(), from.data(), n);
+    count(&byte_counter::in, n);
+    if (into->moved(n) == step::done) into->end_with(failure());
+    return n;
   }
 
   /// Moves bytes from here into the operation, at most `max`. Returns their number.

@@ -22,6 +22,9 @@ class COSOCK_API io_operation : public awaited_operation {
     if (object_) object_->describe(to, direction_);
   }
   void end_with(failure) noexcept;
+  /// This, if it only moves bytes between its memory and the object for which it waits: the object may do that
+  /// while it waits, without an attempt. Otherwise null.
+  virtual stream_operation* as_transfer() noexcept { return nullptr; }
   /// Waits for another object from now on, in the same direction: that of a stream below.
   void move_to(io_object& other);
 
@@ -149,6 +152,7 @@ class COSOCK_AWAITABLE stream_transfer_operation final
   step start(std::coroutine_handle<> awaiting, cancel_node& parent) {
     return start_operation(awaiting, parent);
   }
+  stream_operation* as_transfer() noexcept override { return this; }
   std::size_t result() {
     if (failure_) raise_failure();
     return moved_;
