@@ -57,6 +57,7 @@ class memory_end final : public cosock::detail::io_object, private cosock::detai
         memory_(std::make_unique<char[]>(options.room)),
         room_(options.room),
         piece_(options.piece.value_or(no_limit)),
+        largest_hand_over_(lockstep ? 0 : std::min(room_, piece_)),
         lockstep_(lockstep) {
     loop = &owner;
     maybe_ready[reading] = lockstep;  // its first receive says how much it wants
@@ -152,14 +153,14 @@ class memory_end final : public cosock::detail::io_object, private cosock::detai
 
   step send(stream_operation& op) {
     for (;;) {
-      if (shut_) return op.failed(system(EPIPE));
-      if (reset_) return op.failed(system(ECONNRESET));
-      if (!peer_.loop) return op.failed(system(EPIPE));
-      if (const std::size_t n = peer_.hand_over(op, piece_)) {
+      if (const std::size_t n = peer_.hand_over(op)) {
         count(&byte_counter::out, n);
         if (op.moved(n) == step::done) return step::done;
         continue;  // the receive has ended, or wants more
       }
+      if (shut_) return op.failed(system(EPIPE));
+      if (reset_) return op.failed(system(ECONNRESET));
+      if (!peer_.loop) return op.failed(system(EPIPE));
       const std::size_t room = std::min(peer_.room(), piece_);
       if (room == 0) {
         maybe_ready[writing] = false;
@@ -178,14 +179,16 @@ class memory_end final : public cosock::detail::io_object, private cosock::detai
     }
   }
 
-  /// Moves bytes of a send into the receive that waits here, at most `max`, and ends it unless it wants more.
-  /// Returns their number. 0: no such receive waits.
-  std::size_t hand_over(const stream_operation& from, std::size_t max) {
+  /// Moves bytes of a send into the receive that waits here, and ends it unless it wants more. Returns their
+  /// number. 0: no such receive waits. If one does and is not ready, this end is open, and has no bytes.
+  std::size_t hand_over(const stream_operation& from) {
     cosock::detail::io_operation* const waiting = waiter[reading];
-    if (!waiting || available() != 0 || lockstep_ || waiting->linked()) return 0;
+    if (!waiting || waiting->linked()) return 0;
     stream_operation* const into = waiting->as_transfer();
     if (!into || !into->contiguous() || !from.contiguous()) return 0;
-    const std::size_t n = std::min({from.left(), into->left(), max, piece_, room_});
+    const std::size_t n = std::min({from.left(), into->left(), largest_hand_over_});
+    if (n == 0) [[unlikely]]
+      return 0;
     std::memcpy(into->data(), from.data(), n);
     count(&byte_counter::in, n);
     if (into->moved(n) == step::done) into->end_with(failure());
@@ -284,6 +287,8 @@ class memory_end final : public cosock::detail::io_object, private cosock::detai
   std::size_t end_ = 0;
   const std::size_t room_;
   const std::size_t piece_;
+  const std::size_t
+      largest_hand_over_;   // 0 for a lockstep pair, which counts what a receive has asked for
   std::size_t wanted_ = 0;  // of a lockstep pair: what a receive has asked for and was not sent
   const bool lockstep_;
   bool sender_waits_ = false;  // of a lockstep pair
