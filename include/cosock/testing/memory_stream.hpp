@@ -44,7 +44,8 @@ class COSOCK_API memory_stream final : public byte_stream {
   void close() noexcept override;
   /// Resets the connection: the peer receives the bytes that were sent, then connection_reset.
   void abort() noexcept;
-  /// The number of bytes from the peer that wait for receive(); 0 if the stream is closed.
+  /// The number of bytes from the peer that wait for receive(); 0 if the stream is closed. A send moves its
+  /// bytes into a receive that waits, so these are not counted.
   [[nodiscard]] std::size_t available() const noexcept;
 
  private:
