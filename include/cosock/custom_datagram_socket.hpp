@@ -28,8 +28,8 @@ class COSOCK_API datagram_source {
   virtual unsigned encode(void* name) const noexcept = 0;
 
   bool continues_batch = false;  // set for each call
-  bool attempts_first =
-      false;  // each operation begins with a call, even if the one before had to wait
+  // Each operation begins with a call, even if the one before had to wait.
+  bool attempts_first = false;
 
  protected:
   ~datagram_source() = default;
