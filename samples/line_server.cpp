@@ -17,6 +17,7 @@
 #include <cosock/serve.hpp>
 #include <cosock/tcp.hpp>
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <string_view>

@@ -7,6 +7,8 @@
 #include "loop/loop_watch.hpp"
 #include "loop/thread_pool.hpp"
 
+#include <algorithm>
+
 namespace cosock {
 
 namespace detail {

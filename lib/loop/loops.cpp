@@ -19,6 +19,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <thread>
 
 namespace cosock {

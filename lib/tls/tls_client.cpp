@@ -15,6 +15,7 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <mutex>
 #include <stdexcept>
 

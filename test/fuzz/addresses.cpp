@@ -11,6 +11,8 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
+
 using cosock::address;
 using cosock::address_range;
 using cosock::endpoint;

@@ -9,6 +9,8 @@
 
 #define main chat_server_main
 #include "../../samples/chat_server.cpp"
+
+#include <algorithm>
 #undef main
 
 namespace {

@@ -8,6 +8,7 @@
 
 #include <cosock/reader.hpp>
 
+#include <algorithm>
 #include <vector>
 
 using cosock::frame_format;

@@ -13,6 +13,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cctype>
 #include <cstring>

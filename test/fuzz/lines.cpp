@@ -8,6 +8,8 @@
 
 #define main line_server_main
 #include "../../samples/line_server.cpp"
+
+#include <algorithm>
 #undef main
 
 namespace {

@@ -9,6 +9,7 @@
 
 #include "net/local_binding.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 using cosock::local_endpoint;

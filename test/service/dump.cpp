@@ -15,6 +15,7 @@
 #include <cosock/udp.hpp>
 #include <cosock/when.hpp>
 
+#include <algorithm>
 #include <functional>
 #include <string>
 #include <thread>

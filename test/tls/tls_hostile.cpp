@@ -12,6 +12,8 @@
 
 #include <cosock/cosock.hpp>
 
+#include <algorithm>
+
 namespace {
 
 using cosock::task;

@@ -18,6 +18,7 @@
 #include <cosock/cosock.hpp>
 #include <cosock/tls.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
