@@ -287,8 +287,8 @@ class memory_end final : public cosock::detail::io_object, private cosock::detai
   std::size_t end_ = 0;
   const std::size_t room_;
   const std::size_t piece_;
-  const std::size_t
-      largest_hand_over_;   // 0 for a lockstep pair, which counts what a receive has asked for
+  // 0 for a lockstep pair, which counts what a receive has asked for.
+  const std::size_t largest_hand_over_;
   std::size_t wanted_ = 0;  // of a lockstep pair: what a receive has asked for and was not sent
   const bool lockstep_;
   bool sender_waits_ = false;  // of a lockstep pair

@@ -130,7 +130,7 @@ struct byte_pattern {
   }
 };
 
-/// Sends so many bytes of the pattern's.
+/// Sends so many bytes of the pattern.
 inline task<> send(byte_stream& to, byte_pattern& l, std::size_t size) {
   while (size != 0) {
     const std::size_t now = std::min(size, largest_send);
