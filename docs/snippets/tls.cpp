@@ -55,7 +55,7 @@ task<> serve_lines(cosock::tcp_acceptor& acceptor, const cosock::tls_server_cont
 //! [client_certificates]
 task<> greet(cosock::tls_stream& client, const cosock::connection& connection) {
   const auto& peer = connection.tls()->peer;  // verified
-  const std::string answer = "hello " + (peer ? peer->subject : "stranger") + "\n";
+  const std::string answer = "hello " + (peer ? peer->subject() : "stranger") + "\n";
   co_await client.send(answer);
 }
 

@@ -9,10 +9,11 @@
 
 #include <concepts>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace cosock {
 
@@ -62,7 +63,8 @@ class COSOCK_API tls_client_context {
   /// Sets the application protocols to offer (ALPN), the preferred one first, such as `{"h2", "http/1.1"}`.
   /// tls_stream::protocol() returns the choice of the server. Throws std::invalid_argument for a name that
   /// does not have 1 to 255 bytes.
-  void set_protocols(const std::vector<std::string>& names);
+  void set_protocols(std::initializer_list<std::string_view> names);
+  void set_protocols(std::span<const std::string> names);
   /// Sets the lowest version; TLS 1.2 by default.
   void set_min_version(tls_version lowest);
   /// Sets how many sessions are kept for resumption: 256 by default; 0 disables it. A session of TLS 1.3
@@ -128,9 +130,7 @@ template <class Stream>
   requires std::derived_from<Stream, byte_stream>
 task<tls_stream> tls_over(const tls_client_context& context, Stream stream, std::string host,
                           tls_over_options options = {}) {
-  return tls_over(context,
-                  std::unique_ptr<byte_stream>(std::make_unique<Stream>(std::move(stream))),
-                  std::move(host), options);
+  return tls_over(context, std::make_unique<Stream>(std::move(stream)), std::move(host), options);
 }
 
 }  // namespace cosock

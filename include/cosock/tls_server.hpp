@@ -10,10 +10,11 @@
 #include <cosock/tls_stream.hpp>
 
 #include <concepts>
+#include <initializer_list>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace cosock {
 
@@ -81,7 +82,8 @@ class COSOCK_API tls_server_context {
   /// Sets the application protocols of the server (ALPN), the preferred one first. A client that offers only
   /// other protocols is refused with the alert no_application_protocol; a client that offers no protocol is
   /// served. Throws std::invalid_argument for a name that does not have 1 to 255 bytes.
-  void set_protocols(const std::vector<std::string>& names);
+  void set_protocols(std::initializer_list<std::string_view> names);
+  void set_protocols(std::span<const std::string> names);
   /// Sets the lowest version; TLS 1.2 by default.
   void set_min_version(tls_version lowest);
   /// Like tls_client_context::set_key_log_file().
@@ -115,8 +117,7 @@ template <class Stream>
   requires std::derived_from<Stream, byte_stream>
 task<tls_stream> tls_accept(const tls_server_context& context, Stream stream,
                             tls_accept_options options = {}) {
-  return tls_accept(
-      context, std::unique_ptr<byte_stream>(std::make_unique<Stream>(std::move(stream))), options);
+  return tls_accept(context, std::make_unique<Stream>(std::move(stream)), options);
 }
 
 namespace detail {

@@ -16,7 +16,9 @@
 #include <cstring>
 #include <ctime>
 
-namespace cosock::detail {
+namespace cosock {
+
+namespace detail {
 
 std::string read_file(const std::string& path) {
   const auto fail = [&path](int number) {
@@ -265,8 +267,23 @@ std::time_t seconds_since(const ASN1_TIME* at) noexcept {
   return std::time_t{86400} * days + seconds;
 }
 
-tls_certificate describe_certificate(X509* certificate) {
-  tls_certificate told;
+struct certificate_fields {
+  static tls_certificate of(X509* certificate);
+
+  std::string subject;
+  std::string issuer;
+  std::vector<std::string> names;
+  std::string serial_number;
+  std::chrono::system_clock::time_point not_before;
+  std::chrono::system_clock::time_point not_after;
+  std::array<unsigned char, 32> fingerprint = {};
+  std::array<unsigned char, 32> key_pin = {};
+  std::vector<unsigned char> der;
+};
+
+tls_certificate certificate_fields::of(X509* certificate) {
+  const auto made = std::make_shared<certificate_fields>();
+  certificate_fields& told = *made;
   told.subject = name_text(X509_get_subject_name(certificate));
   told.issuer = name_text(X509_get_issuer_name(certificate));
   told.names = alternative_names(certificate);
@@ -283,7 +300,39 @@ tls_certificate describe_certificate(X509* certificate) {
   const int length = i2d_X509(certificate, &der);
   const memory_ptr<unsigned char> owned(der);
   if (length > 0) told.der.assign(der, der + length);
-  return told;
+  return tls_certificate(made);
 }
 
-}  // namespace cosock::detail
+tls_certificate describe_certificate(X509* certificate) {
+  return certificate_fields::of(certificate);
+}
+
+}  // namespace detail
+
+tls_certificate::tls_certificate(std::shared_ptr<const detail::certificate_fields> fields) noexcept
+    : fields_(std::move(fields)) {}
+tls_certificate::tls_certificate(const tls_certificate&) noexcept = default;
+tls_certificate& tls_certificate::operator=(const tls_certificate&) noexcept = default;
+tls_certificate::~tls_certificate() = default;
+
+const std::string& tls_certificate::subject() const noexcept { return fields_->subject; }
+const std::string& tls_certificate::issuer() const noexcept { return fields_->issuer; }
+std::span<const std::string> tls_certificate::names() const noexcept { return fields_->names; }
+const std::string& tls_certificate::serial_number() const noexcept {
+  return fields_->serial_number;
+}
+std::chrono::system_clock::time_point tls_certificate::not_before() const noexcept {
+  return fields_->not_before;
+}
+std::chrono::system_clock::time_point tls_certificate::not_after() const noexcept {
+  return fields_->not_after;
+}
+const std::array<unsigned char, 32>& tls_certificate::fingerprint() const noexcept {
+  return fields_->fingerprint;
+}
+const std::array<unsigned char, 32>& tls_certificate::key_pin() const noexcept {
+  return fields_->key_pin;
+}
+std::span<const unsigned char> tls_certificate::der() const noexcept { return fields_->der; }
+
+}  // namespace cosock

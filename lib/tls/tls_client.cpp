@@ -239,7 +239,10 @@ void tls_client_context::add_pin(std::string_view sha256) {
 void tls_client_context::set_certificate(const tls_identity& identity) {
   settings_->change([&](auto& s) { s.identity = detail::identity_access::load(identity); });
 }
-void tls_client_context::set_protocols(const std::vector<std::string>& names) {
+void tls_client_context::set_protocols(std::initializer_list<std::string_view> names) {
+  settings_->change([&](auto& s) { s.protocols = detail::encode_protocols(names); });
+}
+void tls_client_context::set_protocols(std::span<const std::string> names) {
   settings_->change([&](auto& s) { s.protocols = detail::encode_protocols(names); });
 }
 void tls_client_context::set_min_version(tls_version lowest) {

@@ -355,7 +355,10 @@ void tls_server_context::add_revocation_lists(std::string_view pem) {
 void tls_server_context::add_revocation_lists_file(const std::string& path) {
   settings_->change([&](auto& s) { s.revocation_lists.push_back({{}, path}); });
 }
-void tls_server_context::set_protocols(const std::vector<std::string>& names) {
+void tls_server_context::set_protocols(std::initializer_list<std::string_view> names) {
+  settings_->change([&](auto& s) { s.protocols = detail::encode_protocols(names); });
+}
+void tls_server_context::set_protocols(std::span<const std::string> names) {
   settings_->change([&](auto& s) { s.protocols = detail::encode_protocols(names); });
 }
 void tls_server_context::set_min_version(tls_version lowest) {

@@ -275,16 +275,12 @@ void trust::put_into(SSL_CTX* context) const {
     X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
 }
 
-std::string encode_protocols(const std::vector<std::string>& names) {
-  std::string list;
-  for (const std::string& name : names) {
-    if (name.empty() || name.size() > 255)
-      throw std::invalid_argument("cosock: the name of an application protocol has 1 to 255 bytes");
-    list += static_cast<char>(name.size());
-    list += name;
-  }
+void append_protocol(std::string& list, std::string_view name) {
+  if (name.empty() || name.size() > 255)
+    throw std::invalid_argument("cosock: the name of an application protocol has 1 to 255 bytes");
+  list += static_cast<char>(name.size());
+  list += name;
   if (list.size() > 65535) throw std::invalid_argument("cosock: too many application protocols");
-  return list;
 }
 
 key_log::key_log(const std::string& path)

@@ -51,8 +51,15 @@ struct trust {
   void put_into(SSL_CTX* context) const;
 };
 
-/// The list of ALPN as it is sent. Throws std::invalid_argument for a name of no or more than 255 bytes.
-std::string encode_protocols(const std::vector<std::string>& names);
+/// Appends a name to the list of ALPN as it is sent. Throws std::invalid_argument for a name of no or more
+/// than 255 bytes.
+void append_protocol(std::string& list, std::string_view name);
+template <class Names>
+std::string encode_protocols(const Names& names) {
+  std::string list;
+  for (const std::string_view name : names) append_protocol(list, name);
+  return list;
+}
 
 /// A file to which secrets of connections are appended.
 class key_log {

@@ -50,7 +50,7 @@ cosock::task<> use(std::string host, std::uint16_t port) {
   cosock::tcp_socket accepted = co_await acceptor.accept();
   cosock::tls_stream last = co_await cosock::tls_accept(server, std::move(accepted));
   const cosock::tls_facts facts = last.facts();
-  if (facts.peer) host = facts.peer->subject;
+  if (facts.peer) host = facts.peer->subject();
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ task<std::string> shown(const tls_server_context& server, std::string host) {
   tls_client_context any(cosock::tls_roots::none);
   any.dangerously_disable_verification();
   const tls_pair made = co_await test::tls_over_memory(any, server, host);
-  co_return made.client.facts().peer->subject;
+  co_return made.client.facts().peer->subject();
 }
 
 COROUTINE_TEST_CASE(a_server_has_several_names) {
@@ -93,8 +93,33 @@ COROUTINE_TEST_CASE(application_protocols) {
   BOOST_TEST(told.server.is(tls_errc::no_common_protocol));
   const test::trusting_client without;
   BOOST_TEST(!(co_await test::refused(without.context, server)).client);
+  const std::vector<std::string> list = {"imap", "h2"};
+  server.set_protocols(list);
+  const tls_pair listed = co_await test::tls_over_memory(trusting.context, server);
+  BOOST_TEST(listed.client.protocol() == "h2");
   BOOST_CHECK_THROW(server.set_protocols({""}), std::invalid_argument);
+  const std::vector<std::string> many(256, std::string(255, 'x'));
+  BOOST_CHECK_THROW(server.set_protocols(many), std::invalid_argument);
   BOOST_CHECK_THROW(server.set_protocols({std::string(256, 'x')}), std::invalid_argument);
+}
+
+COROUTINE_TEST_CASE(certificates_of_peers_are_values) {
+  const test::trusting_client trusting;
+  const tls_server_context server(test::identity_of(test::localhost()));
+  std::optional<cosock::tls_certificate> kept;
+  std::span<const unsigned char> der;
+  {
+    tls_pair made = co_await test::tls_over_memory(trusting.context, server);
+    cosock::tls_facts facts = made.client.facts();
+    der = facts.peer->der();
+    kept = *facts.peer;
+    // A certificate that was moved from has its fields, too.
+    const cosock::tls_certificate moved = std::move(*facts.peer);
+    BOOST_TEST(facts.peer->subject() == moved.subject());
+    BOOST_TEST(made.client.facts().peer->fingerprint() == moved.fingerprint());
+  }
+  BOOST_TEST(kept->subject() == "CN=leaf");
+  BOOST_TEST(kept->der().data() == der.data());
 }
 
 COROUTINE_TEST_CASE(client_certificates) {
@@ -118,11 +143,15 @@ COROUTINE_TEST_CASE(client_certificates) {
     const tls_pair with = co_await test::tls_over_memory(known.context, server);
     const auto peer = with.server.facts().peer;
     BOOST_REQUIRE(peer);
-    BOOST_TEST(peer->subject == "CN=alice");
-    BOOST_TEST(peer->issuer == "CN=clients");
-    BOOST_REQUIRE(peer->names.size() == 1u);
-    BOOST_TEST(peer->names[0] == "alice@example.org");
-    BOOST_TEST(peer->der.size() > 200u);
+    BOOST_TEST(peer->subject() == "CN=alice");
+    BOOST_TEST(peer->issuer() == "CN=clients");
+    BOOST_REQUIRE(peer->names().size() == 1u);
+    BOOST_TEST(peer->names()[0] == "alice@example.org");
+    BOOST_TEST(peer->der().size() > 200u);
+    BOOST_TEST(!peer->serial_number().empty());
+    BOOST_CHECK(peer->not_before() < std::chrono::system_clock::now());
+    BOOST_CHECK(peer->not_after() > std::chrono::system_clock::now());
+    BOOST_TEST(peer->fingerprint() != peer->key_pin());
     const tls_pair without = co_await test::tls_over_memory(unknown.context, server);
     BOOST_TEST(!without.server.facts().peer);
   }
@@ -220,7 +249,7 @@ COROUTINE_TEST_CASE(a_resumed_client_keeps_its_certificate) {
   BOOST_TEST(!co_await resumes(known.context, server));
   const tls_pair made = co_await test::tls_over_memory(known.context, server);
   BOOST_TEST(made.server.is_resumed());
-  BOOST_TEST(made.server.facts().peer->subject == "CN=alice");
+  BOOST_TEST(made.server.facts().peer->subject() == "CN=alice");
 }
 
 COROUTINE_TEST_CASE(reload_reads_the_files_and_keeps_the_old_ones_if_they_are_bad) {
@@ -251,7 +280,7 @@ COROUTINE_TEST_CASE(reload_reads_the_files_and_keeps_the_old_ones_if_they_are_ba
   key.write(young.key_pem());
   server.reload();
   BOOST_TEST(co_await shown(server, "x") == "CN=young");
-  BOOST_TEST(running.client.facts().peer->subject == "CN=old");
+  BOOST_TEST(running.client.facts().peer->subject() == "CN=old");
   char byte[1];
   co_await running.server.send("!");
   BOOST_TEST(co_await running.client.receive(byte) == 1u);

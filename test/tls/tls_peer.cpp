@@ -52,7 +52,7 @@ void print_facts(const cosock::tls_facts& facts) {
   print("agreed",
         std::string(facts.version == cosock::tls_version::tls_1_3 ? "TLS 1.3" : "TLS 1.2") +
             ", protocol [" + facts.protocol + "], " + (facts.is_resumed ? "resumed" : "new") +
-            ", peer [" + (facts.peer ? facts.peer->subject : "") + "]");
+            ", peer [" + (facts.peer ? facts.peer->subject() : "") + "]");
 }
 
 void print_error(const std::exception_ptr& error, std::string_view) {
