@@ -100,20 +100,44 @@ step stream_operation::ended_without(std::size_t bytes) noexcept {
   return pieces(&rest, 1) == 0 ? step::done : step::pending;
 }
 
+// As io_operation::launch() does, without its virtual call of attempt(): this is the path of most operations.
+// The rare cases are functions of their own, so that the path saves few registers.
+
 step stream_operation::start_operation(std::coroutine_handle<> awaiting, cancel_node& parent) {
-  if (!enter(awaiting, parent)) return complete_or_yield();
+  if (!enter(awaiting, parent)) [[unlikely]]
+    return complete_or_yield();
   io_object* const target = target_;
   const io_direction side = direction();
-  if (!may_begin(target, side)) return complete_or_yield();
+  if (!target || target->loop != parent.loop || target->waiter[side]) [[unlikely]]
+    return refuse_start();
+  if (!contiguous() || size_ == 0) [[unlikely]]
+    return start_sequence();
+  return begin(*target, side);
+}
+
+inline step stream_operation::begin(io_object& target, io_direction side) {
+  if (!target.maybe_ready[side]) return wait(&target, side, false);
+  if (!target.loop->take_turn()) [[unlikely]]
+    return wait(&target, side, true);
+  if (target.transfer(*this) == step::done) return done();
+  return wait_after_attempt(target);
+}
+
+step stream_operation::refuse_start() noexcept {
+  refuse(target_, direction());
+  return complete_or_yield();
+}
+
+/// A sequence of buffers, or no bytes.
+step stream_operation::start_sequence() {
   piece first;
-  if (contiguous() ? size_ == 0 : pieces(&first, 1) == 0) return complete_or_yield();
-  // As launch() does, without its virtual call of attempt(): this is the path of most operations.
-  if (target->maybe_ready[side]) {
-    if (!target->loop->take_turn()) return wait(target, side, true);
-    if (target->transfer(*this) == step::done) return done();
-    scope_->loop->has_to_wait();
-  }
-  return wait(target, side, target->maybe_ready[side]);
+  if (contiguous() || pieces(&first, 1) == 0) return complete_or_yield();
+  return begin(*target_, direction());
+}
+
+step stream_operation::wait_after_attempt(io_object& target) {
+  scope_->loop->has_to_wait();
+  return wait(&target, direction(), target.maybe_ready[direction()]);
 }
 
 void stream_operation::raise_failure() const {

@@ -126,6 +126,13 @@ class COSOCK_API stream_operation : public io_operation {
 
   step start_operation(std::coroutine_handle<> awaiting, cancel_node& parent);
 
+ private:
+  step begin(io_object& target, io_direction side);
+  [[gnu::noinline]] step refuse_start() noexcept;
+  [[gnu::noinline]] step start_sequence();
+  [[gnu::noinline]] step wait_after_attempt(io_object& target);
+
+ protected:
   // A reference to the pointer of the stream, so that an operation that was made before the stream
   // is closed or moved from finds null.
   io_object* const& target_;
