@@ -21,8 +21,8 @@ class COSOCK_API descriptor_handle : public Interface {
   void close() noexcept override;
   /// The descriptor, for options that this library does not have; -1 if closed. The object still
   /// owns it. An option that the library set for itself is reset first: TCP_INQ until the next receive
-  /// that waits, SO_TIMESTAMPNS for good, after which each receive of a sequenced packet needs one
-  /// more system call. Adopted sockets of sequenced packets never have it.
+  /// that waits, SO_INQ of local streams and SO_TIMESTAMPNS of sequenced packets for good, after which a
+  /// receive that waits needs one more system call. Adopted local sockets never have them.
   [[nodiscard]] int native_handle() const noexcept;
 
  protected:

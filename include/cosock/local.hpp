@@ -81,7 +81,7 @@ class COSOCK_API local_stream_socket final : public local_socket {
  private:
   friend struct detail::socket_access;
   using local_socket::local_socket;
-  static constexpr auto kind = detail::fd_kind::socket;
+  static constexpr auto kind = detail::fd_kind::local;
 };
 
 /// A local connection that preserves message boundaries (SOCK_SEQPACKET): each send is one message,

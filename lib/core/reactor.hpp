@@ -17,7 +17,7 @@ class io_watch : public link {
   enum event : unsigned {
     readable = 1,     ///< there is input, or its end
     writable = 2,     ///< there is room
-    exceptional = 4,  ///< an error, a hang-up, or urgent data
+    exceptional = 4,  ///< an error, a hang-up, the end of the input, or urgent data
   };
   /// Called inside reactor::wait() with a combination of events. An error or a hang-up is reported
   /// as all three, because operations in both directions have to notice it. Marks operations ready;

@@ -7,6 +7,8 @@
 
 #include "io/descriptor.hpp"
 
+#include "io/receive_counted.hpp"
+
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -26,7 +28,6 @@ namespace {
 // Of one call, which takes 1024 (UIO_MAXIOV). Fewer for bytes, which may go in several calls: the
 // array is on the stack.
 constexpr std::size_t max_pieces = 256;
-constexpr std::size_t max_pieces_of_message = 1024;
 constexpr std::size_t max_bytes = descriptor::max_bytes;
 
 /// The pieces of an operation that one call moves, cut at max_bytes.
@@ -46,34 +47,14 @@ iovec piece_of(const stream_operation& op) noexcept {
   return {op.data(), std::min(op.left(), max_bytes)};
 }
 
-/// recvmsg with TCP_INQ: sets `left` to the number of bytes that remain in the socket, or to 1 if
-/// the end of the stream has arrived behind them. Without that message `left` stays unchanged.
-ssize_t receive_counted(int fd, iovec* pieces, std::size_t count, int& left) noexcept {
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-  msghdr message;  // members one by one: not worth clearing the padding in each receive
-  message.msg_name = nullptr;
-  message.msg_namelen = 0;
-  message.msg_iov = pieces;
-  message.msg_iovlen = count;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  message.msg_flags = 0;
-  const ssize_t n = ::recvmsg(fd, &message, MSG_DONTWAIT);
-  const auto* header = reinterpret_cast<const cmsghdr*>(control);
-  if (n > 0 && message.msg_controllen >= sizeof control && header->cmsg_type == TCP_CM_INQ &&
-      header->cmsg_level == IPPROTO_TCP)
-    std::memcpy(&left, CMSG_DATA(header), sizeof left);
-  return n;
-}
-
 }  // namespace
 
 descriptor::descriptor(scheduler& loop, int fd, fd_kind kind, bool shared) noexcept
     : fd_(fd),
       kind_(kind <= fd_kind::socket && is_simulated(fd) ? fd_kind::simulated : kind),
       shared_(shared),
-      trusts_inq_(kind_ == fd_kind::tcp),
-      asked_for_left_(kind_ != fd_kind::tcp) {
+      trusts_inq_(kind_ <= fd_kind::local),
+      asked_for_left_(kind_ > fd_kind::local || (kind_ == fd_kind::local && shared)) {
   this->loop = &loop;
   keeps_messages = kind == fd_kind::messages;
   loop.add_service(*this);
@@ -90,35 +71,34 @@ void descriptor::begin() {
     close();
     throw;
   }
-  if (kind_ == fd_kind::messages) ask_for_stamps();
-}
-
-/// A time stamp comes with every message, but not with the end of the stream: so it tells an empty
-/// message from the end. Other processes that receive from the same socket would get it too,
-/// perhaps in the room for a passed descriptor, so it is not set on a shared socket.
-void descriptor::ask_for_stamps() noexcept {
-  if (shared_)
-    has_stamps_ = is_on(SOL_SOCKET, SO_TIMESTAMPNS) || is_on(SOL_SOCKET, SO_TIMESTAMP);
-  else
-    has_stamps_ = own_stamps_ = set_on(SOL_SOCKET, SO_TIMESTAMPNS, true);
 }
 
 /// Sets TCP_INQ at the first wait, not before: a connection that is only passed on to another
-/// process stays as it was.
+/// process stays as it was. Sets SO_INQ at the first receive that finds nothing.
 void descriptor::ask_for_left() noexcept {
   asked_for_left_ = true;
-  if (shared_ && is_on(IPPROTO_TCP, TCP_INQ)) return;  // not ours to reset later
-  own_left_ = set_on(IPPROTO_TCP, TCP_INQ, true);
-  // Linux before 4.18 has no TCP_INQ.
+  if (kind_ == fd_kind::tcp) {
+    if (shared_ && is_on(IPPROTO_TCP, TCP_INQ)) return;  // not ours to reset later
+    own_left_ = set_on(IPPROTO_TCP, TCP_INQ, true);
+  } else {
+    own_left_ = set_on(SOL_SOCKET, local_inq, true);
+  }
+  // Linux before 4.18 has no TCP_INQ, and before 6.17 no SO_INQ.
   if (!own_left_) trusts_inq_ = false;
 }
 
 void descriptor::take_options_back() noexcept {
+  shared_ = true;
   if (std::exchange(own_stamps_, false)) {
     set_on(SOL_SOCKET, SO_TIMESTAMPNS, false);
     has_stamps_ = false;
   }
-  if (std::exchange(own_left_, false)) {
+  const bool counted = std::exchange(own_left_, false);
+  if (kind_ == fd_kind::local) {
+    if (counted) set_on(SOL_SOCKET, local_inq, false);
+    asked_for_left_ = true;  // for good: whoever receives descriptors needs the room
+    trusts_inq_ = false;
+  } else if (counted) {
     set_on(IPPROTO_TCP, TCP_INQ, false);
     asked_for_left_ = false;
   }
@@ -148,7 +128,7 @@ void descriptor::arm(io_direction direction) {
   }
   // Input is watched from the beginning, so there is nothing to do for the reactor.
   if (direction == reading) {
-    if (!asked_for_left_) [[unlikely]]
+    if (!asked_for_left_ && kind_ == fd_kind::tcp) [[unlikely]]
       ask_for_left();
     return;
   }
@@ -269,13 +249,15 @@ step descriptor::receive(stream_operation& op) {
     ssize_t n;
     if (op.contiguous()) [[likely]] {
       iovec one = piece_of(op);
-      n = kind_ == fd_kind::tcp ? receive_counted(fd_, &one, 1, left) : read_pieces(&one, 1);
+      n = kind_ == fd_kind::tcp ? receive_counted(fd_, &one, 1, left) : read_left(&one, 1, left);
     } else {
       n = receive_scattered(op, left);
     }
     if (n < 0) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
+      if (!asked_for_left_ && kind_ == fd_kind::local) [[unlikely]]
+        ask_for_left();
       maybe_ready[reading] = false;
       return step::pending;
     }
@@ -296,7 +278,12 @@ step descriptor::receive(stream_operation& op) {
 ssize_t descriptor::receive_scattered(stream_operation& op, int& left) noexcept {
   iovec many[max_pieces];
   const std::size_t count = pieces_of(op, many);
-  return kind_ == fd_kind::tcp ? receive_counted(fd_, many, count, left) : read_pieces(many, count);
+  return kind_ == fd_kind::tcp ? receive_counted(fd_, many, count, left)
+                               : read_left(many, count, left);
+}
+
+ssize_t descriptor::read_left(iovec* pieces, std::size_t count, int& left) noexcept {
+  return own_left_ ? receive_counted_local(fd_, pieces, count, left) : read_pieces(pieces, count);
 }
 
 step descriptor::send(stream_operation& op) {
@@ -346,106 +333,6 @@ bool descriptor::loses_connection(int error) noexcept {
 
 failure descriptor::broken() const noexcept {
   return broken_ ? system_failure(broken_) : failure{0, nullptr};
-}
-
-ssize_t descriptor::take_message(iovec* pieces, std::size_t count, bool& end) noexcept {
-  msghdr message = {};
-  message.msg_iov = pieces;
-  message.msg_iovlen = count;
-  return take_message(message, MSG_TRUNC, end);
-}
-
-ssize_t descriptor::take_message(msghdr& message, int flags, bool& end) noexcept {
-  end = false;
-  bool has_stamp = has_stamps_;
-  bool stamps_once = false;
-  if (kind_ == fd_kind::messages && !has_stamps_) {
-    if (is_simulated(fd_)) return receive_simulated(message, flags, end);
-    pollfd asked = {fd_, POLLIN | POLLRDHUP, 0};
-    if (::poll(&asked, 1, 0) == 0) {
-      errno = EAGAIN;
-      return -1;
-    }
-    // There is a message, unless the peer has ended the stream. After that only a time stamp tells
-    // a message from the end: it is set for this call only, because the socket is shared.
-    if ((asked.revents & (POLLRDHUP | POLLHUP)) != 0)
-      has_stamp = stamps_once = set_on(SOL_SOCKET, SO_TIMESTAMPNS, true);
-  }
-  // Room for the time stamp, which comes first, and for nothing else: the system closes descriptors
-  // that were passed and have no room.
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(timespec))];
-  if (!message.msg_control && has_stamp) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-  }
-  const ssize_t n = ::recvmsg(fd_, &message, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (n == 0 && has_stamp) end = message.msg_controllen < sizeof(cmsghdr);
-  if (stamps_once) {
-    const int error = errno;
-    set_on(SOL_SOCKET, SO_TIMESTAMPNS, false);
-    errno = error;
-  }
-  return n;
-}
-
-step descriptor::receive_messages(stream_operation& op) {
-  do {
-    iovec pieces[max_pieces_of_message];
-    std::size_t count = 1;
-    if (op.contiguous())
-      pieces[0] = {op.data(), op.left()};
-    else
-      count = op.pieces(reinterpret_cast<piece*>(pieces), max_pieces_of_message);
-    std::size_t room = 0;
-    for (std::size_t i = 0; i != count; ++i) room += pieces[i].iov_len;
-    bool end = false;
-    const ssize_t n = take_message(pieces, count, end);
-    if (n < 0) {
-      // A `continue` takes 1 of the budget, too: no endless loop.
-      if (errno == EINTR || loses_connection(errno)) continue;
-      if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
-      maybe_ready[reading] = false;
-      return step::pending;
-    }
-    if (end && broken_) return op.failed(system_failure(broken_));
-    maybe_ready[reading] = true;  // a received message proves nothing about the next one
-    const auto length = static_cast<std::size_t>(n);
-    count_bytes(reading, length);
-    if (length > room) {
-      op.moved(room);
-      return op.failed(own_failure(error::message_truncated));
-    }
-    if (end) input_ended = true;
-    // An empty message is skipped: receive() of a byte stream returns 0 only at the end.
-    if ((length != 0 || end) && op.moved(length) == step::done) return step::done;
-  } while (--loop->budget > 0);
-  return step::pending;
-}
-
-step descriptor::send_message(stream_operation& op) {
-  if (broken_) return op.failed(system_failure(broken_));
-  for (;;) {
-    // One more than the system takes: it refuses a message with too many pieces, where a message
-    // that is cut here would be sent as if it were whole.
-    iovec pieces[max_pieces_of_message + 1];
-    msghdr message = {};
-    message.msg_iov = pieces;
-    message.msg_iovlen = 1;
-    if (op.contiguous())
-      pieces[0] = {op.data(), op.left()};
-    else
-      message.msg_iovlen = op.pieces(reinterpret_cast<piece*>(pieces), max_pieces_of_message + 1);
-    ssize_t n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (n < 0 && is_simulated(fd_)) n = simulation().sendmsg(fd_, &message, 0);
-    if (n >= 0) {
-      count_bytes(writing, static_cast<std::size_t>(n));
-      return op.moved(static_cast<std::size_t>(n));
-    }
-    if (errno == EINTR) continue;
-    if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
-    maybe_ready[writing] = false;
-    return step::pending;
-  }
 }
 
 ssize_t descriptor::read_pieces(iovec* pieces, std::size_t count) noexcept {

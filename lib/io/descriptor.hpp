@@ -35,8 +35,9 @@ class descriptor_attachment {
 
 /// A descriptor and its registration with the reactor, which lasts as long as it is open. The
 /// reactor reports every edge, whether or not an operation waits, so a wait or a cancellation
-/// usually makes no system call. After an exceptional event, an error or urgent data, TCP_INQ no
-/// longer proves that the socket is drained: it counts neither, and there would be no second edge.
+/// usually makes no system call. After an exceptional event, an error, the end of the input or urgent data,
+/// TCP_INQ and SO_INQ no longer prove that the socket is drained: they do not count these, and there would be
+/// no second edge.
 ///
 /// It owns the descriptor. The socket or stream that points to it calls close(), release() or
 /// leave(), which destroy it, or pass it to a keeper. If the loop ends first, only the descriptor
@@ -97,6 +98,11 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   /// Resets the options that the library has set for itself. To be called before other code gets
   /// the descriptor: it would receive control messages that it has not asked for.
   void take_options_back() noexcept;
+  /// To be called before a receive with room for descriptors: SO_INQ takes from this room, and marks messages
+  /// without it as incomplete.
+  void expect_descriptors() noexcept {
+    if (kind_ == fd_kind::local && trusts_inq_) take_options_back();
+  }
   /// The descriptor for code that may pass it on.
   int exposed_fd() noexcept {
     take_options_back();
@@ -165,8 +171,10 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   step send(stream_operation&);
   step transfer_rare(stream_operation&);
   step receive_messages(stream_operation&);
+  ssize_t take_bytes(iovec* pieces, std::size_t count, bool& end) noexcept;
   step send_message(stream_operation&);
   ssize_t receive_scattered(stream_operation&, int& left) noexcept;
+  ssize_t read_left(iovec* pieces, std::size_t count, int& left) noexcept;
   ssize_t read_pieces(iovec* pieces, std::size_t count) noexcept;
   ssize_t send_gathered(stream_operation&) noexcept;
   ssize_t write_pieces(iovec* pieces, std::size_t count) noexcept;
@@ -189,11 +197,12 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   int broken_ = 0;  // the error that ended the connection
   std::shared_ptr<descriptor_attachment> attachment_;
   fd_kind kind_;
-  bool left_ = false;        // a keeper has it, and it is shut down for sending
-  bool shared_;              // other code may hold the descriptor too
-  bool trusts_inq_;          // 0 by TCP_INQ proves that no edge is missed
-  bool asked_for_left_;      // TCP_INQ was set or tried, or the kind does not have it
-  bool own_left_ = false;    // the library has set TCP_INQ
+  bool left_ = false;      // a keeper has it, and it is shut down for sending
+  bool shared_;            // other code may hold the descriptor too, or has seen its number
+  bool trusts_inq_;        // 0 by TCP_INQ or SO_INQ proves that no edge is missed
+  bool asked_for_left_;    // one was set or tried, or the kind does not have it
+  bool own_left_ = false;  // the library has set it
+  bool asked_for_stamps_ = false;
   bool has_stamps_ = false;  // each message comes with a time stamp
   bool own_stamps_ = false;  // the library has set SO_TIMESTAMPNS
   access access_[2] = {access::no_wait, access::no_wait};

@@ -67,14 +67,15 @@ std::vector<unique_descriptor> passed_descriptors::take(std::ptrdiff_t end, std:
 }
 
 step descriptor::transfer_with_descriptors(stream_operation& op, passed_descriptors& passed) {
-  if (kind_ != fd_kind::socket && kind_ != fd_kind::messages) return transfer(op);
+  if (kind_ != fd_kind::local && kind_ != fd_kind::messages) return transfer(op);
+  expect_descriptors();
   do {
     if (const failure why = passed.lost()) return op.failed(why);
     bool with_descriptors = true;
     bool end = false;
     ssize_t n = 0;
     std::size_t room = std::min(op.left(), max_bytes);
-    if (kind_ == fd_kind::socket) {
+    if (kind_ == fd_kind::local) {
       n = peek(op.data(), std::min(room, passed.look_ahead()), with_descriptors);
       if (n > 0) {
         room = static_cast<std::size_t>(n);

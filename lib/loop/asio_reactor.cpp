@@ -225,7 +225,7 @@ class asio_reactor::state final : public asio::detail::scheduler_task {
       return io_watch::readable | io_watch::writable | io_watch::exceptional;
     return (events & EPOLLIN ? io_watch::readable : 0u) |
            (events & EPOLLOUT ? io_watch::writable : 0u) |
-           (events & EPOLLPRI ? io_watch::exceptional : 0u);
+           (events & (EPOLLPRI | EPOLLRDHUP) ? io_watch::exceptional : 0u);
   }
 
   /// The timer is set when the loop waits, not when a deadline is set or removed, and only if the
@@ -244,7 +244,7 @@ class asio_reactor::state final : public asio::detail::scheduler_task {
 
   int control(int operation, io_watch& w) noexcept {
     epoll_event e = {};
-    e.events = EPOLLIN | EPOLLPRI | EPOLLERR | EPOLLHUP | EPOLLET;
+    e.events = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLERR | EPOLLHUP | EPOLLET;
     if (w.watches_writable) e.events |= EPOLLOUT;
     e.data.ptr = &w;
     return ::epoll_ctl(epoll.get(), operation, w.watched_fd, &e);

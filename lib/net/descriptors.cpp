@@ -40,7 +40,7 @@ void take_descriptors(msghdr& message, std::size_t max_count,
 step descriptor_send_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   if (!enter(awaiting, parent)) return complete_or_yield();
   if (!may_begin(target_, writing)) return complete_or_yield();
-  const bool messages = static_cast<descriptor*>(target_)->kind() != fd_kind::socket;
+  const bool messages = static_cast<descriptor*>(target_)->kind() != fd_kind::local;
   const bool empty = data_.size() == 0 && !messages;
   if (descriptors_.size() > max_descriptors || (empty && !descriptors_.empty())) {
     failure_ = system_failure(EINVAL);
@@ -52,7 +52,7 @@ step descriptor_send_operation::start(std::coroutine_handle<> awaiting, cancel_n
 step descriptor_send_operation::attempt() {
   auto& to = static_cast<descriptor&>(*object_);
   if ((failure_ = to.broken())) return step::done;
-  const bool messages = to.kind() != fd_kind::socket;
+  const bool messages = to.kind() != fd_kind::local;
   for (;;) {
     const std::size_t left = data_.size() - moved_;
     iovec piece = {static_cast<char*>(const_cast<void*>(data_.data())) + moved_,
@@ -103,7 +103,7 @@ std::size_t descriptor_send_operation::result() {
 step descriptor_receive_operation::start(std::coroutine_handle<> awaiting, cancel_node& parent) {
   if (!enter(awaiting, parent)) return complete_or_yield();
   if (!may_begin(target_, reading)) return complete_or_yield();
-  if (into_.size() == 0 && static_cast<descriptor*>(target_)->kind() == fd_kind::socket)
+  if (into_.size() == 0 && static_cast<descriptor*>(target_)->kind() == fd_kind::local)
     return complete_or_yield();
   return launch(target_, reading);
 }
@@ -117,7 +117,8 @@ step descriptor_receive_operation::attempt() {
     failure_ = system_failure(ENOMEM);
     return step::done;
   }
-  const bool messages = from.kind() != fd_kind::socket;
+  const bool messages = from.kind() != fd_kind::local;
+  from.expect_descriptors();
   iovec piece = {into_.data(), into_.size()};
   // Room for all descriptors of one send, a time stamp and credentials.
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * max_descriptors) + 256];
@@ -145,7 +146,7 @@ step descriptor_receive_operation::attempt() {
   result_.length = static_cast<std::size_t>(n);
   result_.size = std::min(result_.length, into_.size());
   result_.truncated = result_.length > result_.size;
-  if (n == 0 && from.kind() == fd_kind::socket) result_.end = true;
+  if (n == 0 && from.kind() == fd_kind::local) result_.end = true;
   if (result_.end && !(failure_ = from.broken())) from.input_ended = true;
   return step::done;
 }

@@ -130,8 +130,16 @@ REACTOR_TEST_CASE(it_is_reported_for_each_thing_that_it_becomes_and_once) {
   drain(pair.fds[0]);
   BOOST_TEST(w.look() == 0u);
   ::shutdown(pair.fds[1], SHUT_WR);
-  BOOST_TEST(w.look() == io_watch::readable);
+  BOOST_TEST(w.look() == (io_watch::readable | io_watch::exceptional));
   BOOST_TEST(w.look() == 0u);
+}
+
+REACTOR_TEST_CASE(the_end_behind_bytes_is_reported_with_them) {
+  descriptor_pair pair;
+  watch w(of, pair.fds[0]);
+  pair.send();
+  ::shutdown(pair.fds[1], SHUT_WR);
+  BOOST_TEST(w.look() == (io_watch::readable | io_watch::exceptional));
 }
 
 REACTOR_TEST_CASE(add_writable_reports_what_is_writable_now_and_what_becomes_so) {

@@ -22,6 +22,7 @@ using namespace test;
 using cosock::const_buffer;
 using cosock::local_pair;
 using cosock::local_seqpacket_socket;
+using cosock::local_stream_socket;
 using cosock::mutable_buffer;
 using cosock::task;
 using cosock::tcp_acceptor;
@@ -59,6 +60,37 @@ bool gets_a_descriptor(int from) {
   return ::close(fd) == 0;
 }
 
+#ifdef SO_INQ
+constexpr int local_inq = SO_INQ;
+#else
+constexpr int local_inq = 84;
+#endif
+/// -1: the system does not have it.
+int left_told_locally(int fd) {
+  int value = -1;
+  socklen_t size = sizeof value;
+  return ::getsockopt(fd, SOL_SOCKET, local_inq, &value, &size) == 0 ? value : -1;
+}
+int lowest_free_number() { return duplicate(STDIN_FILENO).get(); }
+/// The number that the second of two new descriptors gets.
+int second_free_number() {
+  const auto first = duplicate(STDIN_FILENO);
+  return lowest_free_number();
+}
+
+/// Two of them, so that the second finds nothing before it waits.
+task<> receive_twice(local_stream_socket& from, local_stream_socket& to) {
+  for (int i = 0; i != 2; ++i) {
+    char byte;
+    const auto receive = [&]() -> task<> { co_await to.receive_exactly(mutable_buffer(&byte, 1)); };
+    co_await cosock::when_all(receive(), from.send("x"));
+  }
+}
+
+task<> pass_one(local_stream_socket& through) {
+  const int passed[] = {0};
+  co_await through.send_with_descriptors(const_buffer("x", 1), passed);
+}
 task<> pass_one(local_seqpacket_socket& through) {
   const int passed[] = {0};
   co_await through.send_with_descriptors(const_buffer("x", 1), passed);
@@ -110,6 +142,129 @@ COROUTINE_TEST_CASE(others_who_receive_by_its_handle_get_their_descriptors) {
   BOOST_TEST(gets_a_descriptor(elsewhere.get()));
   co_await pass_text(a, b);
   BOOST_TEST(stamps(elsewhere.get()) == 0);
+}
+
+COROUTINE_TEST_CASE(others_see_no_stamps_of_a_handle_that_was_taken_before_the_first_message) {
+  auto [a, b] = local_pair<local_seqpacket_socket>();
+  const auto elsewhere = duplicate(b.native_handle());
+  co_await pass_text(a, b);
+  BOOST_TEST(stamps(elsewhere.get()) == 0);
+}
+
+COROUTINE_TEST_CASE(bytes_of_sequenced_packets_need_no_stamps) {
+  const int number = second_free_number();
+  auto [a, b] = local_pair<local_seqpacket_socket>();
+  char into[8];
+  co_await a.send("some");
+  BOOST_TEST(co_await b.receive(into) == 4u);
+  co_await a.send_message(const_buffer());
+  co_await a.send("more");
+  BOOST_TEST(co_await b.receive(into) == 4u);  // without the empty message
+  BOOST_TEST(stamps(number) == 0);
+  // An empty message, and then the end, is the end.
+  co_await a.send_message(const_buffer());
+  a.close();
+  BOOST_TEST(co_await b.receive(into) == 0u);
+  BOOST_TEST(co_await b.receive(into) == 0u);
+}
+
+COROUTINE_TEST_CASE(empty_messages_behind_bytes_are_received_as_messages) {
+  auto [a, b] = local_pair<local_seqpacket_socket>();
+  char into[8];
+  co_await a.send("some");
+  for (int i = 0; i != 2; ++i) co_await a.send_message(const_buffer());
+  a.close();
+  BOOST_TEST(co_await b.receive(into) == 4u);
+  for (int i = 0; i != 2; ++i) BOOST_TEST(!(co_await b.receive_message(into)).end);
+  BOOST_TEST((co_await b.receive_message(into)).end);
+}
+
+COROUTINE_TEST_CASE(a_local_stream_that_waits_knows_what_is_left) {
+  const int number = second_free_number();
+  auto [a, b] = local_pair();
+  BOOST_TEST(left_told_locally(number) <= 0);
+  co_await receive_twice(a, b);
+  BOOST_TEST(left_told_locally(number) != 0);  // 1, or -1 before Linux 6.17
+  co_await receive_twice(a, b);
+  // More than one receive takes.
+  char into[8];
+  co_await a.send("abcdefghij");
+  BOOST_TEST(co_await b.receive(into) == 8u);
+  BOOST_TEST(co_await b.receive(into) == 2u);
+  const auto released = unique_descriptor::adopt(b.release());
+  BOOST_TEST(left_told_locally(released.get()) <= 0);
+}
+
+COROUTINE_TEST_CASE(the_end_behind_the_last_bytes_of_a_local_stream_is_received) {
+  for (const bool shuts_down : {false, true}) {
+    for (const bool waits : {false, true}) {
+      auto [a, b] = local_pair();
+      co_await receive_twice(a, b);
+      const auto end = [&, &from = a]() -> task<> {
+        co_await from.send("x");
+        shuts_down ? from.shutdown_send() : from.close();
+      };
+      const auto receive = [&, &to = b]() -> task<> {
+        char into[8];
+        BOOST_TEST(co_await to.receive(into) == 1u);
+        BOOST_TEST(co_await to.receive(into) == 0u);
+        BOOST_TEST(co_await to.receive(into) == 0u);
+      };
+      if (waits) {
+        co_await cosock::when_all(receive(), end());
+      } else {
+        co_await end();
+        co_await receive();
+      }
+    }
+  }
+}
+
+COROUTINE_TEST_CASE(descriptors_that_come_with_plain_bytes_are_closed) {
+  auto [a, b] = local_pair();
+  co_await receive_twice(a, b);
+  const int free = lowest_free_number();
+  char byte;
+  for (int i = 0; i != 3; ++i) {
+    co_await pass_one(a);
+    BOOST_TEST(co_await b.receive(mutable_buffer(&byte, 1)) == 1u);
+    const int passed[] = {0, 1, 2};
+    co_await a.send_with_descriptors(const_buffer("y", 1), passed);
+    co_await a.send("z");
+    BOOST_TEST(co_await b.receive_exactly(mutable_buffer(&byte, 1)) == 1u);
+    BOOST_TEST(byte == 'y');
+    BOOST_TEST(co_await b.receive_exactly(mutable_buffer(&byte, 1)) == 1u);
+  }
+  BOOST_TEST(lowest_free_number() == free);
+}
+
+COROUTINE_TEST_CASE(descriptors_are_received_after_plain_bytes) {
+  auto [a, b] = local_pair();
+  co_await receive_twice(a, b);
+  int many[253] = {};
+  co_await a.send_with_descriptors(const_buffer("x", 1), many);
+  char into[8];
+  const auto got = co_await b.receive_with_descriptors(into, 253);
+  BOOST_TEST(got.descriptors.size() == 253u);
+  BOOST_TEST(!got.incomplete);
+  co_await receive_twice(a, b);
+  co_await pass_one(a);
+  BOOST_TEST((co_await b.receive_with_descriptors(into, 1)).descriptors.size() == 1u);
+}
+
+COROUTINE_TEST_CASE(others_who_receive_from_a_local_stream_get_their_descriptors) {
+  auto [a, b] = local_pair();
+  co_await receive_twice(a, b);
+  const auto elsewhere = duplicate(b.native_handle());
+  co_await pass_one(a);
+  BOOST_TEST(gets_a_descriptor(elsewhere.get()));
+  co_await receive_twice(a, b);
+  co_await pass_one(a);
+  BOOST_TEST(gets_a_descriptor(elsewhere.get()));
+  auto adopted = local_stream_socket::adopt(b.release());
+  co_await receive_twice(a, adopted);
+  co_await pass_one(a);
+  BOOST_TEST(gets_a_descriptor(elsewhere.get()));
 }
 
 COROUTINE_TEST_CASE(the_end_of_a_shared_socket_is_told_from_empty_messages) {
