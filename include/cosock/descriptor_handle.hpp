@@ -21,8 +21,10 @@ class COSOCK_API descriptor_handle : public Interface {
   void close() noexcept override;
   /// The descriptor, for options that this library does not have; -1 if closed. The object still
   /// owns it. An option that the library set for itself is reset first: TCP_INQ until the next receive
-  /// that waits, SO_INQ of local streams and SO_TIMESTAMPNS of sequenced packets for good, after which a
-  /// receive that waits needs one more system call. Adopted local sockets never have them.
+  /// that waits; for good SO_INQ of local streams, whose receives then need one more system call if they wait,
+  /// and SO_TIMESTAMPNS of sequenced packets, whose receives of messages then need one more. Adopted local
+  /// sockets have neither, but for SO_TIMESTAMPNS during single calls behind the end of the input. A local stream
+  /// that receives descriptors has no SO_INQ.
   [[nodiscard]] int native_handle() const noexcept;
 
  protected:

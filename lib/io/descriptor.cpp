@@ -71,24 +71,25 @@ void descriptor::begin() {
     close();
     throw;
   }
+  if (kind_ == fd_kind::messages && shared_) ask_for_stamps();
 }
 
 /// Sets TCP_INQ at the first wait, not before: a connection that is only passed on to another
-/// process stays as it was. Sets SO_INQ at the first receive that finds nothing.
+/// process stays as it was. Sets SO_INQ at the first receive that finds nothing: before, it saves no call.
 void descriptor::ask_for_left() noexcept {
   asked_for_left_ = true;
   if (kind_ == fd_kind::tcp) {
     if (shared_ && is_on(IPPROTO_TCP, TCP_INQ)) return;  // not ours to reset later
     own_left_ = set_on(IPPROTO_TCP, TCP_INQ, true);
   } else {
-    own_left_ = set_on(SOL_SOCKET, local_inq, true);
+    own_left_ = has_local_inq() && set_on(SOL_SOCKET, local_inq, true);
   }
   // Linux before 4.18 has no TCP_INQ, and before 6.17 no SO_INQ.
   if (!own_left_) trusts_inq_ = false;
 }
 
 void descriptor::take_options_back() noexcept {
-  shared_ = true;
+  shared_ = asked_for_stamps_ = true;
   if (std::exchange(own_stamps_, false)) {
     set_on(SOL_SOCKET, SO_TIMESTAMPNS, false);
     has_stamps_ = false;
@@ -256,7 +257,7 @@ step descriptor::receive(stream_operation& op) {
     if (n < 0) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN && errno != EWOULDBLOCK) return op.failed(lost(errno));
-      if (!asked_for_left_ && kind_ == fd_kind::local) [[unlikely]]
+      if (kind_ == fd_kind::local && !asked_for_left_ && trusts_inq_) [[unlikely]]
         ask_for_left();
       maybe_ready[reading] = false;
       return step::pending;

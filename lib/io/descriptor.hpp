@@ -35,9 +35,9 @@ class descriptor_attachment {
 
 /// A descriptor and its registration with the reactor, which lasts as long as it is open. The
 /// reactor reports every edge, whether or not an operation waits, so a wait or a cancellation
-/// usually makes no system call. After an exceptional event, an error, the end of the input or urgent data,
-/// TCP_INQ and SO_INQ no longer prove that the socket is drained: they do not count these, and there would be
-/// no second edge.
+/// usually makes no system call. After an exceptional event (an error, the end of the input, or urgent data)
+/// TCP_INQ and SO_INQ no longer prove that the socket is drained: SO_INQ counts none of these, TCP_INQ only the
+/// end, and there would be no second edge.
 ///
 /// It owns the descriptor. The socket or stream that points to it calls close(), release() or
 /// leave(), which destroy it, or pass it to a keeper. If the loop ends first, only the descriptor
@@ -98,10 +98,10 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   /// Resets the options that the library has set for itself. To be called before other code gets
   /// the descriptor: it would receive control messages that it has not asked for.
   void take_options_back() noexcept;
-  /// To be called before a receive with room for descriptors: SO_INQ takes from this room, and marks messages
-  /// without it as incomplete.
+  /// To be called before a receive with room for descriptors: SO_INQ takes from this room, and the system marks
+  /// messages that have no room for the number as incomplete.
   void expect_descriptors() noexcept {
-    if (kind_ == fd_kind::local && trusts_inq_) take_options_back();
+    if (kind_ == fd_kind::local && (own_left_ || !asked_for_left_)) take_options_back();
   }
   /// The descriptor for code that may pass it on.
   int exposed_fd() noexcept {
@@ -200,7 +200,7 @@ class descriptor : public io_object, private loop_service, protected io_watch {
   bool left_ = false;      // a keeper has it, and it is shut down for sending
   bool shared_;            // other code may hold the descriptor too, or has seen its number
   bool trusts_inq_;        // 0 by TCP_INQ or SO_INQ proves that no edge is missed
-  bool asked_for_left_;    // one was set or tried, or the kind does not have it
+  bool asked_for_left_;    // TCP_INQ or SO_INQ was set or tried, or the kind has neither
   bool own_left_ = false;  // the library has set it
   bool asked_for_stamps_ = false;
   bool has_stamps_ = false;  // each message comes with a time stamp

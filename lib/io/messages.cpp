@@ -70,7 +70,7 @@ ssize_t descriptor::take_message(msghdr& message, int flags, bool& end) noexcept
   return n;
 }
 
-/// For receive(), which skips empty messages: so it need not tell one from the end at first sight, and needs
+/// For receive(), which skips empty messages: so it need not tell one from the end at once, and needs
 /// no time stamps. A later call returns the end again.
 ssize_t descriptor::take_bytes(iovec* pieces, std::size_t count, bool& end) noexcept {
   if (count == 1 && !is_simulated(fd_)) [[likely]] {

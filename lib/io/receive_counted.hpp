@@ -5,8 +5,6 @@
 // Receives that also report how many bytes are left in the socket, which saves the call that would find
 // nothing. Called by descriptor::receive().
 
-#include "io/passed_descriptors.hpp"
-
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -24,6 +22,9 @@ inline constexpr int local_inq = -1;  // these have numbers of their own: only t
 #else
 inline constexpr int local_inq = 84;  // of Linux 6.17, newer than most headers
 #endif
+
+/// Whether receive_counted_local() can be used with SO_INQ.
+bool has_local_inq() noexcept;
 
 /// recvmsg with TCP_INQ: sets `left` to the number of bytes that remain in the socket, or to 1 if
 /// the end of the stream has arrived behind them. Without that message `left` stays unchanged.
@@ -45,22 +46,24 @@ inline ssize_t receive_counted(int fd, iovec* pieces, std::size_t count, int& le
   return n;
 }
 
-/// The same for a local socket with SO_INQ, which does not count the end of the stream. A descriptor that the
-/// peer has passed comes in place of the number; it is closed, as the system does without room for it.
+/// The same for a local socket with SO_INQ, which does not count the end of the stream. There is room for
+/// three bytes of the number, without the highest byte. With room for four, the system would install a descriptor
+/// that the peer has passed, and closing it has effects that discarding it does not have: it releases the
+/// locks of this process on that file, and may wait.
 inline ssize_t receive_counted_local(int fd, iovec* pieces, std::size_t count, int& left) noexcept {
-  alignas(cmsghdr) char control[CMSG_LEN(sizeof(int))];
+  constexpr std::size_t bytes = 3;
+  alignas(cmsghdr) char control[CMSG_LEN(bytes)];
   msghdr message = {};
   message.msg_iov = pieces;
   message.msg_iovlen = count;
   message.msg_control = control;
   message.msg_controllen = sizeof control;
-  const ssize_t n = ::recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  const ssize_t n = ::recvmsg(fd, &message, MSG_DONTWAIT);
   const cmsghdr* const header = n > 0 ? CMSG_FIRSTHDR(&message) : nullptr;
-  if (!header || header->cmsg_level != SOL_SOCKET) return n;
-  if (header->cmsg_type == local_inq)
-    std::memcpy(&left, CMSG_DATA(header), sizeof left);
-  else
-    for_each_passed(message, [](int, int passed) { ::close(passed); });
+  if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == local_inq) {
+    left = 0;
+    std::memcpy(&left, CMSG_DATA(header), bytes);
+  }
   return n;
 }
 

@@ -10,6 +10,8 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <string_view>
 #include <utility>
@@ -250,6 +252,45 @@ COROUTINE_TEST_CASE(descriptors_are_received_after_plain_bytes) {
   co_await receive_twice(a, b);
   co_await pass_one(a);
   BOOST_TEST((co_await b.receive_with_descriptors(into, 1)).descriptors.size() == 1u);
+}
+
+COROUTINE_TEST_CASE(descriptors_are_received_behind_the_end_that_was_seen) {
+  const int number = second_free_number();
+  auto [a, b] = local_pair();
+  co_await receive_twice(a, b);
+  co_await pass_one(a);
+  a.shutdown_send();
+  co_await let_others_run();
+  char into[8];
+  BOOST_TEST((co_await b.receive_with_descriptors(into, 1)).descriptors.size() == 1u);
+  BOOST_TEST(left_told_locally(number) <= 0);
+  BOOST_TEST((co_await b.receive_with_descriptors(into, 1)).end);
+}
+
+COROUTINE_TEST_CASE(descriptors_that_come_with_plain_bytes_leave_the_locks_of_the_process) {
+  const auto file = unique_descriptor::adopt(::open("/tmp", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600));
+  BOOST_REQUIRE(file.is_open());
+  const auto has_lock = [&] {
+    // As another process sees it.
+    const ::pid_t child = ::fork();
+    if (child == 0) {
+      struct flock asked = {};
+      asked.l_type = F_WRLCK;
+      ::_exit(::fcntl(file.get(), F_GETLK, &asked) == 0 && asked.l_type != F_UNLCK ? 0 : 1);
+    }
+    int status = -1;
+    return ::waitpid(child, &status, 0) == child && status == 0;
+  };
+  struct flock whole = {};
+  whole.l_type = F_WRLCK;
+  BOOST_REQUIRE(::fcntl(file.get(), F_SETLK, &whole) == 0);
+  auto [a, b] = local_pair();
+  co_await receive_twice(a, b);
+  const int passed[] = {file.get()};
+  co_await a.send_with_descriptors(const_buffer("x", 1), passed);
+  char byte;
+  BOOST_TEST(co_await b.receive(mutable_buffer(&byte, 1)) == 1u);
+  BOOST_TEST(has_lock());
 }
 
 COROUTINE_TEST_CASE(others_who_receive_from_a_local_stream_get_their_descriptors) {

@@ -9,7 +9,7 @@ namespace cosock::detail {
 enum class fd_kind : unsigned char {
   tcp,        // recvmsg reports how much is left (TCP_INQ), which saves the call that would block
   local,      // a local stream socket: the same from Linux 6.17 on (SO_INQ)
-  socket,     // any other socket: a listening one
+  socket,     // a listening TCP socket
   messages,   // a SOCK_SEQPACKET socket: each send is a message
   simulated,  // a stream socket of a simulated network: no system call moves its bytes
   datagrams,  // any socket that moves datagrams
