@@ -24,6 +24,7 @@
 
 #include <cosock/cosock.hpp>
 
+#include <memory>
 #include <utility>
 #include <vector>
 

@@ -14,6 +14,8 @@
 #include "options.hpp"
 #include "text.hpp"
 
+#include <memory>
+
 using shared_line = std::shared_ptr<const std::string>;  // stored once for all subscribers
 using line_broadcast = cosock::broadcast<shared_line>;
 

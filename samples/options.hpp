@@ -8,7 +8,7 @@
 #include <cosock/address.hpp>
 #include <cosock/run.hpp>
 
-#include <chrono>
+#include <cosock/duration.hpp>
 #include <cstdio>
 #include <initializer_list>
 #include <string>

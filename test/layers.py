@@ -17,7 +17,7 @@ LAYERS = ["core", "loop", "io", "net", "protocol", "service", "tls", "asio", "te
 # Public headers whose layer no source tells: it would be the one whose first include they are.
 HEADERS = {
     "core": "awaitable broadcast buffer channel clock duration finally nursery observer version when "
-            "detail/chrono detail/config detail/core detail/described_scope detail/duration detail/task_group detail/ring detail/size "
+            "detail/chrono detail/config detail/core detail/described_scope detail/duration detail/owner detail/task_group detail/ring detail/size "
             "detail/slots detail/temporary_lambda detail/timer",
     "loop": "detail/asio_build detail/job loop_counters watch",
     "io": "descriptor_handle rate_limit stream detail/fd_kind detail/forwarding_object detail/io_object detail/stream_operation",

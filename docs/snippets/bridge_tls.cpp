@@ -10,6 +10,7 @@
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/write.hpp>
 
+#include <stdexcept>
 #include <string>
 
 #include "check.hpp"

@@ -40,6 +40,8 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 
+#include <memory>
+
 namespace boost::beast {
 enum class role_type;  // boost/beast/core/role.hpp, which only those who use Beast include
 }

@@ -5,6 +5,7 @@
 #include <cosock/detail/ring.hpp>
 #include <cosock/detail/waiter.hpp>
 
+#include <memory>
 #include <mutex>
 #include <optional>
 

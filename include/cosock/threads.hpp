@@ -7,6 +7,7 @@
 #include <cosock/detail/temporary_lambda.hpp>
 
 #include <concepts>
+#include <memory>
 
 namespace cosock {
 

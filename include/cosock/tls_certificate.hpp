@@ -6,7 +6,6 @@
 #include <cosock/detail/config.hpp>
 
 #include <array>
-#include <memory>
 #include <span>
 #include <string>
 
@@ -44,10 +43,10 @@ class COSOCK_API tls_certificate {
 
  private:
   friend struct detail::certificate_fields;
-  explicit tls_certificate(std::shared_ptr<const detail::certificate_fields> fields) noexcept;
+  explicit tls_certificate(const detail::certificate_fields& fields) noexcept;
 
-  // Never null: there is no move, which would leave it empty.
-  std::shared_ptr<const detail::certificate_fields> fields_;
+  // Counts its copies. Never null: there is no move, which would leave it empty.
+  const detail::certificate_fields* fields_;
 };
 
 }  // namespace cosock

@@ -10,7 +10,6 @@
 #include <concepts>
 #include <cstdint>
 #include <initializer_list>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -80,7 +79,7 @@ class COSOCK_API tls_client_context {
 
  private:
   friend struct detail::tls_access;
-  std::unique_ptr<detail::tls_client_settings> settings_;
+  detail::owner<detail::tls_client_settings> settings_;
 };
 
 /// Options of tls_over().
@@ -118,19 +117,20 @@ COSOCK_API task<tls_stream> tls_connect(const tls_client_context& context, std::
                                         std::uint16_t port, tls_connect_options options = {});
 
 /// Makes the TLS handshake, as the client, over a connected stream: after STARTTLS, or through a proxy.
-/// Returns the TLS stream, which owns `stream`. The certificate of the server must be for `host`, a name or
-/// an IP address. Do not read `stream` with a buffered_reader before: bytes of the handshake may be in its
-/// buffer. Errors: those of tls_connect() without those of connect(); `error::closed` for a closed stream;
-/// std::invalid_argument for null. After an error or a cancellation `stream` is destroyed. `context` must
-/// outlive the `co_await`.
+/// `stream` is a stream, or a std::unique_ptr to one. Returns the TLS stream, which owns it. The certificate
+/// of the server must be for `host`, a name or an IP address. Do not read `stream` with a buffered_reader
+/// before: bytes of the handshake may be in its buffer. Errors: those of tls_connect() without those of
+/// connect(); `error::closed` for a closed stream; std::invalid_argument for null. After an error or a
+/// cancellation `stream` is destroyed. `context` must outlive the `co_await`.
 COSOCK_API task<tls_stream> tls_over(const tls_client_context& context,
-                                     std::unique_ptr<byte_stream> stream, std::string host,
+                                     detail::owner<byte_stream> stream, std::string host,
                                      tls_over_options options = {});
 template <class Stream>
   requires std::derived_from<Stream, byte_stream>
 task<tls_stream> tls_over(const tls_client_context& context, Stream stream, std::string host,
                           tls_over_options options = {}) {
-  return tls_over(context, std::make_unique<Stream>(std::move(stream)), std::move(host), options);
+  return tls_over(context, detail::owner<byte_stream>(new Stream(std::move(stream))),
+                  std::move(host), options);
 }
 
 }  // namespace cosock

@@ -11,7 +11,6 @@
 
 #include <concepts>
 #include <initializer_list>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -94,7 +93,7 @@ class COSOCK_API tls_server_context {
 
  private:
   friend struct detail::tls_access;
-  std::unique_ptr<detail::tls_server_settings> settings_;
+  detail::owner<detail::tls_server_settings> settings_;
 };
 
 /// Options of tls_accept() and with_tls().
@@ -105,19 +104,19 @@ struct tls_accept_options {
   bool accept_truncation = false;
 };
 
-/// Makes the TLS handshake, as the server, over a connected stream; see tls_over(). Returns the TLS stream,
-/// which owns `stream`. Errors: tls_error, with the peer and the reason in what(), and a tls_errc, or the
-/// system's code if the connection is lost; `error::timed_out`; `error::closed` for a closed stream;
-/// std::invalid_argument for null. After an error or a cancellation `stream` is destroyed. `context` must
-/// outlive the `co_await`.
+/// Makes the TLS handshake, as the server, over a connected stream; see tls_over(). `stream` is a stream, or a
+/// std::unique_ptr to one. Returns the TLS stream, which owns it. Errors: tls_error, with the peer and the
+/// reason in what(), and a tls_errc, or the system's code if the connection is lost; `error::timed_out`;
+/// `error::closed` for a closed stream; std::invalid_argument for null. After an error or a cancellation
+/// `stream` is destroyed. `context` must outlive the `co_await`.
 COSOCK_API task<tls_stream> tls_accept(const tls_server_context& context,
-                                       std::unique_ptr<byte_stream> stream,
+                                       detail::owner<byte_stream> stream,
                                        tls_accept_options options = {});
 template <class Stream>
   requires std::derived_from<Stream, byte_stream>
 task<tls_stream> tls_accept(const tls_server_context& context, Stream stream,
                             tls_accept_options options = {}) {
-  return tls_accept(context, std::make_unique<Stream>(std::move(stream)), options);
+  return tls_accept(context, detail::owner<byte_stream>(new Stream(std::move(stream))), options);
 }
 
 namespace detail {
@@ -130,7 +129,7 @@ struct tls_handler_call {
 };
 
 /// Makes the handshake, and calls the handler. `facts`: where the handler finds them; may be null.
-COSOCK_API task<> serve_tls(const tls_server_context& context, std::unique_ptr<byte_stream> stream,
+COSOCK_API task<> serve_tls(const tls_server_context& context, detail::owner<byte_stream> stream,
                             tls_accept_options options, tls_handler_call handler,
                             const tls_facts** facts);
 
@@ -188,7 +187,7 @@ class tls_handler {
   }
   template <class Stream>
   task<> run(Stream stream, tls_handler_call handler, const tls_facts** facts) {
-    return serve_tls(context_, std::make_unique<Stream>(std::move(stream)), options_, handler,
+    return serve_tls(context_, owner<byte_stream>(new Stream(std::move(stream))), options_, handler,
                      facts);
   }
 

@@ -5,7 +5,6 @@
 #include <cosock/finish.hpp>
 #include <cosock/stream.hpp>
 
-#include <memory>
 #include <string>
 
 namespace cosock {
@@ -68,9 +67,9 @@ class COSOCK_API tls_stream final : public byte_stream {
 
  private:
   friend struct detail::tls_access;
-  explicit tls_stream(std::unique_ptr<detail::tls_object>) noexcept;
+  explicit tls_stream(detail::owner<detail::tls_object>) noexcept;
   const detail::tls_object& open() const;
-  std::unique_ptr<detail::tls_object> secured_;
+  detail::owner<detail::tls_object> secured_;
 };
 
 }  // namespace cosock

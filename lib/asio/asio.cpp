@@ -17,6 +17,7 @@
 #include <boost/asio/thread_pool.hpp>
 
 #include <algorithm>
+#include <memory>
 #include <vector>
 
 namespace cosock {

@@ -21,6 +21,7 @@
 #include <climits>
 #include <csignal>
 #include <cstring>
+#include <memory>
 
 namespace cosock::detail {
 

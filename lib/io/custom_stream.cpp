@@ -8,6 +8,7 @@
 #include "loop/engine.hpp"
 
 #include <array>
+#include <memory>
 #include <optional>
 
 namespace cosock {

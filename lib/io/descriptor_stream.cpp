@@ -21,6 +21,7 @@
 #include <termios.h>
 
 #include <cstdio>
+#include <memory>
 
 namespace cosock {
 

@@ -6,6 +6,8 @@
 
 #include <cosock/detail/forwarding_object.hpp>
 
+#include <memory>
+
 namespace cosock {
 
 namespace detail {

@@ -22,6 +22,7 @@
 #include <atomic>
 #include <cstdio>
 #include <ctime>
+#include <memory>
 #include <string_view>
 
 namespace cosock {

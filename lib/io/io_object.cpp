@@ -32,7 +32,7 @@ kept_io_object::kept_io_object(io_object* object, bool keeps) noexcept
     : object_(object && object->leave_to(this) ? object : nullptr), keeps_(keeps) {}
 
 void kept_io_object::set_client(std::string name) const {
-  client_ = std::make_unique<const std::string>(std::move(name));
+  client_.reset(new const std::string(std::move(name)));
 }
 
 kept_io_object::~kept_io_object() {

@@ -13,6 +13,7 @@
 #include <cosock/detail/timer.hpp>
 
 #include <algorithm>
+#include <memory>
 #include <stdexcept>
 #include <string>
 

@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 
+#include <memory>
 #include <mutex>
 #include <new>
 #include <stdexcept>

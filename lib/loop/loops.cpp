@@ -20,6 +20,9 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <memory>
+#include <stdexcept>
+#include <system_error>
 #include <thread>
 
 namespace cosock {

@@ -8,6 +8,8 @@
 
 #include "core/scheduler.hpp"
 
+#include <memory>
+
 namespace cosock::detail {
 
 /// The message to the loop. It keeps the mailbox alive while it is on its way, because all senders

@@ -9,6 +9,8 @@
 #include "core/failure.hpp"
 #include "loop/caught_signals.hpp"
 
+#include <memory>
+
 namespace cosock {
 
 namespace detail {

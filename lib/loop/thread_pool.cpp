@@ -17,6 +17,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
+#include <memory>
+#include <system_error>
 #include <thread>
 
 namespace cosock::detail {

@@ -11,6 +11,7 @@
 #include "core/scheduler.hpp"
 
 #include <algorithm>
+#include <memory>
 
 namespace cosock::detail {
 

@@ -8,6 +8,7 @@
 #include "core/failure.hpp"
 #include "loop/thread_pool.hpp"
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 

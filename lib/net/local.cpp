@@ -15,6 +15,7 @@
 #include <cosock/loop.hpp>
 
 #include <algorithm>
+#include <memory>
 
 namespace cosock {
 

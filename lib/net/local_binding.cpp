@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <cstring>
 #include <ctime>
+#include <memory>
 #include <ostream>
 
 namespace cosock {

@@ -10,6 +10,8 @@
 #include "io/descriptor_handle.hpp"
 #include "net/sockaddr.hpp"
 
+#include <memory>
+
 namespace cosock {
 class local_endpoint;
 struct tcp_acceptor_options;

@@ -18,6 +18,7 @@
 #include <linux/filter.h>
 #include <sched.h>
 
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 

@@ -15,6 +15,7 @@
 #include <cosock/time.hpp>
 
 #include <algorithm>
+#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -78,9 +79,9 @@ bool serve_state::is_counted(const address& peer) const noexcept {
                       [&](const address_range& range) { return range.contains(peer); });
 }
 
-std::unique_ptr<first_byte_watch> serve_state::watch_first_byte(const byte_stream& connection) {
+owner<first_byte_watch> serve_state::watch_first_byte(const byte_stream& connection) {
   io_object* const object = stream_access::object_of(connection);
-  if (options_.first_byte.is_unlimited() || !object || !object->loop) return nullptr;
+  if (options_.first_byte.is_unlimited() || !object || !object->loop) return {};
   return std::make_unique<first_byte_watch>(*this, *object, options_.first_byte.count());
 }
 

@@ -12,6 +12,7 @@
 #include "net/socket.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <stdexcept>
 
 namespace cosock {

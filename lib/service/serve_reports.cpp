@@ -119,7 +119,7 @@ void serve_state::accept_failed(int error) noexcept {
   ++handle_.counters_.accept_errors;
   const auto number = static_cast<std::size_t>(error);
   if (number < reported_.size() && reported_[number]) return;
-  if (number < reported_.size()) reported_.set(number);
+  if (number < reported_.size()) reported_[number] = true;
   std::exception_ptr e = std::current_exception();
   try {
     raise(system_failure(error), "accept");

@@ -6,6 +6,8 @@
 
 #include "service/spread.hpp"
 
+#include <memory>
+
 namespace cosock::detail {
 
 spread_group::spread_group(unsigned n) : slots_(n), untaken_(n) {

@@ -5,6 +5,7 @@
 #include "testing/check_run.hpp"
 #include "testing/stream_tools.hpp"
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 

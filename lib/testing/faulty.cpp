@@ -9,6 +9,7 @@
 #include "testing/relay.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <stdexcept>
 
 namespace cosock::testing {

@@ -18,6 +18,7 @@
 #include <iterator>
 #include <new>
 #include <optional>
+#include <stdexcept>
 #include <string>
 
 namespace cosock::testing {

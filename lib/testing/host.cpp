@@ -5,6 +5,7 @@
 
 #include "testing/host_state.hpp"
 
+#include <memory>
 #include <stdexcept>
 
 namespace cosock::testing {

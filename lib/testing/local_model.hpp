@@ -8,6 +8,7 @@
 #include "testing/model_socket.hpp"
 
 #include <deque>
+#include <memory>
 #include <string>
 
 namespace cosock::testing::detail {

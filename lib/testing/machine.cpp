@@ -15,6 +15,7 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <memory>
 
 namespace cosock::testing::detail {
 

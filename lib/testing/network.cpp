@@ -11,6 +11,7 @@
 #include "testing/host_state.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <stdexcept>
 
 namespace cosock::testing {

@@ -8,6 +8,7 @@
 #include "testing/tcp_model.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <stdexcept>
 #include <tuple>
 

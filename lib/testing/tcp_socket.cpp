@@ -10,6 +10,7 @@
 #include <netinet/tcp.h>
 
 #include <algorithm>
+#include <memory>
 
 namespace cosock::testing::detail {
 

@@ -11,6 +11,7 @@
 #include <netinet/tcp.h>
 
 #include <algorithm>
+#include <memory>
 
 namespace cosock::testing::detail {
 

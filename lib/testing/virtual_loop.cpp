@@ -13,7 +13,9 @@
 #include <cosock/time.hpp>
 
 #include <algorithm>
+#include <memory>
 #include <random>
+#include <stdexcept>
 #include <string>
 
 namespace cosock::testing {

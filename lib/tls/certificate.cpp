@@ -11,10 +11,12 @@
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <memory>
 
 namespace cosock {
 
@@ -270,6 +272,7 @@ std::time_t seconds_since(const ASN1_TIME* at) noexcept {
 struct certificate_fields {
   static tls_certificate of(X509* certificate);
 
+  mutable std::atomic<std::size_t> copies = 1;
   std::string subject;
   std::string issuer;
   std::vector<std::string> names;
@@ -282,7 +285,7 @@ struct certificate_fields {
 };
 
 tls_certificate certificate_fields::of(X509* certificate) {
-  const auto made = std::make_shared<certificate_fields>();
+  auto made = std::make_unique<certificate_fields>();
   certificate_fields& told = *made;
   told.subject = name_text(X509_get_subject_name(certificate));
   told.issuer = name_text(X509_get_issuer_name(certificate));
@@ -300,7 +303,7 @@ tls_certificate certificate_fields::of(X509* certificate) {
   const int length = i2d_X509(certificate, &der);
   const memory_ptr<unsigned char> owned(der);
   if (length > 0) told.der.assign(der, der + length);
-  return tls_certificate(made);
+  return tls_certificate(*made.release());
 }
 
 tls_certificate describe_certificate(X509* certificate) {
@@ -309,11 +312,19 @@ tls_certificate describe_certificate(X509* certificate) {
 
 }  // namespace detail
 
-tls_certificate::tls_certificate(std::shared_ptr<const detail::certificate_fields> fields) noexcept
-    : fields_(std::move(fields)) {}
-tls_certificate::tls_certificate(const tls_certificate&) noexcept = default;
-tls_certificate& tls_certificate::operator=(const tls_certificate&) noexcept = default;
-tls_certificate::~tls_certificate() = default;
+tls_certificate::tls_certificate(const detail::certificate_fields& fields) noexcept
+    : fields_(&fields) {}
+tls_certificate::tls_certificate(const tls_certificate& other) noexcept : fields_(other.fields_) {
+  fields_->copies.fetch_add(1, std::memory_order_relaxed);
+}
+tls_certificate& tls_certificate::operator=(const tls_certificate& other) noexcept {
+  tls_certificate copy(other);
+  std::swap(fields_, copy.fields_);
+  return *this;
+}
+tls_certificate::~tls_certificate() {
+  if (fields_->copies.fetch_sub(1, std::memory_order_acq_rel) == 1) delete fields_;
+}
 
 const std::string& tls_certificate::subject() const noexcept { return fields_->subject; }
 const std::string& tls_certificate::issuer() const noexcept { return fields_->issuer; }

@@ -8,6 +8,8 @@
 #include <cosock/time.hpp>
 #include <cosock/tls_stream.hpp>
 
+#include <memory>
+
 namespace cosock::detail {
 
 tls_session_state::~tls_session_state() = default;

@@ -9,6 +9,8 @@
 
 #include "tls/verify.hpp"
 
+#include <memory>
+
 namespace cosock {
 
 tls_identity::tls_identity(const tls_identity&) = default;

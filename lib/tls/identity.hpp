@@ -8,6 +8,8 @@
 
 #include "tls/certificate.hpp"
 
+#include <memory>
+
 namespace cosock::detail {
 
 struct loaded_identity {

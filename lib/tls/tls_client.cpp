@@ -16,6 +16,7 @@
 #include <openssl/evp.h>
 
 #include <algorithm>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 
@@ -282,14 +283,15 @@ task<tls_stream> tls_connect(const tls_client_context& context, std::string host
       options.timeout, connect_and_shake(std::move(core), std::move(host), port, options));
 }
 
-task<tls_stream> tls_over(const tls_client_context& context, std::unique_ptr<byte_stream> stream,
+task<tls_stream> tls_over(const tls_client_context& context, detail::owner<byte_stream> stream,
                           std::string host, tls_over_options options) {
   auto core = detail::tls_access::settings(context).core();
   std::string name = detail::verified_name(host);
   if (!stream) throw std::invalid_argument("cosock: no stream for TLS");
   co_return co_await with_timeout(
-      options.timeout, detail::shake(std::move(core), std::move(stream), std::move(name), host, 0,
-                                     options.resume, options.accept_truncation));
+      options.timeout,
+      detail::shake(std::move(core), std::unique_ptr<byte_stream>(stream.release()),
+                    std::move(name), host, 0, options.resume, options.accept_truncation));
 }
 
 }  // namespace cosock

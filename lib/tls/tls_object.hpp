@@ -11,6 +11,7 @@
 #include "tls/openssl.hpp"
 
 #include <array>
+#include <memory>
 #include <optional>
 #include <vector>
 

@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 
@@ -303,7 +304,7 @@ std::shared_ptr<server_sources::entry> load(const tls_identity& identity) {
 
 }  // namespace
 
-task<> serve_tls(const tls_server_context& context, std::unique_ptr<byte_stream> stream,
+task<> serve_tls(const tls_server_context& context, owner<byte_stream> stream,
                  tls_accept_options options, tls_handler_call handler, const tls_facts** facts) {
   // Destroyed at the end, with its transport, whose connection serve() then ends in order.
   tls_stream secured = co_await tls_accept(context, std::move(stream), options);
@@ -371,13 +372,14 @@ void tls_server_context::reload() {
   settings_->change([](auto& s) { s.load_again(); });
 }
 
-task<tls_stream> tls_accept(const tls_server_context& context, std::unique_ptr<byte_stream> stream,
+task<tls_stream> tls_accept(const tls_server_context& context, detail::owner<byte_stream> stream,
                             tls_accept_options options) {
   auto core = detail::tls_access::settings(context).core();
   if (!stream) throw std::invalid_argument("cosock: no stream for TLS");
   co_return co_await with_timeout(
       options.timeout,
-      detail::shake_as_server(std::move(core), std::move(stream), options.accept_truncation));
+      detail::shake_as_server(std::move(core), std::unique_ptr<byte_stream>(stream.release()),
+                              options.accept_truncation));
 }
 
 }  // namespace cosock

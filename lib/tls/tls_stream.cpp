@@ -11,6 +11,8 @@
 #include "tls/certificate.hpp"
 #include "tls/tls_object.hpp"
 
+#include <memory>
+
 namespace cosock {
 
 tls_stream detail::tls_access::make(std::unique_ptr<tls_object> secured) {
@@ -18,7 +20,7 @@ tls_stream detail::tls_access::make(std::unique_ptr<tls_object> secured) {
 }
 
 tls_stream::tls_stream() noexcept = default;
-tls_stream::tls_stream(std::unique_ptr<detail::tls_object> secured) noexcept
+tls_stream::tls_stream(detail::owner<detail::tls_object> secured) noexcept
     : byte_stream(secured.get()), secured_(std::move(secured)) {}
 tls_stream::tls_stream(tls_stream&& other) noexcept
     : byte_stream(std::exchange(other.object_, nullptr)), secured_(std::move(other.secured_)) {}

@@ -23,6 +23,9 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
 
+#include <memory>
+#include <stdexcept>
+
 namespace {
 
 namespace asio = boost::asio;

@@ -25,6 +25,7 @@
 #include <boost/asio/use_future.hpp>
 
 #include <csignal>
+#include <stdexcept>
 #include <thread>
 
 namespace {

@@ -20,6 +20,8 @@
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
 
+#include <memory>
+
 namespace {
 
 namespace asio = boost::asio;

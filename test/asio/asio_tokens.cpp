@@ -22,6 +22,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
 
+#include <stdexcept>
 #include <thread>
 
 // Completion tokens of Asio's: handlers run in the threads that the program has, and futures are ready

@@ -20,6 +20,7 @@
 #include <boost/asio/write.hpp>
 
 #include <algorithm>
+#include <memory>
 #include <thread>
 
 namespace {

@@ -9,6 +9,7 @@
 #include "support.hpp"
 
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 

@@ -9,6 +9,7 @@
 
 #include <limits>
 #include <ratio>
+#include <stdexcept>
 
 namespace {
 

@@ -11,6 +11,7 @@
 #include "../../samples/chat_server.cpp"
 
 #include <algorithm>
+#include <memory>
 #undef main
 
 namespace {

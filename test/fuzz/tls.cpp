@@ -13,6 +13,8 @@
 #include <cosock/tls_error.hpp>
 #include <cosock/when.hpp>
 
+#include <memory>
+
 using cosock::task;
 using cosock::tls_stream;
 

@@ -15,6 +15,7 @@
 
 #include <array>
 #include <optional>
+#include <stdexcept>
 #include <vector>
 
 // That it is a byte_stream in all respects is shown in io/stream.cpp, with memory_stream.

@@ -6,6 +6,8 @@
 #include "descriptor_tools.hpp"
 #include "stream_conformance.hpp"
 
+#include <memory>
+
 namespace {
 
 using namespace test;

@@ -14,6 +14,8 @@
 #include <cosock/when.hpp>
 
 #include <array>
+#include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 

@@ -11,6 +11,8 @@
 #include <cosock/testing/faulty.hpp>
 #include <cosock/testing/memory_stream.hpp>
 
+#include <memory>
+
 namespace {
 
 using namespace test;

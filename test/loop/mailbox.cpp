@@ -8,6 +8,7 @@
 #include "support.hpp"
 
 #include <memory>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 

@@ -12,6 +12,7 @@
 
 #include <csignal>
 #include <memory>
+#include <stdexcept>
 #include <vector>
 
 namespace {

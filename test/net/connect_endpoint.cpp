@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 
 #include <optional>
+#include <stdexcept>
 
 using boost::system::system_error;
 using boost::system::errc::connection_refused;

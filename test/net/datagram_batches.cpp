@@ -11,6 +11,7 @@
 #include <cosock/when.hpp>
 
 #include <array>
+#include <stdexcept>
 #include <string>
 #include <vector>
 

@@ -12,6 +12,7 @@
 #include <cosock/when.hpp>
 
 #include <array>
+#include <memory>
 #include <string>
 #include <vector>
 

@@ -11,6 +11,8 @@
 
 #include <cosock/connect.hpp>
 
+#include <memory>
+
 namespace {
 
 using cosock::task;

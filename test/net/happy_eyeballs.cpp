@@ -12,6 +12,8 @@
 #include <cosock/tcp.hpp>
 #include <cosock/udp.hpp>
 
+#include <memory>
+
 using boost::system::error_code;
 using cosock::address;
 using cosock::as_result;

@@ -9,6 +9,7 @@
 #include "local_fixture.hpp"
 
 #include <memory>
+#include <stdexcept>
 #include <vector>
 
 namespace {

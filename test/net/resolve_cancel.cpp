@@ -14,7 +14,9 @@
 #include <cosock/run.hpp>
 
 #include <algorithm>
+#include <memory>
 #include <optional>
+#include <stdexcept>
 #include <thread>
 
 using cosock::address;

@@ -16,6 +16,7 @@
 
 #include <atomic>
 #include <fstream>
+#include <memory>
 #include <thread>
 
 using boost::system::system_error;

@@ -19,6 +19,7 @@
 #include <cosock/udp.hpp>
 
 #include <functional>
+#include <stdexcept>
 #include <vector>
 
 namespace {

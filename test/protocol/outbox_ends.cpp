@@ -12,6 +12,8 @@
 #include "stream_fixture.hpp"
 #include "support.hpp"
 
+#include <stdexcept>
+
 namespace {
 
 using namespace std::chrono_literals;

@@ -13,6 +13,7 @@
 #include <cosock/connect.hpp>
 #include <cosock/when.hpp>
 
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>

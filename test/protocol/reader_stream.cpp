@@ -14,6 +14,7 @@
 #include <cosock/tcp.hpp>
 
 #include <array>
+#include <memory>
 #include <string>
 
 namespace {

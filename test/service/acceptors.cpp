@@ -17,6 +17,7 @@
 #include <atomic>
 #include <numeric>
 #include <random>
+#include <stdexcept>
 #include <thread>
 
 namespace {

@@ -15,6 +15,7 @@
 #include <cosock/when.hpp>
 
 #include <algorithm>
+#include <stdexcept>
 #include <vector>
 
 // Guards of serve() against many and slow peers, in a simulated network and in virtual time.

@@ -20,6 +20,7 @@
 
 #include <fstream>
 #include <sstream>
+#include <stdexcept>
 
 namespace {
 

@@ -12,6 +12,8 @@
 
 #include <netinet/in.h>
 
+#include <stdexcept>
+
 namespace {
 
 using namespace test;

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <stdexcept>
 
 // behind_proxy() with peers that are trusted, over the sockets of the system.
 

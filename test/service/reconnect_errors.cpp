@@ -12,6 +12,7 @@
 #include "stream_fixture.hpp"
 #include "support.hpp"
 
+#include <stdexcept>
 #include <string>
 
 namespace {

@@ -12,6 +12,7 @@
 #include "stream_fixture.hpp"
 
 #include <memory>
+#include <stdexcept>
 
 namespace {
 

@@ -12,6 +12,8 @@
 #include "memory_stream.hpp"
 #include "support.hpp"
 
+#include <memory>
+
 namespace test {
 
 struct ends {

@@ -14,6 +14,8 @@
 #include "memory_stream.hpp"
 #include "support.hpp"
 
+#include <memory>
+
 namespace test {
 
 inline const issued_certificate& root() {

@@ -5,6 +5,7 @@
 #define BOOST_TEST_MODULE network_datagrams
 #include "network_fixture.hpp"
 
+#include <stdexcept>
 #include <vector>
 
 // UDP and local sockets of simulated hosts.

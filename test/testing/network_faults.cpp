@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <set>
+#include <stdexcept>
 #include <vector>
 
 // Partitions, hosts that crash, stop and come back, and what their peers see; and that a seed decides it

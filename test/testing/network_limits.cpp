@@ -8,6 +8,7 @@
 #include <cosock/testing/virtual_loop.hpp>
 
 #include <functional>
+#include <stdexcept>
 #include <vector>
 
 // Limits of simulated hosts, names that cannot be looked up, peers that are half open, and what the

@@ -12,7 +12,9 @@
 #include <cosock/tcp.hpp>
 #include <cosock/testing/memory_listener.hpp>
 
+#include <memory>
 #include <set>
+#include <stdexcept>
 #include <string>
 
 // Every kind of acceptor keeps every promise, and those that do not are caught.

@@ -11,6 +11,7 @@
 
 #include <array>
 #include <limits>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>

@@ -10,6 +10,7 @@
 #include <cosock/when.hpp>
 
 #include <array>
+#include <memory>
 #include <set>
 #include <stdexcept>
 #include <string>

@@ -13,6 +13,7 @@
 #include <cosock/when.hpp>
 
 #include <array>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>

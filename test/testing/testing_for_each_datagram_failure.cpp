@@ -15,6 +15,7 @@
 
 #include <array>
 #include <set>
+#include <stdexcept>
 #include <string>
 
 namespace {

@@ -10,6 +10,7 @@
 #include <cosock/when.hpp>
 
 #include <array>
+#include <stdexcept>
 #include <string>
 
 namespace {

@@ -12,6 +12,8 @@
 
 #include <cosock/connect.hpp>
 
+#include <memory>
+
 namespace {
 
 using cosock::byte_stream;

@@ -14,6 +14,8 @@
 
 #include <openssl/pkcs12.h>
 
+#include <stdexcept>
+
 namespace {
 
 using cosock::task;

@@ -11,8 +11,10 @@
 #include "tls_fixture.hpp"
 
 #include <cosock/cosock.hpp>
+#include <cosock/testing/memory_stream.hpp>
 
 #include <atomic>
+#include <memory>
 #include <thread>
 
 namespace {
@@ -59,6 +61,27 @@ BOOST_AUTO_TEST_CASE(a_loop_ends_while_handshakes_and_operations_wait) {
   }());
   while (loop.poll()) {
   }
+}
+
+COROUTINE_TEST_CASE(a_transport_may_be_a_pointer_to_it) {
+  using memory_stream = cosock::testing::memory_stream;
+  auto [one, other] = cosock::testing::memory_pair();
+  auto [client, server] = co_await cosock::when_all(
+      cosock::tls_over(client_context(), std::make_unique<memory_stream>(std::move(one)),
+                       "localhost"),
+      cosock::tls_accept(server_context(), std::make_unique<memory_stream>(std::move(other))));
+  co_await client.send("x");
+  char byte[1];
+  BOOST_TEST(co_await server.receive(byte) == 1u);
+  const auto no_stream = [](const std::invalid_argument& e) {
+    return std::string_view(e.what()) == "cosock: no stream for TLS";
+  };
+  BOOST_CHECK_EXCEPTION(
+      co_await cosock::tls_accept(server_context(), std::unique_ptr<memory_stream>()),
+      std::invalid_argument, no_stream);
+  std::unique_ptr<cosock::byte_stream> none;
+  BOOST_CHECK_EXCEPTION(co_await cosock::tls_over(client_context(), std::move(none), "localhost"),
+                        std::invalid_argument, no_stream);
 }
 
 COROUTINE_TEST_CASE(a_handshake_has_a_limit_and_can_be_cancelled) {

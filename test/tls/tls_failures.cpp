@@ -12,6 +12,8 @@
 #include <cosock/testing/allocation_failures.hpp>
 #include <cosock/testing/for_each_failure.hpp>
 
+#include <memory>
+
 namespace {
 
 using cosock::task;

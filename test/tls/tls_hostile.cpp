@@ -13,6 +13,8 @@
 #include <cosock/cosock.hpp>
 
 #include <algorithm>
+#include <memory>
+#include <stdexcept>
 
 namespace {
 

@@ -12,6 +12,8 @@
 
 #include <openssl/ocsp.h>
 
+#include <stdexcept>
+
 namespace {
 
 using cosock::tls_errc;

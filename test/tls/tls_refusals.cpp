@@ -8,6 +8,8 @@
 #define BOOST_TEST_MODULE tls_refusals
 #include "tls_fixture.hpp"
 
+#include <stdexcept>
+
 namespace {
 
 using cosock::task;

@@ -6,8 +6,8 @@
 // socket leaves it in place, so that pending operations go on.
 
 #include <cosock/detail/core.hpp>
+#include <cosock/detail/owner.hpp>
 
-#include <memory>
 #include <string>
 
 namespace cosock::detail {
@@ -118,7 +118,7 @@ class COSOCK_API kept_io_object {
  private:
   io_object* object_;
   io_object* left_ = nullptr;
-  mutable std::unique_ptr<const std::string> client_;
+  mutable owner<const std::string> client_;
   bool keeps_;
 };
 

@@ -10,17 +10,17 @@
 #include <cosock/connection.hpp>
 #include <cosock/detail/chrono.hpp>
 #include <cosock/detail/described_scope.hpp>
+#include <cosock/detail/owner.hpp>
 #include <cosock/detail/peer_place.hpp>
 #include <cosock/detail/temporary_lambda.hpp>
 #include <cosock/nursery.hpp>
 #include <cosock/stream.hpp>
 #include <cosock/sync.hpp>
 
-#include <bitset>
+#include <array>
 #include <concepts>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -73,7 +73,7 @@ class COSOCK_API serve_state {
    private:
     serve_state* server_;
     peer_place place_;
-    std::unique_ptr<first_byte_watch> first_byte_;
+    owner<first_byte_watch> first_byte_;
   };
 
   /// Accepts connections and starts their handlers. Returns when max_connections is reached; throws
@@ -117,7 +117,7 @@ class COSOCK_API serve_state {
     void operator()(guards*) const noexcept;
   };
   void open_guards();
-  std::unique_ptr<first_byte_watch> watch_first_byte(const byte_stream& connection);
+  owner<first_byte_watch> watch_first_byte(const byte_stream& connection);
   void count_peer(std::uint64_t serve_counters::*which, const address* peer, const char* what,
                   const failure& why) noexcept;
   class stop_on_cancellation;
@@ -134,17 +134,17 @@ class COSOCK_API serve_state {
   server_handle& handle_;
   const serve_options& options_;
   std::size_t max_connections_;
-  std::int64_t second_ = 0;     // when the current second of reports began
-  std::size_t reports_ = 0;     // in it
-  std::uint64_t left_out_ = 0;  // reports that were suppressed since the last one
-  std::bitset<134> reported_;   // errors of accept() that were reported, by number
+  std::int64_t second_ = 0;              // when the current second of reports began
+  std::size_t reports_ = 0;              // in it
+  std::uint64_t left_out_ = 0;           // reports that were suppressed since the last one
+  std::array<bool, 134> reported_ = {};  // errors of accept() that were reported, by number
   byte_counter* bytes_;
-  std::unique_ptr<guards, guards_deleter> guards_;  // null: no option needs them
-  std::chrono::nanoseconds delay_{};                // before the next accept, after an error
-  int skipped_ = 0;                                 // errors of single connections, in a row
-  cancel_scope accepting_;                          // cancelled by stop()
-  cancel_scope connections_;                        // its deadline is the end of the drain
-  event room_;                                      // set when a connection has ended
+  owner<guards, guards_deleter> guards_;  // null: no option needs them
+  std::chrono::nanoseconds delay_{};      // before the next accept, after an error
+  int skipped_ = 0;                       // errors of single connections, in a row
+  cancel_scope accepting_;                // cancelled by stop()
+  cancel_scope connections_;              // its deadline is the end of the drain
+  event room_;                            // set when a connection has ended
 };
 
 /// Connections with the address of their peer, and those of local sockets, which have none.
