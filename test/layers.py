@@ -19,7 +19,7 @@ HEADERS = {
     "core": "awaitable broadcast buffer channel clock duration finally nursery observer version when "
             "detail/chrono detail/config detail/core detail/described_scope detail/duration detail/owner detail/task_group detail/ring detail/size "
             "detail/slots detail/temporary_lambda detail/timer",
-    "loop": "detail/asio_build detail/job loop_counters watch",
+    "loop": "detail/asio_build detail/job loop_counters run_options watch",
     "io": "descriptor_handle rate_limit stream detail/fd_kind detail/forwarding_object detail/io_object detail/stream_operation",
     "net": "connect_options connection credentials local_endpoint receive_result socket tcp_options detail/datagram detail/local detail/message",
     "service": "detail/peer_place detail/shared_acceptor detail/reconnect detail/serve_state",

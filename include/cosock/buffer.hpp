@@ -4,11 +4,12 @@
 
 #include <cosock/detail/config.hpp>
 
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <type_traits>
+#include <utility>
 
 namespace cosock {
 
@@ -129,7 +130,7 @@ template <class S>
 concept mutable_buffer_sequence =
     !std::constructible_from<mutable_buffer, const S&> && requires(const S& s) {
       { *std::begin(s) } -> std::convertible_to<mutable_buffer>;
-      std::next(std::begin(s)) != std::end(s);
+      ++std::declval<decltype(std::begin(s))&>() != std::end(s);
     };
 
 /// A range of buffers to send, one after the other (gather).
@@ -137,7 +138,7 @@ template <class S>
 concept const_buffer_sequence =
     !std::constructible_from<const_buffer, const S&> && requires(const S& s) {
       { *std::begin(s) } -> std::convertible_to<const_buffer>;
-      std::next(std::begin(s)) != std::end(s);
+      ++std::declval<decltype(std::begin(s))&>() != std::end(s);
     };
 
 namespace detail {

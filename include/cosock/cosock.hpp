@@ -19,6 +19,7 @@
 #include <cosock/loop_counters.hpp>
 #include <cosock/loops.hpp>
 #include <cosock/run.hpp>
+#include <cosock/run_options.hpp>
 #include <cosock/signal.hpp>
 #include <cosock/task.hpp>
 #include <cosock/watch.hpp>

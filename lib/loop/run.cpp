@@ -11,6 +11,7 @@
 #include "loop/caught_signals.hpp"
 
 #include <cosock/dump.hpp>
+#include <cosock/run_options.hpp>
 #include <cosock/watch.hpp>
 
 #include <csignal>
@@ -72,6 +73,9 @@ class dumper {
 };
 
 }  // namespace
+
+int run(task<int> program) { return run(std::move(program), run_options()); }
+int run(task<void> program) { return run(std::move(program), run_options()); }
 
 int run(task<int> program, const run_options& options) {
   cosock::loop loop;

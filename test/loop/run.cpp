@@ -5,6 +5,7 @@
 #define BOOST_TEST_MODULE run
 #include "support.hpp"
 
+#include <cosock/run_options.hpp>
 #include <cosock/signal.hpp>
 #include <cosock/when.hpp>
 

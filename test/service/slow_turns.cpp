@@ -7,7 +7,7 @@
 #include "support.hpp"
 
 #include <cosock/dump.hpp>
-#include <cosock/run.hpp>
+#include <cosock/run_options.hpp>
 
 #include <sys/wait.h>
 #include <unistd.h>
