@@ -23,8 +23,8 @@ class COSOCK_API descriptor_handle : public Interface {
   /// owns it. An option that the library set for itself is reset first: TCP_INQ until the next receive
   /// that waits; for good SO_INQ of local streams, whose receives then need one more system call if they wait,
   /// and SO_TIMESTAMPNS of sequenced packets, whose receives of messages then need one more. Adopted local
-  /// sockets have neither, but for SO_TIMESTAMPNS during single calls behind the end of the input. A local stream
-  /// that receives descriptors has no SO_INQ.
+  /// sockets have neither, except SO_TIMESTAMPNS during single calls behind the end of the input. A local
+  /// stream that receives descriptors has no SO_INQ.
   [[nodiscard]] int native_handle() const noexcept;
 
  protected:

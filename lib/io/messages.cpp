@@ -38,11 +38,13 @@ ssize_t descriptor::take_message(iovec* pieces, std::size_t count, bool& end) no
 
 ssize_t descriptor::take_message(msghdr& message, int flags, bool& end) noexcept {
   end = false;
-  if (kind_ == fd_kind::messages && !asked_for_stamps_ && !is_simulated(fd_)) ask_for_stamps();
+  if (kind_ == fd_kind::messages) {
+    if (is_simulated(fd_)) return receive_simulated(message, flags, end);
+    if (!asked_for_stamps_) ask_for_stamps();
+  }
   bool has_stamp = has_stamps_;
   bool stamps_once = false;
   if (kind_ == fd_kind::messages && !has_stamps_) {
-    if (is_simulated(fd_)) return receive_simulated(message, flags, end);
     pollfd asked = {fd_, POLLIN | POLLRDHUP, 0};
     if (::poll(&asked, 1, 0) == 0) {
       errno = EAGAIN;

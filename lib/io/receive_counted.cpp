@@ -4,6 +4,8 @@
 
 #include "core/standard_numbers.hpp"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <bit>
 
